@@ -1,0 +1,152 @@
+//! Names and units of the numbers that describe a kernel: the only list, for every output.
+//!
+//! A counter is a `u64` of [`KernelPage`]; its name is its id. A name never changes its meaning and
+//! says its unit (`_ns`, `_bytes`); what has none is a plain count. Text, JSON and exporters for other
+//! systems walk this list, so a new counter shows everywhere at once.
+//!
+//! What this is not: it holds no values and knows no exporter's spelling.
+
+use core::mem::offset_of;
+
+use crate::page::{KernelPage, mix, mix_text};
+
+/// What a value may do between two snapshots of one run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It only grows; a rate may be made of it.
+    Total,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// What a value is measured in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Nothing: it counts.
+    Count,
+    /// Nanoseconds.
+    Ns,
+    /// Bytes.
+    Bytes,
+}
+
+/// One number of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counter {
+    /// Name and id.
+    pub name: &'static str,
+    /// What it may do.
+    pub kind: Kind,
+    /// What it is measured in.
+    pub unit: Unit,
+    /// What it counts, for people.
+    pub help: &'static str,
+    /// First byte within [`KernelPage`].
+    pub offset: usize,
+}
+
+impl Counter {
+    /// Its value in a page.
+    #[must_use]
+    pub fn read(&self, page: &KernelPage) -> u64 {
+        let bytes = &bytemuck::bytes_of(page)[self.offset..self.offset + 8];
+        bytemuck::pod_read_unaligned(bytes)
+    }
+
+    /// The counter with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KERNEL.iter().find(|counter| counter.name == name)
+    }
+}
+
+/// One line of the list: the field is the name.
+macro_rules! counters {
+    ($($field:ident $([$at:literal] $name:literal)?: $kind:ident $unit:ident, $help:literal;)*) => {
+        &[$(Counter {
+            name: counters!(@name $field $($name)?),
+            kind: Kind::$kind,
+            unit: Unit::$unit,
+            help: $help,
+            offset: offset_of!(KernelPage, $field) $(+ 8 * $at)?,
+        },)*]
+    };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $name:literal) => { $name };
+}
+
+/// Every counter, in the order in which outputs show them.
+pub const KERNEL: &[Counter] = counters! {
+    ticks: Total Count, "ticks executed";
+    microsteps: Total Count, "microsteps executed";
+    turns: Total Count, "turns taken by agents";
+    items: Total Count, "items received by agents";
+    messages: Total Count, "messages accepted, per receiver";
+    refused: Total Count, "deliveries refused at a limit";
+    dropped: Total Count, "messages dropped by their topic's policy";
+    dead_letters: Total Count, "items that nobody received";
+    inputs: Total Count, "inputs admitted";
+    outputs: Total Count, "messages handed to the host";
+    inferences: Total Count, "inference replies delivered";
+    faults: Total Count, "turns that faulted";
+    restarts: Total Count, "incarnations begun after a fault";
+    fuel: Total Count, "fuel used";
+    log_records: Total Count, "records handed to the log";
+    log_bytes: Total Bytes, "bytes handed to the log";
+    stalls[0] "stalls_source": Total Count, "waits for a due source";
+    stalls[1] "stalls_model": Total Count, "waits for a due inference reply";
+    stalls[2] "stalls_load": Total Count, "waits for configured modules and models";
+    stalls[3] "stalls_log": Total Count, "waits for room in the log ring";
+    stall_ns[0] "stall_source_ns": Total Ns, "time waited for due sources";
+    stall_ns[1] "stall_model_ns": Total Ns, "time waited for due inference replies";
+    stall_ns[2] "stall_load_ns": Total Ns, "time waited for configured modules and models";
+    stall_ns[3] "stall_log_ns": Total Ns, "time waited for room in the log ring";
+    tick_ns_sum: Total Ns, "time spent in ticks";
+    tick_ns_max: Gauge Ns, "longest tick";
+    tick_ns_last: Gauge Ns, "last tick";
+    payload_bytes_held: Gauge Bytes, "payload bytes in all inboxes";
+    region_bytes: Gauge Bytes, "bytes of the shared region";
+};
+
+/// Mixes the list into the fingerprint of the published layout.
+pub(crate) const fn fingerprint(hash: u64) -> u64 {
+    let (mut hash, mut i) = (hash, 0);
+    while i < KERNEL.len() {
+        hash = mix(mix_text(hash, KERNEL[i].name), KERNEL[i].offset as u64);
+        i += 1;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::stall;
+
+    #[test]
+    fn each_counter_reads_its_own_field() {
+        let mut page = KernelPage { ticks: 5, region_bytes: 6, ..KernelPage::default() };
+        page.stalls[stall::LOAD] = 7;
+        page.stall_ns[stall::LOG] = 8;
+        let value = |name| Counter::named(name).expect("listed").read(&page);
+        assert_eq!((value("ticks"), value("region_bytes")), (5, 6));
+        assert_eq!((value("stalls_load"), value("stall_log_ns")), (7, 8));
+    }
+
+    #[test]
+    fn names_and_offsets_are_unique() {
+        for (i, a) in KERNEL.iter().enumerate() {
+            assert!(KERNEL[i + 1..].iter().all(|b| a.name != b.name && a.offset != b.offset));
+        }
+        for counter in KERNEL {
+            assert_eq!(counter.unit == Unit::Ns, counter.name.contains("_ns"), "{}", counter.name);
+            let bytes = counter.name.contains("bytes");
+            assert_eq!(counter.unit == Unit::Bytes, bytes, "{}", counter.name);
+        }
+        for (cause, text) in stall::TEXT.iter().enumerate() {
+            let offset = offset_of!(KernelPage, stalls) + 8 * cause;
+            let counter = KERNEL.iter().find(|c| c.offset == offset).expect("listed");
+            assert_eq!(counter.name.strip_prefix("stalls_"), Some(*text));
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Frames that cross a boundary: items and contexts into a guest, turns between threads.
+//!
+//! ```text
+//!  scheduler -- TurnCommand, ItemFrame x items, args --> lane      (bytes ring, one record a turn)
+//!  scheduler <-- TurnResult, Effect x effects ---------- lane      (bytes ring, one record a turn)
+//!  lane ------- ItemHeader, payload | Context, args ---> guest     (the guest's inbox)
+//! ```
+//! All are `Pod`, 8-aligned and without padding.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::ids::{AgentId, Digest};
+
+/// `topic` of an item that came by no topic.
+pub const NO_TOPIC: u32 = u32::MAX;
+/// `topic` of a message that came through a channel.
+pub const CHANNEL: u32 = u32::MAX - 1;
+
+/// Kinds of item (SEMANTICS A2).
+pub mod item {
+    /// From an agent: `from` its address, `from_seq` its sequence, `topic` or [`super::NO_TOPIC`].
+    pub const MESSAGE: u32 = 1;
+    /// From a source: `from` the source's number, `from_seq` its sequence, `topic`.
+    pub const INPUT: u32 = 2;
+    /// Answer to `infer`: `request` its sequence, `topic` the model, `code` a status; the payload
+    /// is the output row, empty unless `code` is 0.
+    pub const REPLY: u32 = 3;
+    /// Answer to another call: `request` its sequence, `code` a status, `from` the agent it is
+    /// about (the new one for `spawn`).
+    pub const OUTCOME: u32 = 4;
+    /// A timer: `request` its sequence, `from_seq` its tag.
+    pub const TIMER: u32 = 5;
+}
+
+/// What a guest finds at the pointer of `agent_receive`; the payload follows.
+///
+/// ```text
+///  0 kind u32 | 4 len u32 | 8 from u64 | 16 from_seq u64 | 24 tick u64 | 32 topic u32 | 36 code i32
+/// 40 microstep u32 | 44 hash u32 | 48 request u64 | 56 trace u64 | 64 payload[len]
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct ItemHeader {
+    /// One of [`item`].
+    pub kind: u32,
+    /// Bytes of the payload.
+    pub len: u32,
+    /// Sender, by kind.
+    pub from: u64,
+    /// The sender's own sequence number, by kind.
+    pub from_seq: u64,
+    /// Tick in which it was committed, or opened.
+    pub tick: u64,
+    /// Topic handle, by kind.
+    pub topic: u32,
+    /// Status, by kind.
+    pub code: i32,
+    /// Microstep in which it was committed; 0 at open.
+    pub microstep: u32,
+    /// Low half of the payload's xxh3-64, 0 for an empty one: so a header names its content.
+    pub hash: u32,
+    /// Sequence of the call that it answers, by kind.
+    pub request: u64,
+    /// Trace id: that of its cause (SEMANTICS D1).
+    pub trace: u64,
+}
+
+/// What a guest finds at the pointer of `agent_step`, and in its inbox at `agent_init`, where
+/// `args_len` bytes of arguments follow.
+///
+/// ```text
+///  0 tick u64 | 8 agent u64 | 16 microstep u32 | 20 incarnation u32 | 24 items u32 | 28 copy u32
+/// 32 args_len u32 | 36 reserved u32 | 40 args[args_len]
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Context {
+    /// Current tick.
+    pub tick: u64,
+    /// The agent's own address.
+    pub agent: u64,
+    /// Current microstep.
+    pub microstep: u32,
+    /// Incarnation, raised by each restart.
+    pub incarnation: u32,
+    /// Items received in this turn.
+    pub items: u32,
+    /// Number of this copy among the copies of its configuration entry.
+    pub copy: u32,
+    /// Bytes of arguments that follow; 0 in a step.
+    pub args_len: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Where payload bytes lie: physical, never hashed (SEMANTICS D1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Place {
+    /// A lane's outbox, [`Place::OPEN`] or [`Place::STASH`].
+    pub area: u32,
+    /// First block.
+    pub block: u32,
+}
+
+impl Place {
+    /// The scheduler's outbox of what enters at open.
+    pub const OPEN: u32 = 0xffff_0000;
+    /// The stash of what outlives a microstep.
+    pub const STASH: u32 = 0xffff_0001;
+}
+
+/// One item of a turn, for the lane: header and place of the payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct ItemFrame {
+    /// What the guest gets.
+    pub header: ItemHeader,
+    /// Where the payload lies.
+    pub place: Place,
+    /// Outbox epoch in which it was written, for areas that have epochs.
+    pub epoch: u64,
+}
+
+/// Kinds of turn.
+pub mod turn {
+    /// `agent_init` alone, in a new instance.
+    pub const INIT: u32 = 1;
+    /// `agent_receive` per item, then `agent_step`.
+    pub const STEP: u32 = 2;
+    /// `agent_shutdown` alone; the instance is dropped afterwards.
+    pub const SHUTDOWN: u32 = 3;
+    /// No call: the instance is dropped.
+    pub const DROP: u32 = 4;
+    /// No call: the state is hashed into `TurnResult::digest`.
+    pub const HASH: u32 = 5;
+}
+
+/// One planned turn, from the scheduler to a lane; `items` item frames and `args_len` bytes follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct TurnCommand {
+    /// The agent.
+    pub agent: u64,
+    /// The agent's key (SEMANTICS A5): feeds random and traces.
+    pub key: u64,
+    /// Tick.
+    pub tick: u64,
+    /// Next own sequence number.
+    pub seq: u64,
+    /// Microstep.
+    pub microstep: u32,
+    /// Place in the plan of this microstep.
+    pub position: u32,
+    /// Incarnation.
+    pub incarnation: u32,
+    /// One of [`turn`].
+    pub kind: u32,
+    /// Template: which module, rights and budgets.
+    pub template: u32,
+    /// Copy number.
+    pub copy: u32,
+    /// Item frames that follow.
+    pub items: u32,
+    /// Argument bytes that follow the frames.
+    pub args_len: u32,
+    /// Answer places free at dispatch (SEMANTICS A4).
+    pub answers_free: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What one turn did; `effects` frames follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct TurnResult {
+    /// The agent.
+    pub agent: u64,
+    /// Next own sequence number; as dispatched if the turn faulted.
+    pub seq: u64,
+    /// Fuel used, full budgets if the turn faulted.
+    pub fuel: u64,
+    /// Turn digest (SEMANTICS D2).
+    pub digest: Digest,
+    /// Place in the plan.
+    pub position: u32,
+    /// Incarnation.
+    pub incarnation: u32,
+    /// Items consumed, the faulting one included.
+    pub items: u32,
+    /// Code of the last call made.
+    pub code: i32,
+    /// One of [`fault`].
+    pub fault: u32,
+    /// Effect frames that follow; 0 if the turn faulted.
+    pub effects: u32,
+    /// Answer places taken.
+    pub answers: u32,
+    /// Payload bytes, in blocks, of all effects.
+    pub blocks: u32,
+}
+
+/// Why a turn faulted.
+pub mod fault {
+    /// It did not.
+    pub const NONE: u32 = 0;
+    /// `unreachable`.
+    pub const UNREACHABLE: u32 = 1;
+    /// Access outside the memory or a table.
+    pub const OUT_OF_BOUNDS: u32 = 2;
+    /// Division by zero, overflow or a bad conversion.
+    pub const ARITHMETIC: u32 = 3;
+    /// Null or wrong-typed indirect call.
+    pub const INDIRECT_CALL: u32 = 4;
+    /// Fuel budget of a call used up.
+    pub const OUT_OF_FUEL: u32 = 5;
+    /// Calls nested too deep.
+    pub const CALL_DEPTH: u32 = 6;
+    /// A pointer or handle that cannot be: misuse of a host call.
+    pub const MISUSE: u32 = 7;
+    /// A function returned a negative code.
+    pub const NEGATIVE_CODE: u32 = 8;
+    /// The inbox a module names is outside its memory, unaligned or too small.
+    pub const BAD_INBOX: u32 = 9;
+
+    /// Words for an operator.
+    #[must_use]
+    pub const fn text(fault: u32) -> &'static str {
+        match fault {
+            NONE => "none",
+            UNREACHABLE => "unreachable executed",
+            OUT_OF_BOUNDS => "access out of bounds",
+            ARITHMETIC => "arithmetic trap",
+            INDIRECT_CALL => "bad indirect call",
+            OUT_OF_FUEL => "fuel budget exceeded",
+            CALL_DEPTH => "call depth exceeded",
+            MISUSE => "misuse of a host call",
+            NEGATIVE_CODE => "negative return code",
+            BAD_INBOX => "bad inbox",
+            _ => "unknown",
+        }
+    }
+}
+
+/// Kinds of effect, in the words of [`calls`](crate::calls).
+pub mod effect {
+    /// `target` address, payload.
+    pub const SEND: u32 = 1;
+    /// `target` topic, payload.
+    pub const PUBLISH: u32 = 2;
+    /// `target` topic.
+    pub const SUBSCRIBE: u32 = 3;
+    /// `target` topic.
+    pub const UNSUBSCRIBE: u32 = 4;
+    /// `target` channel key.
+    pub const JOIN: u32 = 5;
+    /// `target` channel key.
+    pub const LEAVE: u32 = 6;
+    /// `target` channel key, payload.
+    pub const CAST: u32 = 7;
+    /// `target` model, payload.
+    pub const INFER: u32 = 8;
+    /// `target` delay in ticks, `arg` tag.
+    pub const TIMER: u32 = 9;
+    /// `target` template, payload the arguments.
+    pub const SPAWN: u32 = 10;
+    /// `target` address.
+    pub const TERMINATE: u32 = 11;
+    /// `target` address.
+    pub const PAUSE: u32 = 12;
+    /// `target` address.
+    pub const RESUME: u32 = 13;
+    /// `target` level, payload the text.
+    pub const LOG: u32 = 14;
+}
+
+/// One accepted call (SEMANTICS A3), for commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Effect {
+    /// One of [`effect`].
+    pub kind: u32,
+    /// Payload bytes.
+    pub len: u32,
+    /// The agent's own sequence number of the call.
+    pub seq: u64,
+    /// By kind.
+    pub target: u64,
+    /// By kind.
+    pub arg: u64,
+    /// xxh3-64 of the payload.
+    pub hash: u64,
+    /// Hash of the item that caused it, 0 for none (SEMANTICS D1).
+    pub cause: u64,
+    /// Trace id.
+    pub trace: u64,
+    /// First block of the payload in the lane's outbox: physical, not hashed.
+    pub block: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Effect {
+    /// Bytes of the logical part, which are hashed: all but the place of the payload.
+    pub const LOGICAL_BYTES: usize = 56;
+}
+
+const _: () = assert!(size_of::<ItemHeader>() == 64);
+const _: () = assert!(size_of::<Context>() == 40);
+const _: () = assert!(size_of::<ItemFrame>() == 80);
+const _: () = assert!(size_of::<TurnCommand>() == 72);
+const _: () = assert!(size_of::<TurnResult>() == 72);
+const _: () = assert!(size_of::<Effect>() == 64);
+const _: () = assert!(AgentId::NONE.to_bits() == u64::MAX);

@@ -1,0 +1,37 @@
+//! What bytes mean: ids, limits, the guest contract, frames between threads, log records, rows.
+//!
+//! This crate is the one place where a byte layout is written down. Guests, the kernel, the log
+//! and monitors all read it from here; `shm` moves the bytes and never looks inside.
+//!
+//! ```text
+//!  ids.rs      AgentId, Digest                 calls.rs   guest exports, imports, status codes
+//!  limits.rs   hard maxima, with units         manifest.rs  the module's custom section
+//!  frame.rs    items, effects, turn frames     record.rs  log blocks and records
+//!  page.rs     rows and pages for monitors     counter.rs counter ids, names, units
+//! ```
+//!
+//! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
+//! little-endian; every struct is `Pod` without padding, so any bit pattern is a value and every
+//! check is explicit.
+//!
+//! # Versions
+//! [`ABI_VERSION`] is what a module declares in its manifest. Calls may be added under the same
+//! version; none may change its type or meaning. [`SCHEMA`] fingerprints everything other
+//! processes read in the region, computed from the layout itself.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod calls;
+pub mod counter;
+pub mod frame;
+pub mod ids;
+pub mod limits;
+pub mod manifest;
+pub mod page;
+pub mod record;
+
+pub use ids::{AgentId, Digest, Tick};
+pub use page::SCHEMA;
+
+/// Version of the guest contract (see [`calls`]); a module that declares another is refused.
+pub const ABI_VERSION: u32 = 1;

@@ -1,0 +1,541 @@
+//! What a running kernel shows to other processes: one page, four tables of rows, one text.
+//!
+//! ```text
+//!  section      kind in shm   id  holds                        written
+//!  kernel       page          1   KernelPage                   at the close of a tick, before a wait
+//!  agents       rows          2   AgentRow  x agents_max       for agents that ran, at the close
+//!  lanes        rows          3   LaneRow   x lanes            at the close of a tick
+//!  models       rows          4   ModelRow  x models           after a batch
+//!  rings        rows          5   RingRow   x rings            at the close of a tick
+//!  names        page          6   UTF-8 JSON, see below        once, before the region is ready
+//! ```
+//! Everything is a plain number: counters that only grow, gauges, and codes with a table of words.
+//! There are no rates: a reader makes them from two snapshots and their `now_ns`. Each struct is
+//! `Pod`, little-endian, 8-aligned and without padding, so a reader in any language needs the offset
+//! table and nothing else. Any bit pattern is a value: a code without a word is shown as `unknown`.
+//!
+//! A struct is declared once, by `layout!`, which also lists its fields; [`SCHEMA`] is computed from
+//! those lists and from the counters' names, so a changed layout has another fingerprint by
+//! construction, and a monitor of another build is refused instead of showing wrong numbers.
+//!
+//! The names are what the numbers point to, by position; a reader ignores keys that it does not know,
+//! and what a list is too short for goes without a name:
+//! ```text
+//! {"name": "weather", "templates": ["station", "forecaster"], "models": ["temperature"],
+//!  "rings": ["commands 1", "results 1", "log"], "lanes": 2, "agents_max": 4096}
+//! ```
+//!
+//! What this is not: no state of the run. Nothing here is read back by the kernel, hashed or logged.
+
+mod codes;
+
+use core::mem::offset_of;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::ids::AgentId;
+
+pub use codes::{agent_state, lane_state, model_state, provider, run_state, stall};
+
+/// Ids of the sections, the same numbers for pages and rows.
+pub mod section {
+    /// Page: [`KernelPage`](super::KernelPage).
+    pub const KERNEL: u32 = 1;
+    /// Rows: [`AgentRow`](super::AgentRow), one per agent slot.
+    pub const AGENTS: u32 = 2;
+    /// Rows: [`LaneRow`](super::LaneRow), one per lane.
+    pub const LANES: u32 = 3;
+    /// Rows: [`ModelRow`](super::ModelRow), one per configured model.
+    pub const MODELS: u32 = 4;
+    /// Rows: [`RingRow`](super::RingRow), one per ring between threads.
+    pub const RINGS: u32 = 5;
+    /// Page: the names, JSON text written once.
+    pub const NAMES: u32 = 6;
+}
+
+/// Longest text of the names page, in bytes.
+pub const NAMES_BYTES_MAX: u32 = 1 << 20;
+
+/// A number that means "none": no core pinned, no end of the run, no fault yet.
+pub const NONE_U32: u32 = u32::MAX;
+/// As [`NONE_U32`], of 64 bits.
+pub const NONE_U64: u64 = u64::MAX;
+
+/// Buckets of a histogram of durations.
+pub const BUCKETS: usize = 32;
+
+/// The bucket that counts a duration: bucket `i` holds `2^i <= ns < 2^(i+1)`, bucket 0 also 0 ns,
+/// the last one everything longer.
+#[must_use]
+pub const fn bucket(ns: u64) -> usize {
+    let log = (u64::BITS - 1 - (ns | 1).leading_zeros()) as usize;
+    if log < BUCKETS { log } else { BUCKETS - 1 }
+}
+
+/// One field of a published struct.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Field {
+    /// Name.
+    pub name: &'static str,
+    /// First byte within the struct.
+    pub offset: usize,
+    /// Bytes in all.
+    pub bytes: usize,
+    /// Bytes of one number: 4 or 8; an array has more than one.
+    pub word: usize,
+}
+
+/// Declares a published struct together with the list of its fields.
+macro_rules! layout {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+        #[repr(C)]
+        pub struct $name { $($(#[$doc])* pub $field: $type,)* }
+
+        impl $name {
+            /// Its fields, in order.
+            pub const FIELDS: &'static [Field] = &[$(Field {
+                name: stringify!($field),
+                offset: offset_of!($name, $field),
+                bytes: size_of::<$type>(),
+                word: align_of::<$type>(),
+            },)*];
+        }
+    };
+}
+
+layout! {
+/// The kernel as of one moment, usually the close of a tick.
+///
+/// ```text
+///   0 now_ns        8 start_ns     16 tick          24 ticks_end    32 ticks        40 microsteps
+///  48 turns        56 items        64 messages      72 refused      80 dropped      88 dead_letters
+///  96 inputs      104 outputs     112 inferences   120 faults      128 restarts    136 fuel
+/// 144 log_bytes   152 log_records 160 durable_tick 168 region_bytes
+/// 176 digest[2]   192 fuel_digest[2]
+/// 208 stalls[4]   240 stall_ns[4]
+/// 272 tick_ns_last  280 tick_ns_max  288 tick_ns_sum  296 tick_ns_buckets[32]
+/// 552 payload_bytes_held
+/// 560 run_state u32  564 exit_code u32  568 agents u32  572 agents_max u32
+/// 576 messages_held u32  580 inferences_pending u32  584 inputs_left u32  588 runnable u32   592 end
+/// ```
+KernelPage {
+    /// The owner's monotonic clock when this was published, in ns.
+    now_ns: u64,
+    /// The same clock at the start of the run.
+    start_ns: u64,
+    /// Last closed tick; [`NONE_U64`] before tick 0 has closed.
+    tick: u64,
+    /// First tick that will not be executed; [`NONE_U64`] if the run has no such end.
+    ticks_end: u64,
+    /// Ticks executed by this process.
+    ticks: u64,
+    /// Microsteps executed.
+    microsteps: u64,
+    /// Turns taken.
+    turns: u64,
+    /// Items received by agents, of every kind.
+    items: u64,
+    /// Messages accepted for a receiver, counted per receiver.
+    messages: u64,
+    /// Deliveries refused because a limit was reached; the sender was told (SEMANTICS C2).
+    refused: u64,
+    /// Messages dropped by their topic's policy (SEMANTICS C4).
+    dropped: u64,
+    /// Items of agents that faulted or ended, which nobody received.
+    dead_letters: u64,
+    /// Inputs admitted.
+    inputs: u64,
+    /// Messages handed to the host.
+    outputs: u64,
+    /// Inference replies delivered.
+    inferences: u64,
+    /// Turns that faulted.
+    faults: u64,
+    /// Incarnations begun after a fault.
+    restarts: u64,
+    /// Fuel used.
+    fuel: u64,
+    /// Bytes handed to the log.
+    log_bytes: u64,
+    /// Records handed to the log.
+    log_records: u64,
+    /// Last tick whose `TickOpen` is on disk (SEMANTICS L2); [`NONE_U64`] if none is, or no log.
+    durable_tick: u64,
+    /// Bytes of this region.
+    region_bytes: u64,
+    /// Tick digest (SEMANTICS D3), low half first.
+    digest: [u64; 2],
+    /// Fuel chain (SEMANTICS D4), low half first.
+    fuel_digest: [u64; 2],
+    /// Waits of a tick, by cause: positions of [`stall`].
+    stalls: [u64; stall::COUNT],
+    /// Time spent in those waits, in ns.
+    stall_ns: [u64; stall::COUNT],
+    /// Duration of the last tick, in ns: open to close, without the waits between ticks.
+    tick_ns_last: u64,
+    /// Longest tick, in ns.
+    tick_ns_max: u64,
+    /// All ticks, in ns.
+    tick_ns_sum: u64,
+    /// Ticks by duration: [`bucket`].
+    tick_ns_buckets: [u64; BUCKETS],
+    /// Payload bytes held by all inboxes, in whole blocks.
+    payload_bytes_held: u64,
+    /// One of [`run_state`].
+    run_state: u32,
+    /// Exit status of the run; 0 until it has ended.
+    exit_code: u32,
+    /// Agents that exist.
+    agents: u32,
+    /// Agent slots.
+    agents_max: u32,
+    /// Messages and inputs held by all inboxes.
+    messages_held: u32,
+    /// Inference requests whose reply is outstanding.
+    inferences_pending: u32,
+    /// Inputs that were due and did not fit into the last tick.
+    inputs_left: u32,
+    /// Agents that were runnable at the close and carry over.
+    runnable: u32,
+}
+}
+
+layout! {
+/// One agent slot.
+///
+/// ```text
+///  0 address       8 last_tick    16 until_tick    24 turns        32 items        40 effects
+/// 48 fuel         56 state u32    60 template u32  64 copy u32     68 incarnation u32
+/// 72 inbox_items u32  76 inbox_bytes u32  80 faults u32  84 last_fault u32  88 lane u32
+/// 92 last_code u32   96 end
+/// ```
+AgentRow {
+    /// Address: generation and index of the slot (SEMANTICS A7).
+    address: u64,
+    /// Tick of its last turn; [`NONE_U64`] before its first.
+    last_tick: u64,
+    /// Tick at which its backoff ends; 0 in any other state.
+    until_tick: u64,
+    /// Turns taken at this address.
+    turns: u64,
+    /// Items received.
+    items: u64,
+    /// Effects accepted.
+    effects: u64,
+    /// Fuel used.
+    fuel: u64,
+    /// One of [`agent_state`].
+    state: u32,
+    /// Which template, by position in the names.
+    template: u32,
+    /// Copy number within the template.
+    copy: u32,
+    /// Incarnation, raised by each restart.
+    incarnation: u32,
+    /// Items in its inbox.
+    inbox_items: u32,
+    /// Payload bytes in its inbox, in whole blocks.
+    inbox_bytes: u32,
+    /// Turns that faulted.
+    faults: u32,
+    /// Last fault, one of [`crate::frame::fault`]; 0 if none.
+    last_fault: u32,
+    /// Lane that it lives on.
+    lane: u32,
+    /// Bits of the code that its last call returned.
+    last_code: u32,
+}
+}
+
+layout! {
+/// One lane: the scheduler's own (0) or a worker's.
+///
+/// ```text
+///  0 turns         8 busy_ns      16 wait_ns       24 commands     32 results      40 outbox_bytes
+/// 48 outbox_capacity  56 outbox_high_bytes  64 agents u32  68 core u32  72 state u32  76 reserved u32
+/// 80 end
+/// ```
+LaneRow {
+    /// Turns executed.
+    turns: u64,
+    /// Time spent executing turns, in ns.
+    busy_ns: u64,
+    /// Time spent waiting for turns, in ns.
+    wait_ns: u64,
+    /// Commands received.
+    commands: u64,
+    /// Results sent.
+    results: u64,
+    /// Outbox bytes in use after the last microstep.
+    outbox_bytes: u64,
+    /// Bytes of the outbox.
+    outbox_capacity: u64,
+    /// Most outbox bytes ever in use.
+    outbox_high_bytes: u64,
+    /// Agents that live here.
+    agents: u32,
+    /// Core that its thread is pinned to; [`NONE_U32`] if it is not.
+    core: u32,
+    /// One of [`lane_state`].
+    state: u32,
+    /// Zero.
+    reserved: u32,
+}
+}
+
+layout! {
+/// One model.
+///
+/// ```text
+///  0 requests      8 batches      16 rows_padded   24 errors       32 run_ns_last  40 run_ns_max
+/// 48 run_ns_sum   56 run_ns_buckets[32]  312 pending u32  316 batch u32  320 latency_ticks u64
+/// 328 provider u32  332 state u32  336 end
+/// ```
+ModelRow {
+    /// Requests computed, errors among them.
+    requests: u64,
+    /// Batches run.
+    batches: u64,
+    /// Rows of those batches that only filled them up (SEMANTICS I2).
+    rows_padded: u64,
+    /// Replies that carried an error (SEMANTICS I3).
+    errors: u64,
+    /// Duration of the last batch, in ns.
+    run_ns_last: u64,
+    /// Longest batch, in ns.
+    run_ns_max: u64,
+    /// All batches, in ns.
+    run_ns_sum: u64,
+    /// Batches by duration: [`bucket`].
+    run_ns_buckets: [u64; BUCKETS],
+    /// Requests whose reply is outstanding.
+    pending: u32,
+    /// Rows of a batch.
+    batch: u32,
+    /// Ticks from a request to its reply (SEMANTICS I1).
+    latency_ticks: u64,
+    /// One of [`provider`].
+    provider: u32,
+    /// One of [`model_state`].
+    state: u32,
+}
+}
+
+layout! {
+/// One ring between two threads, as its scheduler side sees it.
+///
+/// ```text
+///  0 used_bytes    8 capacity_bytes  16 high_bytes  24 records     32 stalls       40 end
+/// ```
+RingRow {
+    /// Bytes written and not yet released.
+    used_bytes: u64,
+    /// Bytes of the ring.
+    capacity_bytes: u64,
+    /// Most bytes ever in use.
+    high_bytes: u64,
+    /// Records published.
+    records: u64,
+    /// Times that its writer found it full.
+    stalls: u64,
+}
+}
+
+impl KernelPage {
+    /// Counts a tick that took `ns`.
+    pub fn count_tick(&mut self, ns: u64) {
+        self.ticks += 1;
+        self.tick_ns_last = ns;
+        self.tick_ns_max = self.tick_ns_max.max(ns);
+        self.tick_ns_sum = self.tick_ns_sum.saturating_add(ns);
+        self.tick_ns_buckets[bucket(ns)] += 1;
+    }
+
+    /// Counts a wait of `ns` for `cause`, one of [`stall`].
+    ///
+    /// # Panics
+    /// If `cause` is none of them.
+    pub fn count_stall(&mut self, cause: usize, ns: u64) {
+        self.stalls[cause] += 1;
+        self.stall_ns[cause] = self.stall_ns[cause].saturating_add(ns);
+    }
+}
+
+impl AgentRow {
+    /// The address as an id.
+    #[must_use]
+    pub const fn id(&self) -> AgentId {
+        AgentId::from_bits(self.address)
+    }
+}
+
+impl ModelRow {
+    /// Counts a batch of `rows` requests that took `ns`.
+    pub fn count_batch(&mut self, rows: u32, ns: u64) {
+        self.requests += u64::from(rows);
+        self.batches += 1;
+        self.rows_padded += u64::from(self.batch.saturating_sub(rows));
+        self.run_ns_last = ns;
+        self.run_ns_max = self.run_ns_max.max(ns);
+        self.run_ns_sum = self.run_ns_sum.saturating_add(ns);
+        self.run_ns_buckets[bucket(ns)] += 1;
+    }
+}
+
+/// Fingerprint of everything above and of the counters, stored in the region header.
+///
+/// FNV-1a over names, offsets and sizes, over the words for the codes' positions in `stall`, and
+/// over the section ids: what a reader of another build would misread.
+pub const SCHEMA: u64 = {
+    let mut hash = FNV_START;
+    hash = fingerprint(hash, "kernel", section::KERNEL, KernelPage::FIELDS);
+    hash = fingerprint(hash, "agent", section::AGENTS, AgentRow::FIELDS);
+    hash = fingerprint(hash, "lane", section::LANES, LaneRow::FIELDS);
+    hash = fingerprint(hash, "model", section::MODELS, ModelRow::FIELDS);
+    hash = fingerprint(hash, "ring", section::RINGS, RingRow::FIELDS);
+    hash = fingerprint(hash, "names", section::NAMES, &[]);
+    crate::counter::fingerprint(hash)
+};
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// FNV-1a of a number's bytes.
+pub(crate) const fn mix(hash: u64, value: u64) -> u64 {
+    let bytes = value.to_le_bytes();
+    let (mut hash, mut i) = (hash, 0);
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(FNV_PRIME);
+        i += 1;
+    }
+    hash
+}
+
+/// FNV-1a of a text and its length.
+pub(crate) const fn mix_text(hash: u64, text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let (mut hash, mut i) = (mix(hash, bytes.len() as u64), 0);
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(FNV_PRIME);
+        i += 1;
+    }
+    hash
+}
+
+const fn fingerprint(hash: u64, name: &str, id: u32, fields: &[Field]) -> u64 {
+    let mut hash = mix(mix_text(hash, name), id as u64);
+    let mut i = 0;
+    while i < fields.len() {
+        let field = &fields[i];
+        hash = mix_text(hash, field.name);
+        hash = mix(hash, field.offset as u64);
+        hash = mix(hash, (field.bytes as u64) << 8 | field.word as u64);
+        i += 1;
+    }
+    hash
+}
+
+const _: () = assert!(size_of::<KernelPage>() == 592);
+const _: () = assert!(size_of::<AgentRow>() == 96);
+const _: () = assert!(size_of::<LaneRow>() == 80);
+const _: () = assert!(size_of::<ModelRow>() == 336);
+const _: () = assert!(size_of::<RingRow>() == 40);
+const _: () = assert!(bucket(0) == 0 && bucket(1) == 0 && bucket(2) == 1 && bucket(3) == 1);
+const _: () = assert!(bucket(1 << 31) == 31 && bucket(u64::MAX) == 31);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::fmt::Write as _;
+    use std::string::String;
+
+    /// The offset table as a reader of another language would write it down.
+    fn table(fields: &[Field]) -> String {
+        let mut text = String::new();
+        for field in fields {
+            let kind = if field.word == 8 { "u64" } else { "u32" };
+            let _ = write!(text, "{} {} {kind}", field.offset, field.name);
+            let count = field.bytes / field.word;
+            let _ = match count {
+                1 => write!(text, "|"),
+                _ => write!(text, "[{count}]|"),
+            };
+        }
+        text
+    }
+
+    // A failing golden text below means: other processes read these bytes. The fingerprint changes by
+    // itself; the tables in the documentation and in readers of other languages do not.
+    #[test]
+    fn offsets_are_the_documented_ones() {
+        assert_eq!(
+            table(AgentRow::FIELDS),
+            "0 address u64|8 last_tick u64|16 until_tick u64|24 turns u64|32 items u64|\
+             40 effects u64|48 fuel u64|56 state u32|60 template u32|64 copy u32|\
+             68 incarnation u32|72 inbox_items u32|76 inbox_bytes u32|80 faults u32|\
+             84 last_fault u32|88 lane u32|92 last_code u32|"
+        );
+        assert_eq!(
+            table(LaneRow::FIELDS),
+            "0 turns u64|8 busy_ns u64|16 wait_ns u64|24 commands u64|32 results u64|\
+             40 outbox_bytes u64|48 outbox_capacity u64|56 outbox_high_bytes u64|64 agents u32|\
+             68 core u32|72 state u32|76 reserved u32|"
+        );
+        assert_eq!(
+            table(ModelRow::FIELDS),
+            "0 requests u64|8 batches u64|16 rows_padded u64|24 errors u64|32 run_ns_last u64|\
+             40 run_ns_max u64|48 run_ns_sum u64|56 run_ns_buckets u64[32]|312 pending u32|\
+             316 batch u32|320 latency_ticks u64|328 provider u32|332 state u32|"
+        );
+        assert_eq!(
+            table(RingRow::FIELDS),
+            "0 used_bytes u64|8 capacity_bytes u64|16 high_bytes u64|24 records u64|32 stalls u64|"
+        );
+        assert_eq!(
+            table(KernelPage::FIELDS),
+            "0 now_ns u64|8 start_ns u64|16 tick u64|24 ticks_end u64|32 ticks u64|\
+             40 microsteps u64|48 turns u64|56 items u64|64 messages u64|72 refused u64|\
+             80 dropped u64|88 dead_letters u64|96 inputs u64|104 outputs u64|112 inferences u64|\
+             120 faults u64|128 restarts u64|136 fuel u64|144 log_bytes u64|152 log_records u64|\
+             160 durable_tick u64|168 region_bytes u64|176 digest u64[2]|192 fuel_digest u64[2]|\
+             208 stalls u64[4]|240 stall_ns u64[4]|272 tick_ns_last u64|280 tick_ns_max u64|\
+             288 tick_ns_sum u64|296 tick_ns_buckets u64[32]|552 payload_bytes_held u64|\
+             560 run_state u32|564 exit_code u32|568 agents u32|572 agents_max u32|\
+             576 messages_held u32|580 inferences_pending u32|584 inputs_left u32|588 runnable u32|"
+        );
+    }
+
+    #[test]
+    fn any_change_of_a_field_changes_the_fingerprint() {
+        let field = Field { name: "tick", offset: 8, bytes: 8, word: 8 };
+        let base = fingerprint(1, "row", 2, &[field]);
+        for other in [
+            fingerprint(1, "row", 3, &[field]),
+            fingerprint(1, "page", 2, &[field]),
+            fingerprint(1, "row", 2, &[Field { name: "tack", ..field }]),
+            fingerprint(1, "row", 2, &[Field { offset: 16, ..field }]),
+            fingerprint(1, "row", 2, &[Field { bytes: 16, ..field }]),
+            fingerprint(1, "row", 2, &[Field { word: 4, ..field }]),
+            fingerprint(1, "row", 2, &[field, field]),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn ticks_and_batches_are_counted() {
+        let mut page = KernelPage::zeroed();
+        page.count_tick(1000);
+        page.count_tick(3000);
+        page.count_stall(stall::LOG, 7);
+        assert_eq!((page.ticks, page.tick_ns_last, page.tick_ns_max), (2, 3000, 3000));
+        assert_eq!((page.tick_ns_buckets[9], page.tick_ns_buckets[11]), (1, 1));
+        assert_eq!((page.stalls, page.stall_ns), ([0, 0, 0, 1], [0, 0, 0, 7]));
+        let mut model = ModelRow { batch: 8, ..ModelRow::zeroed() };
+        model.count_batch(5, 100);
+        assert_eq!((model.requests, model.rows_padded, model.run_ns_sum), (5, 3, 100));
+    }
+}

@@ -1,0 +1,175 @@
+//! What the log holds: records, and the facts of a tick inside its `TickOpen`.
+//!
+//! The facts of a tick are encoded once: the same bytes are applied by the core, hashed into the
+//! tick digest, written to the log and read back by replay (SEMANTICS L1, D3). How records lie on
+//! disk, in blocks and segments, is in `record/block.rs`; how they are checked, in
+//! `record/scan.rs`.
+//!
+//! ```text
+//! TickOpen   0 tick u64 | 8 chosen u32 | 12 facts u32 | 16 fact ...
+//! fact       0 kind u32 | 4 len u32 | 8 a u64 | 16 b u64 | 24 c u32 | 28 code i32 | 32 payload, padded to 8
+//! TickClose  0 tick u64 | 8 digest 16 | 24 fuel digest 16 | 40 microsteps u32 | 44 turns u32 | 48 u64 per turn
+//! ```
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::ids::Digest;
+
+mod block;
+mod crc;
+mod defect;
+mod scan;
+
+pub use block::{
+    BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCK_FOOTER_BYTES, BLOCK_HEADER_BYTES, BLOCK_MAGIC,
+    BlockFooter, BlockHeader, FOOTER_MAGIC, FRAGMENT_BYTES_MAX, LOG_VERSION, RECORD_BYTES_MAX,
+    RECORD_HEADER_BYTES, RecordHeader, Resumed, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENTS_MAX,
+    SegmentHeader, flags, fragment_bytes, kind, record_bytes,
+};
+pub use crc::{Crc, crc32c};
+pub use defect::Defect;
+pub use scan::{Block, Broken, Chain, Scan, Tail, record_at, scan, sound_block};
+
+/// Head of a `TickOpen` record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct TickOpen {
+    /// The tick.
+    pub tick: u64,
+    /// 1 if its number came from a live fact (SEMANTICS T5), else 0.
+    pub chosen: u32,
+    /// Facts that follow.
+    pub facts: u32,
+}
+
+/// Head of a fact; `len` payload bytes follow, padded with zeros to 8.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct FactHeader {
+    /// One of [`fact`].
+    pub kind: u32,
+    /// Payload bytes.
+    pub len: u32,
+    /// By kind.
+    pub a: u64,
+    /// By kind.
+    pub b: u64,
+    /// By kind.
+    pub c: u32,
+    /// By kind.
+    pub code: i32,
+}
+
+/// Kinds of fact, in the order in which they are applied at open (SEMANTICS T3).
+pub mod fact {
+    /// Inference reply: `a` agent, `b` request sequence, `c` model, `code` status, payload the row.
+    pub const REPLY: u32 = 4;
+    /// Input: `a` source, `b` source sequence, `c` topic, payload.
+    pub const INPUT: u32 = 6;
+}
+
+/// Head of a `TickClose` record; the low halves of the turn digests follow, in schedule order
+/// over all microsteps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct TickClose {
+    /// The tick.
+    pub tick: u64,
+    /// Tick digest (SEMANTICS D3).
+    pub digest: Digest,
+    /// Fuel chain (SEMANTICS D4).
+    pub fuel: Digest,
+    /// Microsteps executed.
+    pub microsteps: u32,
+    /// Turns, and so `u64`s that follow.
+    pub turns: u32,
+}
+
+/// A fact and its payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fact<'a> {
+    /// Head.
+    pub header: FactHeader,
+    /// Payload, without padding.
+    pub payload: &'a [u8],
+}
+
+/// The bytes are no `TickOpen`: at this offset something is cut short or not as promised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadFacts {
+    /// Offset of the part that does not fit.
+    pub offset: usize,
+}
+
+impl core::fmt::Display for BadFacts {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the facts of a tick are malformed at byte {}", self.offset)
+    }
+}
+
+impl core::error::Error for BadFacts {}
+
+/// Bytes that a fact with `len` payload bytes takes.
+#[must_use]
+pub const fn fact_bytes(len: usize) -> usize {
+    size_of::<FactHeader>() + len.next_multiple_of(8)
+}
+
+/// A checked `TickOpen` record.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    open: TickOpen,
+    body: &'a [u8],
+}
+
+impl<'a> Facts<'a> {
+    /// Checks `bytes` whole: head, count, and each fact within its place.
+    ///
+    /// # Errors
+    /// [`BadFacts`] at the first part that does not fit.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, BadFacts> {
+        let head = bytes.get(..size_of::<TickOpen>()).ok_or(BadFacts { offset: 0 })?;
+        let open: TickOpen = bytemuck::pod_read_unaligned(head);
+        let body = &bytes[size_of::<TickOpen>()..];
+        let facts = Self { open, body };
+        let (mut rest, mut count) = (body, 0u32);
+        while !rest.is_empty() {
+            let offset = bytes.len() - rest.len();
+            let (_, after) = split_fact(rest).ok_or(BadFacts { offset })?;
+            rest = after;
+            count = count.checked_add(1).ok_or(BadFacts { offset })?;
+        }
+        if count != open.facts {
+            return Err(BadFacts { offset: 12 });
+        }
+        Ok(facts)
+    }
+
+    /// Head of the record.
+    #[must_use]
+    pub fn open(&self) -> TickOpen {
+        self.open
+    }
+
+    /// The facts, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Fact<'a>> + use<'a> {
+        let mut rest = self.body;
+        core::iter::from_fn(move || {
+            let (fact, after) = split_fact(rest)?;
+            rest = after;
+            Some(fact)
+        })
+    }
+}
+
+fn split_fact(bytes: &[u8]) -> Option<(Fact<'_>, &[u8])> {
+    let head = bytes.get(..size_of::<FactHeader>())?;
+    let header: FactHeader = bytemuck::pod_read_unaligned(head);
+    let end = fact_bytes(header.len as usize);
+    let payload = bytes.get(size_of::<FactHeader>()..end)?.get(..header.len as usize)?;
+    Some((Fact { header, payload }, &bytes[end..]))
+}
+
+const _: () = assert!(size_of::<TickOpen>() == 16);
+const _: () = assert!(size_of::<FactHeader>() == 32);
+const _: () = assert!(size_of::<TickClose>() == 48);

@@ -1,0 +1,226 @@
+//! Host calls as methods: arguments by type, refusals as [`Status`].
+//!
+//! Every call answers only from the agent's own rights, arguments and quotas (SEMANTICS A3). Ok
+//! means accepted for commit; what depends on others arrives later as an item, which names the
+//! call by its [`Seq`]. What an agent calls in a turn that then faults never happened.
+
+use wasm_engine_abi::calls::Status;
+use wasm_engine_abi::ids::AgentId;
+
+#[cfg(not(target_arch = "wasm32"))]
+use crate::recording::Raw;
+#[cfg(target_arch = "wasm32")]
+use crate::sys::Raw;
+
+/// The agent's own sequence number of an accepted call. It counts on over incarnations.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Seq(u64);
+
+/// Handle of a configured topic, the same for every agent of a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Topic(u32);
+
+/// Handle of a configured model, the same for every agent of a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Model(u32);
+
+impl Seq {
+    /// The number as the kernel gives it.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+}
+
+impl Topic {
+    /// The handle with this number, which need not exist.
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+impl Model {
+    /// The handle with this number, which need not exist.
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// Weight of a log line.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u32)]
+pub enum Level {
+    /// Something is wrong.
+    Error = 1,
+    /// Something is odd.
+    Warn = 2,
+    /// Worth knowing.
+    Info = 3,
+    /// For whoever looks for a mistake.
+    Debug = 4,
+}
+
+/// The kernel, as an agent sees it during one call.
+///
+/// Every call but [`tick`](Self::tick), [`topic`](Self::topic) and [`model`](Self::model) needs a
+/// capability in the manifest; a module that uses one without declaring it is not admitted.
+#[derive(Debug)]
+pub struct Host {
+    pub(crate) raw: Raw,
+}
+
+/// A status word as a result; a number that this SDK does not know counts as
+/// [`Status::Invalid`].
+pub(crate) fn status(code: i32) -> Result<(), Status> {
+    match Status::from_code(code) {
+        Some(Status::Ok) => Ok(()),
+        Some(other) => Err(other),
+        None if code > 0 => Ok(()),
+        None => Err(Status::Invalid),
+    }
+}
+
+fn refusal(code: i64) -> Status {
+    let code = i32::try_from(code).unwrap_or(i32::MIN);
+    Status::from_code(code).unwrap_or(Status::Invalid)
+}
+
+fn seq(result: i64) -> Result<Seq, Status> {
+    u64::try_from(result).map(Seq).map_err(|_| refusal(result))
+}
+
+fn handle(result: i32) -> Result<u32, Status> {
+    u32::try_from(result).map_err(|_| refusal(i64::from(result)))
+}
+
+// Every method passes on the status with which the kernel refuses, and nothing else.
+#[expect(clippy::missing_errors_doc, reason = "the type's documentation and Status say it once")]
+impl Host {
+    /// Message to one agent. An outcome follows only if it was refused at commit.
+    pub fn send(&mut self, to: AgentId, payload: &[u8]) -> Result<Seq, Status> {
+        seq(self.raw.send(to.to_bits(), payload))
+    }
+
+    /// Message to every subscriber of a topic. At most one outcome follows, if any refused it.
+    pub fn publish(&mut self, topic: Topic, payload: &[u8]) -> Result<Seq, Status> {
+        seq(self.raw.publish(topic.0, payload))
+    }
+
+    /// Message to every member of a channel.
+    pub fn cast(&mut self, channel: &str, payload: &[u8]) -> Result<Seq, Status> {
+        seq(self.raw.cast(channel.as_bytes(), payload))
+    }
+
+    /// Subscribes to a topic, from the next microstep on. Doing it again changes nothing.
+    pub fn subscribe(&mut self, topic: Topic) -> Result<Seq, Status> {
+        seq(self.raw.subscribe(topic.0))
+    }
+
+    /// Ends a subscription, from the next microstep on.
+    pub fn unsubscribe(&mut self, topic: Topic) -> Result<Seq, Status> {
+        seq(self.raw.unsubscribe(topic.0))
+    }
+
+    /// Joins a channel, from the next microstep on. Doing it again changes nothing.
+    pub fn join(&mut self, channel: &str) -> Result<Seq, Status> {
+        seq(self.raw.join(channel.as_bytes()))
+    }
+
+    /// Leaves a channel, from the next microstep on.
+    pub fn leave(&mut self, channel: &str) -> Result<Seq, Status> {
+        seq(self.raw.leave(channel.as_bytes()))
+    }
+
+    /// Asks a model for one row. Exactly one reply follows, at the open of a later tick.
+    pub fn infer(&mut self, model: Model, row: &[f32]) -> Result<Seq, Status> {
+        seq(self.raw.infer(model.0, bytemuck::cast_slice(row)))
+    }
+
+    /// One timer item after `delay_ticks`, which is at least 1; the item carries `tag`.
+    pub fn timer(&mut self, delay_ticks: u64, tag: u64) -> Result<Seq, Status> {
+        seq(self.raw.timer(delay_ticks, tag))
+    }
+
+    /// A new agent from the configured one of this name. Exactly one outcome follows, which names
+    /// the new agent.
+    pub fn spawn(&mut self, name: &str, args: &[u8]) -> Result<Seq, Status> {
+        seq(self.raw.spawn(name.as_bytes(), args))
+    }
+
+    /// Terminates an agent. Exactly one outcome follows.
+    pub fn terminate(&mut self, agent: AgentId) -> Result<Seq, Status> {
+        seq(self.raw.terminate(agent.to_bits()))
+    }
+
+    /// Pauses an agent. Exactly one outcome follows.
+    pub fn pause(&mut self, agent: AgentId) -> Result<Seq, Status> {
+        seq(self.raw.pause(agent.to_bits()))
+    }
+
+    /// Resumes a paused agent. Exactly one outcome follows.
+    pub fn resume(&mut self, agent: AgentId) -> Result<Seq, Status> {
+        seq(self.raw.resume(agent.to_bits()))
+    }
+
+    /// A line for the operator.
+    pub fn log(&mut self, level: Level, text: &str) -> Result<(), Status> {
+        status(self.raw.log(level as u32, text.as_bytes()))
+    }
+
+    /// 64 random bits: a function of the run's seed, this agent and the place in time.
+    pub fn random(&mut self) -> u64 {
+        self.raw.random()
+    }
+
+    /// The current tick.
+    pub fn tick(&mut self) -> u64 {
+        self.raw.tick()
+    }
+
+    /// The handle of a configured topic.
+    pub fn topic(&mut self, name: &str) -> Result<Topic, Status> {
+        handle(self.raw.topic(name.as_bytes())).map(Topic)
+    }
+
+    /// The handle of a configured model.
+    pub fn model(&mut self, name: &str) -> Result<Model, Status> {
+        handle(self.raw.model(name.as_bytes())).map(Model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_calls_are_numbers_or_statuses() {
+        assert_eq!(seq(0), Ok(Seq(0)));
+        assert_eq!(seq(-5), Err(Status::Busy));
+        assert_eq!(seq(i64::MIN), Err(Status::Invalid));
+        assert_eq!(handle(3), Ok(3));
+        assert_eq!(handle(-2), Err(Status::Unknown));
+        assert_eq!(status(0), Ok(()));
+        assert_eq!(status(-12), Err(Status::ModelFailed));
+        assert_eq!(status(-99), Err(Status::Invalid));
+    }
+}

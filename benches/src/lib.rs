@@ -1,0 +1,1 @@
+//! Benchmarks against the goals, each of which checks its result first.

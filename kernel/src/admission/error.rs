@@ -1,0 +1,209 @@
+//! Why a module was refused: one variant per rule, each naming the place and the way out.
+
+/// A module that was refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("module `{module}` is refused: {refusal}")]
+pub struct AdmissionError {
+    /// The module's name in the configuration.
+    pub module: String,
+    /// The rule it broke.
+    #[source]
+    pub refusal: Box<Refusal>,
+}
+
+/// The rule a module broke.
+///
+/// Functions are named by their index in the module, imports included, as tools print them.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Not a valid core module of the supported features.
+    #[error("invalid WebAssembly at byte {offset}: {message}; build for wasm32 without extensions")]
+    Invalid {
+        /// Where in the file.
+        offset: u64,
+        /// What the validator says.
+        message: String,
+    },
+    /// The file is too large.
+    #[error("the module has {bytes} bytes, at most {max} are allowed; strip it or split it")]
+    ModuleTooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Too many of something in one module.
+    #[error("the module has {count} {what}, at most {max} are allowed; split the module")]
+    TooMany {
+        /// What is counted, in the plural.
+        what: &'static str,
+        /// How many there are.
+        count: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A function is too large in one respect.
+    #[error(
+        "function {function} has {count} {what}, at most {max} are allowed; split the function"
+    )]
+    FunctionTooLarge {
+        /// The function's index.
+        function: u32,
+        /// What is counted, in the plural.
+        what: &'static str,
+        /// How many there are.
+        count: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Not exactly one memory.
+    #[error("the module has {count} memories of its own, define exactly one")]
+    MemoryCount {
+        /// How many it defines.
+        count: u32,
+    },
+    /// The memory has no declared maximum.
+    #[error("the memory has no maximum, declare one (linker option --max-memory)")]
+    MemoryUnbounded,
+    /// The memory may become too large.
+    #[error("the memory may grow to {bytes} bytes, at most {max} are allowed; lower --max-memory")]
+    MemoryTooLarge {
+        /// Declared maximum.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The manifest's memory budget does not hold the initial memory, or exceeds the limit.
+    #[error(
+        "the manifest's memory_bytes is {budget}, it must lie between the initial memory of {min} \
+         bytes and {max}"
+    )]
+    MemoryBudget {
+        /// The manifest's budget.
+        budget: u64,
+        /// Initial size of the memory.
+        min: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A construct whose state could not be saved, or that is not deterministic.
+    #[error("{what} at byte {offset} is not allowed, {instead}")]
+    Forbidden {
+        /// The construct.
+        what: &'static str,
+        /// Where in the file.
+        offset: u64,
+        /// What to do about it.
+        instead: &'static str,
+    },
+    /// A segment writes outside its memory or table.
+    #[error("{what} segment {index} lies outside the initial {what} area, enlarge it or move it")]
+    SegmentOutside {
+        /// `data` or `element`.
+        what: &'static str,
+        /// Index of the segment.
+        index: u32,
+    },
+    /// The manifest section is missing or there are several.
+    #[error("the module has {count} sections `{section}`, embed exactly one")]
+    ManifestCount {
+        /// Name of the section.
+        section: &'static str,
+        /// How many there are.
+        count: u32,
+    },
+    /// The manifest is not TOML of the documented form.
+    #[error("the manifest cannot be read: {problem}")]
+    ManifestSyntax {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A value of the manifest is out of its range.
+    #[error("the manifest's `{field}` {problem}")]
+    ManifestField {
+        /// Name of the field.
+        field: &'static str,
+        /// What is wrong and what is right.
+        problem: String,
+    },
+    /// The module is built for another ABI.
+    #[error(
+        "the module declares ABI version {found}, this kernel speaks {supported}; rebuild the \
+         module or run a kernel of its version"
+    )]
+    AbiVersion {
+        /// What the manifest says.
+        found: i64,
+        /// What this kernel speaks.
+        supported: u32,
+    },
+    /// No such capability.
+    #[error("capability `{text}` is unknown or malformed: {problem}")]
+    UnknownCapability {
+        /// What the manifest says.
+        text: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An import the host does not offer.
+    #[error(
+        "import `{module}.{name}` does not exist, the host offers functions of `{offered}` only"
+    )]
+    UnknownImport {
+        /// Module of the import.
+        module: String,
+        /// Name of the import.
+        name: String,
+        /// The only module there is.
+        offered: &'static str,
+    },
+    /// A host call is declared with another type.
+    #[error("import `{name}` has type {found}, it must have {expected}")]
+    ImportType {
+        /// Name of the host call.
+        name: String,
+        /// Type declared by the module.
+        found: String,
+        /// Type of the call.
+        expected: String,
+    },
+    /// The manifest lacks what a host call needs.
+    #[error("import `{name}` needs capability `{capability}`, add it to the manifest")]
+    NotGranted {
+        /// Name of the host call.
+        name: String,
+        /// The capability, with `PATTERN` where one must follow.
+        capability: String,
+    },
+    /// An export of the guest contract is missing or of another type.
+    #[error("export `{name}` is {found}, it must be {expected}")]
+    Export {
+        /// Name of the export.
+        name: &'static str,
+        /// What the module has: `missing`, a kind, or a type.
+        found: String,
+        /// What it must be.
+        expected: String,
+    },
+    /// An export uses a name of the kernel's own.
+    #[error("export `{name}` uses the reserved prefix `{prefix}`, rename it")]
+    ReservedExport {
+        /// Name of the export.
+        name: String,
+        /// The prefix.
+        prefix: &'static str,
+    },
+    /// The kernel's own rewriting produced an invalid module.
+    #[error("the instrumented module is invalid: {message}; report this as a bug of the kernel")]
+    Instrumentation {
+        /// What the validator says.
+        message: String,
+    },
+}
+
+impl From<wasmparser::Error> for Refusal {
+    fn from(error: wasmparser::Error) -> Self {
+        Self::Invalid { offset: error.offset() as u64, message: error.message().to_owned() }
+    }
+}

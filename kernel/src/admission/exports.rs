@@ -1,0 +1,66 @@
+//! Exports: the functions and the memory that the guest contract asks of a module.
+//!
+//! A module may export more; names that begin with `__we_` belong to the instrumentation.
+
+use wasmparser::{ExternalKind, FuncType, ValType};
+
+use crate::admission::error::Refusal;
+use crate::admission::imports::type_text;
+use crate::admission::shape::Shape;
+
+/// Prefix of the names that instrumentation adds.
+pub(crate) const RESERVED_PREFIX: &str = "__we_";
+
+/// Functions every module exports, by name, with the parameters they take; all return an `i32`.
+const FUNCTIONS: [(&str, &[ValType]); 6] = [
+    ("agent_init", &[]),
+    ("agent_receive", &[ValType::I32]),
+    ("agent_step", &[ValType::I32]),
+    ("agent_shutdown", &[]),
+    ("agent_inbox", &[]),
+    ("agent_inbox_cap", &[]),
+];
+
+/// Checks the exports of the module.
+pub(crate) fn check(shape: &Shape<'_>) -> Result<(), Refusal> {
+    if let Some(export) = shape.exports.iter().find(|e| e.name.starts_with(RESERVED_PREFIX)) {
+        let (name, prefix) = (export.name.to_owned(), RESERVED_PREFIX);
+        return Err(Refusal::ReservedExport { name, prefix });
+    }
+    let found = shape.exports.iter().find(|export| export.name == "memory");
+    if found.is_none_or(|export| export.kind != ExternalKind::Memory) {
+        let found = found.map_or("missing".to_owned(), |export| kind_text(export.kind));
+        return Err(Refusal::Export { name: "memory", found, expected: "the memory".to_owned() });
+    }
+    FUNCTIONS.into_iter().try_for_each(|(name, params)| check_function(shape, name, params))
+}
+
+fn check_function(
+    shape: &Shape<'_>,
+    name: &'static str,
+    params: &[ValType],
+) -> Result<(), Refusal> {
+    let expected = FuncType::new(params.iter().copied(), [ValType::I32]);
+    let found = match shape.exports.iter().find(|export| export.name == name) {
+        None => "missing".to_owned(),
+        Some(export) if export.kind != ExternalKind::Func => kind_text(export.kind),
+        Some(export) => match shape.function_type(export.index) {
+            Some(found) if *found == expected => return Ok(()),
+            Some(found) => type_text(found),
+            None => "missing".to_owned(),
+        },
+    };
+    let expected = format!("a function {}", type_text(&expected));
+    Err(Refusal::Export { name, found, expected })
+}
+
+fn kind_text(kind: ExternalKind) -> String {
+    match kind {
+        ExternalKind::Func | ExternalKind::FuncExact => "a function",
+        ExternalKind::Table => "a table",
+        ExternalKind::Memory => "a memory",
+        ExternalKind::Global => "a global",
+        ExternalKind::Tag => "a tag",
+    }
+    .to_owned()
+}

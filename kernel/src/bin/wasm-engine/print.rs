@@ -1,0 +1,155 @@
+//! What a command hands back, and how it is printed: one document, as text or as JSON.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use wasm_engine::{
+    exit::{Exit, Exits},
+    report::document,
+};
+
+/// Entries of a long object or array that the text rendering shows.
+const ENTRIES_MAX: usize = 24;
+
+/// The result of a command: its document and its exit code.
+pub(crate) struct Outcome {
+    document: Map<String, Value>,
+    exit: Exit,
+}
+
+impl Outcome {
+    /// A result. `error` says what ended it where `exit` is not ok.
+    pub(crate) fn of(
+        kind: &str,
+        report: &impl Serialize,
+        exit: Exit,
+        error: Option<String>,
+    ) -> Self {
+        let mut outcome = Self { document: document(kind, report), exit };
+        if let Some(error) = error {
+            outcome.set_error(error);
+        }
+        outcome
+    }
+
+    /// A failure without a result.
+    pub(crate) fn failed(kind: &str, exit: Exit, error: String) -> Self {
+        let mut outcome = Self { document: document(kind, &Map::new()), exit };
+        outcome.set_error(error);
+        outcome
+    }
+
+    /// The failure that `error` is.
+    pub(crate) fn error(kind: &str, error: &(impl Exits + std::error::Error)) -> Self {
+        Self::failed(kind, error.exit(), error.to_string())
+    }
+
+    fn set_error(&mut self, error: String) {
+        self.document.insert("error".to_owned(), error.trim_end().into());
+        self.document.insert("exit_code".to_owned(), self.exit.code().into());
+    }
+
+    /// Prints the document and gives the process's exit code.
+    pub(crate) fn print(self, json: bool) -> ExitCode {
+        match self.write(json, &mut io::stdout().lock()) {
+            // A reader that has seen enough is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                eprintln!("error: the result cannot be printed: {error}");
+                Exit::Failure.into()
+            }
+            _ => self.exit.into(),
+        }
+    }
+
+    fn write(&self, json: bool, out: &mut impl Write) -> io::Result<()> {
+        if json {
+            serde_json::to_writer(&mut *out, &self.document)?;
+            writeln!(out)?;
+            return out.flush();
+        }
+        if let Some(Value::String(error)) = self.document.get("error") {
+            let lead = if error.starts_with("error:") { "" } else { "error: " };
+            eprintln!("{lead}{error}");
+        }
+        out.write_all(text(&self.document).as_bytes())?;
+        out.flush()
+    }
+}
+
+/// A document for people: the same keys, one on a line, what is inside indented.
+fn text(document: &Map<String, Value>) -> String {
+    let hidden = |key: &str| matches!(key, "$type" | "error" | "exit_code");
+    let shown: Vec<_> = document.iter().filter(|(key, _)| !hidden(key)).collect();
+    let mut text = String::new();
+    write_entries(&shown, 0, &mut text);
+    text
+}
+
+fn write_entries(entries: &[(&String, &Value)], indent: usize, text: &mut String) {
+    let width = entries.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
+    for (key, value) in
+        entries.iter().take(ENTRIES_MAX.max(if indent == 0 { entries.len() } else { 0 }))
+    {
+        text.push_str(&" ".repeat(indent));
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                text.push_str(&format!("{key}\n"));
+                let inner: Vec<_> = map.iter().collect();
+                write_entries(&inner, indent + 2, text);
+            }
+            Value::Array(items) if items.iter().any(|item| item.is_object()) => {
+                text.push_str(&format!("{key}\n"));
+                let places: Vec<String> = (0..items.len()).map(|place| place.to_string()).collect();
+                let inner: Vec<_> = places.iter().zip(items).collect();
+                write_entries(&inner, indent + 2, text);
+            }
+            _ => text.push_str(&format!("{key:width$}  {}\n", scalar(value))),
+        }
+    }
+    if indent > 0 && entries.len() > ENTRIES_MAX {
+        let more = entries.len() - ENTRIES_MAX;
+        text.push_str(&format!("{}... and {more} more, see --json\n", " ".repeat(indent)));
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_text_shows_what_the_document_holds() {
+        let value = json!({
+            "$type": "wasm-engine/run/1",
+            "digest": "00ff",
+            "none": null,
+            "outputs": { "a/b": { "n": 1 }, "c": [1, 2] },
+            "parts": [{ "x": 1 }],
+        });
+        let Value::Object(map) = value else { unreachable!("an object") };
+        let expected = "digest   00ff\nnone     -\noutputs\n  a/b\n    n  1\n  c    [1,2]\nparts\n  0\n    x  1\n";
+        assert_eq!(text(&map), expected);
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let many: Map<String, Value> = (0..100).map(|n| (format!("k{n:03}"), json!(n))).collect();
+        let map: Map<String, Value> =
+            [("outputs".to_owned(), Value::Object(many))].into_iter().collect();
+        let text = text(&map);
+        assert_eq!(text.lines().count(), 1 + ENTRIES_MAX + 1);
+        assert!(text.ends_with("... and 76 more, see --json\n"));
+    }
+}

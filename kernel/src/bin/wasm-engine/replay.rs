@@ -1,0 +1,29 @@
+//! `wasm-engine replay`: a log, executed again; a torn end is dropped and named (SEMANTICS L5).
+
+use std::path::PathBuf;
+
+use wasm_engine::{
+    exit::Exit,
+    replay::{self, ReplayOptions},
+};
+
+use crate::print::Outcome;
+
+const KIND: &str = "replay";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The directory of the log.
+    dir: PathBuf,
+    /// Worker threads; they need not be those of the run.
+    #[arg(long, default_value_t = 0)]
+    workers: u32,
+}
+
+pub(crate) fn replay(args: Args) -> Outcome {
+    let options = ReplayOptions { workers: args.workers, recover: true, recompute: false };
+    match replay::replay(&args.dir, options) {
+        Ok(report) => Outcome::of(KIND, &report, Exit::Ok, None),
+        Err(error) => Outcome::error(KIND, &error),
+    }
+}

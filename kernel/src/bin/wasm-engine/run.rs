@@ -1,0 +1,186 @@
+//! `wasm-engine run`: a configuration, run.
+
+use std::{
+    fs,
+    io::{IsTerminal, Write, stderr},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use wasm_engine::{
+    config::{Config, check_kernel_name},
+    exit::{Exit, Exits},
+    report::{Ended, Progress, RunReport},
+    resolve::resolve,
+    runtime::{self, RunOptions},
+};
+
+use crate::print::Outcome;
+
+const KIND: &str = "run";
+/// Time between two lines of progress.
+const PROGRESS_NS: u64 = 200_000_000;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration, a TOML file.
+    config: PathBuf,
+    /// Set any key, as in `--set source.0.copies=4`; may be given again.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    sets: Vec<String>,
+    /// Worker threads beside the scheduler's own lane.
+    #[arg(long)]
+    workers: Option<u32>,
+    /// End before the tick of this number.
+    #[arg(long)]
+    ticks: Option<u64>,
+    /// Ticks per second; without it back to back.
+    #[arg(long, value_parser = positive)]
+    pace: Option<f64>,
+    /// Write a log into this directory, which is made or must be empty.
+    #[arg(long, value_name = "DIR")]
+    log: Option<PathBuf>,
+    /// Continue the run whose log this directory holds.
+    #[arg(long, value_name = "DIR", conflicts_with = "log")]
+    resume: Option<PathBuf>,
+    /// Name under which monitors find the run; the configuration's file stem by default.
+    #[arg(long, value_parser = kernel_name)]
+    name: Option<String>,
+    /// Seconds after which the run stops at a tick boundary, with exit code 7.
+    #[arg(long, value_name = "S", value_parser = positive)]
+    timeout: Option<f64>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // Beyond a century a number is a slip, and a duration could not hold it.
+        Ok(value) if value > 0.0 && value < 4e9 => Ok(value),
+        _ => Err("give a number above 0".to_owned()),
+    }
+}
+
+fn kernel_name(text: &str) -> Result<String, String> {
+    check_kernel_name(text).map(|()| text.to_owned())
+}
+
+pub(crate) fn run(args: Args) -> Outcome {
+    if let Some(outcome) = args.log.as_deref().and_then(refuse_log) {
+        return outcome;
+    }
+    let mut config = match Config::load(&args.config, &all_sets(&args)) {
+        Ok(config) => config,
+        Err(error) => return Outcome::error(KIND, &error),
+    };
+    config.kernel.pace = args.pace.or(config.kernel.pace);
+    let resolved = match resolve(&config) {
+        Ok(resolved) => resolved,
+        Err(error) => return Outcome::error(KIND, &error),
+    };
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            let problem = format!("signals cannot be caught: {error}");
+            return Outcome::failed(KIND, Exit::Failure, problem);
+        }
+    };
+    let options = RunOptions {
+        workers: args.workers,
+        ticks: args.ticks,
+        pace: args.pace,
+        log_dir: args.log.clone(),
+        resume: args.resume.clone(),
+        name: args.name,
+        timeout: args.timeout.map(Duration::from_secs_f64),
+        stop,
+        progress: progress(),
+    };
+    let result = runtime::run(resolved, options);
+    clear_progress();
+    match result {
+        Ok(report) => finished(&report, args.resume.or(args.log).as_deref()),
+        Err(error) => Outcome::error(KIND, &error),
+    }
+}
+
+/// The overrides, the short options' among them, so that a configuration is checked with both.
+fn all_sets(args: &Args) -> Vec<String> {
+    let mut sets = args.sets.clone();
+    sets.extend(args.workers.map(|workers| format!("kernel.workers={workers}")));
+    sets.extend(args.ticks.map(|ticks| format!("kernel.ticks={ticks}")));
+    sets.extend(args.name.as_ref().map(|name| format!("kernel.name=\"{name}\"")));
+    sets
+}
+
+/// A directory that holds something is never written into.
+fn refuse_log(dir: &Path) -> Option<Outcome> {
+    let problem = match fs::read_dir(dir) {
+        Ok(mut entries) => {
+            entries.next().map(|_| "is not empty; name another, or use --resume".to_owned())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("cannot be read: {error}; name another")),
+    };
+    let text = |problem| format!("log directory {} {problem}", dir.display());
+    problem.map(|problem| Outcome::failed(KIND, Exit::Usage, text(problem)))
+}
+
+/// A flag that the first signal sets; a second one ends the process at once.
+fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let code = i32::from(Exit::Interrupted.code());
+        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn progress() -> Option<Box<dyn FnMut(&Progress)>> {
+    if !stderr().is_terminal() {
+        return None;
+    }
+    let mut next_ns = 0;
+    Some(Box::new(move |progress: &Progress| {
+        if progress.elapsed_ns < next_ns {
+            return;
+        }
+        next_ns = progress.elapsed_ns + PROGRESS_NS;
+        let Progress { tick, agents, messages, faults, elapsed_ns, .. } = *progress;
+        let of = progress.last_tick.map_or_else(String::new, |last| format!(" of {last}"));
+        let rate = tick as f64 * 1e9 / elapsed_ns.max(1) as f64;
+        // A terminal that is gone changes nothing about the run.
+        let _ = write!(
+            stderr(),
+            "\r\x1b[Ktick {tick}{of}, {rate:.0} ticks/s, {agents} agents, {messages} messages, {faults} faults"
+        );
+    }))
+}
+
+fn clear_progress() {
+    if stderr().is_terminal() {
+        let _ = write!(stderr(), "\r\x1b[K");
+    }
+}
+
+fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
+    let tick = report.last_tick;
+    let more = match dir {
+        Some(dir) => format!("continue with --resume {}", dir.display()),
+        None => "without --log it cannot be continued".to_owned(),
+    };
+    let error = match report.ended {
+        Ended::Done | Ended::Ticks => None,
+        Ended::Interrupted => Some(format!("interrupted after tick {tick}; {more}")),
+        Ended::Timeout => Some(format!("the timeout ended the run after tick {tick}; {more}")),
+        Ended::Fault => Some(match &report.first_fault {
+            Some(fault) => format!(
+                "agent {} faulted in tick {} ({}), and kernel.on_fault is \"end_run\"",
+                fault.agent, fault.tick, fault.what
+            ),
+            None => format!("a fault ended the run after tick {tick} (kernel.on_fault)"),
+        }),
+    };
+    Outcome::of(KIND, report, report.ended.exit(), error)
+}

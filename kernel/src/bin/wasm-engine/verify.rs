@@ -1,0 +1,49 @@
+//! `wasm-engine verify`: a log, executed again and compared; the first difference is exit code 3.
+
+use std::path::PathBuf;
+
+use wasm_engine::{
+    exit::Exit,
+    replay::{self, ReplayOptions},
+    report::Divergence,
+};
+
+use crate::print::Outcome;
+
+const KIND: &str = "verify";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The directory of the log.
+    dir: PathBuf,
+    /// Worker threads; they need not be those of the run.
+    #[arg(long, default_value_t = 0)]
+    workers: u32,
+    /// Accept a torn end, as a crash leaves it (SEMANTICS L5).
+    #[arg(long)]
+    recover: bool,
+    /// Compute every inference again and compare; needs the models' files.
+    #[arg(long)]
+    recompute: bool,
+}
+
+pub(crate) fn verify(args: Args) -> Outcome {
+    let Args { dir, workers, recover, recompute } = args;
+    match replay::verify(&dir, ReplayOptions { workers, recover, recompute }) {
+        Ok(report) => match &report.divergence {
+            None => Outcome::of(KIND, &report, Exit::Ok, None),
+            Some(divergence) => {
+                Outcome::of(KIND, &report, Exit::Divergence, Some(describe(divergence)))
+            }
+        },
+        Err(error) => Outcome::error(KIND, &error),
+    }
+}
+
+fn describe(divergence: &Divergence) -> String {
+    let Divergence { tick, agent, message, what } = divergence;
+    let agent = agent.as_ref().map_or_else(String::new, |agent| format!(", agent {agent}"));
+    let message =
+        message.as_ref().map_or_else(String::new, |message| format!(", message {message}"));
+    format!("the replay diverges from the log in tick {tick}{agent}{message}: {what}")
+}

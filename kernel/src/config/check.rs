@@ -1,0 +1,266 @@
+//! What a configuration can be judged by without reading another file: ranges and relations.
+//!
+//! Whether names refer to something and files hold what they should is found in `resolve.rs`.
+
+use std::collections::BTreeSet;
+
+use wasm_engine_abi::limits::{
+    AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
+};
+
+use super::{AgentConfig, Config, ConfigError, LogLevel, ModelConfig, SourceConfig};
+use crate::{admission::Pattern, setup::Restart};
+
+/// Longest name of a kernel; it becomes part of file names.
+const KERNEL_NAME_BYTES_MAX: usize = 64;
+const BLOCK_BYTES_RANGE: std::ops::RangeInclusive<u32> = 4 << 10..=1 << 20;
+/// Threads a kernel is ever given; a larger number is a slip of the keyboard.
+const WORKERS_MAX: u32 = 255;
+/// Rows of one batch; the slot of a larger one would not be served in reasonable time.
+const BATCH_MAX: u32 = 65_536;
+
+/// Whether `name` can be a kernel's name; the error says what is wrong.
+///
+/// # Errors
+/// An empty, long or strange name.
+pub fn check_kernel_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let well = (1..=KERNEL_NAME_BYTES_MAX).contains(&name.len())
+        && name.chars().all(plain)
+        && !name.starts_with(['.', '-']);
+    if well {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` is no name of a kernel; use 1 to {KERNEL_NAME_BYTES_MAX} ASCII letters, digits, \
+         `-`, `_` or `.`, beginning with a letter, a digit or `_`"
+    ))
+}
+
+/// Whether `name` can be the name of a topic; the error says what is wrong.
+pub(crate) fn check_topic_name(name: &str) -> Result<(), String> {
+    if name.len() > NAME_BYTES_MAX as usize {
+        return Err(format!("`{name}` is longer than {NAME_BYTES_MAX} bytes"));
+    }
+    if name.contains(['{', '}']) {
+        return Err(format!(
+            "`{name}` holds a placeholder that is not known here; {{key}} and {{copy}} are, where \
+             there are streams"
+        ));
+    }
+    if name.contains('*') || Pattern::new(name).is_none() {
+        return Err(format!(
+            "`{name}` is no topic; use segments between single slashes, without spaces and `*`"
+        ));
+    }
+    Ok(())
+}
+
+impl Config {
+    /// Checks every value and relation that needs no other file.
+    ///
+    /// # Errors
+    /// The first [`ConfigError::Value`], in the order of the sections.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_kernel()?;
+        self.check_limits()?;
+        self.check_log()?;
+        self.check_unique("source", "id", self.source.iter().map(|source| &source.id))?;
+        self.check_unique("agent", "name", self.agent.iter().map(|agent| &agent.name))?;
+        self.check_unique("model", "name", self.model.iter().map(|model| &model.name))?;
+        self.check_unique("topic", "name", self.topic.iter().map(|topic| &topic.name))?;
+        self.check_unique("output", "topic", self.output.iter().map(|output| &output.topic))?;
+        for source in &self.source {
+            self.check_source(source)?;
+        }
+        for agent in &self.agent {
+            self.check_agent(agent)?;
+        }
+        for model in &self.model {
+            self.check_model(model)?;
+        }
+        let topics = self.topic.iter().map(|topic| ("topic", &topic.name, &topic.for_each));
+        let outputs = self.output.iter().map(|output| ("output", &output.topic, &output.for_each));
+        for (section, name, for_each) in topics.chain(outputs) {
+            self.check_for_each(section, name, for_each.as_deref())?;
+        }
+        Ok(())
+    }
+
+    fn check_kernel(&self) -> Result<(), ConfigError> {
+        let kernel = &self.kernel;
+        check_kernel_name(&self.name())
+            .map_err(|problem| self.value_error("kernel.name", format!("= {problem}")))?;
+        self.at_least_1("kernel.aging_ticks", kernel.aging_ticks)?;
+        self.at_least_1("kernel.state_digest_ticks", kernel.state_digest_ticks)?;
+        if kernel.workers > WORKERS_MAX {
+            let problem = format!("is {}, at most {WORKERS_MAX} are possible", kernel.workers);
+            return Err(self.value_error("kernel.workers", problem));
+        }
+        match kernel.pace {
+            Some(pace) if !(pace.is_finite() && pace > 0.0) => {
+                let problem = format!("is {pace}; give ticks per second above 0 or leave it out");
+                Err(self.value_error("kernel.pace", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Each limit is at least 1 and within the hard maxima; their sums are checked by `resolve`.
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let any = u64::MAX;
+        for (key, value, max) in [
+            ("agents_max", u64::from(limits.agents_max), AGENTS_MAX.into()),
+            ("microsteps_max", limits.microsteps_max.into(), any),
+            ("inputs_per_tick_max", limits.inputs_per_tick_max.into(), any),
+            ("inbox_items_max", limits.inbox_items_max.into(), any),
+            ("inbox_bytes_max", limits.inbox_bytes_max.into(), any),
+            ("receive_max", limits.receive_max.into(), RECEIVE_MAX.into()),
+            ("effects_max", limits.effects_max.into(), EFFECTS_MAX.into()),
+            ("payload_bytes_max", limits.payload_bytes_max.into(), PAYLOAD_BYTES_MAX.into()),
+            ("answers_max", limits.answers_max.into(), any),
+            ("fuel_per_call", limits.fuel_per_call, any),
+            ("memory_bytes_max", limits.memory_bytes_max, 4 << 30),
+            ("turns_per_microstep_max", limits.turns_per_microstep_max.into(), any),
+            ("effects_per_microstep_max", limits.effects_per_microstep_max.into(), any),
+            ("payload_bytes_per_microstep_max", limits.payload_bytes_per_microstep_max.into(), any),
+            ("fuel_per_microstep_max", limits.fuel_per_microstep_max, any),
+            ("deliveries_per_microstep_max", limits.deliveries_per_microstep_max.into(), any),
+            ("messages_held_max", limits.messages_held_max.into(), any),
+            ("payload_bytes_held_max", limits.payload_bytes_held_max.into(), any),
+            ("inferences_pending_max", limits.inferences_pending_max.into(), any),
+            ("inference_bytes_pending_max", limits.inference_bytes_pending_max.into(), any),
+            ("memberships_max", limits.memberships_max.into(), any),
+        ] {
+            let key = format!("limits.{key}");
+            self.at_least_1(&key, value)?;
+            if value > max {
+                return Err(self.value_error(key, format!("is {value}, at most {max} is possible")));
+            }
+        }
+        if limits.payload_bytes_max < BLOCK_BYTES {
+            let problem = format!("is less than one block of {BLOCK_BYTES} bytes");
+            return Err(self.value_error("limits.payload_bytes_max", problem));
+        }
+        self.at_least_1("region.bytes_max", self.region.bytes_max)
+    }
+
+    fn check_log(&self) -> Result<(), ConfigError> {
+        if self.log.level == LogLevel::Full {
+            let problem = "is \"full\", which is not built yet; write \"inputs\"";
+            return Err(self.value_error("log.level", problem));
+        }
+        let (block, segment) = (self.log.block_bytes, self.log.segment_bytes);
+        if !BLOCK_BYTES_RANGE.contains(&block) {
+            let problem = format!("is {block}; it must lie between 4096 and 1048576");
+            return Err(self.value_error("log.block_bytes", problem));
+        }
+        if segment < block.into() {
+            let problem = format!("is {segment}, less than log.block_bytes ({block})");
+            return Err(self.value_error("log.segment_bytes", problem));
+        }
+        Ok(())
+    }
+
+    fn check_source(&self, source: &SourceConfig) -> Result<(), ConfigError> {
+        let key = |key| format!("source.{}.{key}", source.id);
+        self.at_least_1(&key("period_s"), source.period_s)?;
+        if i64::try_from(source.period_s).is_err() {
+            return Err(self.value_error(key("period_s"), "is more seconds than times can hold"));
+        }
+        self.at_least_1(&key("copies"), source.copies.into())?;
+        if source.key == source.time {
+            return Err(self.value_error(key("key"), "and time name the same column"));
+        }
+        Ok(())
+    }
+
+    fn check_agent(&self, agent: &AgentConfig) -> Result<(), ConfigError> {
+        let key = |key| format!("agent.{}.{key}", agent.name);
+        if agent.for_each.is_some() && agent.count != 1 {
+            let problem = "stands beside for_each; give the number or the source, not both";
+            return Err(self.value_error(key("count"), problem));
+        }
+        if agent.name.contains(['/', '*']) {
+            let problem = "holds `/` or `*`, which separate and match names; choose another";
+            return Err(self.value_error(key("name"), problem));
+        }
+        if agent.for_each.is_none() && agent.args.contains("{key}") {
+            let problem = "holds {key}, which exists only with for_each; add it or use {copy}";
+            return Err(self.value_error(key("args"), problem));
+        }
+        if let Restart::Fresh { backoff_ticks, restarts_max, window_ticks } = agent.restart {
+            // A backoff of 0 is refused (SEMANTICS T3).
+            self.at_least_1(&key("restart.backoff_ticks"), backoff_ticks)?;
+            self.at_least_1(&key("restart.restarts_max"), restarts_max.into())?;
+            self.at_least_1(&key("restart.window_ticks"), window_ticks)?;
+        }
+        self.check_for_each("agent", &agent.name, agent.for_each.as_deref())
+    }
+
+    fn check_model(&self, model: &ModelConfig) -> Result<(), ConfigError> {
+        let key = |key| format!("model.{}.{key}", model.name);
+        // A latency of 0 is refused (SEMANTICS T3).
+        self.at_least_1(&key("latency_ticks"), model.latency_ticks)?;
+        self.at_least_1(&key("batch"), model.batch.into())?;
+        if model.batch > BATCH_MAX {
+            let problem = format!("is {}, at most {BATCH_MAX} is possible", model.batch);
+            return Err(self.value_error(key("batch"), problem));
+        }
+        match &model.sha256 {
+            Some(hex) if hex.len() != 64 || !hex.chars().all(|c| c.is_ascii_hexdigit()) => {
+                Err(self.value_error(key("sha256"), "is not 64 hexadecimal digits"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_for_each(
+        &self,
+        section: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<(), ConfigError> {
+        let Some(id) = id else { return Ok(()) };
+        if self.source.iter().any(|source| source.id == id) {
+            return Ok(());
+        }
+        let problem =
+            format!("names source `{id}`, which does not exist; use the id of a [[source]]");
+        Err(self.value_error(format!("{section}.{name}.for_each"), problem))
+    }
+
+    /// Names are not empty, not too long, and different from one another.
+    fn check_unique<'a>(
+        &self,
+        section: &str,
+        key: &str,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Result<(), ConfigError> {
+        let mut seen = BTreeSet::new();
+        for (place, name) in names.enumerate() {
+            let at = format!("{section}.{place}.{key}");
+            let strange = name.chars().any(|c| c.is_control() || c.is_whitespace());
+            if name.is_empty() || name.len() > NAME_BYTES_MAX as usize || strange {
+                let problem = format!(
+                    "= {name:?}; a name is 1 to {NAME_BYTES_MAX} bytes without spaces and control \
+                     characters"
+                );
+                return Err(self.value_error(at, problem));
+            }
+            if !seen.insert(name) {
+                let problem = format!("= \"{name}\" is there twice; rename or remove one");
+                return Err(self.value_error(at, problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn at_least_1(&self, key: &str, value: u64) -> Result<(), ConfigError> {
+        if value > 0 {
+            return Ok(());
+        }
+        Err(self.value_error(key, "is 0, it must be at least 1"))
+    }
+}

@@ -1,0 +1,100 @@
+//! The two digest chains of a run (SEMANTICS D3, D4).
+//!
+//! ```text
+//! tick digest = xxh3-128( previous 16 | tick 8 | facts of the TickOpen record
+//!                         | events of the open | per microstep: number 8, turn digests 16 each,
+//!                           events in pass order | agents carried over 8 | state digest 16 )
+//! event       = code 4 | zero 4 | subject 8 | detail 8
+//! fuel chain  = xxh3-128( previous 16 | tick 8 | fuel of each turn 8 )
+//! ```
+//! The first value of both is blake3, cut to 128 bits, of the canonical setup. The state digest
+//! is present only in ticks that close a state interval (D5).
+
+use wasm_engine_abi::{Digest, Tick};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Codes of events that enter the tick digest.
+pub(super) mod event {
+    pub(crate) const REFUSED: u32 = 2;
+    pub(crate) const DROPPED: u32 = 3;
+    pub(crate) const OUTCOME: u32 = 4;
+    pub(crate) const REPLY_DROPPED: u32 = 5;
+    pub(crate) const TIMER: u32 = 6;
+    pub(crate) const RESTARTED: u32 = 7;
+    pub(crate) const SPAWNED: u32 = 8;
+    pub(crate) const ENDED: u32 = 9;
+    pub(crate) const PAUSED: u32 = 10;
+    pub(crate) const RESUMED: u32 = 11;
+    pub(crate) const FAULTED: u32 = 12;
+    pub(crate) const BACKOFF: u32 = 13;
+    pub(crate) const DEAD_LETTERS: u32 = 14;
+    pub(crate) const REQUESTED: u32 = 15;
+}
+
+/// Chains over ticks; one tick is open at a time.
+pub(super) struct Chain {
+    digest: Digest,
+    fuel: Digest,
+    tick: Box<Xxh3Default>,
+    tick_fuel: Box<Xxh3Default>,
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// A chain that begins at `first`.
+    pub(super) fn new(first: Digest) -> Self {
+        let hasher = || Box::new(Xxh3Default::new());
+        Self { digest: first, fuel: first, tick: hasher(), tick_fuel: hasher() }
+    }
+
+    /// Digest of the last closed tick.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Fuel chain at the last closed tick.
+    pub(super) fn fuel(&self) -> Digest {
+        self.fuel
+    }
+
+    pub(super) fn open(&mut self, tick: Tick, facts: &[u8]) {
+        self.tick.reset();
+        self.tick.update(&self.digest.to_bytes());
+        self.tick.update(&tick.to_le_bytes());
+        self.tick.update(facts);
+        self.tick_fuel.reset();
+        self.tick_fuel.update(&self.fuel.to_bytes());
+        self.tick_fuel.update(&tick.to_le_bytes());
+    }
+
+    pub(super) fn microstep(&mut self, number: u32) {
+        self.tick.update(&u64::from(number).to_le_bytes());
+    }
+
+    pub(super) fn turn(&mut self, digest: Digest, fuel: u64) {
+        self.tick.update(&digest.to_bytes());
+        self.tick_fuel.update(&fuel.to_le_bytes());
+    }
+
+    pub(super) fn event(&mut self, code: u32, subject: u64, detail: u64) {
+        let mut bytes = [0; 24];
+        bytes[..4].copy_from_slice(&code.to_le_bytes());
+        bytes[8..16].copy_from_slice(&subject.to_le_bytes());
+        bytes[16..].copy_from_slice(&detail.to_le_bytes());
+        self.tick.update(&bytes);
+    }
+
+    pub(super) fn close(&mut self, carried_over: u64, state: Option<Digest>) {
+        self.tick.update(&carried_over.to_le_bytes());
+        if let Some(state) = state {
+            self.tick.update(&state.to_bytes());
+        }
+        self.digest = Digest::new(self.tick.digest128());
+        self.fuel = Digest::new(self.tick_fuel.digest128());
+    }
+}

@@ -1,0 +1,56 @@
+//! First runnable, first planned (SEMANTICS Q2).
+
+use std::collections::VecDeque;
+
+use super::Verdict;
+
+/// A queue in order of becoming runnable. A removed agent leaves a dead entry behind, recognised
+/// by its outdated place.
+#[derive(Debug)]
+pub(crate) struct Fifo {
+    queue: VecDeque<(u64, u32)>,
+    /// Place of each agent in the queue, 0 if it is not there.
+    place: Vec<u64>,
+    next_place: u64,
+    len: usize,
+}
+
+impl Fifo {
+    pub(super) fn new(agents_max: u32) -> Self {
+        let slots = agents_max as usize;
+        Self { queue: VecDeque::with_capacity(slots), place: vec![0; slots], next_place: 1, len: 0 }
+    }
+
+    pub(super) fn insert(&mut self, agent: u32) {
+        if self.place[agent as usize] != 0 {
+            return;
+        }
+        self.place[agent as usize] = self.next_place;
+        self.queue.push_back((self.next_place, agent));
+        self.next_place += 1;
+        self.len += 1;
+    }
+
+    pub(super) fn remove(&mut self, agent: u32) {
+        if std::mem::take(&mut self.place[agent as usize]) != 0 {
+            self.len -= 1;
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn plan(&mut self, mut judge: impl FnMut(u32) -> Verdict) {
+        while let Some(&(place, agent)) = self.queue.front() {
+            if self.place[agent as usize] == place {
+                if judge(agent) == Verdict::Stop {
+                    return;
+                }
+                self.place[agent as usize] = 0;
+                self.len -= 1;
+            }
+            self.queue.pop_front();
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! By priority plus age, then by place (SEMANTICS Q2).
+
+use wasm_engine_abi::Tick;
+
+use super::Verdict;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    agent: u32,
+    priority: i32,
+    since: Tick,
+    place: u64,
+}
+
+/// The runnable agents, sorted when a microstep is planned: age changes the order of those who
+/// wait, so no order kept between ticks would hold.
+#[derive(Debug)]
+pub(crate) struct Priority {
+    entries: Vec<Entry>,
+    held: Vec<bool>,
+    next_place: u64,
+    aging_ticks: u64,
+}
+
+impl Priority {
+    pub(super) fn new(agents_max: u32, aging_ticks: u64) -> Self {
+        let slots = agents_max as usize;
+        Self {
+            entries: Vec::with_capacity(slots),
+            held: vec![false; slots],
+            next_place: 0,
+            aging_ticks: aging_ticks.max(1),
+        }
+    }
+
+    pub(super) fn insert(&mut self, agent: u32, priority: i32, now: Tick) {
+        if std::mem::replace(&mut self.held[agent as usize], true) {
+            return;
+        }
+        self.entries.push(Entry { agent, priority, since: now, place: self.next_place });
+        self.next_place += 1;
+    }
+
+    pub(super) fn remove(&mut self, agent: u32) {
+        if std::mem::take(&mut self.held[agent as usize]) {
+            self.entries.retain(|entry| entry.agent != agent);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn plan(&mut self, now: Tick, mut judge: impl FnMut(u32) -> Verdict) {
+        let aging = self.aging_ticks;
+        // Places are unique, so the unstable sort has no equal keys.
+        self.entries.sort_unstable_by_key(|entry| {
+            let age = i64::try_from((now - entry.since) / aging).unwrap_or(i64::MAX / 2);
+            (std::cmp::Reverse(i64::from(entry.priority) + age), entry.place)
+        });
+        let taken =
+            self.entries.iter().take_while(|entry| judge(entry.agent) == Verdict::Take).count();
+        for entry in self.entries.drain(..taken) {
+            self.held[entry.agent as usize] = false;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Routes and delivery: topics, channels, limits, what happens at a full inbox (SEMANTICS C2, C4).
+
+use std::collections::BTreeMap;
+
+use wasm_engine_abi::{
+    calls::Status,
+    frame::{ItemHeader, item},
+};
+
+use super::{
+    Core, Outside,
+    chain::event,
+    inbox::{Item, ItemId},
+    payloads::{PayloadId, blocks},
+};
+use crate::setup::Policy;
+
+/// Who subscribes to what, in the order of subscription.
+#[derive(Debug)]
+pub(super) struct Routes {
+    topics: Vec<Vec<u32>>,
+    channels: BTreeMap<u64, Vec<u32>>,
+}
+
+impl Routes {
+    pub(super) fn new(topics: usize) -> Self {
+        Self { topics: vec![Vec::new(); topics], channels: BTreeMap::new() }
+    }
+
+    pub(super) fn subscribers(&self, topic: u32) -> usize {
+        self.topics[topic as usize].len()
+    }
+
+    pub(super) fn subscriber(&self, topic: u32, at: usize) -> u32 {
+        self.topics[topic as usize][at]
+    }
+
+    pub(super) fn subscribe(&mut self, topic: u32, agent: u32) {
+        self.topics[topic as usize].push(agent);
+    }
+
+    pub(super) fn unsubscribe(&mut self, topic: u32, agent: u32) {
+        self.topics[topic as usize].retain(|&other| other != agent);
+    }
+
+    pub(super) fn members(&self, channel: u64) -> usize {
+        self.channels.get(&channel).map_or(0, Vec::len)
+    }
+
+    pub(super) fn member(&self, channel: u64, at: usize) -> u32 {
+        self.channels[&channel][at]
+    }
+
+    pub(super) fn join(&mut self, channel: u64, agent: u32) {
+        self.channels.entry(channel).or_default().push(agent);
+    }
+
+    pub(super) fn leave(&mut self, channel: u64, agent: u32) {
+        if let Some(members) = self.channels.get_mut(&channel) {
+            members.retain(|&other| other != agent);
+            if members.is_empty() {
+                self.channels.remove(&channel);
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Delivers a counted item to the inbox of `receiver` within the limits, under the policy of
+    /// the topic it came by. [`Status::Ok`] or why not; a drop by policy is no refusal, but is
+    /// counted and digested here (C4).
+    pub(super) fn deliver(
+        &mut self,
+        receiver: u32,
+        new: Item,
+        policy: Policy,
+        outside: &mut impl Outside,
+    ) -> Status {
+        if policy == Policy::LatestOnly {
+            self.drop_queued(receiver, new.header.topic, outside);
+        }
+        let mut status = self.room(receiver, new.header.len);
+        if policy == Policy::DropOldest {
+            while status == Status::InboxFull && self.drop_queued(receiver, new.header.topic, outside)
+            {
+                status = self.room(receiver, new.header.len);
+            }
+        }
+        match status {
+            Status::Ok => self.accept(receiver, new),
+            Status::InboxFull if policy == Policy::DropNewest => {
+                self.stats.dropped += 1;
+                self.chain.event(event::DROPPED, u64::from(receiver), new.header.from_seq);
+                return Status::Ok;
+            }
+            _ => self.stats.refused += 1,
+        }
+        status
+    }
+
+    /// Whether a payload of `len` bytes fits every limit (C2).
+    fn room(&self, receiver: u32, len: u32) -> Status {
+        let limits = &self.setup.limits;
+        let inbox = &self.agents.at(receiver).inbox;
+        let blocks_new = blocks(len);
+        if inbox.items >= limits.inbox_items_max
+            || inbox.blocks + blocks_new > blocks(limits.inbox_bytes_max)
+        {
+            return Status::InboxFull;
+        }
+        if self.held_items >= limits.messages_held_max
+            || self.held_blocks + blocks_new > blocks(limits.payload_bytes_held_max)
+            || self.deliveries >= limits.deliveries_per_microstep_max
+        {
+            return Status::KernelFull;
+        }
+        Status::Ok
+    }
+
+    fn accept(&mut self, receiver: u32, new: Item) {
+        let blocks_new = blocks(new.header.len);
+        self.held_items += 1;
+        self.held_blocks += blocks_new;
+        self.deliveries += 1;
+        self.stats.messages += 1;
+        self.payloads.refer(new.payload);
+        let id = self.items.add(new);
+        let inbox = &mut self.agents.at_mut(receiver).inbox;
+        inbox.items += 1;
+        inbox.blocks += blocks_new;
+        inbox.push_back(id, &mut self.items);
+        self.touch(receiver);
+        self.make_runnable(receiver);
+    }
+
+    /// Drops the oldest queued item of `topic`; false if there is none.
+    fn drop_queued(&mut self, receiver: u32, topic: u32, outside: &mut impl Outside) -> bool {
+        let matches = |item: &Item| item.counted() && item.header.topic == topic;
+        let inbox = &mut self.agents.at_mut(receiver).inbox;
+        let Some(id) = inbox.take_first(&mut self.items, matches) else { return false };
+        let from_seq = self.items.get(id).header.from_seq;
+        self.release_item(receiver, id, outside);
+        self.stats.dropped += 1;
+        self.chain.event(event::DROPPED, u64::from(receiver), from_seq);
+        true
+    }
+
+    /// Puts an answer (reply, outcome or timer) into its receiver's inbox, where a place is
+    /// reserved for it (A2, A4).
+    pub(super) fn push_answer(&mut self, receiver: u32, header: ItemHeader, payload: PayloadId) {
+        debug_assert!(matches!(header.kind, item::REPLY | item::OUTCOME | item::TIMER));
+        self.payloads.refer(payload);
+        let id = self.items.add(Item::new(header, payload, true));
+        self.agents.at_mut(receiver).inbox.push_back(id, &mut self.items);
+        self.make_runnable(receiver);
+    }
+
+    /// Gives back everything an item of `receiver` was charged.
+    pub(super) fn release_item(&mut self, receiver: u32, id: ItemId, outside: &mut impl Outside) {
+        let item = self.items.remove(id);
+        let agent = self.agents.at_mut(receiver);
+        if item.counted() {
+            let charged = blocks(item.header.len);
+            agent.inbox.items -= 1;
+            agent.inbox.blocks -= charged;
+            self.held_items -= 1;
+            self.held_blocks -= charged;
+        }
+        if item.answers {
+            agent.answers_used = agent.answers_used.saturating_sub(1);
+        }
+        // A reply of an open was reserved by its request; one made at commit is a refusal.
+        if item.header.kind == item::REPLY && item.header.microstep == 0 {
+            self.requests.count -= 1;
+        }
+        self.payloads.release(item.payload, outside);
+    }
+}

@@ -1,0 +1,121 @@
+//! Exit codes: the one place that decides which failure is which.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | ok |
+//! | 1 | failure of the machine or of the kernel |
+//! | 2 | usage or configuration: something to be written differently |
+//! | 3 | divergence: a replay did not give what the log says |
+//! | 4 | corrupt or truncated: a log or an outputs file was damaged |
+//! | 5 | refused: ABI, import, capability or limit |
+//! | 6 | a fault, where configuration says that a fault ends the run |
+//! | 7 | timeout |
+//! | 130 | interrupted |
+
+use crate::{
+    admission::AdmissionError, config::ConfigError, output::OutputError, report::Ended,
+    resolve::ResolveError, source::SourceError,
+};
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// The machine or the kernel failed.
+    Failure = 1,
+    /// Wrong usage or configuration.
+    Usage = 2,
+    /// A replay diverged.
+    Divergence = 3,
+    /// A file was damaged.
+    Corrupt = 4,
+    /// A module or a run exceeds what is allowed.
+    Refused = 5,
+    /// An agent's fault ended the run.
+    Fault = 6,
+    /// The time was up.
+    Timeout = 7,
+    /// The user interrupted.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The code of a log's failure, as [`LogError::exit_code`](crate::event_log::LogError) gives it.
+    pub(crate) const fn of_code(code: u8) -> Self {
+        match code {
+            2 => Self::Usage,
+            4 => Self::Corrupt,
+            _ => Self::Failure,
+        }
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// What ends a command and so has an exit code.
+pub trait Exits {
+    /// The code.
+    fn exit(&self) -> Exit;
+}
+
+impl Exits for ConfigError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+impl Exits for SourceError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+impl Exits for AdmissionError {
+    fn exit(&self) -> Exit {
+        Exit::Refused
+    }
+}
+
+impl Exits for ResolveError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Config(error) => error.exit(),
+            Self::Source(error) => error.exit(),
+            Self::Admission(error) => error.exit(),
+            Self::Refused { .. } => Exit::Refused,
+            Self::File { .. } | Self::Sha256 { .. } => Exit::Usage,
+        }
+    }
+}
+
+impl Exits for OutputError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { .. } => Exit::Failure,
+            Self::Malformed { .. } | Self::Mismatch { .. } | Self::Length { .. } => Exit::Corrupt,
+        }
+    }
+}
+
+impl Exits for Ended {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Done | Self::Ticks => Exit::Ok,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Timeout => Exit::Timeout,
+            Self::Fault => Exit::Fault,
+        }
+    }
+}

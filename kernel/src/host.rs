@@ -1,0 +1,243 @@
+//! The host calls: what a guest may ask for, decided from its own rights, arguments and quotas.
+//!
+//! `abi/src/calls.rs` is the list; `host/calls.rs` gives each call its meaning. A call answers at once
+//! from what the agent itself has (SEMANTICS A3) and puts what it asks for behind the effects of
+//! the turn; commit decides the rest. Nothing here reads a clock, another agent or the machine.
+//!
+//! # How state gets here
+//! A store holds a [`Host`]; for one turn the lane puts its [`Work`] into it, one box that holds
+//! everything a call changes: the outbox, the effects, the counts. So calls need neither locks nor
+//! `unsafe`, and allocate nothing once the vectors have grown.
+
+mod calls;
+
+use std::sync::Arc;
+
+use wasm_engine_abi::frame::{Effect, ItemHeader, TurnCommand};
+use wasm_engine_shm::mem::RawMem;
+use wasm_engine_shm::outbox::OutboxWriter;
+use wasmtime::{Memory, ResourceLimiter};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::lane::{MemoryLimiter, Program};
+
+pub(crate) use calls::linker;
+
+/// Why a host call ends the guest's call instead of answering.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum HostError {
+    /// A pointer outside the memory, or a call without the right to its result: the guest's fault.
+    #[error("misuse of a host call")]
+    Misuse,
+    /// The outbox is smaller than the limits promise: the kernel's fault.
+    #[error("the outbox has no room for a payload within the turn's quota")]
+    OutboxFull,
+    /// A guest ran without a turn: the kernel's fault.
+    #[error("a guest called the host outside a turn")]
+    OutsideTurn,
+}
+
+/// What a store holds.
+pub(crate) struct Host {
+    program: Arc<Program>,
+    limiter: MemoryLimiter,
+    memory: Option<Memory>,
+    work: Option<Box<Work>>,
+}
+
+impl Host {
+    pub(crate) fn new(program: Arc<Program>, limiter: MemoryLimiter) -> Self {
+        Self { program, limiter, memory: None, work: None }
+    }
+
+    pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.limiter
+    }
+
+    pub(crate) fn set_memory(&mut self, memory: Memory) {
+        self.memory = Some(memory);
+    }
+
+    #[inline]
+    pub(crate) fn lend(&mut self, work: Box<Work>) {
+        self.work = Some(work);
+    }
+
+    #[inline]
+    pub(crate) fn reclaim(&mut self) -> Option<Box<Work>> {
+        self.work.take()
+    }
+
+    #[inline]
+    pub(crate) fn work(&mut self) -> Option<&mut Work> {
+        self.work.as_deref_mut()
+    }
+}
+
+/// A lane's working state: what the calls of one turn change.
+#[derive(Debug)]
+pub(crate) struct Work {
+    outbox: OutboxWriter<RawMem>,
+    seed: u64,
+    command: TurnCommand,
+    effects: Vec<Effect>,
+    codes: Vec<i32>,
+    seq: u64,
+    answers: u32,
+    blocks: u32,
+    items: u32,
+    fuel_used: u64,
+    fuel_budgets: u64,
+    draws: u32,
+    /// The item being received or received last.
+    item: Option<ItemHeader>,
+    /// Its hash, once asked for.
+    cause: Option<u64>,
+}
+
+impl Work {
+    /// Working state over a lane's outbox with room for turns of these sizes.
+    pub(crate) fn new(
+        outbox: OutboxWriter<RawMem>,
+        seed: u64,
+        effects_max: usize,
+        calls_max: usize,
+    ) -> Self {
+        Self {
+            outbox,
+            seed,
+            command: TurnCommand::default(),
+            effects: Vec::with_capacity(effects_max),
+            codes: Vec::with_capacity(calls_max),
+            seq: 0,
+            answers: 0,
+            blocks: 0,
+            items: 0,
+            fuel_used: 0,
+            fuel_budgets: 0,
+            draws: 0,
+            item: None,
+            cause: None,
+        }
+    }
+
+    /// Empties the half of the outbox that `epoch` writes.
+    pub(crate) fn begin_epoch(&mut self, epoch: u64) {
+        self.outbox.begin(epoch);
+    }
+
+    /// Begins a turn.
+    #[inline]
+    pub(crate) fn begin_turn(&mut self, command: &TurnCommand) {
+        self.command = *command;
+        self.effects.clear();
+        self.codes.clear();
+        self.seq = command.seq;
+        (self.answers, self.blocks, self.items, self.draws) = (0, 0, 0, 0);
+        (self.fuel_used, self.fuel_budgets) = (0, 0);
+        (self.item, self.cause) = (None, None);
+    }
+
+    /// The next item is consumed and the cause of what follows.
+    #[inline]
+    pub(crate) fn begin_item(&mut self, header: &ItemHeader) {
+        self.items += 1;
+        (self.item, self.cause) = (Some(*header), None);
+    }
+
+    /// A guest function is entered with this budget.
+    #[inline]
+    pub(crate) fn entered(&mut self, budget: u64) {
+        self.fuel_budgets = self.fuel_budgets.saturating_add(budget);
+    }
+
+    /// A guest function returned and used this much.
+    #[inline]
+    pub(crate) fn charge(&mut self, fuel: u64) {
+        self.fuel_used = self.fuel_used.saturating_add(fuel);
+    }
+
+    /// A function of the contract returned `code`.
+    #[inline]
+    pub(crate) fn returned(&mut self, code: i32) {
+        self.codes.push(code);
+        self.draws = 0;
+    }
+
+    #[inline]
+    pub(crate) fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    #[inline]
+    pub(crate) fn codes(&self) -> &[i32] {
+        &self.codes
+    }
+
+    /// Next own sequence number.
+    #[inline]
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Answer places taken.
+    #[inline]
+    pub(crate) fn answers(&self) -> u32 {
+        self.answers
+    }
+
+    /// Payload blocks of all effects.
+    #[inline]
+    pub(crate) fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Items consumed.
+    #[inline]
+    pub(crate) fn items(&self) -> u32 {
+        self.items
+    }
+
+    /// Fuel used by the calls that returned.
+    #[inline]
+    pub(crate) fn fuel_used(&self) -> u64 {
+        self.fuel_used
+    }
+
+    /// Full budgets of the calls made, charged when the turn faults (SEMANTICS A8).
+    #[inline]
+    pub(crate) fn fuel_budgets(&self) -> u64 {
+        self.fuel_budgets
+    }
+
+    /// Cause and trace of an effect with this sequence number (SEMANTICS D1).
+    ///
+    /// The cause is xxh3-64 of the item's header as dispatched. Without one the trace is xxh3-64
+    /// of the agent's key and the sequence number.
+    #[inline]
+    fn origin(&mut self, seq: u64) -> (u64, u64) {
+        let Some(item) = &self.item else {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&self.command.key.to_le_bytes());
+            bytes[8..].copy_from_slice(&seq.to_le_bytes());
+            return (0, xxh3_64(&bytes));
+        };
+        let cause = *self.cause.get_or_insert_with(|| xxh3_64(bytemuck::bytes_of(item)));
+        (cause, item.trace)
+    }
+
+    /// The next random number (SEMANTICS A6): xxh3-64, seeded with the run's seed, over key,
+    /// tick, incarnation, microstep, number of the call in the turn, number of the draw in it.
+    fn random(&mut self) -> u64 {
+        let command = &self.command;
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&command.key.to_le_bytes());
+        bytes[8..16].copy_from_slice(&command.tick.to_le_bytes());
+        bytes[16..20].copy_from_slice(&command.incarnation.to_le_bytes());
+        bytes[20..24].copy_from_slice(&command.microstep.to_le_bytes());
+        bytes[24..28].copy_from_slice(&(self.codes.len() as u32).to_le_bytes());
+        bytes[28..].copy_from_slice(&self.draws.to_le_bytes());
+        self.draws += 1;
+        xxh3_64_with_seed(&bytes, self.seed)
+    }
+}

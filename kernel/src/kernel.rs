@@ -1,0 +1,370 @@
+//! A kernel: core, lanes and region put together, driven one tick at a time.
+//!
+//! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
+//! difference. What leaves it goes to a [`Sink`].
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytemuck::Zeroable;
+use wasm_engine_abi::{
+    AgentId, Tick,
+    limits::BLOCK_BYTES,
+    page::{
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, RingRow, agent_state, lane_state,
+        run_state,
+    },
+    record::TickClose,
+};
+use wasm_engine_shm::{
+    header::{HeaderWriter, OwnerState},
+    mem::RawMem,
+    outbox::{OutboxReader, OutboxWriter},
+    stash::StashReader,
+};
+use wasmtime::Engine;
+
+use crate::{
+    admission::Admitted,
+    core::{Core, OpenError, Phase},
+    lane::{Areas, LaneShared, LoadError, LoadedModule, MachineError},
+    lanes::Lanes,
+    memory::{Memory, Sink, World},
+    output::agent_name,
+    region::{self, BuildError, Built, Placing},
+    setup::Setup,
+    snapshot::Publisher,
+    time,
+};
+
+/// What a kernel is built from; only `setup` and `modules` decide results.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The resolved run, with the models' row lengths.
+    pub setup: Arc<Setup>,
+    /// The module of each template.
+    pub modules: &'a [Arc<Admitted>],
+    /// Names of the configured agents.
+    pub agent_names: Vec<String>,
+    /// Name of the kernel.
+    pub name: String,
+    /// The engine.
+    pub engine: Engine,
+    /// Worker threads.
+    pub workers: u32,
+    /// Where the region lies.
+    pub placing: Placing,
+    /// Largest region allowed, in bytes.
+    pub region_bytes_max: u64,
+}
+
+/// Why a kernel could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// The region.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A module.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Why a tick could not be executed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TickError {
+    /// The facts cannot be those of this tick.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The machine failed; the last closed tick stands (SEMANTICS T10).
+    #[error("the machine failed in tick {tick}; free memory and go on from the log with --resume")]
+    Machine {
+        /// The tick.
+        tick: Tick,
+        /// What failed.
+        #[source]
+        source: MachineError,
+    },
+}
+
+/// A run between two ticks.
+#[derive(Debug)]
+pub struct Kernel {
+    core: Core,
+    lanes: Lanes,
+    memory: Memory,
+    publisher: Publisher,
+    header: Option<HeaderWriter<RawMem>>,
+    built: Built,
+    agent_names: Vec<String>,
+    agents: Vec<AgentId>,
+    touched: Vec<u32>,
+    page: KernelPage,
+}
+
+impl Kernel {
+    /// Maps and formats the region, compiles the modules, starts the lanes.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
+        let Parts { setup, modules, agent_names, name, engine, workers, placing, region_bytes_max } =
+            parts;
+        let lanes = workers + 1;
+        let names = names(&setup, &name, lanes);
+        let built =
+            region::build(&setup, lanes, names.len() as u32, &placing, region_bytes_max)?;
+        let mut compiled = BTreeMap::new();
+        for (template, admitted) in setup.templates.iter().zip(modules) {
+            if !compiled.contains_key(&template.module) {
+                let module = LoadedModule::compile(&engine, admitted)?;
+                compiled.insert(template.module.clone(), module);
+            }
+        }
+        let shared = Arc::new(LaneShared::new(&setup, &compiled, engine)?);
+        let (memory, lanes) = open_lanes(&built, lanes, shared)?;
+        let mut publisher =
+            Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;
+        publisher.names(&names).map_err(BuildError::from)?;
+        let page = KernelPage {
+            start_ns: time::now_ns(),
+            tick: NONE_U64,
+            ticks_end: NONE_U64,
+            durable_tick: NONE_U64,
+            region_bytes: built.bytes,
+            agents_max: setup.limits.agents_max,
+            run_state: run_state::STARTING,
+            ..KernelPage::zeroed()
+        };
+        let (agents, touched) = (Vec::new(), Vec::new());
+        let core = Core::new(setup);
+        Ok(Self {
+            core,
+            lanes,
+            memory,
+            publisher,
+            header: None,
+            built,
+            agent_names,
+            agents,
+            touched,
+            page,
+        })
+    }
+
+    /// The state machine.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The state machine, to ask for its next tick.
+    pub fn core_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    pub(crate) fn built(&self) -> &Built {
+        &self.built
+    }
+
+    /// The page that the next [`Kernel::publish`] shows, for what only the driver knows.
+    pub(crate) fn page(&mut self) -> &mut KernelPage {
+        &mut self.page
+    }
+
+    /// Lets monitors attach.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be written.
+    pub fn announce(&mut self) -> Result<(), BuildError> {
+        self.page.run_state = run_state::RUNNING;
+        self.publish();
+        self.header = self.built.region.publish_ready();
+        self.set_state(OwnerState::Running);
+        Ok(self.built.announce()?)
+    }
+
+    /// Tells monitors what the owner is doing; to be said before every wait.
+    pub(crate) fn set_state(&mut self, state: OwnerState) {
+        if let Some(header) = &mut self.header {
+            header.set_state(state, time::now_ns());
+        }
+    }
+
+    /// Executes one tick on `facts`, a `TickOpen` record.
+    ///
+    /// # Errors
+    /// [`TickError`]; the kernel is of no use afterwards.
+    pub fn tick(
+        &mut self,
+        facts: &[u8],
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<TickClose, TickError> {
+        let begin = time::now_ns();
+        let mut world = World { memory: &mut self.memory, sink };
+        self.core.open(facts, &mut world)?;
+        let tick = self.core.tick();
+        let machine = |source| TickError::Machine { tick, source };
+        while self.core.plan(&mut world) > 0 {
+            let results = self.lanes.step(&self.core).map_err(machine)?;
+            self.core.commit(results, &mut world);
+        }
+        let state = if self.core.state_due() {
+            self.core.state_agents(&mut self.agents);
+            Some(self.lanes.state_digest(&self.agents).map_err(machine)?)
+        } else {
+            None
+        };
+        let close = self.core.close(state, &mut world);
+        self.page.count_tick(time::now_ns() - begin);
+        Ok(close)
+    }
+
+    /// Name of the agent in slot `index`: configured, or template and copy of a spawned one.
+    #[must_use]
+    pub fn agent_name(&self, index: u32) -> String {
+        let agent = self.core.agent(index);
+        match self.agent_names.get(index as usize) {
+            Some(name) if agent.id.generation() == 0 => name.clone(),
+            _ => {
+                let template = &self.core.setup().templates[agent.template as usize].name;
+                agent_name(template, &agent.copy.to_string())
+            }
+        }
+    }
+
+    /// Publishes agents that changed, lanes, and the page.
+    pub fn publish(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        self.core.take_touched(&mut touched);
+        for &index in &touched {
+            let row = self.agent_row(index);
+            self.publisher.agent(index, &row);
+        }
+        self.touched = touched;
+        for (lane, used) in self.lanes.uses().iter().enumerate() {
+            let row = LaneRow {
+                turns: used.turns,
+                busy_ns: used.busy_ns,
+                wait_ns: used.wait_ns,
+                state: lane_state::BUSY,
+                ..LaneRow::zeroed()
+            };
+            self.publisher.lane(lane as u32, &row);
+        }
+        self.fill_page();
+        self.publisher.kernel(&self.page);
+        if let Some(header) = &mut self.header {
+            header.beat(self.page.tick, self.page.now_ns);
+        }
+    }
+
+    /// Publishes model `index` with the next [`Kernel::publish`].
+    pub(crate) fn publish_model(&mut self, index: u32, row: &ModelRow) {
+        self.publisher.model(index, row);
+    }
+
+    /// Publishes ring `index` with the next [`Kernel::publish`].
+    pub(crate) fn publish_ring(&mut self, index: u32, row: &RingRow) {
+        self.publisher.ring(index, row);
+    }
+
+    fn fill_page(&mut self) {
+        let stats = self.core.stats();
+        let (held, blocks) = self.core.held();
+        let page = &mut self.page;
+        page.now_ns = time::now_ns();
+        if stats.ticks > 0 {
+            page.tick = self.core.tick();
+        }
+        (page.ticks, page.microsteps, page.turns) = (stats.ticks, stats.microsteps, stats.turns);
+        (page.messages, page.refused, page.dropped) =
+            (stats.messages, stats.refused, stats.dropped);
+        (page.dead_letters, page.inputs) = (stats.dead_letters, stats.inputs);
+        (page.outputs, page.inferences) = (stats.outputs, stats.inferences);
+        (page.faults, page.restarts, page.fuel) = (stats.faults, stats.restarts, stats.fuel);
+        page.items = stats.items;
+        let (digest, fuel) = (self.core.digest().value(), self.core.fuel_digest().value());
+        page.digest = [digest as u64, (digest >> 64) as u64];
+        page.fuel_digest = [fuel as u64, (fuel >> 64) as u64];
+        page.payload_bytes_held = u64::from(blocks) * u64::from(BLOCK_BYTES);
+        page.messages_held = held;
+        page.agents = self.core.agents_alive();
+        page.inferences_pending = self.core.requests_pending();
+        page.runnable = self.core.runnable();
+    }
+
+    fn agent_row(&self, index: u32) -> AgentRow {
+        let agent = self.core.agent(index);
+        let (state, until_tick) = match agent.phase {
+            Phase::Free => (agent_state::EMPTY, 0),
+            Phase::Starting => (agent_state::INITIALISING, 0),
+            Phase::Backoff(due) => (agent_state::BACKOFF, due),
+            Phase::Stopping => (agent_state::STOPPING, 0),
+            Phase::Active if agent.paused => (agent_state::PAUSED, 0),
+            Phase::Active => (agent_state::ACTIVE, 0),
+        };
+        let activity = agent.activity;
+        AgentRow {
+            address: agent.id.to_bits(),
+            last_tick: activity.last_tick,
+            until_tick,
+            turns: activity.turns,
+            items: activity.items,
+            effects: activity.effects,
+            fuel: activity.fuel,
+            state,
+            template: agent.template,
+            copy: agent.copy,
+            incarnation: agent.incarnation,
+            inbox_items: agent.inbox_items,
+            inbox_bytes: agent.inbox_blocks * BLOCK_BYTES,
+            faults: activity.faults as u32,
+            last_fault: activity.last_fault,
+            lane: self.lanes.home(index),
+            last_code: activity.last_code.cast_unsigned(),
+        }
+    }
+
+    /// Says that the run is over, for good or with a failure.
+    pub(crate) fn finish(&mut self, exit_code: u32) {
+        let failed = exit_code == 1;
+        self.page.run_state = if failed { run_state::FAILED } else { run_state::FINISHED };
+        self.page.exit_code = exit_code;
+        self.publish();
+        self.set_state(OwnerState::Stopped);
+    }
+}
+
+/// The text that tells monitors what the numbers point to.
+fn names(setup: &Setup, name: &str, lanes: u32) -> String {
+    let templates: Vec<&str> = setup.templates.iter().map(|t| t.name.as_str()).collect();
+    let models: Vec<&str> = setup.models.iter().map(|m| m.name.as_str()).collect();
+    let rings = region::ring_names(setup, lanes);
+    let agents_max = setup.limits.agents_max;
+    serde_json::json!({
+        "name": name, "templates": templates, "models": models, "rings": rings,
+        "lanes": lanes, "agents_max": agents_max,
+    })
+    .to_string()
+}
+
+/// Opens outboxes, stash and lanes over the region.
+fn open_lanes(
+    built: &Built,
+    lanes: u32,
+    shared: Arc<LaneShared>,
+) -> Result<(Memory, Lanes), BuildError> {
+    let outboxes = (0..lanes).map(|lane| built.outbox(lane)).collect::<Result<Vec<_>, _>>()?;
+    let memory = Memory::new(built.open_outbox()?, built.stash()?, &outboxes)?;
+    let areas = |lane: u32| -> Result<Areas, BuildError> {
+        Ok(Areas {
+            outbox: OutboxWriter::new(outboxes[lane as usize].clone())?,
+            lanes: outboxes.iter().cloned().map(OutboxReader::new).collect::<Result<_, _>>()?,
+            open: OutboxReader::new(built.open_outbox()?)?,
+            stash: StashReader::new(built.stash()?)?,
+        })
+    };
+    let lanes = Lanes::new(shared, areas(0)?);
+    Ok((memory, lanes))
+}

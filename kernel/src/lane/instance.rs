@@ -1,0 +1,394 @@
+//! One incarnation of an agent: a store, its instance, its inbox; and every call into it.
+//!
+//! Each call has its own fuel budget (SEMANTICS A1). A call ends with a code, with a fault of the
+//! guest, or with a failure of the machine; which of the latter two is decided by the type of the
+//! error, never by its text, so that it is the same everywhere.
+
+use std::sync::Arc;
+
+use bytemuck::{Pod, bytes_of};
+use wasm_engine_abi::calls::Status;
+use wasm_engine_abi::frame::{Context, ItemFrame, ItemHeader, TurnCommand, fault};
+use wasm_engine_abi::limits::INBOX_BYTES_MIN;
+use wasm_engine_abi::{AgentId, Digest};
+use wasmtime::{
+    Engine, Extern, Global, Memory, ModuleExport, ResourceLimiter, Store, Trap, TypedFunc, Val,
+    WasmParams,
+};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::Sources;
+use super::error::{MachineFailure, Stop};
+use super::shared::Program;
+use crate::admission::DEPTH_WORDS_MAX;
+use crate::engine::TABLE_ELEMENTS_MAX;
+use crate::host::{Host, HostError, Work};
+
+/// Bytes of an item's header before its payload.
+const HEADER_BYTES: usize = size_of::<ItemHeader>();
+/// Bytes of a context before the arguments.
+const CONTEXT_BYTES: usize = size_of::<Context>();
+
+/// Decides growth from declared numbers only, never from what the machine has left.
+#[derive(Debug)]
+pub(crate) struct MemoryLimiter {
+    bytes_max: usize,
+}
+
+/// The machine could not give what the limits grant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct GrowFailed(String);
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= self.bytes_max && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+
+    /// Only reached within the limits above: T10, never −1 for the guest.
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(GrowFailed(format!("{error:#}")).into())
+    }
+
+    /// Admitted modules cannot grow a table; this is asked once, for its initial size.
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let max = TABLE_ELEMENTS_MAX as usize;
+        Ok(desired <= max && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(GrowFailed(format!("{error:#}")).into())
+    }
+}
+
+/// Where an agent takes its items, checked once per incarnation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Inbox {
+    at: usize,
+    capacity: usize,
+}
+
+impl Inbox {
+    /// The inbox that a module names, if it is 8-aligned, inside the memory and large enough.
+    fn checked(at: i32, capacity: i32, memory_bytes: usize) -> Option<Self> {
+        let (at, capacity) = (at as u32 as usize, capacity as u32 as usize);
+        let inside = at.checked_add(capacity).is_some_and(|end| end <= memory_bytes);
+        let fits = at.is_multiple_of(8) && capacity >= INBOX_BYTES_MIN as usize && inside;
+        fits.then_some(Self { at, capacity })
+    }
+
+    /// The pointer that guests get; an address was an `i32` when it was checked.
+    fn pointer(self) -> i32 {
+        self.at as u32 as i32
+    }
+}
+
+/// One incarnation of an agent.
+pub(super) struct Instance {
+    store: Store<Host>,
+    program: Arc<Program>,
+    instance: wasmtime::Instance,
+    memory: Memory,
+    depth: Global,
+    globals: Box<[Global]>,
+    init: TypedFunc<(), i32>,
+    receive: TypedFunc<i32, i32>,
+    step: TypedFunc<i32, i32>,
+    shutdown: TypedFunc<(), i32>,
+    inbox: Inbox,
+    agent: AgentId,
+    incarnation: u32,
+}
+
+impl Instance {
+    /// A new instance; no guest code runs.
+    ///
+    /// # Errors
+    /// Failures of the machine only: what is admitted can be instantiated.
+    pub(super) fn new(
+        engine: &Engine,
+        program: &Arc<Program>,
+        command: &TurnCommand,
+    ) -> Result<Box<Self>, Stop> {
+        let failed = |error: wasmtime::Error| {
+            Stop::Machine(MachineFailure::Instantiate, format!("{error:#}"))
+        };
+        let bytes_max = usize::try_from(program.memory_bytes_max).unwrap_or(usize::MAX);
+        let limiter = MemoryLimiter { bytes_max };
+        let mut store = Store::new(engine, Host::new(Arc::clone(program), limiter));
+        store.limiter(Host::limiter);
+        let instance = program.code.instantiate(&mut store).map_err(failed)?;
+        let exports = &program.exports;
+        let memory = kind(find(&mut store, &instance, &exports.memory)?.into_memory())?;
+        let depth = kind(find(&mut store, &instance, &exports.depth)?.into_global())?;
+        let globals = exports
+            .globals
+            .iter()
+            .map(|export| kind(find(&mut store, &instance, export)?.into_global()))
+            .collect::<Result<_, Stop>>()?;
+        store.data_mut().set_memory(memory);
+        Ok(Box::new(Self {
+            memory,
+            depth,
+            globals,
+            init: function(&mut store, &instance, &exports.init)?,
+            receive: function(&mut store, &instance, &exports.receive)?,
+            step: function(&mut store, &instance, &exports.step)?,
+            shutdown: function(&mut store, &instance, &exports.shutdown)?,
+            inbox: Inbox::default(),
+            agent: AgentId::from_bits(command.agent),
+            incarnation: command.incarnation,
+            program: Arc::clone(program),
+            instance,
+            store,
+        }))
+    }
+
+    /// Whether a command is meant for this incarnation.
+    #[inline]
+    pub(super) fn is_of(&self, command: &TurnCommand) -> bool {
+        self.agent.to_bits() == command.agent && self.incarnation == command.incarnation
+    }
+
+    /// Gives host calls the lane's working state for one turn.
+    #[inline]
+    pub(super) fn lend(&mut self, work: Box<Work>) {
+        self.store.data_mut().lend(work);
+    }
+
+    /// Takes it back.
+    #[inline]
+    pub(super) fn reclaim(&mut self) -> Option<Box<Work>> {
+        self.store.data_mut().reclaim()
+    }
+
+    /// The init turn: asks for the inbox, then calls `agent_init` with context and arguments in
+    /// it.
+    ///
+    /// The two questions are part of the call for `random` (SEMANTICS A6) and may have effects,
+    /// but give no code. Arguments that do not fit are [`fault::BAD_INBOX`].
+    pub(super) fn init(&mut self, command: &TurnCommand, args: &[u8]) -> Result<(), Stop> {
+        let at = self.ask(&Arc::clone(&self.program).exports.inbox)?;
+        let capacity = self.ask(&Arc::clone(&self.program).exports.inbox_cap)?;
+        let inbox = Inbox::checked(at, capacity, self.memory.data_size(&self.store));
+        let inbox = inbox.filter(|inbox| CONTEXT_BYTES + args.len() <= inbox.capacity);
+        self.inbox = inbox.ok_or(Stop::Fault(fault::BAD_INBOX))?;
+        self.write(0, &context(command, command.args_len))?;
+        self.inbox_bytes(CONTEXT_BYTES, args.len())?.copy_from_slice(args);
+        let code = call(&mut self.store, &self.program, self.depth, &self.init, ())?;
+        self.returned(code)
+    }
+
+    /// A step turn: `agent_receive` for each item, then `agent_step`.
+    ///
+    /// An item that does not fit into the inbox is delivered without payload: length 0 and
+    /// [`Status::Invalid`]. It is consumed like any other and, as dispatched, the cause of what
+    /// the guest does about it.
+    #[inline]
+    pub(super) fn step(
+        &mut self,
+        command: &TurnCommand,
+        items: &[ItemFrame],
+        areas: &Sources,
+        epoch: u64,
+    ) -> Result<(), Stop> {
+        for item in items {
+            self.work()?.begin_item(&item.header);
+            self.put_item(item, areas, epoch)?;
+            let pointer = self.inbox.pointer();
+            let code = call(&mut self.store, &self.program, self.depth, &self.receive, pointer)?;
+            self.returned(code)?;
+        }
+        self.write(0, &context(command, 0))?;
+        let pointer = self.inbox.pointer();
+        let code = call(&mut self.store, &self.program, self.depth, &self.step, pointer)?;
+        self.returned(code)
+    }
+
+    /// The shutdown turn.
+    pub(super) fn shutdown(&mut self) -> Result<(), Stop> {
+        let code = call(&mut self.store, &self.program, self.depth, &self.shutdown, ())?;
+        self.returned(code)
+    }
+
+    /// The state digest (SEMANTICS D5): xxh3-128 over the memory, its length as `u64`, then each
+    /// mutable global in index order as 16 bytes, zero-extended.
+    pub(super) fn digest(&mut self) -> Result<Digest, Stop> {
+        let mut hasher = Xxh3Default::new();
+        let memory = self.memory.data(&self.store);
+        hasher.update(memory);
+        hasher.update(&(memory.len() as u64).to_le_bytes());
+        for global in &self.globals {
+            let value = match global.get(&mut self.store) {
+                Val::I32(value) => u128::from(value as u32),
+                Val::I64(value) => u128::from(value as u64),
+                Val::F32(bits) => u128::from(bits),
+                Val::F64(bits) => u128::from(bits),
+                Val::V128(value) => value.as_u128(),
+                _ => {
+                    let detail = "a state global holds a reference".to_owned();
+                    return Err(Stop::Machine(MachineFailure::Engine, detail));
+                }
+            };
+            hasher.update(&value.to_le_bytes());
+        }
+        Ok(Digest::new(hasher.digest128()))
+    }
+
+    /// Calls a function that says where the inbox is.
+    fn ask(&mut self, export: &ModuleExport) -> Result<i32, Stop> {
+        let question = function::<()>(&mut self.store, &self.instance, export)?;
+        call(&mut self.store, &self.program, self.depth, &question, ())
+    }
+
+    #[inline]
+    fn work(&mut self) -> Result<&mut Work, Stop> {
+        self.store.data_mut().work().ok_or_else(no_work)
+    }
+
+    /// Notes the code of a call; a negative one is a fault (SEMANTICS A1).
+    #[inline]
+    fn returned(&mut self, code: i32) -> Result<(), Stop> {
+        self.work()?.returned(code);
+        if code < 0 { Err(Stop::Fault(fault::NEGATIVE_CODE)) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn put_item(&mut self, item: &ItemFrame, areas: &Sources, epoch: u64) -> Result<(), Stop> {
+        let len = item.header.len as usize;
+        if HEADER_BYTES + len > self.inbox.capacity {
+            let code = Status::Invalid as i32;
+            return self.write(0, &ItemHeader { len: 0, code, ..item.header });
+        }
+        let agent = self.agent;
+        let (header, payload) = self.inbox_bytes(0, HEADER_BYTES + len)?.split_at_mut(HEADER_BYTES);
+        header.copy_from_slice(bytes_of(&item.header));
+        if len == 0 {
+            return Ok(());
+        }
+        areas.copy(item, epoch, payload).map_err(|detail| {
+            Stop::Machine(MachineFailure::Payload, format!("item of {agent}: {detail}"))
+        })
+    }
+
+    #[inline]
+    fn write<T: Pod>(&mut self, offset: usize, value: &T) -> Result<(), Stop> {
+        self.inbox_bytes(offset, size_of::<T>())?.copy_from_slice(bytes_of(value));
+        Ok(())
+    }
+
+    /// Bytes of the inbox. Memories never shrink, so a checked inbox stays inside.
+    #[inline]
+    fn inbox_bytes(&mut self, offset: usize, len: usize) -> Result<&mut [u8], Stop> {
+        let start = self.inbox.at + offset;
+        let memory = self.memory.data_mut(&mut self.store);
+        memory.get_mut(start..start + len).ok_or_else(|| {
+            Stop::Machine(MachineFailure::Engine, "an inbox left its memory".to_owned())
+        })
+    }
+}
+
+#[inline]
+fn context(command: &TurnCommand, args_len: u32) -> Context {
+    Context {
+        tick: command.tick,
+        agent: command.agent,
+        microstep: command.microstep,
+        incarnation: command.incarnation,
+        items: command.items,
+        copy: command.copy,
+        args_len,
+        reserved: 0,
+    }
+}
+
+fn find(
+    store: &mut Store<Host>,
+    instance: &wasmtime::Instance,
+    export: &ModuleExport,
+) -> Result<Extern, Stop> {
+    kind(instance.get_module_export(store, export))
+}
+
+fn function<P: WasmParams>(
+    store: &mut Store<Host>,
+    instance: &wasmtime::Instance,
+    export: &ModuleExport,
+) -> Result<TypedFunc<P, i32>, Stop> {
+    let function = kind(find(store, instance, export)?.into_func())?;
+    function.typed(&*store).map_err(|error| Stop::engine(&error))
+}
+
+/// An export is there and of its kind, as admission has checked.
+fn kind<T>(found: Option<T>) -> Result<T, Stop> {
+    let missing = || "an export that was admitted is gone".to_owned();
+    found.ok_or_else(|| Stop::Machine(MachineFailure::Engine, missing()))
+}
+
+/// Calls a guest function with a budget of its own and charges what it used.
+#[inline]
+fn call<P: WasmParams>(
+    store: &mut Store<Host>,
+    program: &Program,
+    depth: Global,
+    function: &TypedFunc<P, i32>,
+    params: P,
+) -> Result<i32, Stop> {
+    let budget = program.fuel_per_call;
+    store.set_fuel(budget).map_err(|error| Stop::engine(&error))?;
+    store.data_mut().work().ok_or_else(no_work)?.entered(budget);
+    match function.call(&mut *store, params) {
+        Ok(code) => {
+            let rest = store.get_fuel().map_err(|error| Stop::engine(&error))?;
+            store.data_mut().work().ok_or_else(no_work)?.charge(budget - rest.min(budget));
+            Ok(code)
+        }
+        Err(error) => Err(stopped(&error, store, depth)),
+    }
+}
+
+/// Whose failure an error is, and which.
+#[cold]
+fn stopped(error: &wasmtime::Error, store: &mut Store<Host>, depth: Global) -> Stop {
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        let deep = || matches!(depth.get(store), Val::I32(d) if d as u32 > DEPTH_WORDS_MAX);
+        return match trap {
+            Trap::UnreachableCodeReached if deep() => Stop::Fault(fault::CALL_DEPTH),
+            Trap::UnreachableCodeReached => Stop::Fault(fault::UNREACHABLE),
+            Trap::MemoryOutOfBounds | Trap::TableOutOfBounds => Stop::Fault(fault::OUT_OF_BOUNDS),
+            Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => {
+                Stop::Fault(fault::ARITHMETIC)
+            }
+            Trap::IndirectCallToNull | Trap::BadSignature => Stop::Fault(fault::INDIRECT_CALL),
+            Trap::OutOfFuel => Stop::Fault(fault::OUT_OF_FUEL),
+            // The native fence behind the depth that is counted.
+            Trap::StackOverflow => Stop::Fault(fault::CALL_DEPTH),
+            _ => Stop::engine(error),
+        };
+    }
+    if let Some(GrowFailed(detail)) = error.downcast_ref::<GrowFailed>() {
+        return Stop::Machine(MachineFailure::Grow, detail.clone());
+    }
+    match error.downcast_ref::<HostError>() {
+        Some(HostError::Misuse) => Stop::Fault(fault::MISUSE),
+        Some(HostError::OutboxFull) => {
+            Stop::Machine(MachineFailure::Outbox, HostError::OutboxFull.to_string())
+        }
+        Some(HostError::OutsideTurn) | None => Stop::engine(error),
+    }
+}
+
+#[cold]
+fn no_work() -> Stop {
+    Stop::Machine(MachineFailure::Engine, HostError::OutsideTurn.to_string())
+}

@@ -1,0 +1,234 @@
+//! What commands report: the documents on standard output, as structs.
+//!
+//! Each becomes one JSON document tagged with its `$type` (`wasm-engine/run/1` and so on); the
+//! text that is printed without `--json` shows the same. Fields may be added within a version, not
+//! renamed or removed.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use wasm_engine_abi::{Digest, Tick};
+
+/// Why a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Every source is closed and nothing is due (SEMANTICS T9).
+    #[default]
+    Done,
+    /// The limit of ticks was reached.
+    Ticks,
+    /// The user interrupted.
+    Interrupted,
+    /// The time was up.
+    Timeout,
+    /// An agent faulted where configuration says that a fault ends the run.
+    Fault,
+}
+
+/// An agent's fault, as far as a report names it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct FaultReport {
+    /// Tick of the faulted turn.
+    pub tick: Tick,
+    /// Name of the agent.
+    pub agent: String,
+    /// What happened.
+    pub what: String,
+}
+
+/// What `run` and `replay` did.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct RunReport {
+    /// Name of the kernel.
+    pub name: String,
+    /// Why the run ended.
+    pub ended: Ended,
+    /// Ticks executed, tick 0 included.
+    pub ticks: u64,
+    /// Number of the last tick executed.
+    pub last_tick: Tick,
+    /// Microsteps executed.
+    pub microsteps: u64,
+    /// Agents that exist at the end.
+    pub agents: u64,
+    /// Turns executed.
+    pub turns: u64,
+    /// Inputs that entered.
+    pub inputs: u64,
+    /// Messages delivered, per receiver.
+    pub messages: u64,
+    /// Messages refused, per receiver.
+    pub refused: u64,
+    /// Messages dropped by a topic's policy, per receiver.
+    pub dropped: u64,
+    /// Inference requests accepted.
+    pub inferences: u64,
+    /// Faulted turns.
+    pub faults: u64,
+    /// The first fault.
+    pub first_fault: Option<FaultReport>,
+    /// Restarts after faults.
+    pub restarts: u64,
+    /// Messages on output topics.
+    pub output_messages: u64,
+    /// Fuel used.
+    pub fuel: u64,
+    /// Times the scheduler had to wait for something outside.
+    pub stalls: u64,
+    /// The same by what it waited for (`model`, `log`, `source`, `load`).
+    pub stalls_by_cause: BTreeMap<String, u64>,
+    /// Digest of the last tick (SEMANTICS D3).
+    #[serde(serialize_with = "hex")]
+    pub digest: Digest,
+    /// Fuel chain (SEMANTICS D4).
+    #[serde(serialize_with = "hex")]
+    pub fuel_digest: Digest,
+    /// Lanes, the scheduler's own included.
+    pub lanes: u32,
+    /// Wall time of the ticks, without loading and compiling, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// Wall time of loading and compiling, in nanoseconds.
+    pub load_ns: u64,
+    /// Bytes of the region.
+    pub region_bytes: u64,
+    /// Bytes written to the log.
+    pub log_bytes: u64,
+    /// The last tick whose facts are on disk (SEMANTICS L2); none without a log.
+    pub durable_tick: Option<Tick>,
+    /// What recovery dropped from the log's end, in words (SEMANTICS L5).
+    pub recovered: Option<String>,
+    /// The last message of each output topic.
+    pub outputs: BTreeMap<String, Value>,
+}
+
+/// The first difference between a log and its replay.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Divergence {
+    /// The tick.
+    pub tick: Tick,
+    /// The agent, where one can be named.
+    pub agent: Option<String>,
+    /// The message, which only a log of level `full` can name (SEMANTICS L1).
+    pub message: Option<String>,
+    /// What differs, in words.
+    pub what: String,
+}
+
+/// What `verify` found.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct VerifyReport {
+    /// The first difference, none if there is none.
+    pub divergence: Option<Divergence>,
+    /// Inference results computed again, with `--recompute`.
+    pub recomputed: Option<u64>,
+    /// Lines of `outputs.jsonl` compared.
+    pub output_lines: u64,
+    /// What the replay did, up to the divergence.
+    #[serde(flatten)]
+    pub run: RunReport,
+}
+
+/// A segment of a log.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct SegmentReport {
+    /// Name of the file.
+    pub file: String,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Blocks in it.
+    pub blocks: u64,
+    /// First tick in it.
+    pub first_tick: Option<Tick>,
+    /// Last tick in it.
+    pub last_tick: Option<Tick>,
+}
+
+/// A module, as a log names it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ModuleReport {
+    /// Template that uses it.
+    pub template: String,
+    /// Name in its manifest.
+    pub name: String,
+    /// Version in its manifest.
+    pub version: String,
+    /// blake3 of the file.
+    pub hash: String,
+    /// Capabilities in force.
+    pub capabilities: Vec<String>,
+}
+
+/// What `inspect` reads from a log without executing it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct InspectReport {
+    /// Number that tells runs apart.
+    pub run_id: String,
+    /// Ticks the log holds whole: with `TickOpen` and `TickClose`.
+    pub ticks: u64,
+    /// Number of the last of them.
+    pub last_tick: Option<Tick>,
+    /// The last `TickOpen`, which may have no `TickClose`.
+    pub last_open: Option<Tick>,
+    /// Inputs in it.
+    pub inputs: u64,
+    /// Inference results in it.
+    pub inferences: u64,
+    /// Turns it names.
+    pub turns: u64,
+    /// Digest at the last whole tick.
+    #[serde(serialize_with = "hex")]
+    pub digest: Digest,
+    /// Fuel chain at the last whole tick.
+    #[serde(serialize_with = "hex")]
+    pub fuel_digest: Digest,
+    /// Whether the log was closed in order.
+    pub closed: bool,
+    /// What is torn at its end, in words.
+    pub recovered: Option<String>,
+    /// The configuration in force, as logged.
+    pub setup: Value,
+    /// Engine fingerprint, by part.
+    pub engine: BTreeMap<String, String>,
+    /// Modules.
+    pub modules: Vec<ModuleReport>,
+    /// Segments in order.
+    pub segments: Vec<SegmentReport>,
+}
+
+/// What a running kernel tells its terminal, at a tick boundary.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Progress {
+    /// The last tick closed.
+    pub tick: Tick,
+    /// The last tick that is known to come, if one is.
+    pub last_tick: Option<Tick>,
+    /// Agents that exist.
+    pub agents: u64,
+    /// Messages delivered so far.
+    pub messages: u64,
+    /// Faults so far.
+    pub faults: u64,
+    /// Wall time since tick 0, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// A report as the document that is printed: an object tagged with its `$type`.
+///
+/// # Panics
+/// Never: reports have text keys only and hold no infinite numbers.
+#[must_use]
+pub fn document(kind: &str, report: &impl Serialize) -> serde_json::Map<String, Value> {
+    let mut map = match serde_json::to_value(report) {
+        Ok(Value::Object(map)) => map,
+        Ok(other) => [("value".to_owned(), other)].into_iter().collect(),
+        Err(error) => [("error".to_owned(), error.to_string().into())].into_iter().collect(),
+    };
+    map.insert("$type".to_owned(), format!("wasm-engine/{kind}/1").into());
+    map
+}
+
+fn hex<S: Serializer>(digest: &Digest, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(digest)
+}

@@ -1,0 +1,109 @@
+//! Topics of a run: those of `[[topic]]`, then the sources', then the outputs', in this order.
+//!
+//! A name that occurs again is the same topic; only two `[[topic]]` entries for one name are an
+//! error, because they could differ in policy.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    admission::Pattern,
+    config::{Config, ConfigError, check_topic_name},
+    setup::{Policy, TopicSetup},
+    source::CsvSource,
+};
+
+#[derive(Default)]
+struct Topics {
+    list: Vec<TopicSetup>,
+    handles: BTreeMap<String, u32>,
+}
+
+impl Topics {
+    /// The topic's handle, and whether it is new.
+    fn add(&mut self, name: String) -> (u32, bool) {
+        if let Some(handle) = self.handles.get(&name) {
+            return (*handle, false);
+        }
+        let handle = self.list.len() as u32;
+        self.handles.insert(name.clone(), handle);
+        self.list.push(TopicSetup { name, policy: Policy::default(), output: false });
+        (handle, true)
+    }
+}
+
+/// The topics of `config`; gives each source the handles of its streams.
+pub(super) fn resolve(
+    config: &Config,
+    sources: &mut [CsvSource],
+) -> Result<Vec<TopicSetup>, ConfigError> {
+    let mut topics = Topics::default();
+    for topic in &config.topic {
+        let key = format!("topic.{}.name", topic.name);
+        for name in expand(config, &key, &topic.name, topic.for_each.as_deref(), sources)? {
+            let (handle, new) = topics.add(name.clone());
+            if !new {
+                let problem =
+                    format!("gives topic `{name}` a second time; use {{key}} or remove it");
+                return Err(config.value_error(key, problem));
+            }
+            topics.list[handle as usize].policy = topic.policy;
+        }
+    }
+    for (source, written) in sources.iter_mut().zip(&config.source) {
+        let names = source.stream_topics(&written.topic);
+        check(config, &format!("source.{}.topic", written.id), &names)?;
+        source.bind_topics(names.into_iter().map(|name| topics.add(name).0).collect());
+    }
+    for output in &config.output {
+        let key = format!("output.{}.topic", output.topic);
+        if output.topic.contains('*') {
+            mark_matching(config, key, &output.topic, &mut topics)?;
+            continue;
+        }
+        for name in expand(config, &key, &output.topic, output.for_each.as_deref(), sources)? {
+            let (handle, _) = topics.add(name);
+            topics.list[handle as usize].output = true;
+        }
+    }
+    Ok(topics.list)
+}
+
+/// The names a template stands for: one, or one for each stream of the source it names.
+fn expand(
+    config: &Config,
+    key: &str,
+    template: &str,
+    for_each: Option<&str>,
+    sources: &[CsvSource],
+) -> Result<Vec<String>, ConfigError> {
+    let source = for_each.and_then(|id| sources.iter().find(|source| source.id() == id));
+    let names = source.map_or_else(|| vec![template.to_owned()], |s| s.stream_topics(template));
+    check(config, key, &names)?;
+    Ok(names)
+}
+
+fn check(config: &Config, key: &str, names: &[String]) -> Result<(), ConfigError> {
+    let problem = names.iter().find_map(|name| check_topic_name(name).err());
+    problem.map_or(Ok(()), |problem| Err(config.value_error(key, format!("= {problem}"))))
+}
+
+fn mark_matching(
+    config: &Config,
+    key: String,
+    pattern: &str,
+    topics: &mut Topics,
+) -> Result<(), ConfigError> {
+    let Some(pattern) = Pattern::new(pattern) else {
+        let problem = "is no pattern; `*` is a whole segment between slashes, `**` the last";
+        return Err(config.value_error(key, problem));
+    };
+    let mut matched = false;
+    for topic in topics.list.iter_mut().filter(|topic| pattern.matches(&topic.name)) {
+        topic.output = true;
+        matched = true;
+    }
+    if matched {
+        return Ok(());
+    }
+    Err(config.value_error(key, "matches no topic; name one, or add the topics to [[topic]]"))
+}

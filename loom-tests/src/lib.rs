@@ -1,0 +1,28 @@
+//! Model checking of the shared-memory protocols, on the source that ships.
+//!
+//! The protocols of `wasm-engine-shm` are generic over its `Mem`. Here a [`LoomMem`] takes the place
+//! of the mapping: every atomic word is a loom atomic, every plain word is watched for races, and
+//! loom runs each [`Model`] in all interleavings and with all stale values that the memory model
+//! allows, up to a bound on preemptions.
+//!
+//! | piece | what |
+//! |---|---|
+//! | [`mem`] | the memory, and the switch that weakens one site |
+//! | [`check()`] | runs a model, counts executions, demands that outcomes were reached |
+//! | [`models`] | one property each, two or three threads, rings of two |
+//! | `tests/` | each model green, and the deliberate breaches red |
+//! | `src/bin/mutants.rs` | each ordering weakened in turn: some model must go red |
+//!
+//! Three rules keep a model from passing for the wrong reason: all roles are spawned and the main
+//! thread only joins; a writer's cursor is private; and every model lists the outcomes it must have
+//! reached (full, empty, wrapped, new value, retry).
+//!
+//! What this does not show: load buffering (loom has none), sizes beyond these tiny ones, the real
+//! futex. Those are argued in the source, or tested in `shm/tests`.
+
+pub mod check;
+pub mod mem;
+pub mod models;
+
+pub use check::{Marks, Model, Report, check};
+pub use mem::{Class, LoomMem};

@@ -1,0 +1,275 @@
+//! The model checker's memory.
+//!
+//! Each word has a [`Class`], given when the memory is made, and only the accesses of that class are
+//! allowed: this is the rule "atomic or plain, never both" as an assertion. Plain words lie in one
+//! contiguous block, so that windows are slices; beside each stands a loom cell that is held read or
+//! write for as long as a window over the word lives. A record that outlives its release, or a write
+//! before the space is free, is reported there.
+//!
+//! The futex is a mutex and a condition variable. That orders a little more than the real one does,
+//! which is why the protocol may rely on nothing but the comparison.
+
+use std::cell::UnsafeCell as UnsafeWord;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
+use loom::sync::atomic::{AtomicU32, AtomicU64};
+use loom::sync::{Condvar, Mutex};
+use wasm_engine_shm::claim::{Protocol, SetupError, Side};
+use wasm_engine_shm::mem::{Mem, Ordering, WORD};
+use wasm_engine_shm::site::Site;
+
+/// How a word is used, for life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// Never touched.
+    Unused,
+    /// Atomic 64-bit accesses.
+    Atomic,
+    /// Plain accesses and windows.
+    Plain,
+    /// A 32-bit doorbell.
+    Bell,
+}
+
+enum Word {
+    Unused,
+    Atomic(AtomicU64),
+    Plain(UnsafeCell<()>),
+    Bell(AtomicU32, Mutex<()>, Condvar),
+}
+
+struct Inner {
+    words: Vec<Word>,
+    /// Contents of the plain words, in their places.
+    plain: Box<[UnsafeWord<u64>]>,
+}
+
+// SAFETY: `plain` is only touched while the loom cell of each word touched is held, and loom reports
+// any access that is not ordered.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+
+/// Memory whose every access loom sees.
+#[derive(Clone)]
+pub struct LoomMem {
+    inner: Arc<Inner>,
+    start: usize,
+    len: usize,
+}
+
+impl LoomMem {
+    /// Zeroed memory of `len_bytes`, whose words have the classes given. To be made inside a model.
+    #[must_use]
+    pub fn new(len_bytes: usize, class: impl Fn(usize) -> Class) -> Self {
+        let count = len_bytes / WORD;
+        let make = |word| match class(word) {
+            Class::Unused => Word::Unused,
+            Class::Atomic => Word::Atomic(AtomicU64::new(0)),
+            Class::Plain => Word::Plain(UnsafeCell::new(())),
+            Class::Bell => Word::Bell(AtomicU32::new(0), Mutex::new(()), Condvar::new()),
+        };
+        let words = (0..count).map(make).collect();
+        let plain = (0..count).map(|_| UnsafeWord::new(0)).collect();
+        Self { inner: Arc::new(Inner { words, plain }), start: 0, len: count }
+    }
+
+    /// Memory of which all words are atomic.
+    #[must_use]
+    pub fn atomic(len_bytes: usize) -> Self {
+        Self::new(len_bytes, |_| Class::Atomic)
+    }
+
+    fn word(&self, word: usize) -> &Word {
+        assert!(word < self.len, "word {word} is out of range");
+        &self.inner.words[self.start + word]
+    }
+
+    fn atomic_word(&self, word: usize) -> &AtomicU64 {
+        match self.word(word) {
+            Word::Atomic(cell) => cell,
+            _ => panic!("word {word} is not atomic"),
+        }
+    }
+
+    fn plain_word(&self, word: usize) -> &UnsafeCell<()> {
+        match self.word(word) {
+            Word::Plain(cell) => cell,
+            _ => panic!("word {word} is not plain"),
+        }
+    }
+
+    fn bell_word(&self, word: usize) -> (&AtomicU32, &Mutex<()>, &Condvar) {
+        match self.word(word) {
+            Word::Bell(epoch, mutex, condvar) => (epoch, mutex, condvar),
+            _ => panic!("word {word} is not a doorbell"),
+        }
+    }
+
+    /// Words that a range of bytes touches.
+    fn touched(byte: usize, len: usize) -> std::ops::Range<usize> {
+        byte / WORD..(byte + len).div_ceil(WORD)
+    }
+
+    /// Address of plain bytes.
+    fn bytes(&self, byte: usize, len: usize) -> *mut u8 {
+        assert!(byte + len <= self.len * WORD, "bytes out of range");
+        let start = self.inner.plain.as_ptr().cast::<u8>().cast_mut();
+        // SAFETY: the bytes lie inside the block, checked above.
+        unsafe { start.add(self.start * WORD + byte) }
+    }
+}
+
+/// A window for reading: loom sees a read that lasts as long as this lives.
+pub struct Window<'a> {
+    bytes: &'a [u8],
+    _held: Vec<ConstPtr<()>>,
+}
+
+impl Deref for Window<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+/// A window for writing: loom sees a write that lasts as long as this lives.
+pub struct WindowMut<'a> {
+    bytes: &'a mut [u8],
+    _held: Vec<MutPtr<()>>,
+}
+
+impl Deref for WindowMut<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl DerefMut for WindowMut<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.bytes
+    }
+}
+
+/// The site that is weakened, as its place in [`Site::ALL`] plus one; 0 for none.
+static MUTANT: AtomicUsize = AtomicUsize::new(0);
+
+/// Weakens a site for the rest of the process: an access becomes Relaxed, an acquire or release fence
+/// disappears, a sequentially consistent fence becomes acquire and release.
+pub fn weaken(site: Site) {
+    let place = Site::ALL.iter().position(|s| *s == site).map_or(0, |at| at + 1);
+    MUTANT.store(place, Ordering::Relaxed);
+}
+
+fn is_weak(site: Site) -> bool {
+    let place = MUTANT.load(Ordering::Relaxed);
+    place > 0 && Site::ALL[place - 1] == site
+}
+
+// SAFETY: atomic words are loom atomics, plain words lie in one block that lives as long as any
+// handle; ranges are checked; loom reports races of plain accesses.
+unsafe impl Mem for LoomMem {
+    type Window<'a> = Window<'a>;
+    type WindowMut<'a> = WindowMut<'a>;
+
+    fn len_bytes(&self) -> usize {
+        self.len * WORD
+    }
+
+    fn slice(&self, offset_bytes: usize, len_bytes: usize) -> Option<Self> {
+        let (start, len) = (offset_bytes / WORD, len_bytes / WORD);
+        (start + len <= self.len).then(|| Self {
+            inner: Arc::clone(&self.inner),
+            start: self.start + start,
+            len,
+        })
+    }
+
+    fn claim(&self, _protocol: Protocol, _side: Side) -> Result<(), SetupError> {
+        Ok(())
+    }
+
+    fn ord(site: Site, order: Ordering) -> Ordering {
+        if is_weak(site) { Ordering::Relaxed } else { order }
+    }
+
+    fn fence(site: Site, order: Ordering) {
+        match (is_weak(site), order) {
+            (true, Ordering::SeqCst) => loom::sync::atomic::fence(Ordering::AcqRel),
+            (true, _) => {}
+            (false, order) => loom::sync::atomic::fence(order),
+        }
+    }
+
+    fn spin() {
+        loom::thread::yield_now();
+    }
+
+    fn yield_now() {
+        loom::thread::yield_now();
+    }
+
+    unsafe fn load(&self, word: usize, order: Ordering) -> u64 {
+        self.atomic_word(word).load(order)
+    }
+
+    unsafe fn store(&self, word: usize, value: u64, order: Ordering) {
+        self.atomic_word(word).store(value, order);
+    }
+
+    unsafe fn get(&self, word: usize) -> u64 {
+        let place = self.inner.plain[self.start + word].get();
+        // SAFETY: loom has checked that nobody writes the word now.
+        self.plain_word(word).with(|_| unsafe { place.read() })
+    }
+
+    unsafe fn put(&self, word: usize, value: u64) {
+        let place = self.inner.plain[self.start + word].get();
+        // SAFETY: loom has checked that nobody touches the word now.
+        self.plain_word(word).with_mut(|_| unsafe { place.write(value) });
+    }
+
+    unsafe fn window(&self, byte: usize, len: usize) -> Window<'_> {
+        let held = Self::touched(byte, len).map(|word| self.plain_word(word).get()).collect();
+        let start = self.bytes(byte, len);
+        // SAFETY: the bytes lie in the block; loom holds every word touched as read.
+        let bytes = unsafe { std::slice::from_raw_parts(start, len) };
+        Window { bytes, _held: held }
+    }
+
+    unsafe fn window_mut(&self, byte: usize, len: usize) -> WindowMut<'_> {
+        let held = Self::touched(byte, len).map(|word| self.plain_word(word).get_mut()).collect();
+        let start = self.bytes(byte, len);
+        // SAFETY: the bytes lie in the block; loom holds every word touched as written.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(start, len) };
+        WindowMut { bytes, _held: held }
+    }
+
+    unsafe fn bell_load(&self, word: usize, order: Ordering) -> u32 {
+        self.bell_word(word).0.load(order)
+    }
+
+    unsafe fn bell_bump(&self, word: usize, order: Ordering) {
+        self.bell_word(word).0.fetch_add(1, order);
+    }
+
+    unsafe fn futex_wait(&self, word: usize, expected: u32, _timeout: Option<Duration>) {
+        let (epoch, mutex, condvar) = self.bell_word(word);
+        let Ok(guard) = mutex.lock() else { return };
+        // The kernel compares under its own lock, with the newest value: an addition of zero reads it.
+        if epoch.fetch_add(0, Ordering::Relaxed) == expected {
+            drop(condvar.wait(guard));
+        }
+    }
+
+    unsafe fn futex_wake(&self, word: usize) {
+        let (_, mutex, condvar) = self.bell_word(word);
+        let Ok(_guard) = mutex.lock() else { return };
+        condvar.notify_all();
+    }
+}

@@ -1,0 +1,150 @@
+//! The two rings: order, contents, no reuse before release, nothing visible before publish.
+
+use loom::thread;
+use wasm_engine_shm::bytes::{self, Consumer, Producer};
+use wasm_engine_shm::cell::{self, Receiver, Sender};
+use wasm_engine_shm::mem::Mem;
+
+use crate::check::{Marks, Model};
+use crate::mem::{Class, LoomMem};
+
+/// Cells arrive whole and in order over a ring of two, which the third wraps.
+pub const CELL_PUBLISH: Model = Model {
+    name: "cell_publish",
+    bound: Some(2),
+    reach: &["full", "empty", "wrapped"],
+    run: cell_publish,
+};
+
+/// Records arrive whole and in order where one has to skip the end of the data, also when it would
+/// fit but the pad does not.
+pub const BYTES_WRAP: Model = Model {
+    name: "bytes_wrap",
+    bound: Some(2),
+    reach: &["full", "empty", "wrapped"],
+    run: bytes_wrap,
+};
+
+/// A ring of two units, full again and again.
+pub const BYTES_FULL: Model =
+    Model { name: "bytes_full", bound: Some(2), reach: &["full", "empty"], run: bytes_full };
+
+/// Two records become visible in one store and are released in one.
+pub const BYTES_BATCH: Model = Model {
+    name: "bytes_batch",
+    bound: Some(2),
+    reach: &["full", "empty", "wrapped"],
+    run: bytes_batch,
+};
+
+/// The two ends of a cell ring in loom's memory.
+pub(super) fn cells(capacity: usize) -> (Sender<LoomMem>, Receiver<LoomMem>) {
+    let shape = cell::layout(capacity).expect("a valid capacity");
+    let class = |word: usize| if word.is_multiple_of(8) { Class::Atomic } else { Class::Plain };
+    let slots = LoomMem::new(shape.sender_len, class);
+    let tail = first_atomic(shape.receiver_len);
+    let sender = Sender::new(slots.clone(), tail.clone()).expect("free");
+    (sender, Receiver::new(slots, tail).expect("free"))
+}
+
+/// Memory of which only the first word is used.
+fn first_atomic(len: usize) -> LoomMem {
+    LoomMem::new(len, |word| if word == 0 { Class::Atomic } else { Class::Unused })
+}
+
+fn ring(capacity: usize) -> (Producer<LoomMem>, Consumer<LoomMem>) {
+    let shape = bytes::layout(capacity).expect("a valid capacity");
+    let data = LoomMem::new(shape.producer_len, |word| match word {
+        0 => Class::Atomic,
+        1..16 => Class::Unused,
+        _ => Class::Plain,
+    });
+    let tail = first_atomic(shape.consumer_len);
+    let producer = Producer::new(data.clone(), tail.clone()).expect("free");
+    (producer, Consumer::new(data, tail).expect("free"))
+}
+
+fn cell_publish(marks: &Marks) {
+    const COUNT: u64 = 3;
+    let (mut tx, mut rx) = cells(2);
+    let (at_tx, at_rx) = (marks.clone(), marks.clone());
+    let sender = thread::spawn(move || {
+        for n in 0..COUNT {
+            while tx.try_send(&[n + 1; 7]).is_err() {
+                at_tx.hit("full");
+                LoomMem::yield_now();
+            }
+        }
+    });
+    let receiver = thread::spawn(move || {
+        for n in 0..COUNT {
+            let cell = loop {
+                match rx.try_recv() {
+                    Some(cell) => break cell,
+                    None => at_rx.hit("empty"),
+                }
+                LoomMem::yield_now();
+            };
+            assert_eq!(cell, [n + 1; 7]);
+        }
+        at_rx.hit("wrapped");
+    });
+    sender.join().expect("the sender ended");
+    receiver.join().expect("the receiver ended");
+}
+
+/// Takes `count` records and checks them; releases after each `batch`.
+fn consume(mut rx: Consumer<LoomMem>, lens: &[usize], batch: usize, marks: &Marks) {
+    for (n, len) in lens.iter().enumerate() {
+        loop {
+            let record = rx.next().expect("an honest producer");
+            if let Some(record) = record {
+                assert_eq!((record.aux, record.len()), (n as u64, *len));
+                assert!(record.iter().all(|byte| usize::from(*byte) == n + 1));
+                break;
+            }
+            marks.hit("empty");
+            LoomMem::yield_now();
+        }
+        if (n + 1) % batch == 0 {
+            rx.release();
+        }
+    }
+}
+
+/// Pushes records of these lengths; publishes after each `batch`.
+fn produce(mut tx: Producer<LoomMem>, lens: &[usize], batch: usize, marks: &Marks) {
+    for (n, len) in lens.iter().enumerate() {
+        let payload = [n as u8 + 1; 64];
+        while tx.push(0, n as u64, &payload[..*len]).is_err() {
+            marks.hit("full");
+            LoomMem::yield_now();
+        }
+        if (n + 1) % batch == 0 {
+            tx.publish();
+        }
+    }
+}
+
+fn run_ring(marks: &Marks, capacity: usize, lens: &'static [usize], batch: usize) {
+    let (tx, rx) = ring(capacity);
+    let (at_tx, at_rx) = (marks.clone(), marks.clone());
+    let producer = thread::spawn(move || produce(tx, lens, batch, &at_tx));
+    let consumer = thread::spawn(move || consume(rx, lens, batch, &at_rx));
+    producer.join().expect("the producer ended");
+    consumer.join().expect("the consumer ended");
+    marks.hit("wrapped");
+}
+
+fn bytes_wrap(marks: &Marks) {
+    // Units 1 + 2, then 2 with a pad of 1: with one unit released it fits, but not with its pad.
+    run_ring(marks, 64, &[0, 16, 16], 1);
+}
+
+fn bytes_full(marks: &Marks) {
+    run_ring(marks, 32, &[0, 0, 0, 0], 1);
+}
+
+fn bytes_batch(marks: &Marks) {
+    run_ring(marks, 64, &[0, 16, 0, 0], 2);
+}

@@ -1,0 +1,100 @@
+//! Rows and counters: cuts are consistent, the directory is complete.
+
+use loom::thread;
+use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
+use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
+
+use crate::check::{Marks, Model};
+use crate::mem::{Class, LoomMem};
+
+/// Two rows, three cuts, of which one changes only the first row: a reader of cut c sees both rows
+/// as they were in c, or is told that it is late.
+pub const ROW_CUT: Model = Model {
+    name: "row_cut",
+    bound: Some(2),
+    reach: &["none", "cut 1", "cut 2", "cut 3", "lapped"],
+    run: row_cut,
+};
+
+/// The directory is empty or complete, a value never goes back.
+pub const COUNTER_READ: Model = Model {
+    name: "counter_read",
+    bound: Some(2),
+    reach: &["empty", "complete", "grown"],
+    run: counter_read,
+};
+
+/// What both rows hold in a cut: the first changes in all, the second in the first and third.
+fn rows_in(cut: u64) -> [u64; 2] {
+    [cut, if cut < 3 { 1 } else { 3 }]
+}
+
+fn row_cut(marks: &Marks) {
+    const WORDS: usize = 2;
+    let mem = LoomMem::new(rows::layout(2, WORDS).expect("valid"), |word| match word {
+        0 => Class::Atomic,
+        _ if word >= 16 && word % 8 < 6 => Class::Atomic,
+        _ => Class::Unused,
+    });
+    let mut writer = RowsWriter::new(mem.clone(), 2, WORDS).expect("free");
+    let reader = RowsReader::new(mem, 2, WORDS).expect("free");
+    let marks = marks.clone();
+    let writing = thread::spawn(move || {
+        for cut in 1..=3 {
+            writer.write(0, &[rows_in(cut)[0]; WORDS]);
+            if cut != 2 {
+                writer.write(1, &[rows_in(cut)[1]; WORDS]);
+            }
+            assert_eq!(writer.publish_cut(), cut);
+        }
+    });
+    let reading = thread::spawn(move || {
+        let cut = reader.cut();
+        for (row, value) in rows_in(cut).into_iter().enumerate() {
+            let mut words = [0; WORDS];
+            match reader.read(cut, row, &mut words) {
+                Ok(None) => {
+                    assert_eq!(cut, 0, "a row of the cut is missing");
+                    marks.hit("none");
+                }
+                Ok(Some(written)) => {
+                    assert_eq!((written, words), (value, [value; WORDS]), "row {row}, cut {cut}");
+                    marks.hit(["", "cut 1", "cut 2", "cut 3"][cut as usize]);
+                }
+                Err(RowError::Lapped) => marks.hit("lapped"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    writing.join().expect("the writer ended");
+    reading.join().expect("the reader ended");
+}
+
+fn counter_read(marks: &Marks) {
+    let specs = [CounterSpec { id: 7, kind: 8, unit: 9, group: 0, label: "turns" }];
+    let mem = LoomMem::new(counters::layout(&specs).expect("valid"), |word| match word {
+        0 | 16..24 | 32 => Class::Atomic,
+        _ => Class::Unused,
+    });
+    let reader = CountersReader::new(mem.clone()).expect("free");
+    let marks = marks.clone();
+    let writing = thread::spawn(move || {
+        let mut writers = counters::format(&mem, &specs).expect("free");
+        writers[0].add(0, 1);
+        writers[0].add(0, 1);
+    });
+    let reading = thread::spawn(move || {
+        let list = reader.list();
+        let Some(counter) = list.first() else { return marks.hit("empty") };
+        assert_eq!((counter.id, counter.kind, counter.unit), (7, 8, 9));
+        assert_eq!(counter.label, "turns");
+        marks.hit("complete");
+        let (before, after) = (reader.value(counter), reader.value(counter));
+        assert!(before <= after && after <= 2, "a counter went back");
+        if after > before {
+            marks.hit("grown");
+        }
+    });
+    writing.join().expect("the writer ended");
+    reading.join().expect("the reader ended");
+}

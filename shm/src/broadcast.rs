@@ -1,0 +1,132 @@
+//! The broadcast: one writer, any number of readers, losses counted exactly.
+//!
+//! A ring of slots (see [`crate::slots`]). The writer never waits and never learns of readers. A
+//! reader that is overtaken is told how many messages it lost and goes on half a ring behind the
+//! newest, so that it is not overtaken again at once. For every reader, at all times:
+//! messages delivered + messages lost = messages passed.
+//!
+//! What this does not do: no replay of what was lost, no wake-ups (a read-only reader cannot announce
+//! that it sleeps): readers poll.
+
+use crate::claim::{Protocol, SetupError};
+use crate::mem::Mem;
+use crate::slots::{Miss, SlotsReader, SlotsWriter};
+
+/// Bytes of a broadcast of `slots` messages of at most `payload_bytes`.
+///
+/// # Errors
+/// [`SetupError::Parameter`] if the number of slots is not a power of two from 2 on, or the payload
+/// is empty or too large.
+pub fn layout(slots: usize, payload_bytes: usize) -> Result<usize, SetupError> {
+    crate::slots::layout(Protocol::Broadcast, slots, payload_bytes)
+}
+
+/// The writing side.
+#[derive(Debug)]
+pub struct BroadcastWriter<M: Mem>(SlotsWriter<M>);
+
+impl<M: Mem> BroadcastWriter<M> {
+    /// Claims the writing side over zeroed memory of [`layout`].
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(mem: M, slots: usize, payload_bytes: usize) -> Result<Self, SetupError> {
+        SlotsWriter::new(mem, Protocol::Broadcast, slots, payload_bytes).map(Self)
+    }
+
+    /// Sends a message; gives its number.
+    ///
+    /// # Panics
+    /// If it exceeds the payload of a slot.
+    #[inline]
+    pub fn send(&mut self, payload: &[u8]) -> u64 {
+        self.0.write(payload)
+    }
+
+    /// Messages sent.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.0.written()
+    }
+}
+
+/// What a reader finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// A message, now in the front of the buffer.
+    Message {
+        /// Its number.
+        number: u64,
+        /// Its length in bytes; beyond the buffer's, the buffer holds its front.
+        len: usize,
+    },
+    /// Nothing new.
+    Empty,
+    /// Messages were overwritten before they were read; the next call goes on behind them.
+    Overrun {
+        /// How many, exactly.
+        lost: u64,
+        /// Number of the message that comes next.
+        next: u64,
+    },
+}
+
+/// A reading side with its own place; any number, any process, read-only.
+#[derive(Debug)]
+pub struct BroadcastReader<M: Mem> {
+    slots: SlotsReader<M>,
+    next: u64,
+    lost: u64,
+}
+
+impl<M: Mem> BroadcastReader<M> {
+    /// Opens a reading side that begins with message 0, or with the loss of what is gone.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(mem: M, slots: usize, payload_bytes: usize) -> Result<Self, SetupError> {
+        let slots = SlotsReader::new(mem, Protocol::Broadcast, slots, payload_bytes)?;
+        Ok(Self { slots, next: 0, lost: 0 })
+    }
+
+    /// Goes on with what is sent from now on; what is passed over is not counted as lost.
+    pub fn skip_to_newest(&mut self) {
+        self.next = self.slots.latest();
+    }
+
+    /// Takes the next message, or says what stands in the way. One copy at most; never loops.
+    #[inline]
+    pub fn next(&mut self, dst: &mut [u8]) -> Next {
+        match self.slots.try_copy(self.next, dst) {
+            Ok(len) => {
+                let number = self.next;
+                self.next = number.wrapping_add(1);
+                Next::Message { number, len }
+            }
+            Err(Miss::NotYet) => Next::Empty,
+            Err(Miss::Lapped) => self.overrun(),
+        }
+    }
+
+    #[cold]
+    fn overrun(&mut self) -> Next {
+        let behind = self.slots.latest().saturating_sub(self.slots.slots() / 2);
+        let next = behind.max(self.next.wrapping_add(1));
+        let lost = next.wrapping_sub(self.next);
+        self.lost = self.lost.wrapping_add(lost);
+        self.next = next;
+        Next::Overrun { lost, next }
+    }
+
+    /// Messages lost so far.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Number of the next message.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+}

@@ -1,0 +1,244 @@
+//! One mapping: the memory that a region lies in.
+//!
+//! ```text
+//!  owner                                   monitor
+//!  Map::memfd  create, map, touch, seal    Map::open_read_only("/proc/PID/fd/N")
+//!  Map::file   create anew, map, touch     Map::open_read_only(path)
+//!  Map::heap   tests, Miri                 -
+//! ```
+//! A sealed memfd can never shrink, so a monitor's read cannot raise SIGBUS, and nobody can map it
+//! writable again, the owner included: it is mapped once, for life. A plain file has neither
+//! property: whoever may write the file can truncate it under its readers. It exists for systems
+//! without memfd and for tools that want a path.
+//!
+//! What this does not do: it knows no layout; [`crate::region`] writes and checks it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::mem::{ALIGN, Mem, RawMem};
+use crate::os;
+
+/// Largest mapping accepted, in bytes (1 TiB): beyond that a length is a mistake.
+pub const LEN_MAX: u64 = 1 << 40;
+
+/// What a map is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Backing {
+    /// Anonymous memory whose length is sealed.
+    SealedMemory,
+    /// A file, or memory without seals: whoever may write it can truncate it under its readers.
+    File,
+    /// Memory of this process only.
+    Heap,
+}
+
+/// Why memory could not be created or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MapError {
+    /// The system refused.
+    #[error("cannot {what} {name}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Name or path.
+        name: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The length is zero, too large, or not what a mapping can have.
+    #[error("{name} has {len} bytes, a region has between {ALIGN} bytes and {LEN_MAX}")]
+    Length {
+        /// Name or path.
+        name: String,
+        /// Length in bytes.
+        len: u64,
+    },
+    /// The path names something else than memory or a regular file.
+    #[error("{name} is not a regular file or memory; give the path of a region")]
+    NotAFile {
+        /// Path.
+        name: String,
+    },
+}
+
+fn failed(what: &'static str, name: impl Into<String>) -> impl FnOnce(io::Error) -> MapError {
+    let name = name.into();
+    move |source| MapError::Io { what, name, source }
+}
+
+/// Memory mapped into this process.
+#[derive(Debug)]
+pub struct Map {
+    mem: RawMem,
+    backing: Backing,
+    file: Option<File>,
+    /// The file to remove when the owner goes.
+    owned_path: Option<PathBuf>,
+}
+
+impl Map {
+    /// New sealed memory of `len_bytes` (rounded up to whole pages), mapped writable and touched.
+    /// `name` only shows in `/proc`.
+    ///
+    /// # Errors
+    /// [`MapError::Length`], or [`MapError::Io`] where the system refuses or has no such memory.
+    pub fn memfd(name: &str, len_bytes: u64) -> Result<Self, MapError> {
+        let len_bytes = whole_pages(name, len_bytes)?;
+        let file = os::memfd(name, len_bytes).map_err(failed("create sealed memory", name))?;
+        let mem = map_writable(name, &file)?;
+        os::seal(&file).map_err(failed("seal memory", name))?;
+        Ok(Self { mem, backing: Backing::SealedMemory, file: Some(file), owned_path: None })
+    }
+
+    /// A new file of `len_bytes` (rounded up to whole pages), readable and writable by this user
+    /// only, mapped writable and touched; a file of that name is unlinked first, never truncated, so
+    /// that its readers keep what they have. The file is removed when the map is dropped.
+    ///
+    /// # Errors
+    /// [`MapError::Length`] or [`MapError::Io`].
+    pub fn file(path: &Path, len_bytes: u64) -> Result<Self, MapError> {
+        let name = path.display().to_string();
+        let len_bytes = whole_pages(&name, len_bytes)?;
+        match std::fs::remove_file(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("replace", name)(source));
+            }
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(failed("create", name.as_str()))?;
+        file.set_len(len_bytes).map_err(failed("set the length of", name.as_str()))?;
+        let mem = map_writable(&name, &file)?;
+        let owned_path = Some(path.to_path_buf());
+        Ok(Self { mem, backing: Backing::File, file: Some(file), owned_path })
+    }
+
+    /// Zeroed memory of this process, for tests and model-checked code.
+    ///
+    /// # Panics
+    /// If `len_bytes` is 0.
+    #[must_use]
+    pub fn heap(len_bytes: usize) -> Self {
+        let mem = RawMem::heap(len_bytes);
+        Self { mem, backing: Backing::Heap, file: None, owned_path: None }
+    }
+
+    /// Maps an existing region read-only: the path of a file, or `/proc/PID/fd/N` of sealed memory.
+    /// Nothing is written, ever: the mapping has no write permission.
+    ///
+    /// # Errors
+    /// [`MapError::NotAFile`], [`MapError::Length`] or [`MapError::Io`].
+    pub fn open_read_only(path: &Path) -> Result<Self, MapError> {
+        let name = path.display().to_string();
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // A pipe of that name must not block us.
+        #[cfg(target_os = "linux")]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+        );
+        let file = options.open(path).map_err(failed("open", name.as_str()))?;
+        Self::read_only(name, file)
+    }
+
+    /// Maps an open file read-only.
+    ///
+    /// # Errors
+    /// As [`Map::open_read_only`].
+    pub fn read_only(name: String, file: File) -> Result<Self, MapError> {
+        let facts = file.metadata().map_err(failed("look at", name.as_str()))?;
+        if !facts.is_file() {
+            return Err(MapError::NotAFile { name });
+        }
+        let len = facts.len();
+        if !(ALIGN as u64..=LEN_MAX).contains(&len) {
+            return Err(MapError::Length { name, len });
+        }
+        let sealed = os::cannot_shrink(&file);
+        let map = MmapOptions::new().map_raw_read_only(&file).map_err(failed("map", name))?;
+        let mem = RawMem::mapping(map, false);
+        let backing = if sealed { Backing::SealedMemory } else { Backing::File };
+        Ok(Self { mem, backing, file: Some(file), owned_path: None })
+    }
+
+    /// The whole memory.
+    #[must_use]
+    pub fn mem(&self) -> RawMem {
+        self.mem.clone()
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.mem.len_bytes()
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn backing(&self) -> Backing {
+        self.backing
+    }
+
+    /// Number of the file descriptor in this process, for the descriptor file; `None` on the heap.
+    #[must_use]
+    pub fn fd(&self) -> Option<i32> {
+        #[cfg(unix)]
+        return self.file.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
+        #[cfg(not(unix))]
+        return None;
+    }
+
+    /// The path of a file backing created here.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.owned_path.as_deref()
+    }
+
+    /// Whether the file still has the length it was mapped with. A monitor of a plain file asks this
+    /// now and then (once a second): a truncated file must not be read any more.
+    #[must_use]
+    pub fn still_whole(&self) -> bool {
+        match (&self.file, self.backing) {
+            (Some(file), Backing::File) => file.metadata().is_ok_and(|facts| {
+                usize::try_from(facts.len()).is_ok_and(|n| n >= self.len_bytes())
+            }),
+            _ => true,
+        }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        if let Some(path) = &self.owned_path {
+            // Nothing to do about a failure: the file may have been removed by someone else.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Rounds a length up to whole pages, in range.
+fn whole_pages(name: &str, len_bytes: u64) -> Result<u64, MapError> {
+    let page = os::page_size() as u64;
+    match len_bytes.checked_next_multiple_of(page) {
+        Some(len) if (1..=LEN_MAX).contains(&len) => Ok(len),
+        _ => Err(MapError::Length { name: name.into(), len: len_bytes }),
+    }
+}
+
+fn map_writable(name: &str, file: &File) -> Result<RawMem, MapError> {
+    let map = MmapRaw::map_raw(file).map_err(failed("map", name))?;
+    let mem = RawMem::mapping(map, true);
+    mem.touch(os::page_size());
+    Ok(mem)
+}

@@ -1,0 +1,101 @@
+//! The names of all places whose memory ordering matters.
+//!
+//! Every ordering and every fence of the protocols is written at the call together with its site:
+//! `M::ord(Site::BytesPublish, Ordering::Release)`. On the real memory a site is nothing: it is
+//! compiled away. The model checker's memory looks the site up and can weaken exactly one of them,
+//! so that a test can demand that some model then fails. Relaxed accesses have no site: there is
+//! nothing to weaken.
+//!
+//! The text of each variant names the partner. A site without a partner is a mistake.
+
+/// One place in the source whose ordering carries an argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Site {
+    /// Release store of the head by the bytes producer. Partner: [`Site::BytesPeek`].
+    BytesPublish,
+    /// Acquire load of the head by the bytes consumer. Partner: [`Site::BytesPublish`].
+    BytesPeek,
+    /// Release store of the tail by the bytes consumer. Partner: [`Site::BytesReclaim`].
+    BytesRelease,
+    /// Acquire load of the tail by the bytes producer. Partner: [`Site::BytesRelease`].
+    BytesReclaim,
+    /// Release store of a slot's sequence by the cell sender. Partner: [`Site::CellPeek`].
+    CellFill,
+    /// Acquire load of a slot's sequence by the cell receiver. Partner: [`Site::CellFill`].
+    CellPeek,
+    /// Release store of the tail by the cell receiver. Partner: [`Site::CellReclaim`].
+    CellEmpty,
+    /// Acquire load of the tail by the cell sender. Partner: [`Site::CellEmpty`].
+    CellReclaim,
+    /// Release fence after the busy mark of a slot. Partner: [`Site::SlotCheck`].
+    SlotBusy,
+    /// Release store of a slot's finished sequence. Partner: [`Site::SlotOpen`].
+    SlotDone,
+    /// Acquire fence after the reader's first look at the sequence. Partner: [`Site::SlotDone`].
+    SlotOpen,
+    /// Acquire fence before the reader's second look. Partner: [`Site::SlotBusy`].
+    SlotCheck,
+    /// Release store of the count of finished slots. Partner: [`Site::SlotLatest`].
+    SlotCount,
+    /// Acquire fence after loading that count. Partner: [`Site::SlotCount`].
+    SlotLatest,
+    /// Release fence after the busy mark of a row version. Partner: [`Site::RowCheck`].
+    RowBusy,
+    /// Acquire fence before the second look at a row version. Partner: [`Site::RowBusy`].
+    RowCheck,
+    /// Release store of the published cut. Partner: [`Site::RowCut`].
+    RowPublish,
+    /// Acquire fence after loading the published cut. Partner: [`Site::RowPublish`].
+    RowCut,
+    /// Release store of the number of counters. Partner: [`Site::CounterCount`].
+    CounterPublish,
+    /// Acquire fence after loading that number. Partner: [`Site::CounterPublish`].
+    CounterCount,
+    /// Sequentially consistent fence between publishing and looking for a sleeper.
+    /// Partner: [`Site::BellSleep`].
+    BellRing,
+    /// Sequentially consistent fence between announcing sleep and looking for work.
+    /// Partner: [`Site::BellRing`].
+    BellSleep,
+    /// Release increment of the doorbell's epoch. Partner: [`Site::BellEpoch`].
+    BellBump,
+    /// Acquire load of the epoch before announcing sleep. Partner: [`Site::BellBump`].
+    BellEpoch,
+    /// Release store of the region's magic. Partner: [`Site::ReadyLook`].
+    ReadyPublish,
+    /// Acquire fence after loading the region's magic. Partner: [`Site::ReadyPublish`].
+    ReadyLook,
+}
+
+impl Site {
+    /// Every site, in the order of the enum: the mutation gate walks this list.
+    pub const ALL: [Site; 26] = [
+        Site::BytesPublish,
+        Site::BytesPeek,
+        Site::BytesRelease,
+        Site::BytesReclaim,
+        Site::CellFill,
+        Site::CellPeek,
+        Site::CellEmpty,
+        Site::CellReclaim,
+        Site::SlotBusy,
+        Site::SlotDone,
+        Site::SlotOpen,
+        Site::SlotCheck,
+        Site::SlotCount,
+        Site::SlotLatest,
+        Site::RowBusy,
+        Site::RowCheck,
+        Site::RowPublish,
+        Site::RowCut,
+        Site::CounterPublish,
+        Site::CounterCount,
+        Site::BellRing,
+        Site::BellSleep,
+        Site::BellBump,
+        Site::BellEpoch,
+        Site::ReadyPublish,
+        Site::ReadyLook,
+    ];
+}

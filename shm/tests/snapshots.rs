@@ -1,0 +1,297 @@
+//! Pages, rows, broadcast, counters, outbox and stash on the heap: contents, limits, races.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
+use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
+use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
+use wasm_engine_shm::mem::RawMem;
+use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
+use wasm_engine_shm::page::{self, PageError, PageReader, PageWriter};
+use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
+use wasm_engine_shm::stash::{self, Stash, StashReader};
+
+const ROUNDS: u64 = if cfg!(miri) { 40 } else { 100_000 };
+
+fn page_of(words: usize) -> (PageWriter<RawMem>, PageReader<RawMem>) {
+    let mem = RawMem::heap(page::layout(words).expect("valid"));
+    let writer = PageWriter::new(mem.clone(), words).expect("free");
+    (writer, PageReader::new(mem, words).expect("free"))
+}
+
+#[test]
+fn a_page_shows_the_newest() {
+    let (mut writer, reader) = page_of(5);
+    let mut dst = [0; 5];
+    assert_eq!(reader.read(&mut dst), Err(PageError::NotYet));
+    for n in 0..20 {
+        let words: Vec<u64> = (0..n % 5 + 1).map(|w| n * 10 + w).collect();
+        assert_eq!(writer.publish(&words), n);
+        let read = reader.read(&mut dst).expect("published");
+        assert_eq!((read.number, &dst[..read.words]), (n, &words[..]));
+    }
+    writer.publish_with(5, |draft| {
+        draft.put_words(0, &[1, 2]);
+        draft.put_words(2, &[3, 4, 5]);
+    });
+    assert_eq!(reader.read(&mut dst[..2]), Err(PageError::BufferTooSmall { words: 5 }));
+    assert_eq!(reader.read(&mut dst).expect("published").words, 5);
+    assert_eq!(dst, [1, 2, 3, 4, 5]);
+}
+
+/// A writer that never stops, readers that must never see two publications mixed.
+#[test]
+fn pages_are_never_torn() {
+    // Longer than the bound from which the string instruction copies, and shorter.
+    for words in [9, if cfg!(miri) { 12 } else { 512 }] {
+        let (mut writer, reader) = page_of(words);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..ROUNDS {
+                    let len = words - (n % 3) as usize;
+                    writer.publish(&vec![n; len]);
+                }
+                stop.store(true, Ordering::Release);
+            });
+            let (mut newest, mut reads) = (0, 0_u64);
+            let mut dst = vec![0; words];
+            while !stop.load(Ordering::Acquire) {
+                if let Ok(read) = reader.read(&mut dst) {
+                    assert!(dst[..read.words].iter().all(|w| *w == read.number), "torn");
+                    assert_eq!(read.words, words - (read.number % 3) as usize);
+                    assert!(read.number >= newest, "went back");
+                    newest = read.number;
+                    reads += 1;
+                }
+            }
+            assert!(cfg!(miri) || reads > 0);
+        });
+    }
+}
+
+#[test]
+fn rows_show_consistent_cuts() {
+    let mem = RawMem::heap(rows::layout(3, 2).expect("valid"));
+    let mut writer = RowsWriter::new(mem.clone(), 3, 2).expect("free");
+    let reader = RowsReader::new(mem, 3, 2).expect("free");
+    let mut dst = [0; 2];
+    assert_eq!((reader.cut(), reader.read(0, 0, &mut dst)), (0, Ok(None)));
+    writer.write(0, &[1, 1]);
+    assert_eq!(reader.read(0, 0, &mut dst), Ok(None), "not published");
+    writer.write(0, &[2, 2]);
+    assert_eq!(writer.publish_cut(), 1);
+    assert_eq!((reader.read(1, 0, &mut dst), dst), (Ok(Some(1)), [2, 2]));
+    writer.write(0, &[3, 3]);
+    writer.write(1, &[4, 4]);
+    assert_eq!((reader.read(1, 0, &mut dst), dst), (Ok(Some(1)), [2, 2]));
+    assert_eq!(reader.read(1, 1, &mut dst), Ok(None));
+    writer.publish_cut();
+    assert_eq!((reader.read(1, 0, &mut dst), dst), (Ok(Some(1)), [2, 2]), "the cut before");
+    assert_eq!((reader.read_newest(1, &mut dst), dst), (Ok((2, Some(2))), [4, 4]));
+    writer.write(0, &[5, 5]);
+    assert_eq!(reader.read(1, 0, &mut dst), Err(RowError::Lapped));
+    assert_eq!((reader.read(2, 0, &mut dst), dst), (Ok(Some(2)), [3, 3]));
+    assert!(matches!(reader.read(2, 3, &mut dst), Err(RowError::NoRow { .. })));
+    assert!(matches!(reader.read(2, 0, &mut dst[..1]), Err(RowError::Buffer { .. })));
+    for _ in 0..10 {
+        writer.publish_cut();
+    }
+    assert_eq!((reader.read_newest(1, &mut dst), dst), (Ok((12, Some(2))), [4, 4]));
+}
+
+/// Two rows whose sum is constant in every cut.
+#[test]
+fn cuts_are_never_mixed() {
+    let mem = RawMem::heap(rows::layout(2, 3).expect("valid"));
+    let mut writer = RowsWriter::new(mem.clone(), 2, 3).expect("free");
+    let reader = RowsReader::new(mem, 2, 3).expect("free");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 1..=ROUNDS {
+                writer.write(0, &[n; 3]);
+                writer.write(1, &[ROUNDS - n; 3]);
+                assert_eq!(writer.publish_cut(), n);
+            }
+            stop.store(true, Ordering::Release);
+        });
+        let (mut a, mut b) = ([0; 3], [0; 3]);
+        while !stop.load(Ordering::Acquire) {
+            let cut = reader.cut();
+            let both = (reader.read(cut, 0, &mut a), reader.read(cut, 1, &mut b));
+            if let (Ok(Some(x)), Ok(Some(y))) = both {
+                assert_eq!((x, y), (cut, cut));
+                assert_eq!((a, b), ([cut; 3], [ROUNDS - cut; 3]));
+            }
+        }
+    });
+}
+
+#[test]
+fn broadcast_counts_losses_exactly() {
+    let mem = RawMem::heap(broadcast::layout(4, 16).expect("valid"));
+    let mut writer = BroadcastWriter::new(mem.clone(), 4, 16).expect("free");
+    let mut reader = BroadcastReader::new(mem.clone(), 4, 16).expect("free");
+    let mut dst = [0; 16];
+    assert_eq!(reader.next(&mut dst), Next::Empty);
+    for n in 0..10_u64 {
+        writer.send(&n.to_le_bytes());
+    }
+    assert_eq!(reader.next(&mut dst), Next::Overrun { lost: 8, next: 8 });
+    for number in 8..10 {
+        assert_eq!(reader.next(&mut dst), Next::Message { number, len: 8 });
+        assert_eq!(dst[..8], number.to_le_bytes());
+    }
+    assert_eq!(reader.next(&mut dst), Next::Empty);
+    assert_eq!((reader.lost(), reader.position()), (8, 10));
+    let mut late = BroadcastReader::new(mem, 4, 16).expect("free");
+    late.skip_to_newest();
+    assert_eq!((late.next(&mut dst), late.lost()), (Next::Empty, 0));
+}
+
+#[test]
+fn slow_readers_lose_and_know() {
+    let mem = RawMem::heap(broadcast::layout(8, 24).expect("valid"));
+    let mut writer = BroadcastWriter::new(mem.clone(), 8, 24).expect("free");
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let mut reader = BroadcastReader::new(mem.clone(), 8, 24).expect("free");
+            scope.spawn(move || {
+                let (mut delivered, mut dst) = (0, [0; 24]);
+                while reader.position() < ROUNDS {
+                    match reader.next(&mut dst) {
+                        Next::Message { number, len } => {
+                            let word = number.to_le_bytes();
+                            assert_eq!(len, 8 + (number % 3) as usize * 8);
+                            assert!(dst[..len].chunks(8).all(|c| c == word), "torn");
+                            delivered += 1;
+                        }
+                        Next::Empty => std::thread::yield_now(),
+                        Next::Overrun { .. } => {}
+                    }
+                    assert_eq!(delivered + reader.lost(), reader.position());
+                }
+            });
+        }
+        for n in 0..ROUNDS {
+            let message = n.to_le_bytes().repeat(1 + (n % 3) as usize);
+            writer.send(&message);
+        }
+    });
+}
+
+#[test]
+fn counters_have_names_and_values() {
+    let spec = |id, group, label| CounterSpec { id, kind: 1, unit: 2, group, label };
+    let long = "ä".repeat(40);
+    let mut specs: Vec<_> = (0..20).map(|id| spec(id, 7, "many")).collect();
+    specs.push(spec(100, 3, "turns"));
+    specs.push(spec(101, 3, &long));
+    let mem = RawMem::heap(counters::layout(&specs).expect("valid"));
+    let reader = CountersReader::new(mem.clone()).expect("free");
+    assert!(reader.list().is_empty());
+    let mut writers = counters::format(&mem, &specs).expect("free");
+    let groups: Vec<u32> = writers.iter().map(counters::CounterWriter::group).collect();
+    assert_eq!(groups, [3, 7]);
+    writers[0].add(0, 5);
+    writers[0].add(0, 6);
+    writers[1].set(19, 42);
+    let list = reader.list();
+    assert_eq!(list.len(), 22);
+    assert_eq!((list[20].label.as_str(), reader.value(&list[20])), ("turns", 11));
+    assert_eq!((list[19].id, reader.value(&list[19])), (19, 42));
+    assert_eq!(list[21].label, "ä".repeat(24));
+    assert!(counters::format(&mem, &specs).is_err(), "formatted once");
+}
+
+#[test]
+fn outbox_halves_alternate() {
+    let mem = RawMem::heap(outbox::layout(256).expect("valid"));
+    let mut writer = OutboxWriter::new(mem.clone()).expect("free");
+    let reader = OutboxReader::new(mem).expect("free");
+    let read = |block, len| {
+        let mut dst = vec![0; len];
+        reader.copy_to(block, &mut dst).map(|()| dst)
+    };
+    writer.begin(4);
+    let a = writer.write(b"hello").expect("room");
+    let b = writer.write(&[9; 65]).expect("room");
+    assert_eq!((a, b, writer.free_bytes()), (0, 1, 64));
+    assert_eq!(writer.write(&[0; 65]), None);
+    writer.begin(5);
+    let mut draft = writer.draft(20).expect("room");
+    draft.append(&[1; 8]);
+    draft.append(&[2; 12]);
+    assert_eq!(draft.block(), 4);
+    assert_eq!(read(a, 5).expect("inside"), b"hello");
+    assert_eq!(read(b, 65).expect("inside"), [9; 65]);
+    assert_eq!(read(4, 20).expect("inside")[7..10], [1, 2, 2]);
+    assert!(read(7, 65).is_err() && read(u32::MAX, 1).is_err());
+    writer.begin(6);
+    assert_eq!(writer.write(b"again"), Some(0));
+}
+
+#[test]
+fn stash_survives_fragmentation() {
+    let blocks = 16;
+    let mem = RawMem::heap(stash::layout(blocks).expect("valid"));
+    let mut stash = Stash::new(mem.clone()).expect("free");
+    let reader = StashReader::new(mem).expect("free");
+    let blocks = stash.free_blocks();
+    let read = |first, len| {
+        let mut dst = vec![0; len];
+        reader.copy_to(first, &mut dst).map(|()| dst)
+    };
+    let singles: Vec<u32> = (0..blocks).map_while(|n| stash.put(&[n as u8; 10])).collect();
+    assert_eq!((singles.len(), stash.put(b"x")), (blocks, None));
+    for first in singles.iter().step_by(2) {
+        stash.free(*first, 10).expect("there");
+    }
+    let long: Vec<u8> = (0..500).map(|n| n as u8).collect();
+    let first = stash.put(&long).expect("eight scattered blocks");
+    assert_eq!(read(first, 500).expect("there"), long);
+    assert_eq!(read(singles[1], 10).expect("there"), [1; 10]);
+    assert!(stash.free(first, 10).is_err(), "another length");
+    assert!(stash.free(singles[0], 64 * 9).is_err() && stash.free(u32::MAX, 0).is_err());
+    stash.free(first, 500).expect("there");
+    assert!(stash.free(first, 500).is_err(), "freed before");
+    assert!(read(blocks as u32, 1).is_err() && read(u32::MAX, 70).is_err());
+    assert!(stash.put(b"").is_some(), "an empty payload has a name");
+    let mut dst = [7; 0];
+    stash.copy_to(first, &mut dst).expect("there");
+}
+
+#[test]
+fn stash_takes_from_an_outbox() {
+    let outbox = RawMem::heap(outbox::layout(256).expect("valid"));
+    let mut writer = OutboxWriter::new(outbox.clone()).expect("free");
+    let from = OutboxReader::new(outbox).expect("free");
+    let mem = RawMem::heap(stash::layout(8).expect("valid"));
+    let mut stash = Stash::new(mem.clone()).expect("free");
+    let data: Vec<u8> = (0..130).collect();
+    let block = writer.write(&data).expect("room");
+    let first = stash.put_from(&from, block, 130).expect("inside").expect("room");
+    let mut dst = [0; 130];
+    StashReader::new(mem).expect("free").copy_to(first, &mut dst).expect("there");
+    assert_eq!(dst[..], data[..]);
+    assert!(stash.put_from(&from, 7, 130).is_err());
+}
+
+#[test]
+fn distinct_errors_are_counted() {
+    let mem = RawMem::heap(errors::layout(2).expect("valid"));
+    let mut writer = ErrorsWriter::new(mem.clone(), 2).expect("free");
+    let reader = ErrorsReader::new(mem, 2).expect("free");
+    assert_eq!(reader.list(), Ok((vec![], 0)));
+    for (key, tick, text) in [(5, 1, "first"), (6, 2, "second"), (5, 3, "other"), (7, 4, "third")] {
+        writer.record(key, tick, text);
+    }
+    let (list, without_place) = reader.list().expect("quiet");
+    assert_eq!((list.len(), without_place), (2, 1));
+    let first = &list[0];
+    assert_eq!((first.key, first.count, first.text.as_str()), (5, 2, "first"));
+    assert_eq!((first.first_tick, first.last_tick), (1, 3));
+    writer.record(6, 9, &"ä".repeat(100));
+    assert_eq!(reader.list().expect("quiet").0[1].text, "second");
+}

@@ -1,0 +1,135 @@
+//! `wasm-engine-monitor`: shows a running kernel, on a terminal, as text or as JSON.
+//!
+//! Exit status: 0 ok, 1 failure, 2 usage, 4 damaged region, 5 region of another version.
+//!
+//! What this does not do: it starts, stops and changes nothing.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use wasm_engine_shm::locate;
+use wasm_engine_ui_bridge::tui::{self, TuiError};
+use wasm_engine_ui_bridge::view::Lookback;
+use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, json, text};
+
+/// Shows a running Wasm-Engine kernel. Only reads: it cannot slow or change the kernel.
+#[derive(Parser)]
+#[command(version, about, after_help = AFTER)]
+struct Args {
+    /// Name of the kernel; without it the only one that runs
+    name: Option<String>,
+    /// Print once and exit
+    #[arg(long)]
+    once: bool,
+    /// Print JSON: one document with --once, else one line per look
+    #[arg(long)]
+    json: bool,
+    /// Milliseconds between two looks, 50 to 10000
+    #[arg(long, value_name = "MS", default_value_t = 500,
+          value_parser = clap::value_parser!(u64).range(50..=10_000))]
+    interval: u64,
+    /// Stop after this many seconds
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    duration: Option<Duration>,
+}
+
+const AFTER: &str = "Without a terminal and without --json one text summary is printed.\n\
+    Exit status: 0 ok, 1 failure, 2 usage, 4 damaged region, 5 region of another version.";
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let bad = |_| "give seconds, for example 10 or 0.5".to_owned();
+    let value: f64 = text.parse().map_err(|e: std::num::ParseFloatError| bad(e.to_string()))?;
+    Duration::try_from_secs_f64(value).map_err(|e| bad(e.to_string()))
+}
+
+/// Why the command ends.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    #[error(transparent)]
+    Tui(#[from] TuiError),
+    #[error("cannot find kernels: {0}")]
+    Directory(#[from] locate::LocateError),
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            // Whoever read us has read enough.
+            Self::Print(e) if e.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Monitor(e) | Self::Tui(TuiError::Monitor(e)) => e.exit_code(),
+            _ => 1,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failure.exit_code();
+            if code != 0 {
+                eprintln!("error: {failure}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let mut live = Live::open(&locate::runtime_directory()?, args.name.as_deref())?;
+    let interval = Duration::from_millis(args.interval);
+    if args.once || !(args.json || io::stdout().is_terminal()) {
+        live.settle();
+        let view = View::new(&live.look()?, None);
+        let out = if args.json { json::document(&view)? + "\n" } else { text::summary(&view) };
+        io::stdout().write_all(out.as_bytes())?;
+        return Ok(());
+    }
+    if args.json {
+        return json_lines(&mut live, interval, args.duration);
+    }
+    let ended = Arc::new(AtomicBool::new(false));
+    // A terminal that is taken over must be given back, so that a signal ends the loop instead.
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&ended))?;
+    }
+    tui::run(&mut live, interval, args.duration, &|| ended.load(Ordering::Relaxed))?;
+    Ok(())
+}
+
+/// One document per look, until the time is over or nobody reads.
+fn json_lines(
+    live: &mut Live,
+    interval: Duration,
+    duration: Option<Duration>,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let mut lookback = Lookback::default();
+    loop {
+        match live.look() {
+            Ok(now) => {
+                let line = json::document(&lookback.view(now))? + "\n";
+                let mut out = io::stdout().lock();
+                out.write_all(line.as_bytes())?;
+                out.flush()?;
+            }
+            Err(error) if error.is_passing() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let left = duration.map(|d| d.saturating_sub(started.elapsed()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(());
+        }
+        std::thread::sleep(left.map_or(interval, |left| left.min(interval)));
+    }
+}

@@ -1,0 +1,41 @@
+//! Read-only views of a running kernel.
+//!
+//! ```text
+//!  kernel process                     |  this process
+//!  Publisher -> page, rows, names  == | == map, read-only -> reader -> Snapshot -> View -+-> tui
+//!                                     |                                                  +-> json
+//!                                     |                                                  +-> text
+//! ```
+//! # What a monitor may conclude
+//! - **Each number is true.** It was published by the kernel at some moment, whole.
+//! - **A page is one moment.** All numbers of the kernel belong together. The rows of a table are
+//!   one moment too, unless `agents_one_cut` is false; tables and page may be a tick apart.
+//! - **Live** means: the process exists, and it runs with a moving heartbeat or says what it waits
+//!   for. **Stale** means: it says that it runs, and its heartbeat has stood still for a second: a
+//!   very long tick, a stopped process, a starved machine or a hang. **Dead** means: the process is
+//!   gone and said no good-bye; what is shown is the last it published. **Finished** means: the
+//!   numbers are final.
+//! - **Nothing follows about the log.** `durable_tick` is what the kernel said; only the log tells.
+//! - **Looking changes nothing.** The mapping cannot be written, the kernel does not know of it, and
+//!   there is no file, lock or signal through which a monitor could reach it.
+//!
+//! # Absences
+//! No dependency on the kernel, wasmtime or ONNX Runtime; no unsafe code; no writable mapping; no
+//! thread; nothing is kept between looks but earlier snapshots.
+#![forbid(unsafe_code)]
+
+pub mod durations;
+pub mod error;
+pub mod json;
+pub mod reader;
+pub mod source;
+pub mod text;
+#[cfg(feature = "tui")]
+pub mod tui;
+pub mod units;
+pub mod view;
+
+pub use error::MonitorError;
+pub use reader::Live;
+pub use source::{Liveness, Snapshot, Source};
+pub use view::View;

@@ -1,0 +1,390 @@
+//! A running kernel's region: found by name, mapped read-only, checked, copied.
+//!
+//! ```text
+//!  name -> descriptor -> map (PROT_READ) -> header, versions, sections -> look, look, ...
+//!                                                    ^                       |
+//!                                                    +-- another generation -+
+//! ```
+//! Everything read is a copy, checked after copying. Whatever a region holds, the worst outcome is
+//! an error: offsets and sizes are checked once at attach, reads are bounded in number, and codes
+//! without a word stay numbers.
+//!
+//! What this does not do: it never writes, never waits for the kernel and never blocks it. Memory
+//! that is not sealed (a file) can be cut short by whoever may write it; that is looked for at each
+//! look, but a cut in the middle of one ends the monitor.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytemuck::{Pod, Zeroable};
+use wasm_engine_abi::limits::AGENTS_MAX;
+use wasm_engine_abi::page::{
+    AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, NONE_U64, RingRow, SCHEMA,
+    agent_state, run_state, section,
+};
+use wasm_engine_shm::header::{OwnerState, Status};
+use wasm_engine_shm::layout::SectionKind;
+use wasm_engine_shm::locate::{self, LocateError, Owner as Process};
+use wasm_engine_shm::map::{Backing, Map};
+use wasm_engine_shm::mem::RawMem;
+use wasm_engine_shm::page::{PageError, PageReader};
+use wasm_engine_shm::region::RegionView;
+use wasm_engine_shm::rows::{RowError, RowsReader};
+
+use crate::error::MonitorError;
+use crate::source::{Liveness, Names, Owner, Snapshot, Source};
+
+/// A heartbeat that stands still for this long while the kernel says that it runs is stale.
+pub const STALE_AFTER: Duration = Duration::from_secs(1);
+
+/// Names of the kernels that run, sorted.
+///
+/// # Errors
+/// [`MonitorError::Locate`] if the directory cannot be read.
+pub fn live_in(directory: &Path) -> Result<Vec<String>, MonitorError> {
+    let found = match locate::list_in(directory) {
+        Ok(found) => found,
+        // Nobody has started a kernel yet.
+        Err(LocateError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
+        Err(source) => {
+            return Err(MonitorError::Locate { name: directory.display().to_string(), source });
+        }
+    };
+    let alive = |d: &locate::Descriptor| d.owner() == Process::Alive;
+    let live = found.into_iter().filter(|f| f.descriptor.as_ref().is_ok_and(alive));
+    Ok(live.map(|f| f.name).collect())
+}
+
+/// A region that is attached.
+#[derive(Debug)]
+struct Attached {
+    view: RegionView,
+    kernel: PageReader<RawMem>,
+    names: Names,
+    agents: Option<RowsReader<RawMem>>,
+    lanes: Option<RowsReader<RawMem>>,
+    models: Option<RowsReader<RawMem>>,
+    rings: Option<RowsReader<RawMem>>,
+}
+
+/// A running kernel, by name.
+#[derive(Debug)]
+pub struct Live {
+    name: String,
+    directory: Option<PathBuf>,
+    attached: Attached,
+    heartbeat: u64,
+    heartbeat_seen: Instant,
+}
+
+impl Live {
+    /// The kernel of this name; without a name the only one that runs.
+    ///
+    /// # Errors
+    /// [`MonitorError`].
+    pub fn open(directory: &Path, name: Option<&str>) -> Result<Self, MonitorError> {
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => {
+                let mut live = live_in(directory)?;
+                match live.len() {
+                    0 => return Err(MonitorError::NoneLive { directory: directory.into() }),
+                    1 => live.remove(0),
+                    _ => return Err(MonitorError::Several { live }),
+                }
+            }
+        };
+        let attached = attach_in(directory, &name)?;
+        Ok(Self::new(name, Some(directory.into()), attached))
+    }
+
+    /// A region that is mapped already; it is not looked for again when its owner ends.
+    ///
+    /// # Errors
+    /// [`MonitorError`].
+    pub fn from_map(name: &str, map: Map) -> Result<Self, MonitorError> {
+        Ok(Self::new(name.to_owned(), None, Attached::new(name, map)?))
+    }
+
+    fn new(name: String, directory: Option<PathBuf>, attached: Attached) -> Self {
+        let heartbeat = attached.view.status().heartbeat;
+        Self { name, directory, attached, heartbeat, heartbeat_seen: Instant::now() }
+    }
+
+    /// Waits until the heartbeat moves, at most [`STALE_AFTER`], so that a single look can tell a
+    /// kernel that runs from one that hangs. Returns at once if the kernel says that it waits.
+    pub fn settle(&mut self) {
+        while self.heartbeat_seen.elapsed() <= STALE_AFTER {
+            let status = self.attached.view.status();
+            if status.state != OwnerState::Running
+                || status.heartbeat != self.heartbeat
+                || !self.attached.view.owner_exists()
+            {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Takes another region of the same name if there is one.
+    fn reattach(&mut self) {
+        let generation = self.attached.view.header().identity.generation;
+        let Some(directory) = self.directory.as_deref() else { return };
+        // Any failure means that there is nothing newer to show yet.
+        if let Ok(attached) = attach_in(directory, &self.name)
+            && attached.view.header().identity.generation != generation
+        {
+            let directory = Some(directory.to_path_buf());
+            *self = Self::new(std::mem::take(&mut self.name), directory, attached);
+        }
+    }
+
+    /// Judges the owner; also the time for which its heartbeat has stood still.
+    fn judge(&mut self, status: &Status, kernel: &KernelPage) -> (Liveness, Duration) {
+        if status.heartbeat != self.heartbeat {
+            self.heartbeat = status.heartbeat;
+            self.heartbeat_seen = Instant::now();
+        }
+        let quiet = self.heartbeat_seen.elapsed();
+        let ended = matches!(kernel.run_state, run_state::FINISHED | run_state::FAILED);
+        let liveness = if ended || status.state == OwnerState::Stopped {
+            Liveness::Finished
+        } else if !self.attached.view.owner_exists() {
+            Liveness::Dead
+        } else if status.state == OwnerState::Running && quiet > STALE_AFTER {
+            Liveness::Stale
+        } else {
+            Liveness::Live
+        };
+        (liveness, quiet)
+    }
+}
+
+/// What an owner's state is called.
+fn doing(state: OwnerState) -> &'static str {
+    match state {
+        OwnerState::Starting => "starting",
+        OwnerState::Running => "running",
+        OwnerState::Idle => "idle",
+        OwnerState::WaitingForModel => "waiting for a model",
+        OwnerState::WaitingForLog => "waiting for the log",
+        OwnerState::WaitingForSource => "waiting for a source",
+        OwnerState::HostOwned => "driven by its host",
+        OwnerState::Stopped => "stopped",
+        _ => "unknown",
+    }
+}
+
+impl Source for Live {
+    fn look(&mut self) -> Result<Snapshot, MonitorError> {
+        let status = self.attached.view.status();
+        if status.state == OwnerState::Stopped || !self.attached.view.owner_exists() {
+            self.reattach();
+        }
+        let status = self.attached.view.status();
+        let a = &self.attached;
+        let name = &self.name;
+        a.check_whole(name)?;
+        let kernel = a.kernel(name)?;
+        let agents = table::<AgentRow>(name, "agents", a.agents.as_ref())?;
+        let lanes = table::<LaneRow>(name, "lanes", a.lanes.as_ref())?;
+        let models = table::<ModelRow>(name, "models", a.models.as_ref())?;
+        let rings = table::<RingRow>(name, "rings", a.rings.as_ref())?;
+        let identity = &a.view.header().identity;
+        let owner = Owner {
+            pid: identity.pid,
+            generation: identity.generation,
+            started_unix_ns: identity.started_unix_ns,
+        };
+        let names = a.names.clone();
+        let (liveness, quiet) = self.judge(&status, &kernel);
+        Ok(Snapshot {
+            names,
+            owner,
+            liveness,
+            doing: doing(status.state),
+            quiet_ns: u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX),
+            kernel,
+            agents_one_cut: agents.one_cut,
+            agents: (0..)
+                .zip(agents.rows)
+                .filter(|(_, row)| row.state != agent_state::EMPTY)
+                .collect(),
+            lanes: lanes.rows,
+            models: models.rows,
+            rings: rings.rows,
+        })
+    }
+}
+
+fn attach_in(directory: &Path, name: &str) -> Result<Attached, MonitorError> {
+    let not_found = || -> Result<MonitorError, MonitorError> {
+        let live = live_in(directory)?;
+        Ok(MonitorError::NotFound { name: name.into(), directory: directory.into(), live })
+    };
+    match locate::open_in(directory, name) {
+        Ok((_, map)) => Attached::new(name, map),
+        Err(LocateError::NotFound { .. } | LocateError::Dead { .. }) => Err(not_found()?),
+        Err(source) => Err(MonitorError::Locate { name: name.into(), source }),
+    }
+}
+
+impl Attached {
+    /// Checks everything that can be checked once.
+    fn new(name: &str, map: Map) -> Result<Self, MonitorError> {
+        let failed = |source| MonitorError::attach(name, source);
+        let view = RegionView::attach(map).map_err(failed)?;
+        view.expect_schema(SCHEMA).map_err(failed)?;
+        let kernel_words = size_of::<KernelPage>() / 8;
+        let kernel = page(name, &view, section::KERNEL, "kernel page", 1..=kernel_words)?;
+        if kernel.words_max() != kernel_words {
+            return Err(damaged(name, "kernel page", "has another length than its schema says"));
+        }
+        let names_words = NAMES_BYTES_MAX as usize / 8;
+        let names = page(name, &view, section::NAMES, "names", 1..=names_words)?;
+        let names = read_names(name, &names)?;
+        Ok(Self {
+            agents: rows::<AgentRow>(name, &view, section::AGENTS, "agents")?,
+            lanes: rows::<LaneRow>(name, &view, section::LANES, "lanes")?,
+            models: rows::<ModelRow>(name, &view, section::MODELS, "models")?,
+            rings: rows::<RingRow>(name, &view, section::RINGS, "rings")?,
+            view,
+            kernel,
+            names,
+        })
+    }
+
+    /// A file may have been cut short since; sealed memory cannot.
+    fn check_whole(&self, name: &str) -> Result<(), MonitorError> {
+        let map = self.view.map();
+        if map.backing() == Backing::File && !map.still_whole() {
+            return Err(damaged(name, "file", "was cut short"));
+        }
+        Ok(())
+    }
+
+    /// The newest page; before the first one a page that says so.
+    fn kernel(&self, name: &str) -> Result<KernelPage, MonitorError> {
+        let section = "kernel page";
+        let mut page = KernelPage::zeroed();
+        let words = bytemuck::cast_slice_mut(std::slice::from_mut(&mut page));
+        let whole = words.len();
+        match self.kernel.read(words) {
+            Ok(read) if read.words == whole => Ok(page),
+            Err(PageError::NotYet) => Ok(KernelPage {
+                tick: NONE_U64,
+                ticks_end: NONE_U64,
+                durable_tick: NONE_U64,
+                ..KernelPage::zeroed()
+            }),
+            Err(PageError::Busy) => Err(MonitorError::Busy { name: name.into(), section }),
+            Ok(_) | Err(_) => Err(damaged(name, section, "is not as long as it must be")),
+        }
+    }
+}
+
+fn damaged(name: &str, section: &'static str, problem: impl Into<String>) -> MonitorError {
+    MonitorError::Section { name: name.into(), section, problem: problem.into() }
+}
+
+/// Opens a page whose length in words lies in a range.
+fn page(
+    name: &str,
+    view: &RegionView,
+    id: u32,
+    what: &'static str,
+    words: std::ops::RangeInclusive<usize>,
+) -> Result<PageReader<RawMem>, MonitorError> {
+    let missing = || damaged(name, what, "is missing");
+    let entry = view.entry(SectionKind::PAGE, id).ok_or_else(missing)?;
+    let have = usize::try_from(entry.params[0]).ok().filter(|n| words.contains(n));
+    let have = have.ok_or_else(|| damaged(name, what, "has an impossible length"))?;
+    let mem = view.section(SectionKind::PAGE, id).ok_or_else(missing)?;
+    PageReader::new(mem, have).map_err(|e| damaged(name, what, format!("cannot be opened: {e}")))
+}
+
+/// Opens a table if the region has it.
+fn rows<T>(
+    name: &str,
+    view: &RegionView,
+    id: u32,
+    what: &'static str,
+) -> Result<Option<RowsReader<RawMem>>, MonitorError> {
+    let Some((entry, mem)) =
+        view.entry(SectionKind::ROWS, id).zip(view.section(SectionKind::ROWS, id))
+    else {
+        return Ok(None);
+    };
+    let [count, words] = entry.params.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    if words != size_of::<T>() / 8 {
+        return Err(damaged(name, what, "have rows of another length than their schema says"));
+    }
+    // Bounds what a look allocates; the length of the memory is checked when it is opened.
+    if count > AGENTS_MAX as usize {
+        return Err(damaged(name, what, format!("have {count} rows, {AGENTS_MAX} is the limit")));
+    }
+    RowsReader::new(mem, count, words)
+        .map(Some)
+        .map_err(|e| damaged(name, what, format!("cannot be opened: {e}")))
+}
+
+fn read_names(name: &str, page: &PageReader<RawMem>) -> Result<Names, MonitorError> {
+    let mut words = vec![0u64; page.words_max()];
+    let read = match page.read(&mut words) {
+        Ok(read) => read,
+        // A kernel without names is shown with numbers.
+        Err(PageError::NotYet) => return Ok(Names { name: name.into(), ..Names::default() }),
+        Err(PageError::Busy) => {
+            return Err(MonitorError::Busy { name: name.into(), section: "names" });
+        }
+        Err(error) => return Err(damaged(name, "names", error.to_string())),
+    };
+    let text: &[u8] = bytemuck::cast_slice(words.get(..read.words).unwrap_or(&words));
+    let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let mut names = Names::parse(&text[..end])
+        .map_err(|e| damaged(name, "names", format!("are not the JSON text expected: {e}")))?;
+    if names.name.is_empty() {
+        names.name = name.into();
+    }
+    Ok(names)
+}
+
+/// A table as of one look.
+struct TableRead<T> {
+    rows: Vec<T>,
+    /// Whether all rows are of the same cut.
+    one_cut: bool,
+}
+
+/// Copies a table: the newest cut, and rows that were replaced while copying from a later one.
+fn table<T: Pod>(
+    name: &str,
+    section: &'static str,
+    reader: Option<&RowsReader<RawMem>>,
+) -> Result<TableRead<T>, MonitorError> {
+    let Some(reader) = reader else {
+        return Ok(TableRead { rows: Vec::new(), one_cut: true });
+    };
+    let mut rows = vec![T::zeroed(); reader.rows()];
+    let mut one_cut = true;
+    let cut = reader.cut();
+    for (at, row) in rows.iter_mut().enumerate() {
+        let words = bytemuck::cast_slice_mut(std::slice::from_mut(row));
+        let result = match reader.read(cut, at, words) {
+            Err(RowError::Lapped) => {
+                one_cut = false;
+                reader.read_newest(at, words).map(|(_, written)| written)
+            }
+            result => result,
+        };
+        match result {
+            Ok(Some(_)) => {}
+            // Never written; what the buffer holds after a failed attempt is nothing.
+            Ok(None) => *row = T::zeroed(),
+            Err(_) => return Err(MonitorError::Busy { name: name.into(), section }),
+        }
+    }
+    Ok(TableRead { rows, one_cut })
+}

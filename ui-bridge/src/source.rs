@@ -1,0 +1,109 @@
+//! What a monitor looks at: anything that yields snapshots.
+//!
+//! A running kernel's region is one such thing ([`crate::reader`]); a finished log can be another.
+//! What they give is the same [`Snapshot`] of plain rows, so that every output works with both.
+//!
+//! What this does not do: it interprets no number; [`crate::view`] does.
+
+use serde::Deserialize;
+use wasm_engine_abi::limits::NAME_BYTES_MAX;
+use wasm_engine_abi::page::{AgentRow, KernelPage, LaneRow, ModelRow, RingRow};
+
+use crate::error::MonitorError;
+use crate::units::clean;
+
+/// Something that can be looked at again and again.
+pub trait Source {
+    /// Looks once. Never blocks on the kernel, never writes anything.
+    ///
+    /// # Errors
+    /// [`MonitorError`]; a kernel that has died or finished is not one, it is a [`Liveness`].
+    fn look(&mut self) -> Result<Snapshot, MonitorError>;
+}
+
+/// What may be said about the kernel's process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Liveness {
+    /// It is there and does what it says.
+    Live,
+    /// It says that it runs, but its heartbeat stands still: stopped, starved or hung.
+    Stale,
+    /// The process is gone and did not say good-bye.
+    Dead,
+    /// The run has ended; the numbers are final.
+    Finished,
+}
+
+/// The names that rows point to.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Names {
+    /// Name of the kernel.
+    pub name: String,
+    /// Templates of agents.
+    pub templates: Vec<String>,
+    /// Models.
+    pub models: Vec<String>,
+    /// Rings between threads.
+    pub rings: Vec<String>,
+    /// Number of lanes.
+    pub lanes: u32,
+    /// Agent slots.
+    pub agents_max: u32,
+}
+
+impl Names {
+    /// Names from the JSON text of the names page. Control characters are replaced, long names cut.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut names: Self = serde_json::from_slice(text)?;
+        let max = NAME_BYTES_MAX as usize;
+        let lists = [&mut names.templates, &mut names.models, &mut names.rings];
+        for name in lists.into_iter().flatten().chain([&mut names.name]) {
+            *name = clean(name, max);
+        }
+        Ok(names)
+    }
+}
+
+/// Who owns what is looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Owner {
+    /// Process id; 0 for a log.
+    pub pid: u32,
+    /// Which life of the name this is.
+    pub generation: u64,
+    /// Wall clock at its start, in nanoseconds since 1970.
+    pub started_unix_ns: u64,
+}
+
+/// Everything published, as of one look.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Snapshot {
+    /// Names.
+    pub names: Names,
+    /// Owner.
+    pub owner: Owner,
+    /// What may be said about its process.
+    pub liveness: Liveness,
+    /// What it said it was doing, in words.
+    pub doing: &'static str,
+    /// Time for which its heartbeat has stood still, as far as this monitor saw, in ns.
+    pub quiet_ns: u64,
+    /// The kernel.
+    pub kernel: KernelPage,
+    /// Whether the agents are all of the same moment. If the kernel changes rows faster than they
+    /// are copied, each row is whole, but some are a few ticks younger than others.
+    pub agents_one_cut: bool,
+    /// Slots that are not empty, by index.
+    pub agents: Vec<(u32, AgentRow)>,
+    /// Lanes.
+    pub lanes: Vec<LaneRow>,
+    /// Models.
+    pub models: Vec<ModelRow>,
+    /// Rings.
+    pub rings: Vec<RingRow>,
+}

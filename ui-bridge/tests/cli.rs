@@ -1,0 +1,130 @@
+//! The command, as a user meets it.
+#![cfg(all(feature = "tui", target_os = "linux"))]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use support::{Owner, identity, plan};
+use wasm_engine_shm::header::Identity;
+use wasm_engine_shm::locate::{self, Descriptor};
+use wasm_engine_shm::map::Map;
+
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(directory.path(), private).expect("private");
+    directory
+}
+
+fn monitor(directory: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wasm-engine-monitor"))
+        .args(args)
+        .env("XDG_RUNTIME_DIR", directory)
+        .output()
+        .expect("started")
+}
+
+/// Exit status and the one line of its error.
+fn refusal(directory: &Path, args: &[&str]) -> (i32, String) {
+    let output = monitor(directory, args);
+    assert!(output.stdout.is_empty());
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    (output.status.code().expect("no signal"), text)
+}
+
+#[test]
+fn nobody_runs() {
+    let directory = directory();
+    let (code, text) = refusal(directory.path(), &[]);
+    assert_eq!(code, 1);
+    assert!(text.starts_with("error: no kernel is running in "), "{text}");
+    let (code, text) = refusal(directory.path(), &["weather"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("no running kernel is named weather"), "{text}");
+    assert!(text.contains("none is running"), "{text}");
+    assert_eq!(refusal(directory.path(), &["../x"]).0, 2);
+}
+
+#[test]
+fn one_runs() {
+    let directory = directory();
+    let mut owner = Owner::start(directory.path(), "weather", 1);
+    owner.publish(41);
+    // Without a terminal: one summary, no control codes.
+    for args in [&[][..], &["weather"], &["--once"]] {
+        let output = monitor(directory.path(), args);
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text.starts_with("weather (pid "), "{text}");
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
+    }
+    let output = monitor(directory.path(), &["--once", "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(value["$type"], "wasm-engine/monitor/1");
+    assert_eq!((&value["kernel"]["tick"], &value["name"]), (&41.into(), &"weather".into()));
+    let args = ["weather", "--json", "--interval", "50", "--duration", "0.2"];
+    let output = monitor(directory.path(), &args);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    assert!(lines.len() >= 2, "{text}");
+    assert_eq!(output.status.code(), Some(0));
+    let (code, text) = refusal(directory.path(), &["nobody"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("running: weather"), "{text}");
+}
+
+#[test]
+fn two_run() {
+    let directory = directory();
+    let _one = Owner::start(directory.path(), "one", 1);
+    let mut two = Owner::start(directory.path(), "two", 2);
+    let (code, text) = refusal(directory.path(), &[]);
+    assert_eq!(code, 2);
+    assert_eq!(text, "error: 2 kernels are running, give the name of one: one, two\n");
+    two.finish(5, 0);
+    let output = monitor(directory.path(), &["two", "--once"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("finished, exit 0"), "{text}");
+}
+
+#[test]
+fn usage() {
+    let directory = directory();
+    for args in [&["--interval", "1"][..], &["--frobnicate"], &["a", "b"], &["--duration", "-1"]] {
+        assert_eq!(monitor(directory.path(), args).status.code(), Some(2), "{args:?}");
+    }
+    assert_eq!(monitor(directory.path(), &["--help"]).status.code(), Some(0));
+}
+
+/// Publishes a file-backed region under a name.
+fn publish(directory: &Path, name: &str, identity: Identity) -> (Owner, std::path::PathBuf) {
+    let claim = locate::claim_in(directory, name).expect("free");
+    let path = claim.file_path();
+    let map = Map::file(&path, plan().total_bytes()).expect("a file");
+    let mut owner = Owner::format(map, identity);
+    let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
+    claim.publish(&descriptor.expect("a place")).expect("published");
+    owner.claim = Some(claim);
+    (owner, path)
+}
+
+#[test]
+fn damaged_and_foreign_regions() {
+    let directory = directory();
+    let other = Identity { schema: 1, ..identity(1) };
+    let (_owner, _) = publish(directory.path(), "other", other);
+    let (code, text) = refusal(directory.path(), &["other"]);
+    assert_eq!(code, 5);
+    assert!(text.contains("schema 0x0000000000000001"), "{text}");
+    let (_owner, path) = publish(directory.path(), "cut", identity(2));
+    let file = std::fs::OpenOptions::new().write(true).open(path).expect("opened");
+    file.set_len(300).expect("cut");
+    assert_eq!(refusal(directory.path(), &["cut"]).0, 4);
+    std::fs::write(directory.path().join("junk.region"), b"junk").expect("written");
+    assert_eq!(refusal(directory.path(), &["junk"]).0, 4);
+}

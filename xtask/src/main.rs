@@ -1,0 +1,71 @@
+//! `cargo xtask`: everything one does with this repository beyond plain `cargo`.
+//!
+//! One file per task. A task runs ordinary commands, says which and how long each took on standard
+//! error, and stops at the first that fails with the command and what to do. Nothing is installed
+//! outside rustup and cargo's target directory, and there is one of those: `CARGO_TARGET_DIR` and
+//! cargo's configuration are honoured. All tasks build the workspace whole, in the one profile, so
+//! that no feature set makes cargo build the engine twice.
+
+mod bench;
+mod demo;
+mod miri;
+mod setup;
+mod step;
+#[allow(unreachable_pub, reason = "written so that tests of the log can include the file as it is")]
+mod tamper;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  setup                          fetch and build what runs need: wasm target, ONNX Runtime, modules
+  demo                           set-up, then a year of weather: run, log, verify, summary
+  test [ARGS]                    set-up, then every test that runs on stable; ARGS go to cargo test
+  miri [ARGS]                    the tests of shm and abi under Miri (nightly); ARGS go to cargo
+  bench [--goal S1] [--out FILE] the benchmarks against the goals
+  tamper DIR ...                 change one byte of a finished log and seal it again
+
+ORT_DYLIB_PATH names another ONNX Runtime library; CARGO_TARGET_DIR another target directory.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let (task, rest) = match args.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    match task {
+        "setup" => setup::command(none(task, rest)?),
+        "demo" => demo::command(none(task, rest)?),
+        "test" => test::command(rest),
+        "miri" => miri::command(rest),
+        "bench" => bench::command(rest),
+        "tamper" => tamper::command(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("there is no task {task}\n\n{USAGE}"),
+    }
+}
+
+/// Refuses arguments where a task takes none.
+fn none(task: &str, rest: &[String]) -> Result<()> {
+    match rest.first() {
+        Some(argument) => bail!("`cargo xtask {task}` takes no arguments, {argument} is one"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask test`: the set-up, then every test that runs on a stable toolchain.
+//!
+//! One invocation over the whole workspace, so that features unify and nothing is built twice; the
+//! bounded loom models are among its tests. The example's agents are a workspace of their own and
+//! follow. After a complete set-up a test may not skip for want of the library or the modules.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::setup::{self, Setup};
+use crate::step::{Places, Step, Times, cargo};
+
+/// The task; `args` go to `cargo test` of the workspace, which then runs alone.
+///
+/// # Errors
+/// If a test fails. What the set-up lacks is said and its tests are skipped, which is no error.
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    let start = Instant::now();
+    let places = Places::find()?;
+    let mut times = Times::default();
+    let setup = setup::prepare(&places)?;
+    times.add("set-up", setup.took);
+    let advice = "a test failed or did not build: read its message above";
+    if args.is_empty() {
+        // First, so that the summary of the workspace is what one sees last.
+        let agents = cargo(&places.root.join("examples/weather/agents"))
+            .args(["test", "--locked", "--target-dir"])
+            .arg(&places.target);
+        times.add("tests of the example's agents", agents.run(advice)?);
+    }
+    let workspace = cargo(&places.root).args(["test", "--workspace", "--locked"]).args(args);
+    times.add("tests of the workspace", required(workspace, &setup).run(advice)?);
+    setup.warn();
+    eprintln!("{times}, together {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Makes a skip a failure for what the set-up has.
+fn required(step: Step, setup: &Setup) -> Step {
+    let step = if setup.inference.is_ok() { step.env("REQUIRE_ORT", "1") } else { step };
+    if setup.modules.is_ok() { step.env("REQUIRE_MODULES", "1") } else { step }
+}
