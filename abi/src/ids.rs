@@ -24,30 +24,35 @@ impl AgentId {
     pub const NONE: Self = Self(u64::MAX);
 
     /// The agent in slot `index` of generation `generation`.
+    #[inline]
     #[must_use]
     pub const fn new(index: u32, generation: u32) -> Self {
         Self((generation as u64) << 32 | index as u64)
     }
 
     /// The address from its wire form; any value is an address, not every one names an agent.
+    #[inline]
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
     /// The wire form.
+    #[inline]
     #[must_use]
     pub const fn to_bits(self) -> u64 {
         self.0
     }
 
     /// The slot.
+    #[inline]
     #[must_use]
     pub const fn index(self) -> u32 {
         self.0 as u32
     }
 
     /// The generation of the slot.
+    #[inline]
     #[must_use]
     pub const fn generation(self) -> u32 {
         (self.0 >> 32) as u32
@@ -78,30 +83,35 @@ pub struct Digest([u64; 2]);
 
 impl Digest {
     /// The digest with this value.
+    #[inline]
     #[must_use]
     pub const fn new(value: u128) -> Self {
         Self([value as u64, (value >> 64) as u64])
     }
 
     /// The value.
+    #[inline]
     #[must_use]
     pub const fn value(self) -> u128 {
         self.0[0] as u128 | (self.0[1] as u128) << 64
     }
 
     /// The low half, enough to tell turns apart in a log that is checked by the whole anyway.
+    #[inline]
     #[must_use]
     pub const fn low(self) -> u64 {
         self.0[0]
     }
 
     /// Little-endian bytes.
+    #[inline]
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.value().to_le_bytes()
     }
 
     /// From little-endian bytes.
+    #[inline]
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self::new(u128::from_le_bytes(bytes))

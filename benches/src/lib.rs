@@ -1,1 +1,36 @@
 //! Benchmarks against the goals, each of which checks its result first.
+//!
+//! ```text
+//! measure.rs  pinning, segments in turn, medians      ring_spsc.rs        S1, one by one
+//! machine.rs  what the machine itself can do          ring_batch.rs       S1, batched
+//! row.rs      one line of a report                    page_read.rs        S2
+//! rings.rs    the ring questions, asked of any ring   wasm_turn.rs        S3, one turn
+//! rig.rs      a kernel with trivial agents            tick_50.rs          S3, a tick of 50
+//! counting.rs (U) counts allocations                  infer_roundtrip.rs  S6
+//!                                                     allocations.rs      S13
+//! ```
+//! Absolute figures do not travel between machines, so every row holds its peer or the machine's own
+//! limit, measured in the same seconds. The rivals of the rings live in `rivals/`, a workspace of its
+//! own, which uses this package without the feature `kernel`; that of the tick in `rivals-node/`.
+#![deny(unsafe_code)]
+
+#[cfg(feature = "kernel")]
+pub mod allocations;
+#[cfg(feature = "kernel")]
+#[allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
+pub mod counting;
+#[cfg(feature = "kernel")]
+pub mod infer_roundtrip;
+pub mod machine;
+pub mod measure;
+pub mod page_read;
+#[cfg(feature = "kernel")]
+pub mod rig;
+pub mod ring_batch;
+pub mod ring_spsc;
+pub mod rings;
+pub mod row;
+#[cfg(feature = "kernel")]
+pub mod tick_50;
+#[cfg(feature = "kernel")]
+pub mod wasm_turn;

@@ -11,6 +11,7 @@
 //! This module reads one file and nothing else: no environment, no data, no modules.
 
 mod check;
+mod forms;
 mod set;
 
 use std::{fs, io, path::Path, path::PathBuf, time::Duration};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::check::check_kernel_name;
 pub(crate) use self::check::check_topic_name;
+pub use self::forms::Sync;
 use crate::setup::{Limits, Policy, Restart, Schedule};
 
 /// Why a configuration cannot be used.
@@ -226,55 +228,6 @@ pub enum LogLevel {
     Full,
 }
 
-/// When the log is synced to disk (SEMANTICS L3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Sync {
-    /// Never; the system decides.
-    None,
-    /// When this much time has passed since the last sync.
-    Every(Duration),
-    /// When this many bytes have been written since the last sync.
-    Bytes(u64),
-}
-
-impl TryFrom<String> for Sync {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let problem = || {
-            format!(
-                "`{text}` is no sync rule; write \"none\", a time (\"100ms\") or an amount (\"16MiB\")"
-            )
-        };
-        if text == "none" {
-            return Ok(Self::None);
-        }
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number: u64 = text[..digits].parse().map_err(|_| problem())?;
-        let scaled = |unit: u64| number.checked_mul(unit).filter(|n| *n > 0).ok_or_else(problem);
-        match &text[digits..] {
-            "ms" => Ok(Self::Every(Duration::from_millis(scaled(1)?))),
-            "s" => Ok(Self::Every(Duration::from_millis(scaled(1000)?))),
-            "KiB" => Ok(Self::Bytes(scaled(1 << 10)?)),
-            "MiB" => Ok(Self::Bytes(scaled(1 << 20)?)),
-            "GiB" => Ok(Self::Bytes(scaled(1 << 30)?)),
-            _ => Err(problem()),
-        }
-    }
-}
-
-impl From<Sync> for String {
-    fn from(sync: Sync) -> Self {
-        match sync {
-            Sync::None => "none".to_owned(),
-            Sync::Every(time) => format!("{}ms", time.as_millis()),
-            Sync::Bytes(bytes) if bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
-            Sync::Bytes(bytes) => format!("{}KiB", bytes >> 10),
-        }
-    }
-}
-
 /// `[[source]]`: inputs that carry their own tick (SEMANTICS T7).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -326,7 +279,7 @@ pub struct AgentConfig {
     pub for_each: Option<String>,
     /// What follows a fault: `"never"`, or `{ kind = "fresh", backoff_ticks, restarts_max,
     /// window_ticks }`, each at least 1. Default `never`.
-    #[serde(default, with = "restart")]
+    #[serde(default, with = "forms::restart")]
     pub restart: Restart,
     /// Given to `agent_init`; `{copy}` is the copy number, or with `for_each` that of the stream,
     /// whose name is `{key}`. At most 4,096 bytes. Default empty.
@@ -397,33 +350,6 @@ const fn batch() -> u32 {
 
 const fn latency_ticks() -> u64 {
     1
-}
-
-/// `restart` is either the word `never` or a table; serde's untagged enums would report neither.
-mod restart {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    use crate::setup::Restart;
-
-    pub(super) fn serialize<S: Serializer>(restart: &Restart, out: S) -> Result<S::Ok, S::Error> {
-        match restart {
-            Restart::Never => out.serialize_str("never"),
-            fresh => fresh.serialize(out),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Restart, D::Error> {
-        match toml::Value::deserialize(from)? {
-            toml::Value::String(word) if word == "never" => Ok(Restart::Never),
-            table @ toml::Value::Table(_) => {
-                table.try_into().map_err(|error: toml::de::Error| D::Error::custom(error.message()))
-            }
-            other => Err(D::Error::custom(format!(
-                "restart is {other}; write \"never\" or {{ kind = \"fresh\", backoff_ticks = 1, \
-                 restarts_max = 3, window_ticks = 100 }}"
-            ))),
-        }
-    }
 }
 
 impl Config {

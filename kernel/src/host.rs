@@ -1,8 +1,8 @@
 //! The host calls: what a guest may ask for, decided from its own rights, arguments and quotas.
 //!
-//! `abi/src/calls.rs` is the list; `host/calls.rs` gives each call its meaning. A call answers at once
-//! from what the agent itself has (SEMANTICS A3) and puts what it asks for behind the effects of
-//! the turn; commit decides the rest. Nothing here reads a clock, another agent or the machine.
+//! `abi/src/calls.rs` is the list; `host/calls.rs` gives each call its meaning. A call answers at
+//! once from what the agent itself has (SEMANTICS A3) and puts what it asks for behind the effects
+//! of the turn; commit decides the rest. Nothing here reads a clock, another agent or the machine.
 //!
 //! # How state gets here
 //! A store holds a [`Host`]; for one turn the lane puts its [`Work`] into it, one box that holds

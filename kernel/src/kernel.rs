@@ -16,24 +16,28 @@ use wasm_engine_abi::{
     record::TickClose,
 };
 use wasm_engine_shm::{
+    bytes::{Consumer, Producer},
     header::{HeaderWriter, OwnerState},
     mem::RawMem,
     outbox::{OutboxReader, OutboxWriter},
     stash::StashReader,
+    wait::{Ringer, Waiter},
 };
 use wasmtime::Engine;
 
 use crate::{
     admission::Admitted,
     core::{Core, OpenError, Phase},
-    lane::{Areas, LaneShared, LoadError, LoadedModule, MachineError},
-    lanes::Lanes,
+    lane::{Areas, Lane, LaneShared, LoadError, LoadedModule, MachineError},
+    lanes::{Lanes, Remote},
     memory::{Memory, Sink, World},
     output::agent_name,
-    region::{self, BuildError, Built, Placing},
+    region::{self, BuildError, Built, Placing, ring},
     setup::Setup,
     snapshot::Publisher,
+    thread::Threads,
     time,
+    worker::Worker,
 };
 
 /// What a kernel is built from; only `setup` and `modules` decide results.
@@ -49,8 +53,8 @@ pub struct Parts<'a> {
     pub name: String,
     /// The engine.
     pub engine: Engine,
-    /// Worker threads.
-    pub workers: u32,
+    /// Worker threads and how they wait.
+    pub threads: Threads,
     /// Where the region lies.
     pub placing: Placing,
     /// Largest region allowed, in bytes.
@@ -108,9 +112,9 @@ impl Kernel {
     /// # Errors
     /// [`KernelError`].
     pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
-        let Parts { setup, modules, agent_names, name, engine, workers, placing, region_bytes_max } =
+        let Parts { setup, modules, agent_names, name, engine, threads, placing, region_bytes_max } =
             parts;
-        let lanes = workers + 1;
+        let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
         let built =
             region::build(&setup, lanes, names.len() as u32, &placing, region_bytes_max)?;
@@ -122,7 +126,7 @@ impl Kernel {
             }
         }
         let shared = Arc::new(LaneShared::new(&setup, &compiled, engine)?);
-        let (memory, lanes) = open_lanes(&built, lanes, shared)?;
+        let (memory, lanes) = open_lanes(&built, &threads, shared)?;
         let mut publisher =
             Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;
         publisher.names(&names).map_err(BuildError::from)?;
@@ -349,12 +353,13 @@ fn names(setup: &Setup, name: &str, lanes: u32) -> String {
     .to_string()
 }
 
-/// Opens outboxes, stash and lanes over the region.
+/// Opens outboxes, stash and lanes over the region and starts the workers.
 fn open_lanes(
     built: &Built,
-    lanes: u32,
+    threads: &Threads,
     shared: Arc<LaneShared>,
 ) -> Result<(Memory, Lanes), BuildError> {
+    let lanes = threads.workers + 1;
     let outboxes = (0..lanes).map(|lane| built.outbox(lane)).collect::<Result<Vec<_>, _>>()?;
     let memory = Memory::new(built.open_outbox()?, built.stash()?, &outboxes)?;
     let areas = |lane: u32| -> Result<Areas, BuildError> {
@@ -365,6 +370,28 @@ fn open_lanes(
             stash: StashReader::new(built.stash()?)?,
         })
     };
-    let lanes = Lanes::new(shared, areas(0)?);
+    let mut remotes = Vec::with_capacity(threads.workers as usize);
+    for number in 1..lanes {
+        let commands = built.ring(ring::COMMANDS + 2 * number)?;
+        let replies = built.ring(ring::RESULTS + 2 * number)?;
+        let bell = built.bell(ring::COMMANDS + 2 * number)?;
+        let worker = Worker {
+            lane: Lane::new(Arc::clone(&shared), number, areas(number)?),
+            commands: Consumer::new(commands.0.clone(), commands.1.clone())?,
+            replies: Producer::new(replies.0.clone(), replies.1.clone())?,
+            bell: Waiter::new(bell.clone())?,
+            scheduler: Ringer::new(built.bell(ring::SCHEDULER)?)?,
+            wait: threads.wait,
+        };
+        remotes.push(Remote::start(
+            worker,
+            Producer::new(commands.0, commands.1)?,
+            Consumer::new(replies.0, replies.1)?,
+            Ringer::new(bell)?,
+            threads.core(number),
+        )?);
+    }
+    let bell = Waiter::new(built.bell(ring::SCHEDULER)?)?;
+    let lanes = Lanes::new(shared, areas(0)?, remotes, bell, threads.wait);
     Ok((memory, lanes))
 }

@@ -44,7 +44,7 @@ use wasm_engine_shm::outbox::{OutboxReader, OutboxWriter};
 use wasm_engine_shm::stash::StashReader;
 
 use crate::host::Work;
-use crate::turn_digest::{TurnDigest, TurnFacts};
+use crate::turn_digest::{TurnDigest, TurnFacts, received};
 
 pub use crate::rights::RightsError;
 pub use error::{MachineError, MachineFailure};
@@ -209,7 +209,8 @@ impl Lane {
             Err(Stop::Fault(fault)) => fault,
             Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
         };
-        self.report(command, &work, fault, out);
+        let consumed = &items[..items.len().min(work.items() as usize)];
+        self.report(command, received(consumed), &work, fault, out);
         self.work = Some(work);
         if fault == fault::NONE && command.kind != turn::SHUTDOWN {
             *self.slot(command)? = Some(instance);
@@ -250,7 +251,14 @@ impl Lane {
     }
 
     #[inline]
-    fn report(&mut self, command: &TurnCommand, work: &Work, fault: u32, out: &mut Vec<u8>) {
+    fn report(
+        &mut self,
+        command: &TurnCommand,
+        received: u64,
+        work: &Work,
+        fault: u32,
+        out: &mut Vec<u8>,
+    ) {
         let faulted = fault != fault::NONE;
         let effects = if faulted { &[] } else { work.effects() };
         let digest = self.digest.of(&TurnFacts {
@@ -258,6 +266,7 @@ impl Lane {
             incarnation: command.incarnation,
             agent: command.agent,
             items: work.items(),
+            received,
             codes: work.codes(),
             effects,
             fault,

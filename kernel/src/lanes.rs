@@ -1,22 +1,41 @@
 //! Steps the planned turns of a microstep on all lanes and hands their results to the core.
 //!
+//! ```text
+//!  dispatch: commands of workers' agents into their rings, one doorbell each
+//!  step:     the scheduler's own share, on lane 0
+//!  collect:  replies, until every turn has one; wait at the scheduler's doorbell
+//! ```
 //! Lane 0 is the scheduler's own thread; workers are further lanes. An agent's home lane is fixed
-//! by its slot. Which lane steps a turn, and when, decides nothing (SEMANTICS T4).
+//! by its slot. Which lane steps a turn, and when, decides nothing: the core reads results by
+//! their place in the plan (SEMANTICS T4).
+//!
+//! A worker that fails says so in a reply, and the run stops at the last closed tick (T10).
 
-use std::sync::Arc;
+use std::{sync::Arc, thread::JoinHandle};
 
-use bytemuck::Zeroable;
+use bytemuck::{Zeroable, bytes_of};
 use wasm_engine_abi::{
     AgentId, Digest,
     frame::{Effect, ItemFrame, TurnCommand, TurnResult, turn},
+};
+use wasm_engine_shm::{
+    bytes::{Consumer, Producer, ReserveError},
+    mem::RawMem,
+    wait::{Ringer, WaitMode, Waiter},
 };
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::{
     core::{Core, Results, TurnOutput},
-    lane::{Areas, Lane, LaneShared, MachineError},
+    lane::{Areas, Lane, LaneShared, MachineError, MachineFailure},
     time,
+    worker::{
+        Reply, Worker, execute_guarded, push_begin, push_stop, push_turn, read_reply, read_result,
+    },
 };
+
+/// Stack of a worker's thread: the guests' and room to spare.
+const STACK_BYTES: usize = 4 << 20;
 
 /// Results of one microstep: the bytes each lane gave, and where each turn's lie.
 #[derive(Debug, Default)]
@@ -42,7 +61,7 @@ impl Results for Store {
     }
 }
 
-/// What lanes did, for monitors.
+/// What a lane did, for monitors.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LaneUse {
     pub(crate) turns: u64,
@@ -50,22 +69,117 @@ pub(crate) struct LaneUse {
     pub(crate) wait_ns: u64,
 }
 
+/// What the scheduler holds of a worker.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) commands: Producer<RawMem>,
+    pub(crate) replies: Consumer<RawMem>,
+    /// Rung after commands are published.
+    pub(crate) bell: Ringer<RawMem>,
+    /// Turns dispatched and not answered.
+    outstanding: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Remote {
+    /// Starts the thread of `worker`; `pin_to` is called first on it.
+    pub(crate) fn start(
+        worker: Worker,
+        commands: Producer<RawMem>,
+        replies: Consumer<RawMem>,
+        bell: Ringer<RawMem>,
+        core: Option<core_affinity::CoreId>,
+    ) -> std::io::Result<Self> {
+        let name = format!("we-lane-{}", worker.lane.number());
+        let thread = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+            if let Some(core) = core {
+                core_affinity::set_for_current(core);
+            }
+            worker.run();
+        })?;
+        Ok(Self { commands, replies, bell, outstanding: 0, thread: Some(thread) })
+    }
+
+    fn publish(&mut self) {
+        self.commands.publish();
+        self.bell.ring();
+    }
+}
+
+/// The commands of one round over all lanes: by place, so that results can be found by it.
+trait Round {
+    fn len(&self) -> usize;
+    fn agent_slot(&self, position: usize) -> u32;
+    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]);
+}
+
+/// The plan of a microstep.
+struct Plan<'a>(&'a Core);
+
+impl Round for Plan<'_> {
+    fn len(&self) -> usize {
+        self.0.planned()
+    }
+
+    fn agent_slot(&self, position: usize) -> u32 {
+        self.0.planned_agent(position)
+    }
+
+    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
+        self.0.turn(position, frames)
+    }
+}
+
+/// Agents whose state is to be hashed (SEMANTICS D5).
+struct States<'a>(&'a [AgentId]);
+
+impl Round for States<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn agent_slot(&self, position: usize) -> u32 {
+        self.0[position].index()
+    }
+
+    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
+        frames.clear();
+        let agent = self.0[position].to_bits();
+        let position = position as u32;
+        (TurnCommand { agent, position, kind: turn::HASH, ..TurnCommand::zeroed() }, &[])
+    }
+}
+
 /// All lanes.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     own: Lane,
+    /// Lane n is at n − 1.
+    remotes: Vec<Remote>,
+    bell: Waiter<RawMem>,
+    wait: WaitMode,
     store: Store,
     frames: Vec<ItemFrame>,
     uses: Vec<LaneUse>,
 }
 
 impl Lanes {
-    pub(crate) fn new(shared: Arc<LaneShared>, areas: Areas) -> Self {
+    pub(crate) fn new(
+        shared: Arc<LaneShared>,
+        areas: Areas,
+        remotes: Vec<Remote>,
+        bell: Waiter<RawMem>,
+        wait: WaitMode,
+    ) -> Self {
+        let lanes = remotes.len() + 1;
         Self {
             own: Lane::new(shared, 0, areas),
-            store: Store { lanes: vec![Vec::new()], turns: Vec::new() },
+            remotes,
+            bell,
+            wait,
+            store: Store { lanes: vec![Vec::new(); lanes], turns: Vec::new() },
             frames: Vec::new(),
-            uses: vec![LaneUse::default()],
+            uses: vec![LaneUse::default(); lanes],
         }
     }
 
@@ -81,39 +195,175 @@ impl Lanes {
 
     /// Steps every turn of the core's plan.
     pub(crate) fn step(&mut self, core: &Core) -> Result<&Store, MachineError> {
-        let turns = core.planned();
-        self.store.turns.clear();
-        self.store.turns.resize(turns, Place::default());
-        for bytes in &mut self.store.lanes {
-            bytes.clear();
-        }
-        let begin = time::now_ns();
-        self.own.begin(core.epoch());
-        for position in 0..turns {
-            let (command, args) = core.turn(position, &mut self.frames);
-            let bytes = &mut self.store.lanes[0];
-            self.store.turns[position] = Place { lane: 0, offset: bytes.len() };
-            self.own.execute(&command, &self.frames, args, bytes)?;
-        }
-        self.uses[0].turns += turns as u64;
-        self.uses[0].busy_ns += time::now_ns() - begin;
+        self.round(Some(core.epoch()), &Plan(core))?;
         Ok(&self.store)
     }
 
     /// Digest over the states of `agents`, in this order (SEMANTICS D5): xxh3-128 of address and
     /// state digest of each.
     pub(crate) fn state_digest(&mut self, agents: &[AgentId]) -> Result<Digest, MachineError> {
+        self.round(None, &States(agents))?;
         let mut hasher = Xxh3Default::new();
-        for &agent in agents {
-            let command =
-                TurnCommand { agent: agent.to_bits(), kind: turn::HASH, ..TurnCommand::zeroed() };
-            let bytes = &mut self.store.lanes[0];
-            bytes.clear();
-            self.own.execute(&command, &[], &[], bytes)?;
-            let result: TurnResult = bytemuck::pod_read_unaligned(&bytes[..size_of::<TurnResult>()]);
+        for (position, agent) in agents.iter().enumerate() {
             hasher.update(&agent.to_bits().to_le_bytes());
-            hasher.update(&result.digest.to_bytes());
+            hasher.update(&self.store.turn(position).result.digest.to_bytes());
         }
         Ok(Digest::new(hasher.digest128()))
     }
+
+    fn round(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
+        self.store.turns.clear();
+        self.store.turns.resize(round.len(), Place::default());
+        for bytes in &mut self.store.lanes {
+            bytes.clear();
+        }
+        if !self.remotes.is_empty() {
+            self.dispatch(epoch, round)?;
+        }
+        let begin = time::now_ns();
+        self.step_own(epoch, round)?;
+        let stepped = time::now_ns();
+        self.uses[0].busy_ns += stepped - begin;
+        if !self.remotes.is_empty() {
+            self.collect()?;
+            self.uses[0].wait_ns += time::now_ns() - stepped;
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
+        if let Some(epoch) = epoch {
+            for at in 0..self.remotes.len() {
+                self.push(at, |ring| push_begin(ring, epoch))?;
+            }
+        }
+        for position in 0..round.len() {
+            let home = self.home(round.agent_slot(position)) as usize;
+            if home == 0 {
+                continue;
+            }
+            let mut frames = std::mem::take(&mut self.frames);
+            let (command, args) = round.command(position, &mut frames);
+            self.push(home - 1, |ring| push_turn(ring, &command, &frames, args))?;
+            self.frames = frames;
+            self.remotes[home - 1].outstanding += 1;
+            self.uses[home].turns += 1;
+        }
+        self.remotes.iter_mut().for_each(Remote::publish);
+        Ok(())
+    }
+
+    /// Pushes into the ring of worker `at` + 1; where it is full, lets the worker catch up.
+    fn push(
+        &mut self,
+        at: usize,
+        push: impl Fn(&mut Producer<RawMem>) -> Result<(), ReserveError>,
+    ) -> Result<(), MachineError> {
+        loop {
+            match push(&mut self.remotes[at].commands) {
+                Ok(()) => return Ok(()),
+                Err(ReserveError::Full { .. }) => {
+                    self.remotes[at].publish();
+                    self.drain()?;
+                    std::thread::yield_now();
+                }
+                Err(error) => return Err(failed(at + 1, MachineFailure::Ring, error.to_string())),
+            }
+        }
+    }
+
+    fn step_own(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
+        if let Some(epoch) = epoch {
+            self.own.begin(epoch);
+        }
+        for position in 0..round.len() {
+            if self.home(round.agent_slot(position)) != 0 {
+                continue;
+            }
+            let (command, args) = round.command(position, &mut self.frames);
+            let bytes = &mut self.store.lanes[0];
+            self.store.turns[position] = Place { lane: 0, offset: bytes.len() };
+            execute_guarded(&mut self.own, &command, &self.frames, args, bytes)?;
+            self.uses[0].turns += 1;
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<(), MachineError> {
+        loop {
+            self.drain()?;
+            if self.remotes.iter().all(|remote| remote.outstanding == 0) {
+                return Ok(());
+            }
+            let remotes = &self.remotes;
+            self.bell.wait(self.wait, || {
+                remotes.iter().any(|remote| remote.outstanding > 0 && remote.replies.has_next())
+            });
+        }
+    }
+
+    /// Takes the replies there are.
+    fn drain(&mut self) -> Result<(), MachineError> {
+        let Self { remotes, store, .. } = self;
+        for (at, remote) in remotes.iter_mut().enumerate() {
+            let lane = at as u32 + 1;
+            loop {
+                let next = remote.replies.next();
+                let next = next
+                    .map_err(|error| failed(at + 1, MachineFailure::Ring, error.to_string()))?;
+                let Some(record) = next else { break };
+                match read_reply(&record, lane)? {
+                    Reply::Failed(error) => return Err(error),
+                    Reply::Turn { result, effects } => {
+                        let bytes = &mut store.lanes[at + 1];
+                        let place = store.turns.get_mut(result.position as usize);
+                        let Some(place) = place else {
+                            let detail = format!("a reply names place {}", result.position);
+                            return Err(failed(at + 1, MachineFailure::Ring, detail));
+                        };
+                        *place = Place { lane, offset: bytes.len() };
+                        bytes.extend_from_slice(bytes_of(&result));
+                        bytes.extend_from_slice(effects);
+                        debug_assert!(read_result(&bytes[place.offset..]).is_some());
+                        remote.outstanding = remote.outstanding.saturating_sub(1);
+                    }
+                }
+            }
+            remote.replies.release();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lanes {
+    /// Stops the workers. One that failed has ended already and reads no more.
+    fn drop(&mut self) {
+        for remote in &mut self.remotes {
+            loop {
+                // Replies of an abandoned round must not keep the worker from its stop.
+                while matches!(remote.replies.next(), Ok(Some(_))) {}
+                remote.replies.release();
+                let pushed = push_stop(&mut remote.commands).is_ok();
+                remote.publish();
+                if pushed || remote.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+        }
+        for remote in &mut self.remotes {
+            let Some(thread) = remote.thread.take() else { continue };
+            while !thread.is_finished() {
+                while matches!(remote.replies.next(), Ok(Some(_))) {}
+                remote.replies.release();
+                std::thread::yield_now();
+            }
+            // A worker turns panics into replies; one that still panicked has nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn failed(lane: usize, failure: MachineFailure, detail: String) -> MachineError {
+    MachineError { failure, lane: lane as u32, agent: AgentId::NONE, detail }
 }

@@ -47,8 +47,10 @@ pub mod setup;
 pub mod snapshot;
 pub mod source;
 mod takers;
+pub mod thread;
 pub mod time;
 mod turn_digest;
+pub mod worker;
 
 pub use self::{
     memory::Sink,

@@ -37,6 +37,8 @@ pub(crate) mod ring {
     pub(crate) const LOG: u32 = 1;
     pub(crate) const REQUESTS: u32 = 2;
     pub(crate) const REPLIES: u32 = 3;
+    /// No ring, only the doorbell at which the scheduler waits for workers.
+    pub(crate) const SCHEDULER: u32 = 4;
     /// Commands to worker n, n from 1, are `COMMANDS + 2 n`; its results follow.
     pub(crate) const COMMANDS: u32 = 16;
     pub(crate) const RESULTS: u32 = 17;
@@ -86,6 +88,9 @@ pub enum BuildError {
     /// The rings of inference could not be sized.
     #[error(transparent)]
     Inference(#[from] InferenceError),
+    /// A thread could not be started.
+    #[error("a worker thread cannot be started; lower kernel.workers")]
+    Thread(#[from] std::io::Error),
     /// The limits need more than the configuration allows.
     #[error(
         "the limits of this configuration need a region of {need} bytes, region.bytes_max allows \
@@ -149,6 +154,7 @@ fn plan(setup: &Setup, lanes: u32, names_bytes: u32) -> Result<(RegionPlan, Size
         add_ring(&mut plan, ring::REQUESTS, shape.requests_capacity)?;
         add_ring(&mut plan, ring::REPLIES, shape.replies_capacity)?;
     }
+    plan.add(SectionKind::BELL, ring::SCHEDULER, wait::LEN as u64)?;
     for worker in 1..lanes {
         add_ring(&mut plan, ring::COMMANDS + 2 * worker, WORKER_RING_BYTES)?;
         add_ring(&mut plan, ring::RESULTS + 2 * worker, WORKER_RING_BYTES)?;

@@ -28,6 +28,7 @@ use crate::{
     report::{Divergence, InspectReport, ModuleReport, RunReport, SegmentReport, VerifyReport},
     runtime::report,
     takers::{TakeError, Takers},
+    thread::Threads,
     time,
 };
 
@@ -223,7 +224,7 @@ impl Replay {
             agent_names: agent_names.clone(),
             name: self.preamble.run.name.clone(),
             engine,
-            workers: self.options.workers,
+            threads: Threads::unpinned(self.options.workers),
             placing: Placing::Private,
             region_bytes_max: u64::MAX,
         })?;

@@ -214,6 +214,9 @@ pub struct Progress {
     pub elapsed_ns: u64,
 }
 
+/// Called at tick boundaries with how far a run is.
+pub type OnProgress = Box<dyn FnMut(&Progress)>;
+
 /// A report as the document that is printed: an object tagged with its `$type`.
 ///
 /// # Panics

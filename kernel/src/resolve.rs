@@ -227,6 +227,7 @@ fn check_inputs(limits: &Limits, sources: &[CsvSource]) -> Result<(), ResolveErr
         let what = format!("an input of source `{}`", source.id());
         let needed = u64::from(blocks(source.payload_bytes())) * u64::from(BLOCK_BYTES);
         for (limit, max) in [
+            ("limits.input_bytes_per_tick_max", limits.input_bytes_per_tick_max),
             ("limits.inbox_bytes_max", limits.inbox_bytes_max),
             ("limits.payload_bytes_held_max", limits.payload_bytes_held_max),
         ] {

@@ -42,6 +42,7 @@ use crate::{
     resume::{self, ResumeError},
     setup::Setup,
     takers::{TakeError, Takers},
+    thread::{ThreadError, Threads},
     time,
 };
 
@@ -80,6 +81,9 @@ pub enum RunError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// More spinning threads than cores.
+    #[error(transparent)]
+    Threads(#[from] ThreadError),
     /// The kernel could not be built.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -109,7 +113,7 @@ pub enum RunError {
 impl Exits for RunError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Engine(_) => Exit::Usage,
+            Self::Engine(_) | Self::Threads(_) => Exit::Usage,
             Self::Kernel(KernelError::Build(error)) => match error {
                 BuildError::Locate(_) => Exit::Usage,
                 BuildError::TooLarge { .. } => Exit::Refused,
@@ -202,6 +206,9 @@ impl Run {
                 .collect(),
             models: model_records(&models, &loaded),
         };
+        let hot = physical.workers + 1 + u32::from(!setup.models.is_empty());
+        let threads =
+            Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
         let placing = match physical.region.backing {
             Backing::Memfd => Placing::Memfd(physical.name.clone()),
             Backing::File => Placing::File(physical.name.clone()),
@@ -212,13 +219,13 @@ impl Run {
             agent_names: agent_names.clone(),
             name: physical.name.clone(),
             engine,
-            workers: physical.workers,
+            threads: threads.clone(),
             placing,
             region_bytes_max: physical.region.bytes_max,
         })?;
         let mut takers = Takers::new(Arc::clone(&setup), agent_names, true);
         let mut ingest = Ingest::new(sources, &setup.limits);
-        takers.inference = start_inference(loaded, &setup, &kernel, &physical)?;
+        takers.inference = start_inference(loaded, &setup, &kernel, &threads)?;
         let log_options = |dir: PathBuf| log_options(dir, &physical);
         let ring = log_ring(&kernel)?;
         let (mut log, mut recovered) = (None, None);
@@ -547,14 +554,17 @@ pub(crate) fn start_inference(
     loaded: Vec<LoadedModel>,
     setup: &Setup,
     kernel: &Kernel,
-    physical: &Physical,
+    threads: &Threads,
 ) -> Result<Option<InferenceHandle>, RunError> {
     if loaded.is_empty() {
         return Ok(None);
     }
     let memory = kernel.built().inference().map_err(|e| KernelError::from(BuildError::from(e)))?;
-    let options =
-        InferenceOptions { wait: wait_mode(physical.wait), clock: time::now_ns, on_start: None };
+    let options = InferenceOptions {
+        wait: threads.wait,
+        clock: time::now_ns,
+        on_start: threads.pin_inference(),
+    };
     let backends = loaded.into_iter().map(|model| model.backend).collect();
     Ok(Some(InferenceHandle::start(backends, &setup.limits, memory, options)?))
 }

@@ -5,6 +5,7 @@
 //! ```text
 //!  microstep   u32    incarnation u32    agent u64 (its address)
 //!  items       u32    items consumed, the faulting one included
+//!  received    u64    their headers in order: h = xxh3-64(header, seed h), from 0
 //!  calls       u32    then one i32 for each call that returned, in call order:
 //!                     agent_init | agent_receive ..., agent_step | agent_shutdown
 //!  effects     u32    then the first 56 bytes of each effect, in call order;
@@ -17,9 +18,10 @@
 //!
 //! What this does not do: fuel has a chain of its own (D4).
 
+use bytemuck::bytes_of;
 use wasm_engine_abi::Digest;
-use wasm_engine_abi::frame::Effect;
-use xxhash_rust::xxh3::xxh3_128;
+use wasm_engine_abi::frame::{Effect, ItemFrame};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 /// What a turn did, as far as its digest says.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +34,21 @@ pub(crate) struct TurnFacts<'a> {
     pub(crate) agent: u64,
     /// Items consumed.
     pub(crate) items: u32,
+    /// What they were: [`received`] of their headers.
+    pub(crate) received: u64,
     /// Codes of the calls that returned.
     pub(crate) codes: &'a [i32],
     /// Effects, none if the turn faulted.
     pub(crate) effects: &'a [Effect],
     /// One of [`fault`](wasm_engine_abi::frame::fault).
     pub(crate) fault: u32,
+}
+
+/// Names the items that a turn consumed. A header holds a hash of its payload, so a changed input
+/// shows in the turn of the agent that received it, whatever that agent did with it.
+#[inline]
+pub(crate) fn received(items: &[ItemFrame]) -> u64 {
+    items.iter().fold(0, |hash, item| xxh3_64_with_seed(bytes_of(&item.header), hash))
 }
 
 /// Computes turn digests in a buffer of its own, which is allocated once.
@@ -48,7 +59,7 @@ pub(crate) struct TurnDigest {
 
 impl TurnDigest {
     /// Bytes around the codes and effects.
-    const FIXED_BYTES: usize = 32;
+    const FIXED_BYTES: usize = 40;
 
     /// A digest that allocates no more for turns within these numbers.
     pub(crate) fn with_room(calls: usize, effects: usize) -> Self {
@@ -59,20 +70,22 @@ impl TurnDigest {
     /// The digest of one turn.
     #[inline]
     pub(crate) fn of(&mut self, facts: &TurnFacts<'_>) -> Digest {
-        let TurnFacts { microstep, incarnation, agent, items, codes, effects, fault } = *facts;
+        let TurnFacts { microstep, incarnation, agent, items, received, codes, effects, fault } =
+            *facts;
         let bytes = &mut self.bytes;
         bytes.clear();
-        let mut head = [0; 24];
+        let mut head = [0; 32];
         head[..4].copy_from_slice(&microstep.to_le_bytes());
         head[4..8].copy_from_slice(&incarnation.to_le_bytes());
         head[8..16].copy_from_slice(&agent.to_le_bytes());
         head[16..20].copy_from_slice(&items.to_le_bytes());
-        head[20..].copy_from_slice(&count(codes.len()));
+        head[20..28].copy_from_slice(&received.to_le_bytes());
+        head[28..].copy_from_slice(&count(codes.len()));
         bytes.extend_from_slice(&head);
         bytes.extend_from_slice(bytemuck::cast_slice(codes));
         bytes.extend_from_slice(&count(effects.len()));
         for effect in effects {
-            bytes.extend_from_slice(&bytemuck::bytes_of(effect)[..Effect::LOGICAL_BYTES]);
+            bytes.extend_from_slice(&bytes_of(effect)[..Effect::LOGICAL_BYTES]);
         }
         bytes.extend_from_slice(&fault.to_le_bytes());
         Digest::new(xxh3_128(bytes))
@@ -106,6 +119,7 @@ mod tests {
         incarnation: 2,
         agent: 3,
         items: 1,
+        received: 0x5_0000_0004,
         codes: &[0, 7],
         effects: &[EFFECT],
         fault: 0,
@@ -114,7 +128,7 @@ mod tests {
     #[test]
     fn golden_value_of_the_layout() {
         let mut bytes = Vec::new();
-        for word in [1_u32, 2, 3, 0, 1, 2, 0, 7, 1, 2, 3] {
+        for word in [1_u32, 2, 3, 0, 1, 4, 5, 2, 0, 7, 1, 2, 3] {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         for word in [4_u64, 5, 6, 7, 8, 9] {
@@ -135,6 +149,7 @@ mod tests {
             TurnFacts { incarnation: 9, ..FACTS },
             TurnFacts { agent: 9, ..FACTS },
             TurnFacts { items: 9, ..FACTS },
+            TurnFacts { received: 9, ..FACTS },
             TurnFacts { codes: &[0], ..FACTS },
             TurnFacts { effects: &[], ..FACTS },
             TurnFacts { fault: 9, ..FACTS },

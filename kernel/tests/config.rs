@@ -280,6 +280,7 @@ fn overrides_are_applied_or_refused_by_name() {
 #[test]
 fn values_that_do_not_fit_are_refused() {
     let folder = Folder::new();
+    folder.write_bytes("bad.wasm", b"\0asm\x01\0\0\0\x63");
     for (sets, exit, parts) in [
         (
             &["agent.1.name=forecaster"][..],
@@ -290,7 +291,7 @@ fn values_that_do_not_fit_are_refused() {
         (&["agent.0.count=2"], Exit::Usage, &["agent.forecaster.count", "for_each"]),
         (&["agent.1.args={key}"], Exit::Usage, &["agent.idle.args", "{key}"]),
         (&["agent.0.module=none.wasm"], Exit::Usage, &["agent.forecaster.module", "none.wasm"]),
-        (&["agent.0.module=data.csv"], Exit::Refused, &["forecaster", "invalid WebAssembly"]),
+        (&["agent.0.module=bad.wasm"], Exit::Refused, &["forecaster", "invalid WebAssembly"]),
         (&["agent.1.grant=[\"fly\"]"], Exit::Usage, &["agent.idle.grant", "fly"]),
         (
             &["agent.0.restart.backoff_ticks=0"],
@@ -512,8 +513,8 @@ fn errors_are_of_their_type() {
     folder.write("data.csv", "station,time_utc,temp,wind\nEWR,2013-01-01T06:00:00Z,?,1\n");
     let config = folder.load(&[]).expect("good");
     match resolve(&config) {
-        Err(ResolveError::Source(SourceError::Row { line, column, value, .. })) => {
-            assert_eq!((line, column.as_str(), value.as_str()), (2, "temp", "?"));
+        Err(ResolveError::Source(SourceError::Row(row))) => {
+            assert_eq!((row.line, row.column.as_str(), row.value.as_str()), (2, "temp", "?"));
         }
         other => panic!("{other:?} is no bad row"),
     }
@@ -619,4 +620,32 @@ fn the_last_message_of_each_topic_is_kept() {
     last.note(1, b"{\"n\":2}");
     let map = last.by_name(|topic| ["a", "b"][topic as usize]);
     assert_eq!(json!(map), json!({ "a": "text", "b": { "n": 2 } }));
+}
+
+/// The example's data: 26,115 rows of three stations, and 444 copies of them.
+#[test]
+fn the_weather_data_enters_whole() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/weather/data/hourly-2013.csv");
+    let mut config = Folder::new().load(&[]).expect("good").source.remove(0);
+    let source = CsvSource::read(&config, &file).expect("the example's data");
+    let ticks = source.last_tick();
+    assert_eq!(
+        (source.streams(), source.columns().len(), source.first_seq(ticks + 1)),
+        (3, 8, 26_115)
+    );
+    let all = inputs(&source);
+    assert_eq!(all.len(), 26_115);
+    assert_eq!(all[0].4[..4], [39.02, 26.06, 59.37, 270.0]);
+    let seconds = all[all.len() - 1].3 - all[0].3;
+    assert_eq!(seconds, (ticks as i64 - 1) * 3600);
+    (config.copies, config.offset_rows) = (444, 19);
+    let source = CsvSource::read(&config, &file).expect("the example's data");
+    assert_eq!((source.streams(), source.first_seq(u64::MAX)), (1_332, 444 * 26_115));
+    let mut count = 0;
+    source.inputs_at(1_000, &mut Vec::new(), |due| {
+        assert_eq!(due.seq, source.first_seq(1_000) + count);
+        count += 1;
+    });
+    assert!((1_200..=1_332).contains(&count), "{count}");
 }

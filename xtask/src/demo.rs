@@ -71,10 +71,50 @@ fn engine(places: &Places) -> Step {
 
 /// Runs the year; without a library, with no model configured.
 fn run(places: &Places, log: &Path, inference: bool) -> Result<Captured> {
+    let config = match inference {
+        true => places.root.join(CONFIG),
+        false => {
+            let text = fs::read_to_string(places.root.join(CONFIG))
+                .with_context(|| format!("{CONFIG} cannot be read"))?;
+            let folder = places.root.join(CONFIG).with_file_name("");
+            let path = places.target.join("weather-without-model.toml");
+            fs::write(&path, without_model(&text, &folder))
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            path
+        }
+    };
     // A name of its own, so that no other run of the example is in the way.
     let name = format!("weather-demo-{}", std::process::id());
-    let step = engine(places).args(["run", CONFIG, "--json", "--name", &name, "--log"]).arg(log);
-    if inference { step } else { step.args(["--set", "model=[]"]) }.capture(READ_ABOVE)
+    engine(places)
+        .arg("run")
+        .arg(config)
+        .args(["--json", "--name", &name, "--log"])
+        .arg(log)
+        .capture(READ_ABOVE)
+}
+
+/// The configuration without its models, its paths no longer relative to its own place.
+fn without_model(config: &str, folder: &Path) -> String {
+    let mut out = String::new();
+    let mut in_model = false;
+    for line in config.lines() {
+        if line.starts_with('[') {
+            in_model = line.starts_with("[[model]]");
+        }
+        if in_model {
+            continue;
+        }
+        let path = ["file = \"", "module = \""].iter().find_map(|key| line.strip_prefix(key));
+        match path.filter(|path| !path.starts_with('/')) {
+            Some(path) => {
+                let key = &line[..line.len() - path.len()];
+                out += &format!("{key}{}", folder.join(path).display());
+            }
+            None => out += line,
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// A directory for this demo's log; those of earlier ones make room.
@@ -100,8 +140,12 @@ fn document(captured: &Captured) -> Result<Value> {
         (Some(0), None) => bail!("`{command}` printed no JSON document but: {stdout}"),
         (_, document) => {
             let code = code.map_or_else(|| "a signal".to_owned(), |code| format!("code {code}"));
-            let error =
-                document.map_or_else(|| stdout.clone(), |document| text(&document["error"]));
+            let document = document.unwrap_or_default();
+            let error = match (&document["error"], &document["divergence"]) {
+                (Value::Null, Value::Null) => stdout.clone(),
+                (Value::Null, divergence) => format!("divergence {divergence}"),
+                (error, _) => text(error),
+            };
             bail!("`{command}` ended with {code}: {}", error.trim())
         }
     }
@@ -250,6 +294,13 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_loses_its_models_and_keeps_its_files() {
+        let text = "[kernel]\nseed = 1\n[[model]]\nfile = \"m\"\n[[source]]\nfile = \"d/h.csv\"\n";
+        let told = without_model(text, Path::new("/x/"));
+        assert_eq!(told, "[kernel]\nseed = 1\n[[source]]\nfile = \"/x/d/h.csv\"\n");
+    }
+
+    #[test]
     fn errors_are_weighted_by_hours() {
         let outputs = serde_json::json!({
             "score/EWR": {"station": "EWR", "scored": 1, "model": 1.0, "naive": 2.0, "trend": 3.0},
@@ -289,6 +340,9 @@ mod tests {
         let error =
             document(&captured(r#"{"error": "no such file"}"#, Some(2))).expect_err("failed");
         assert_eq!(error.to_string(), "`wasm-engine run` ended with code 2: no such file");
+        let error =
+            document(&captured(r#"{"divergence": {"tick": 3}}"#, Some(3))).expect_err("differs");
+        assert!(error.to_string().ends_with(r#"code 3: divergence {"tick":3}"#), "{error}");
         assert!(document(&captured("text", Some(0))).is_err());
         assert!(document(&captured("{}", Some(0))).is_ok());
     }

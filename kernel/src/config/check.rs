@@ -109,34 +109,21 @@ impl Config {
     /// Each limit is at least 1 and within the hard maxima; their sums are checked by `resolve`.
     fn check_limits(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
-        let any = u64::MAX;
+        // Through serde, so that none can be forgotten; numbers and names are all it holds.
+        let all = serde_json::to_value(limits).unwrap_or_default();
+        for (key, value) in all.as_object().into_iter().flatten() {
+            self.at_least_1(&format!("limits.{key}"), value.as_u64().unwrap_or(0))?;
+        }
         for (key, value, max) in [
-            ("agents_max", u64::from(limits.agents_max), AGENTS_MAX.into()),
-            ("microsteps_max", limits.microsteps_max.into(), any),
-            ("inputs_per_tick_max", limits.inputs_per_tick_max.into(), any),
-            ("inbox_items_max", limits.inbox_items_max.into(), any),
-            ("inbox_bytes_max", limits.inbox_bytes_max.into(), any),
+            ("agents_max", u64::from(limits.agents_max), u64::from(AGENTS_MAX)),
             ("receive_max", limits.receive_max.into(), RECEIVE_MAX.into()),
             ("effects_max", limits.effects_max.into(), EFFECTS_MAX.into()),
             ("payload_bytes_max", limits.payload_bytes_max.into(), PAYLOAD_BYTES_MAX.into()),
-            ("answers_max", limits.answers_max.into(), any),
-            ("fuel_per_call", limits.fuel_per_call, any),
             ("memory_bytes_max", limits.memory_bytes_max, 4 << 30),
-            ("turns_per_microstep_max", limits.turns_per_microstep_max.into(), any),
-            ("effects_per_microstep_max", limits.effects_per_microstep_max.into(), any),
-            ("payload_bytes_per_microstep_max", limits.payload_bytes_per_microstep_max.into(), any),
-            ("fuel_per_microstep_max", limits.fuel_per_microstep_max, any),
-            ("deliveries_per_microstep_max", limits.deliveries_per_microstep_max.into(), any),
-            ("messages_held_max", limits.messages_held_max.into(), any),
-            ("payload_bytes_held_max", limits.payload_bytes_held_max.into(), any),
-            ("inferences_pending_max", limits.inferences_pending_max.into(), any),
-            ("inference_bytes_pending_max", limits.inference_bytes_pending_max.into(), any),
-            ("memberships_max", limits.memberships_max.into(), any),
         ] {
-            let key = format!("limits.{key}");
-            self.at_least_1(&key, value)?;
             if value > max {
-                return Err(self.value_error(key, format!("is {value}, at most {max} is possible")));
+                let problem = format!("is {value}, at most {max} is possible");
+                return Err(self.value_error(format!("limits.{key}"), problem));
             }
         }
         if limits.payload_bytes_max < BLOCK_BYTES {

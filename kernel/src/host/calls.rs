@@ -237,14 +237,16 @@ fn cast(caller: &mut Caller<'_, Host>, name: Claim, payload: Claim) -> Answer {
 fn membership(caller: &mut Caller<'_, Host>, kind: u32, fuel: u64, name: Claim) -> Answer {
     let (call, [name]) = enter(caller, fuel, [name])?;
     let key = channel(&call, name)?;
-    call.accept(&Wanted::plain(kind, key))
+    // Only what may be refused for a limit has an outcome.
+    call.accept(&Wanted { answer: kind == effect::JOIN, ..Wanted::plain(kind, key) })
 }
 
 fn subscription(caller: &mut Caller<'_, Host>, kind: u32, fuel: u64, topic: i32) -> Answer {
     let (call, []) = enter(caller, fuel, [])?;
     let topic = handle(topic, call.program.names.topic_count)?;
     allowed(call.program.rights.subscribes(topic))?;
-    call.accept(&Wanted::plain(kind, topic.into()))
+    let answer = kind == effect::SUBSCRIBE;
+    call.accept(&Wanted { answer, ..Wanted::plain(kind, topic.into()) })
 }
 
 fn infer(caller: &mut Caller<'_, Host>, model: i32, row: Claim) -> Answer {

@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use wasm_engine::{
     config::{Config, check_kernel_name},
     exit::{Exit, Exits},
-    report::{Ended, Progress, RunReport},
+    report::{Ended, OnProgress, Progress, RunReport},
     resolve::resolve,
     runtime::{self, RunOptions},
 };
@@ -137,7 +137,7 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn progress() -> Option<Box<dyn FnMut(&Progress)>> {
+fn progress() -> Option<OnProgress> {
     if !stderr().is_terminal() {
         return None;
     }

@@ -1,0 +1,177 @@
+//! S6: what the kernel adds to a run of the model, and what batching saves.
+//!
+//! The model is the weather example's. The bare run is ONNX Runtime's `Run` over tensors that are
+//! there already; through the kernel a request crosses the ring to the inference thread, is copied
+//! into its chunk, run in the same padded shape, and its reply crosses back.
+
+use std::path::Path;
+
+use wasm_engine::core::Request;
+use wasm_engine::inference::{InferenceHandle, InferenceLayout, InferenceOptions};
+use wasm_engine::models::{LoadedModel, ModelFile, load_models};
+use wasm_engine::onnx::OnnxModel;
+use wasm_engine::setup::{Limits, ModelSetup};
+use wasm_engine_abi::AgentId;
+use wasm_engine_shm::wait::WaitMode;
+
+use crate::measure::{Scale, cores, median, ns_each, pin, quantile};
+use crate::row::{Row, Unit};
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
+const ROUND_TRIP: &str = "inference of one request, p50";
+const BATCHED: &str = "inference of one of 32 requests";
+/// Rows of a batch in the example.
+const BATCH: u32 = 32;
+
+/// The rows; without the library they say why they hold no figure.
+///
+/// # Panics
+/// If a reply differs from that of the bare run.
+#[must_use]
+pub fn rows(scale: Scale) -> Vec<Row> {
+    let bytes = match std::fs::read(Path::new(MODEL)) {
+        Ok(bytes) => bytes,
+        Err(error) => return skipped(&format!("{MODEL}: {error}")),
+    };
+    // A thread of its own, so that pinning ends with it.
+    let run = || {
+        pin(0);
+        (|| -> Result<Vec<Row>, String> {
+            let mut rows = vec![round_trip(&bytes, 1, scale)?];
+            rows.push(round_trip(&bytes, BATCH, scale)?);
+            rows.push(batched(&bytes, scale)?);
+            Ok(rows)
+        })()
+    };
+    let rows = std::thread::scope(|scope| {
+        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    rows.unwrap_or_else(|reason| skipped(&reason))
+}
+
+fn skipped(reason: &str) -> Vec<Row> {
+    [ROUND_TRIP, BATCHED].map(|case| Row::skipped("S6", case, Unit::Ns, reason)).into()
+}
+
+/// An inference thread with the model, and the next request.
+struct Kernel {
+    handle: InferenceHandle,
+    next: u64,
+    input: Vec<u8>,
+}
+
+impl Kernel {
+    fn new(bytes: &[u8], batch: u32) -> Result<Self, String> {
+        let file = ModelFile { name: "m", bytes, sha256: None, batch };
+        let loaded = load_models(&[file], None).map_err(|error| error.to_string())?;
+        let limits = Limits::default();
+        let [model] = <[LoadedModel; 1]>::try_from(loaded).map_err(|_| "one model was asked for")?;
+        let setup = ModelSetup {
+            name: model.name,
+            sha256: model.sha256,
+            latency_ticks: 1,
+            batch,
+            input_len: model.input_len,
+            output_len: model.output_len,
+        };
+        let layout = InferenceLayout::of(&limits, &[setup]).map_err(|error| error.to_string())?;
+        let options = InferenceOptions {
+            wait: if cores() > 1 { WaitMode::Busy } else { WaitMode::Hybrid },
+            clock: wasm_engine::time::now_ns,
+            on_start: Some(Box::new(|| pin(1))),
+        };
+        let handle =
+            InferenceHandle::start(vec![model.backend], &limits, layout.on_heap(), options)
+                .map_err(|error| error.to_string())?;
+        let input = input(model.input_len as usize).iter().flat_map(|v| v.to_le_bytes()).collect();
+        Ok(Self { handle, next: 0, input })
+    }
+
+    /// Asks `count` times in one tick, then takes all replies and checks them.
+    fn ask(&mut self, count: u64, expected: &[u8]) {
+        let first = self.next;
+        for number in first..first + count {
+            self.handle.submit(&request(number), &self.input).expect("there is room");
+        }
+        self.handle.flush().expect("there is room");
+        for number in first..first + count {
+            let reply = self.handle.wait_for(number).expect("the model answers");
+            assert!(reply.code == 0 && reply.row == expected, "another answer than the bare run's");
+        }
+        self.next += count;
+    }
+}
+
+fn request(number: u64) -> Request {
+    Request {
+        number,
+        model: 0,
+        tick: number,
+        due: number + 1,
+        agent: AgentId::NONE,
+        incarnation: 0,
+        seq: number,
+        trace: 0,
+        len: 0,
+    }
+}
+
+/// Some input without meaning but with values in the usual range.
+fn input(len: usize) -> Vec<f32> {
+    (0..len).map(|at| (at as f32 * 0.37).sin()).collect()
+}
+
+/// The model without a kernel, its first row filled, the rest zeros, and the first row's result.
+fn bare(bytes: &[u8], batch: u32) -> Result<(OnnxModel, Vec<u8>), String> {
+    let mut model =
+        OnnxModel::load("bare", bytes, batch as usize).map_err(|error| error.to_string())?;
+    let (row, output) = (input(model.input_len()), model.output_len());
+    let rows = model.input_rows();
+    rows.fill(0.0);
+    rows[..row.len()].copy_from_slice(&row);
+    let result = model.run().map_err(|error| error.to_string())?;
+    let first = result[..output].iter().flat_map(|value| value.to_le_bytes()).collect();
+    Ok((model, first))
+}
+
+fn round_trip(bytes: &[u8], batch: u32, scale: Scale) -> Result<Row, String> {
+    let mut kernel = Kernel::new(bytes, batch)?;
+    let (mut model, expected) = bare(bytes, batch)?;
+    let count = scale.of(500);
+    let (mut ours, mut runs, mut added) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..scale.segments {
+        let p50 = |work: &mut dyn FnMut()| {
+            let times: Vec<f64> = (0..count).map(|_| ns_each(1, &mut *work)).collect();
+            quantile(&times, 0.5)
+        };
+        let kernel = p50(&mut || kernel.ask(1, &expected));
+        let run = p50(&mut || {
+            model.run().expect("the model runs");
+        });
+        ours.push(kernel);
+        runs.push(run);
+        added.push(kernel - run);
+    }
+    let (run, added) = (median(&runs), median(&added));
+    let row = Row::new("S6", format!("{ROUND_TRIP}, batch of {batch}"), Unit::Ns, median(&ours))
+        .against("bare Run of the same shape", run, None)
+        .limit(run)
+        .note(format!("adds {added:.0} ns; the goal is at most 2000"));
+    Ok(Row { goal_ratio: Some(run / (run + 2_000.0)), met: Some(added <= 2_000.0), ..row })
+}
+
+fn batched(bytes: &[u8], scale: Scale) -> Result<Row, String> {
+    let (mut one, mut many) = (Kernel::new(bytes, 1)?, Kernel::new(bytes, BATCH)?);
+    let (expected, of_batch) = (bare(bytes, 1)?.1, bare(bytes, BATCH)?.1);
+    let count = scale.of(100);
+    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    for _ in 0..scale.segments {
+        alone.push(ns_each(count, || one.ask(1, &expected)));
+        let all = ns_each(count, || many.ask(u64::from(BATCH), &of_batch));
+        together.push(all / f64::from(BATCH));
+    }
+    let ratio = crate::measure::median_ratio(&alone, &together);
+    Ok(Row::new("S6", BATCHED, Unit::Ns, median(&together))
+        .against("one by one", median(&alone), Some(ratio))
+        .goal(15.0))
+}

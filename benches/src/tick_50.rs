@@ -1,0 +1,71 @@
+//! S3, second half: a tick of 50 trivial agents with log and digests, against Node.js doing the same.
+//!
+//! The peer is `rivals-node/tick50.js`: one orchestrator and one worker thread, rings in a
+//! SharedArrayBuffer, both spinning, the same module 50 times, steps sent in one batch; once without
+//! a log and once with one JSON event a step, which is what is usually done. It has no digests.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::measure::{Scale, median, ns_each, on_core};
+use crate::rig::{Rig, Without, check, module};
+use crate::row::{Row, Unit};
+
+const AGENTS: u32 = 50;
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rivals-node/tick50.js");
+
+/// The rows.
+///
+/// # Panics
+/// If a tick fails or a digest depends on the lanes.
+#[must_use]
+pub fn rows(scale: Scale) -> Vec<Row> {
+    check(AGENTS, scale.of(1_000));
+    let ticks = |without| {
+        on_core(0, || {
+            let mut rig = Rig::new(AGENTS, 0, without);
+            let count = scale.of(2_000);
+            let figures: Vec<f64> =
+                (0..scale.segments).map(|_| ns_each(count, || rig.tick())).collect();
+            median(&figures)
+        })
+    };
+    let whole = ticks(Without::default());
+    let no_log = ticks(Without { log: true, ..Without::default() });
+    let no_rows = ticks(Without { rows: true, ..Without::default() });
+    let row = || Row::new("S3", "tick of 50 trivial agents, log and digests", Unit::Ns, whole);
+    let mut rows = match node(scale) {
+        Ok((plain, logged)) => vec![
+            row().against("Node.js, no log, no digests", plain, None).goal(1.8),
+            row().against("Node.js, a JSON event a step", logged, None).goal(4.5),
+        ],
+        Err(reason) => vec![row().note(reason)],
+    };
+    rows.push(Row::new("S3", "tick of 50 trivial agents, no log", Unit::Ns, no_log));
+    rows.push(Row::new("S3", "tick of 50 trivial agents, no rows", Unit::Ns, no_rows));
+    rows
+}
+
+/// Medians of the peer's ticks without and with its log, in ns.
+fn node(scale: Scale) -> Result<(f64, f64), String> {
+    let dir = tempfile::tempdir().map_err(|error| format!("no peer: {error}"))?;
+    let wasm = dir.path().join("trivial.wasm");
+    std::fs::write(&wasm, module()).map_err(|error| format!("no peer: {error}"))?;
+    let output = Command::new("node")
+        .arg(Path::new(SCRIPT))
+        .arg(&wasm)
+        .args([AGENTS.to_string(), scale.segments.to_string(), scale.of(2_000).to_string()])
+        .arg(dir.path().join("events.jsonl"))
+        .output()
+        .map_err(|_| "no peer: there is no `node` on the PATH".to_owned())?;
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    match (said["tick_ns"].as_f64(), said["tick_logged_ns"].as_f64()) {
+        (Some(plain), Some(logged)) if output.status.success() => Ok((plain, logged)),
+        _ => {
+            let error = String::from_utf8_lossy(&output.stderr);
+            Err(format!("no peer: node failed: {}", error.lines().next().unwrap_or_default()))
+        }
+    }
+}
