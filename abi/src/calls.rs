@@ -83,7 +83,7 @@ use Type::{I32, I64};
 /// | `cast(name, name_len, ptr, len)` | message to every member of a channel |
 /// | `infer(model, ptr, len)` | one row of `f32` for a model; exactly one reply item |
 /// | `join(name, name_len)`, `leave` | membership of a channel |
-/// | `log(level, ptr, len)` | a line for the operator, level 1 error, 2 warning, 3 information, 4 and more detail; its sequence number or a status |
+/// | `log(level, ptr, len)` | a line for the operator, level 1 error, 2 warning, 3 information, 4 and more detail; 0 or a status |
 /// | `model(name, name_len)` | handle of a configured model or a status |
 /// | `pause(agent)`, `resume`, `terminate` | lifecycle; exactly one outcome item |
 /// | `publish(topic, ptr, len)` | message to every subscriber of a topic |

@@ -46,6 +46,7 @@ pub mod runtime;
 pub mod setup;
 pub mod snapshot;
 pub mod source;
+mod start;
 mod takers;
 pub mod thread;
 pub mod time;

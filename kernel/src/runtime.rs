@@ -21,28 +21,28 @@ use wasm_engine_abi::{
     page::{NONE_U64, RingRow, provider, stall},
     record::{FactHeader, TickClose, fact, kind},
 };
-use wasm_engine_shm::{header::OwnerState, wait::WaitMode};
+use wasm_engine_shm::header::OwnerState;
 
 use crate::{
-    config::{Backing, OnFault, Wait},
+    config::OnFault,
     core::Request,
-    engine::{self, EngineError, MemoryProfile},
-    event_log::{self, LogError, LogOptions, LogRing, LogWriter, SyncPolicy},
+    engine::EngineError,
+    event_log::{LogError, LogWriter},
     exit::{Exit, Exits},
     facts::FactsBuilder,
-    inference::{InferenceError, InferenceHandle, InferenceOptions},
+    inference::InferenceError,
     ingest::Ingest,
-    kernel::{Kernel, KernelError, Parts, TickError},
-    models::{self, LoadedModel, ModelError},
-    output::{OutputError, OutputFile},
-    preamble::{ModelRecord, Preamble, PreambleError, RunRecord},
-    region::{BuildError, Placing, ring},
-    report::{Ended, FaultReport, Progress, RunReport},
+    kernel::{Kernel, KernelError, TickError},
+    models::ModelError,
+    output::OutputError,
+    preamble::PreambleError,
+    region::BuildError,
+    report::{Ended, FaultReport, OnProgress, Progress, RunReport},
     resolve::{Physical, Resolved},
-    resume::{self, ResumeError},
-    setup::Setup,
+    resume::ResumeError,
+    start::{Started, start},
     takers::{TakeError, Takers},
-    thread::{ThreadError, Threads},
+    thread::ThreadError,
     time,
 };
 
@@ -65,7 +65,7 @@ pub struct RunOptions {
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
     /// Told at tick boundaries how far the run is.
-    pub progress: Option<Box<dyn FnMut(&Progress)>>,
+    pub progress: Option<OnProgress>,
 }
 
 impl std::fmt::Debug for RunOptions {
@@ -165,9 +165,23 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     physical.ticks = options.ticks.or(physical.ticks);
     physical.pace = options.pace.or(physical.pace);
     physical.name = options.name.unwrap_or(physical.name);
-    let mut run = Run::load(resolved, physical, log_dir, resume)?;
-    run.load_ns = time::now_ns() - loading_ns;
-    run.start_ns = time::now_ns();
+    let Started { kernel, takers, ingest, log, recovered } =
+        start(resolved, &physical, log_dir, resume)?;
+    let start_ns = time::now_ns();
+    let mut run = Run {
+        first_paced: kernel.core().stats().ticks,
+        kernel,
+        takers,
+        ingest,
+        log,
+        facts: FactsBuilder::default(),
+        due: Vec::new(),
+        first_fault: None,
+        physical,
+        start_ns,
+        load_ns: start_ns - loading_ns,
+        recovered,
+    };
     let deadline_ns = timeout.map(|timeout| {
         run.start_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
     });
@@ -176,94 +190,6 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
 }
 
 impl Run {
-    fn load(
-        resolved: Resolved,
-        physical: Physical,
-        log_dir: Option<PathBuf>,
-        resume: Option<PathBuf>,
-    ) -> Result<Self, RunError> {
-        let Resolved { mut setup, modules, sources, models, agent_names, .. } = resolved;
-        let loaded = load_models(&models, &mut setup)?;
-        let setup = Arc::new(setup);
-        let profile = MemoryProfile {
-            agents_max: setup.limits.agents_max,
-            memory_bytes_max: setup.limits.memory_bytes_max,
-        };
-        let engine = engine::deterministic_engine(profile)?;
-        let preamble = Preamble {
-            run: RunRecord {
-                name: physical.name.clone(),
-                started_unix_ns: time::unix_ns(),
-                agent_names: agent_names.clone(),
-                setup: Setup::clone(&setup),
-            },
-            engine: engine::fingerprint(&engine),
-            modules: setup
-                .templates
-                .iter()
-                .zip(&modules)
-                .map(|(template, module)| (template.module.clone(), module.original.clone()))
-                .collect(),
-            models: model_records(&models, &loaded),
-        };
-        let hot = physical.workers + 1 + u32::from(!setup.models.is_empty());
-        let threads =
-            Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
-        let placing = match physical.region.backing {
-            Backing::Memfd => Placing::Memfd(physical.name.clone()),
-            Backing::File => Placing::File(physical.name.clone()),
-        };
-        let mut kernel = Kernel::new(Parts {
-            setup: Arc::clone(&setup),
-            modules: &modules,
-            agent_names: agent_names.clone(),
-            name: physical.name.clone(),
-            engine,
-            threads: threads.clone(),
-            placing,
-            region_bytes_max: physical.region.bytes_max,
-        })?;
-        let mut takers = Takers::new(Arc::clone(&setup), agent_names, true);
-        let mut ingest = Ingest::new(sources, &setup.limits);
-        takers.inference = start_inference(loaded, &setup, &kernel, &threads)?;
-        let log_options = |dir: PathBuf| log_options(dir, &physical);
-        let ring = log_ring(&kernel)?;
-        let (mut log, mut recovered) = (None, None);
-        if let Some(dir) = resume {
-            let going_on = resume::go_on(
-                &log_options(dir),
-                ring,
-                &preamble,
-                &mut kernel,
-                &mut takers,
-                &mut ingest,
-            )?;
-            (log, recovered) = (Some(going_on.log), going_on.recovered);
-        } else if let Some(dir) = log_dir {
-            let options = log_options(dir);
-            let mut writer = LogWriter::create(&options, run_id(&preamble), ring)?;
-            preamble.write(&mut writer)?;
-            takers.outputs = Some(OutputFile::create(&options.dir)?);
-            log = Some(writer);
-        }
-        kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
-        kernel.announce().map_err(KernelError::from)?;
-        Ok(Self {
-            first_paced: kernel.core().stats().ticks,
-            kernel,
-            takers,
-            ingest,
-            log,
-            facts: FactsBuilder::default(),
-            due: Vec::new(),
-            first_fault: None,
-            physical,
-            start_ns: 0,
-            load_ns: 0,
-            recovered,
-        })
-    }
-
     fn ticks(
         &mut self,
         stop: &AtomicBool,
@@ -395,7 +321,8 @@ impl Run {
             let page = self.kernel.page();
             page.durable_tick = log.durable().get().unwrap_or(NONE_U64);
             (page.log_bytes, page.log_records) = (log.bytes(), log.records());
-            let row = RingRow { records: log.records(), stalls: log.stalls(), ..ring_row() };
+            let row =
+                RingRow { records: log.records(), stalls: log.stalls(), ..RingRow::default() };
             self.kernel.publish_ring(0, &row);
         }
         if let Some(inference) = &self.takers.inference {
@@ -506,109 +433,4 @@ pub(crate) fn report(kernel: &mut Kernel, takers: &Takers) -> RunReport {
         outputs: takers.last_outputs(),
         ..RunReport::default()
     }
-}
-
-fn ring_row() -> RingRow {
-    RingRow::default()
-}
-
-/// Loads the models and completes the setup with their row lengths.
-fn load_models(
-    files: &[crate::resolve::ModelFile],
-    setup: &mut Setup,
-) -> Result<Vec<LoadedModel>, ModelError> {
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let wanted: Vec<_> = files
-        .iter()
-        .zip(&setup.models)
-        .map(|(file, model)| models::ModelFile {
-            name: &file.name,
-            bytes: &file.bytes,
-            sha256: Some(&model.sha256),
-            batch: model.batch,
-        })
-        .collect();
-    let loaded = models::load_models(&wanted, None)?;
-    for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
-        (model.input_len, model.output_len) = (loaded.input_len, loaded.output_len);
-    }
-    Ok(loaded)
-}
-
-fn model_records(
-    files: &[crate::resolve::ModelFile],
-    loaded: &[LoadedModel],
-) -> Vec<ModelRecord> {
-    let record = |(file, loaded): (&crate::resolve::ModelFile, &LoadedModel)| ModelRecord {
-        name: file.name.clone(),
-        path: std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
-        sha256: loaded.sha256.clone(),
-        fingerprint: loaded.fingerprint.clone(),
-    };
-    files.iter().zip(loaded).map(record).collect()
-}
-
-pub(crate) fn start_inference(
-    loaded: Vec<LoadedModel>,
-    setup: &Setup,
-    kernel: &Kernel,
-    threads: &Threads,
-) -> Result<Option<InferenceHandle>, RunError> {
-    if loaded.is_empty() {
-        return Ok(None);
-    }
-    let memory = kernel.built().inference().map_err(|e| KernelError::from(BuildError::from(e)))?;
-    let options = InferenceOptions {
-        wait: threads.wait,
-        clock: time::now_ns,
-        on_start: threads.pin_inference(),
-    };
-    let backends = loaded.into_iter().map(|model| model.backend).collect();
-    Ok(Some(InferenceHandle::start(backends, &setup.limits, memory, options)?))
-}
-
-fn wait_mode(wait: Wait) -> WaitMode {
-    match wait {
-        Wait::Hybrid => WaitMode::Hybrid,
-        Wait::Park => WaitMode::Park,
-        Wait::Busy => WaitMode::Busy,
-    }
-}
-
-fn log_ring(kernel: &Kernel) -> Result<LogRing, RunError> {
-    let (producer, consumer) =
-        kernel.built().ring(ring::LOG).map_err(|e| KernelError::from(BuildError::from(e)))?;
-    Ok(LogRing::new(producer, consumer).map_err(|e| KernelError::from(BuildError::from(e)))?)
-}
-
-fn log_options(dir: PathBuf, physical: &Physical) -> LogOptions {
-    let log = &physical.log;
-    let sync = match log.sync {
-        crate::config::Sync::None => SyncPolicy::None,
-        crate::config::Sync::Every(time) => {
-            SyncPolicy::EveryMs(u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
-        }
-        crate::config::Sync::Bytes(bytes) => {
-            SyncPolicy::EveryMib(u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX))
-        }
-    };
-    LogOptions {
-        sync,
-        segment_bytes: log.segment_bytes,
-        block_bytes: log.block_bytes as usize,
-        ..event_log::LogOptions::new(dir)
-    }
-}
-
-/// Tells runs apart: hash of what was run and when.
-fn run_id(preamble: &Preamble) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(preamble.run.name.as_bytes());
-    hasher.update(&preamble.run.started_unix_ns.to_le_bytes());
-    hasher.update(&std::process::id().to_le_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    id
 }

@@ -99,10 +99,10 @@ fn run(args: &Args) -> Result<(), Failure> {
         return json_lines(&mut live, interval, args.duration);
     }
     let ended = Arc::new(AtomicBool::new(false));
-    // A terminal that is taken over must be given back, so that a signal ends the loop instead.
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))?;
-    }
+    // A terminal that is taken over must be given back, so that the signal ends the loop instead.
+    // SIGHUP keeps its default: then there is no terminal to give back, and to wait for a key from
+    // one that is gone would never end.
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&ended))?;
     tui::run(&mut live, interval, args.duration, &|| ended.load(Ordering::Relaxed))?;
     Ok(())
 }

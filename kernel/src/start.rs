@@ -1,0 +1,219 @@
+//! Puts a live run together: models, engine, kernel, inference thread, log.
+//!
+//! The order matters to users: what is wrong with the configuration, the modules or the models is
+//! said before a log directory is made, and monitors can attach only when everything stands.
+
+use std::{path::PathBuf, sync::Arc};
+
+use wasm_engine_abi::page::NONE_U64;
+use wasm_engine_shm::wait::WaitMode;
+use wasmtime::Engine;
+
+use crate::{
+    admission::Admitted,
+    config::{self, Backing, Wait},
+    engine::{self, MemoryProfile},
+    event_log::{LogOptions, LogRing, LogWriter, SyncPolicy},
+    inference::{InferenceHandle, InferenceOptions},
+    ingest::Ingest,
+    kernel::{Kernel, KernelError, Parts},
+    models::{self, LoadedModel, ModelError},
+    output::OutputFile,
+    preamble::{ModelRecord, Preamble, RunRecord},
+    region::{BuildError, Placing, ring},
+    resolve::{ModelFile, Physical, Resolved},
+    resume,
+    runtime::RunError,
+    setup::Setup,
+    takers::Takers,
+    thread::Threads,
+    time,
+};
+
+/// A run that is ready for its next tick.
+pub(crate) struct Started {
+    pub(crate) kernel: Kernel,
+    pub(crate) takers: Takers,
+    pub(crate) ingest: Ingest,
+    pub(crate) log: Option<LogWriter>,
+    /// What recovery dropped of a resumed log, in words.
+    pub(crate) recovered: Option<String>,
+}
+
+/// Starts `resolved`, with a new log in `log_dir` or going on with the one in `resume`.
+pub(crate) fn start(
+    resolved: Resolved,
+    physical: &Physical,
+    log_dir: Option<PathBuf>,
+    resume: Option<PathBuf>,
+) -> Result<Started, RunError> {
+    let Resolved { mut setup, modules, sources, models, agent_names, .. } = resolved;
+    let loaded = load_models(&models, &mut setup)?;
+    let setup = Arc::new(setup);
+    let engine = engine::deterministic_engine(MemoryProfile {
+        agents_max: setup.limits.agents_max,
+        memory_bytes_max: setup.limits.memory_bytes_max,
+    })?;
+    let preamble = Preamble {
+        run: RunRecord {
+            name: physical.name.clone(),
+            started_unix_ns: time::unix_ns(),
+            agent_names: agent_names.clone(),
+            setup: Setup::clone(&setup),
+        },
+        engine: engine::fingerprint(&engine),
+        modules: setup
+            .templates
+            .iter()
+            .zip(&modules)
+            .map(|(template, module)| (template.module.clone(), module.original.clone()))
+            .collect(),
+        models: model_records(&models, &loaded),
+    };
+    let (mut kernel, inference) =
+        kernel(&setup, &modules, &agent_names, engine, loaded, physical)?;
+    let mut takers = Takers::new(Arc::clone(&setup), agent_names, true);
+    takers.inference = inference;
+    let mut ingest = Ingest::new(sources, &setup.limits);
+    let (mut log, mut recovered) = (None, None);
+    if let Some(dir) = resume {
+        let options = log_options(dir, physical);
+        let ring = log_ring(&kernel)?;
+        let going_on =
+            resume::go_on(&options, ring, &preamble, &mut kernel, &mut takers, &mut ingest)?;
+        (log, recovered) = (Some(going_on.log), going_on.recovered);
+    } else if let Some(dir) = log_dir {
+        let options = log_options(dir, physical);
+        let mut writer = LogWriter::create(&options, run_id(&preamble), log_ring(&kernel)?)?;
+        preamble.write(&mut writer)?;
+        takers.outputs = Some(OutputFile::create(&options.dir)?);
+        log = Some(writer);
+    }
+    kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
+    kernel.announce().map_err(KernelError::from)?;
+    Ok(Started { kernel, takers, ingest, log, recovered })
+}
+
+/// The kernel with its lanes, and the inference thread where there are models.
+fn kernel(
+    setup: &Arc<Setup>,
+    modules: &[Arc<Admitted>],
+    agent_names: &[String],
+    engine: Engine,
+    loaded: Vec<LoadedModel>,
+    physical: &Physical,
+) -> Result<(Kernel, Option<InferenceHandle>), RunError> {
+    let hot = physical.workers + 1 + u32::from(!loaded.is_empty());
+    let threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
+    let name = physical.name.clone();
+    let kernel = Kernel::new(Parts {
+        setup: Arc::clone(setup),
+        modules,
+        agent_names: agent_names.to_vec(),
+        name: name.clone(),
+        engine,
+        threads: threads.clone(),
+        placing: match physical.region.backing {
+            Backing::Memfd => Placing::Memfd(name),
+            Backing::File => Placing::File(name),
+        },
+        region_bytes_max: physical.region.bytes_max,
+    })?;
+    let inference = start_inference(loaded, setup, &kernel, &threads)?;
+    Ok((kernel, inference))
+}
+
+/// Loads the models and completes the setup with their row lengths.
+fn load_models(files: &[ModelFile], setup: &mut Setup) -> Result<Vec<LoadedModel>, ModelError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted: Vec<_> = files
+        .iter()
+        .zip(&setup.models)
+        .map(|(file, model)| models::ModelFile {
+            name: &file.name,
+            bytes: &file.bytes,
+            sha256: Some(&model.sha256),
+            batch: model.batch,
+        })
+        .collect();
+    let loaded = models::load_models(&wanted, None)?;
+    for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
+        (model.input_len, model.output_len) = (loaded.input_len, loaded.output_len);
+    }
+    Ok(loaded)
+}
+
+fn model_records(files: &[ModelFile], loaded: &[LoadedModel]) -> Vec<ModelRecord> {
+    let record = |(file, loaded): (&ModelFile, &LoadedModel)| ModelRecord {
+        name: file.name.clone(),
+        path: std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
+        sha256: loaded.sha256.clone(),
+        fingerprint: loaded.fingerprint.clone(),
+    };
+    files.iter().zip(loaded).map(record).collect()
+}
+
+fn start_inference(
+    loaded: Vec<LoadedModel>,
+    setup: &Setup,
+    kernel: &Kernel,
+    threads: &Threads,
+) -> Result<Option<InferenceHandle>, RunError> {
+    if loaded.is_empty() {
+        return Ok(None);
+    }
+    let memory = kernel.built().inference().map_err(|e| KernelError::from(BuildError::from(e)))?;
+    let options = InferenceOptions {
+        wait: threads.wait,
+        clock: time::now_ns,
+        on_start: threads.pin_inference(),
+    };
+    let backends = loaded.into_iter().map(|model| model.backend).collect();
+    Ok(Some(InferenceHandle::start(backends, &setup.limits, memory, options)?))
+}
+
+fn wait_mode(wait: Wait) -> WaitMode {
+    match wait {
+        Wait::Hybrid => WaitMode::Hybrid,
+        Wait::Park => WaitMode::Park,
+        Wait::Busy => WaitMode::Busy,
+    }
+}
+
+fn log_ring(kernel: &Kernel) -> Result<LogRing, RunError> {
+    let (producer, consumer) =
+        kernel.built().ring(ring::LOG).map_err(|e| KernelError::from(BuildError::from(e)))?;
+    Ok(LogRing::new(producer, consumer).map_err(|e| KernelError::from(BuildError::from(e)))?)
+}
+
+fn log_options(dir: PathBuf, physical: &Physical) -> LogOptions {
+    let log = &physical.log;
+    let sync = match log.sync {
+        config::Sync::None => SyncPolicy::None,
+        config::Sync::Every(time) => {
+            SyncPolicy::EveryMs(u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
+        }
+        config::Sync::Bytes(bytes) => {
+            SyncPolicy::EveryMib(u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX))
+        }
+    };
+    LogOptions {
+        sync,
+        segment_bytes: log.segment_bytes,
+        block_bytes: log.block_bytes as usize,
+        ..LogOptions::new(dir)
+    }
+}
+
+/// Tells runs apart: hash of what was run, where and when.
+fn run_id(preamble: &Preamble) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(preamble.run.name.as_bytes());
+    hasher.update(&preamble.run.started_unix_ns.to_le_bytes());
+    hasher.update(&std::process::id().to_le_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    id
+}

@@ -1,0 +1,97 @@
+//! Lanes make a run faster, never different: equal digests, tick by tick, for any number of
+//! workers, in any process (SEMANTICS T4, C1, D1).
+
+mod support;
+
+use std::{env, process::Command};
+
+use support::{Rig, drive, everything};
+use wasm_engine::setup::Schedule;
+use wasm_engine_abi::Digest;
+
+const TICKS: u64 = 120;
+const AGENTS: u32 = 20;
+
+fn run(seed: u64, schedule: Schedule, workers: u32) -> Rig {
+    let mut rig = Rig::with_workers(&everything(seed, schedule), workers);
+    drive(&mut rig, seed, TICKS, AGENTS);
+    rig
+}
+
+/// The scenario is worth its name.
+fn is_rich(rig: &Rig) {
+    let stats = rig.kernel.core().stats();
+    assert!(stats.messages > 500 && stats.items > 500, "{stats:?}");
+    for count in [stats.refused, stats.dropped, stats.dead_letters, stats.inferences] {
+        assert!(count > 0, "{stats:?}");
+    }
+    assert!(stats.faults > 3 && stats.restarts > 0 && stats.outputs > 100, "{stats:?}");
+    assert!(rig.kernel.core().slots() > AGENTS, "somebody was spawned");
+    assert!(rig.closes.iter().any(|close| close.microsteps == 5), "microsteps_max was reached");
+}
+
+fn first_difference(a: &[Digest], b: &[Digest]) -> Option<usize> {
+    (0..a.len().max(b.len())).find(|&tick| a.get(tick) != b.get(tick))
+}
+
+#[test]
+fn t4_digests_are_equal_tick_by_tick_for_0_1_2_and_4_workers() {
+    for (seed, schedule) in [(1, Schedule::Fifo), (2, Schedule::RoundRobin), (3, Schedule::Priority)] {
+        let alone = run(seed, schedule, 0);
+        is_rich(&alone);
+        for workers in [1, 2, 4] {
+            let many = run(seed, schedule, workers);
+            let difference = first_difference(&alone.digests(), &many.digests());
+            assert_eq!(difference, None, "{schedule:?}, {workers} workers: first tick that differs");
+            assert_eq!(many.closes, alone.closes, "fuel, microsteps and turns too");
+            assert_eq!(many.sink.outputs, alone.sink.outputs);
+            assert_eq!(many.sink.lines, alone.sink.lines);
+            assert_eq!(many.kernel.core().stats(), alone.kernel.core().stats());
+        }
+    }
+}
+
+#[test]
+fn q2_schedules_differ_from_one_another_and_each_is_deterministic() {
+    let last = |schedule| {
+        let (one, two) = (run(9, schedule, 0), run(9, schedule, 0));
+        assert_eq!(one.digests(), two.digests());
+        *one.digests().last().expect("ticks ran")
+    };
+    let digests = [Schedule::Fifo, Schedule::RoundRobin, Schedule::Priority].map(last);
+    assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+}
+
+/// Not a test of its own: what [`d1_digests_are_equal_in_processes_with_other_surroundings`] runs.
+#[test]
+fn child_prints_its_digest() {
+    let Ok(workers) = env::var("WASM_ENGINE_TEST_CHILD") else { return };
+    let rig = run(5, Schedule::Fifo, workers.parse().expect("a number"));
+    println!("digest={}", rig.digests().last().expect("ticks ran"));
+}
+
+#[test]
+fn d1_digests_are_equal_in_processes_with_other_surroundings() {
+    let child = |workers: &str, surroundings: &[(&str, String)]| {
+        let output = Command::new(env::current_exe().expect("this binary"))
+            .args(["--exact", "child_prints_its_digest", "--nocapture"])
+            .env("WASM_ENGINE_TEST_CHILD", workers)
+            .envs(surroundings.iter().map(|(key, value)| (key, value)))
+            .output()
+            .expect("the child runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let at = text.find("digest=").unwrap_or_else(|| panic!("{text}"));
+        text[at..].lines().next().expect("a line").to_owned()
+    };
+    // A larger environment moves the stack; another locale and zone must not matter either.
+    let other = [
+        ("LC_ALL", "de_DE.UTF-8".to_owned()),
+        ("TZ", "Asia/Kathmandu".to_owned()),
+        ("RUST_MIN_STACK", (8 << 20).to_string()),
+        ("MALLOC_ARENA_MAX", "1".to_owned()),
+        ("SURROUNDINGS", "x".repeat(100_000)),
+    ];
+    let reference = child("0", &[]);
+    assert_eq!(child("2", &other), reference);
+    assert_eq!(run(5, Schedule::Fifo, 0).digests().last().map(|d| format!("digest={d}")), Some(reference));
+}
