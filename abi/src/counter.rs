@@ -87,7 +87,7 @@ pub const KERNEL: &[Counter] = counters! {
     dead_letters: Total Count, "items that nobody received";
     inputs: Total Count, "inputs admitted";
     outputs: Total Count, "messages handed to the host";
-    inferences: Total Count, "inference replies delivered";
+    inferences: Total Count, "inference requests accepted";
     faults: Total Count, "turns that faulted";
     restarts: Total Count, "incarnations begun after a fault";
     fuel: Total Count, "fuel used";

@@ -149,7 +149,7 @@ KernelPage {
     inputs: u64,
     /// Messages handed to the host.
     outputs: u64,
-    /// Inference replies delivered.
+    /// Inference requests accepted.
     inferences: u64,
     /// Turns that faulted.
     faults: u64,

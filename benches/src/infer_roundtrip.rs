@@ -17,7 +17,8 @@ use wasm_engine_shm::wait::WaitMode;
 use crate::measure::{Scale, cores, median, ns_each, pin, quantile};
 use crate::row::{Row, Unit};
 
-const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
+const MODEL: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
 const ROUND_TRIP: &str = "inference of one request, p50";
 const BATCHED: &str = "inference of one of 32 requests";
 /// Rows of a batch in the example.
@@ -65,7 +66,8 @@ impl Kernel {
         let file = ModelFile { name: "m", bytes, sha256: None, batch };
         let loaded = load_models(&[file], None).map_err(|error| error.to_string())?;
         let limits = Limits::default();
-        let [model] = <[LoadedModel; 1]>::try_from(loaded).map_err(|_| "one model was asked for")?;
+        let [model] =
+            <[LoadedModel; 1]>::try_from(loaded).map_err(|_| "one model was asked for")?;
         let setup = ModelSetup {
             name: model.name,
             sha256: model.sha256,
@@ -138,25 +140,36 @@ fn round_trip(bytes: &[u8], batch: u32, scale: Scale) -> Result<Row, String> {
     let mut kernel = Kernel::new(bytes, batch)?;
     let (mut model, expected) = bare(bytes, batch)?;
     let count = scale.of(500);
-    let (mut ours, mut runs, mut added) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut inside, mut runs, mut added) = (vec![], vec![], vec![], vec![]);
     for _ in 0..scale.segments {
-        let p50 = |work: &mut dyn FnMut()| {
-            let times: Vec<f64> = (0..count).map(|_| ns_each(1, &mut *work)).collect();
-            quantile(&times, 0.5)
-        };
-        let kernel = p50(&mut || kernel.ask(1, &expected));
-        let run = p50(&mut || {
-            model.run().expect("the model runs");
-        });
-        ours.push(kernel);
-        runs.push(run);
-        added.push(kernel - run);
+        let (mut asked, mut ran) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            asked.push(ns_each(1, || kernel.ask(1, &expected)));
+            ran.push(kernel.handle.rows()[0].run_ns_last as f64);
+        }
+        let bare: Vec<f64> = (0..count)
+            .map(|_| {
+                ns_each(1, || {
+                    model.run().expect("the model runs");
+                })
+            })
+            .collect();
+        let (asked, bare) = (quantile(&asked, 0.5), quantile(&bare, 0.5));
+        ours.push(asked);
+        inside.push(quantile(&ran, 0.5));
+        runs.push(bare);
+        added.push(asked - bare);
     }
-    let (run, added) = (median(&runs), median(&added));
-    let row = Row::new("S6", format!("{ROUND_TRIP}, batch of {batch}"), Unit::Ns, median(&ours))
+    let (run, added, inside) = (median(&runs), median(&added), median(&inside));
+    let ours = median(&ours);
+    let row = Row::new("S6", format!("{ROUND_TRIP}, batch of {batch}"), Unit::Ns, ours)
         .against("bare Run of the same shape", run, None)
         .limit(run)
-        .note(format!("adds {added:.0} ns; the goal is at most 2000"));
+        .note(format!(
+            "adds {added:.0} ns to the bare run, which the goal limits to 2000; on the inference \
+             thread the run takes {inside:.0} ns, so {:.0} ns are ours",
+            ours - inside
+        ));
     Ok(Row { goal_ratio: Some(run / (run + 2_000.0)), met: Some(added <= 2_000.0), ..row })
 }
 

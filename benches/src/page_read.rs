@@ -118,11 +118,7 @@ fn publishing(scale: Scale) -> Vec<Row> {
     })
 }
 
-fn read_busy(
-    scale: Scale,
-    reader: &PageReader<RawMem>,
-    slots: &SlotsReader<RawMem>,
-) -> Vec<Row> {
+fn read_busy(scale: Scale, reader: &PageReader<RawMem>, slots: &SlotsReader<RawMem>) -> Vec<Row> {
     let mut to = vec![0u64; WORDS];
     let count = scale.of(20_000);
     let times: Vec<f64> = (0..scale.segments)
@@ -151,9 +147,14 @@ fn read_busy(
     }
     vec![
         Row::new("S2", "4 KiB page, read and checked under publishing", Unit::Ns, median(&times)),
-        Row::new("S2", "retries per read under publishing", Unit::Count, retries as f64 / reads as f64)
-            .at_most(0.2)
-            .note(format!("0 torn in {reads} reads")),
+        Row::new(
+            "S2",
+            "retries per read under publishing",
+            Unit::Count,
+            retries as f64 / reads as f64,
+        )
+        .at_most(0.2)
+        .note(format!("0 torn in {reads} reads")),
     ]
 }
 

@@ -28,6 +28,8 @@ pub const FUEL: u64 = 100_000;
 const MEMORY_BYTES: u64 = 64 << 10;
 /// Bytes of the ring between scheduler and log thread, as a run has it.
 const LOG_RING_BYTES: usize = 4 << 20;
+/// Ticks between state digests, as a run has them.
+pub const STATE_INTERVAL: usize = 256;
 /// Payload of the input.
 pub const PAYLOAD_BYTES: usize = 64;
 
@@ -99,12 +101,8 @@ fn setup(agents: u32) -> Setup {
         seed: 1,
         schedule: Schedule::Fifo,
         aging_ticks: 16,
-        state_digest_ticks: 256,
-        limits: Limits {
-            agents_max: agents,
-            memory_bytes_max: MEMORY_BYTES,
-            ..Limits::default()
-        },
+        state_digest_ticks: STATE_INTERVAL as u64,
+        limits: Limits { agents_max: agents, memory_bytes_max: MEMORY_BYTES, ..Limits::default() },
         topics: vec![TopicSetup { name: "t".to_owned(), policy: Policy::Refuse, output: false }],
         sources: vec![SourceSetup { id: "bench".to_owned() }],
         templates: vec![template],

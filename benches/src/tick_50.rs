@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::measure::{Scale, median, ns_each, on_core};
-use crate::rig::{Rig, Without, check, module};
+use crate::rig::{Rig, STATE_INTERVAL, Without, check, module};
 use crate::row::{Row, Unit};
 
 const AGENTS: u32 = 50;
@@ -26,9 +26,8 @@ pub fn rows(scale: Scale) -> Vec<Row> {
     let ticks = |without| {
         on_core(0, || {
             let mut rig = Rig::new(AGENTS, 0, without);
-            let count = scale.of(2_000);
             let figures: Vec<f64> =
-                (0..scale.segments).map(|_| ns_each(count, || rig.tick())).collect();
+                (0..scale.segments * 4).map(|_| ns_each(STATE_INTERVAL, || rig.tick())).collect();
             median(&figures)
         })
     };
@@ -56,7 +55,10 @@ fn node(scale: Scale) -> Result<(f64, f64), String> {
     let output = Command::new("node")
         .arg(Path::new(SCRIPT))
         .arg(&wasm)
-        .args([AGENTS.to_string(), scale.segments.to_string(), scale.of(2_000).to_string()])
+        .args(
+            [u64::from(AGENTS), scale.segments as u64 * 4, STATE_INTERVAL as u64]
+                .map(|n| n.to_string()),
+        )
         .arg(dir.path().join("events.jsonl"))
         .output()
         .map_err(|_| "no peer: there is no `node` on the PATH".to_owned())?;

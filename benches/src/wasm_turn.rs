@@ -8,7 +8,7 @@
 use wasmtime::{Linker, Module, Store, TypedFunc};
 
 use crate::measure::{Scale, median, median_ratio, ns_each, on_core};
-use crate::rig::{FUEL, Rig, Without, admitted, check, engine};
+use crate::rig::{FUEL, Rig, STATE_INTERVAL, Without, admitted, check, engine};
 use crate::row::{Row, Unit};
 
 /// Fuel that no segment uses up.
@@ -53,11 +53,13 @@ pub fn rows(scale: Scale) -> Vec<Row> {
 fn turns(agents: u32, scale: Scale) -> Vec<Row> {
     check(agents, scale.of(1_000));
     on_core(0, || {
-        let count = scale.of(100_000 / agents as usize);
+        // Whole state intervals, so that each segment holds its share of state digests; a few
+        // milliseconds, so that most are not interrupted.
+        let count = STATE_INTERVAL * (50 / agents as usize).div_ceil(5);
         let mut kernel = Rig::new(agents, 0, Without::default());
         let mut bare = bare(agents);
         let (mut ours, mut calls, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..scale.segments {
+        for _ in 0..scale.segments * 4 {
             ours.push(ns_each(count, || kernel.tick()) / f64::from(agents));
             calls.push(ns_each(count, || one_call(&mut bare)) / f64::from(agents));
             pairs.push(ns_each(count, || both_calls(&mut bare)) / f64::from(agents));

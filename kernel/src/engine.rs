@@ -27,6 +27,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use wasmparser::WasmFeatures;
+use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS};
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig,
     Strategy, VariableOperatorCost,
@@ -336,6 +337,11 @@ fn cost_table_hash() -> [u8; 32] {
         hasher.update(name.as_bytes()).update(&[0, cost]);
     }
     hasher.update(format!("{:?}", table.variable).as_bytes());
+    // Host calls charge fuel of their own.
+    for call in CALLS {
+        hasher.update(call.name.as_bytes()).update(&call.fuel_base.to_le_bytes());
+    }
+    hasher.update(&BYTES_PER_FUEL.to_le_bytes());
     *hasher.finalize().as_bytes()
 }
 

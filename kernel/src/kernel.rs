@@ -10,7 +10,7 @@ use wasm_engine_abi::{
     AgentId, Tick,
     limits::BLOCK_BYTES,
     page::{
-        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, RingRow, agent_state, lane_state,
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, agent_state, lane_state,
         run_state,
     },
     record::TickClose,
@@ -251,6 +251,7 @@ impl Kernel {
                 turns: used.turns,
                 busy_ns: used.busy_ns,
                 wait_ns: used.wait_ns,
+                core: NONE_U32,
                 state: lane_state::BUSY,
                 ..LaneRow::zeroed()
             };
@@ -311,7 +312,7 @@ impl Kernel {
         let activity = agent.activity;
         AgentRow {
             address: agent.id.to_bits(),
-            last_tick: activity.last_tick,
+            last_tick: if activity.turns == 0 { NONE_U64 } else { activity.last_tick },
             until_tick,
             turns: activity.turns,
             items: activity.items,

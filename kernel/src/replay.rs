@@ -218,7 +218,7 @@ impl Replay {
             return Err(ReplayError::Engine { logged, here });
         }
         let agent_names = self.preamble.run.agent_names.clone();
-        let kernel = Kernel::new(Parts {
+        let built = Kernel::new(Parts {
             setup: Arc::clone(&setup),
             modules: &modules,
             agent_names: agent_names.clone(),
@@ -227,7 +227,16 @@ impl Replay {
             threads: Threads::unpinned(self.options.workers),
             placing: Placing::Private,
             region_bytes_max: u64::MAX,
-        })?;
+        });
+        let kernel = match built {
+            Ok(kernel) => kernel,
+            // The run could load what it logged, so the record was changed after it.
+            Err(KernelError::Load(error)) => {
+                let (agent, what) = (agent_names.first().cloned(), error.to_string());
+                return Ok(Err(Divergence { tick: 0, agent, message: None, what }));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut takers = Takers::new(setup, agent_names, false);
         if self.dir.join(OUTPUTS_FILE).exists() {
             takers.outputs = Some(OutputFile::verify(&self.dir)?);
@@ -289,8 +298,8 @@ impl Execution {
             return;
         };
         let close: TickClose = bytemuck::pod_read_unaligned(head);
-        let same = (close.tick, close.digest, close.fuel)
-            == (core.tick(), core.digest(), core.fuel_digest());
+        let same = (close.tick, close.digest, close.fuel, close.microsteps)
+            == (tick, core.digest(), core.fuel_digest(), core.microstep());
         let equal_turns =
             turns.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>).eq(
                 core.turn_digests().iter().copied(),
@@ -298,11 +307,11 @@ impl Execution {
         if same && equal_turns {
             return;
         }
-        self.divergence = Some(self.describe(&close, turns));
+        self.divergence = Some(self.describe(tick, &close, turns));
     }
 
     /// Names the first turn that differs.
-    fn describe(&self, close: &TickClose, turns: &[u8]) -> Divergence {
+    fn describe(&self, tick: Tick, close: &TickClose, turns: &[u8]) -> Divergence {
         let core = self.kernel.core();
         let logged = turns.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>);
         let first = logged.zip(core.turn_digests()).position(|(a, b)| a != *b);
@@ -312,12 +321,16 @@ impl Execution {
         let what = match (first, &agent) {
             (Some(at), _) => format!("turn {} of {here} has another digest", at + 1),
             (None, _) if here != there => format!("{here} turns were taken, the log has {there}"),
+            _ if close.tick != tick => format!("its result names tick {}", close.tick),
+            _ if close.microsteps != core.microstep() => {
+                format!("{} microsteps ran, the log has {}", core.microstep(), close.microsteps)
+            }
             _ if close.digest == core.digest() => "the fuel used differs".to_owned(),
             _ => format!("the tick's digest is {}, the log has {}", core.digest(), close.digest),
         };
         // Without a turn that differs, the receiver of the tick's first fact comes nearest.
         let agent = agent.or_else(|| core.turn_agents().first().map(|&i| self.kernel.agent_name(i)));
-        Divergence { tick: close.tick, agent, message: None, what }
+        Divergence { tick, agent, message: None, what }
     }
 }
 

@@ -148,7 +148,8 @@ struct Run {
     first_fault: Option<FaultReport>,
     physical: Physical,
     start_ns: u64,
-    first_paced: Tick,
+    /// The first tick of this process, which is due at once (T6).
+    first_paced: Option<Tick>,
     load_ns: u64,
     recovered: Option<String>,
 }
@@ -169,7 +170,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         start(resolved, &physical, log_dir, resume)?;
     let start_ns = time::now_ns();
     let mut run = Run {
-        first_paced: kernel.core().stats().ticks,
+        first_paced: None,
         kernel,
         takers,
         ingest,
@@ -234,7 +235,8 @@ impl Run {
     /// T6: tick n opens no earlier than start + n / R. False if it will not open at all.
     fn wait_for_pace(&mut self, tick: Tick, stop: &AtomicBool, deadline_ns: Option<u64>) -> bool {
         let Some(pace) = self.physical.pace else { return true };
-        let after = tick.saturating_sub(self.first_paced) as f64;
+        let first = *self.first_paced.get_or_insert(tick);
+        let after = tick.saturating_sub(first) as f64;
         let due_ns = self.start_ns + (after * 1e9 / pace) as u64;
         if time::now_ns() >= due_ns {
             return true;

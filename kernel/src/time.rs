@@ -14,6 +14,7 @@ use std::{
 const NAP: Duration = Duration::from_millis(50);
 
 /// Nanoseconds of a clock that only grows, since its first use in this process.
+#[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 #[must_use]
 pub fn now_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -21,6 +22,7 @@ pub fn now_ns() -> u64 {
 }
 
 /// Nanoseconds since 1970 by the wall clock, which may jump.
+#[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 #[must_use]
 pub fn unix_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -28,6 +30,7 @@ pub fn unix_ns() -> u64 {
 }
 
 /// Sleeps until [`now_ns`] reaches `deadline_ns` or `stop` is set.
+#[expect(clippy::disallowed_methods, reason = "pacing sleeps here and nowhere else")]
 pub fn sleep_until(deadline_ns: u64, stop: &AtomicBool) {
     // Relaxed: the flag stands for itself; nothing else is read because of it.
     while !stop.load(Ordering::Relaxed) {

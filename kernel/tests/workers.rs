@@ -26,7 +26,8 @@ fn is_rich(rig: &Rig) {
         assert!(count > 0, "{stats:?}");
     }
     assert!(stats.faults > 3 && stats.restarts > 0 && stats.outputs > 100, "{stats:?}");
-    assert!(rig.kernel.core().slots() > AGENTS, "somebody was spawned");
+    let spawned = |index| index >= AGENTS || rig.kernel.core().agent(index).id.generation() > 0;
+    assert!((0..rig.kernel.core().slots()).any(spawned), "somebody was spawned");
     assert!(rig.closes.iter().any(|close| close.microsteps == 5), "microsteps_max was reached");
 }
 
@@ -36,13 +37,18 @@ fn first_difference(a: &[Digest], b: &[Digest]) -> Option<usize> {
 
 #[test]
 fn t4_digests_are_equal_tick_by_tick_for_0_1_2_and_4_workers() {
-    for (seed, schedule) in [(1, Schedule::Fifo), (2, Schedule::RoundRobin), (3, Schedule::Priority)] {
+    for (seed, schedule) in
+        [(1, Schedule::Fifo), (2, Schedule::RoundRobin), (3, Schedule::Priority)]
+    {
         let alone = run(seed, schedule, 0);
         is_rich(&alone);
         for workers in [1, 2, 4] {
             let many = run(seed, schedule, workers);
             let difference = first_difference(&alone.digests(), &many.digests());
-            assert_eq!(difference, None, "{schedule:?}, {workers} workers: first tick that differs");
+            assert_eq!(
+                difference, None,
+                "{schedule:?}, {workers} workers: first tick that differs"
+            );
             assert_eq!(many.closes, alone.closes, "fuel, microsteps and turns too");
             assert_eq!(many.sink.outputs, alone.sink.outputs);
             assert_eq!(many.sink.lines, alone.sink.lines);
@@ -93,5 +99,8 @@ fn d1_digests_are_equal_in_processes_with_other_surroundings() {
     ];
     let reference = child("0", &[]);
     assert_eq!(child("2", &other), reference);
-    assert_eq!(run(5, Schedule::Fifo, 0).digests().last().map(|d| format!("digest={d}")), Some(reference));
+    assert_eq!(
+        run(5, Schedule::Fifo, 0).digests().last().map(|d| format!("digest={d}")),
+        Some(reference)
+    );
 }

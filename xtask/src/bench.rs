@@ -1,5 +1,9 @@
 //! `cargo xtask bench`: the benchmarks against the goals. All arguments go to their binary, which
 //! knows the goals and writes the rows.
+//!
+//! The rivals of the rings are a workspace of their own, built beside ours under cargo's target
+//! directory; their rows are merged into the report. Where they cannot be built, the report lacks
+//! them and the task says so.
 
 use anyhow::Result;
 
@@ -16,8 +20,48 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     cargo(&places.root)
         .args(["build", "--workspace", "--locked", "--bin", "bench"])
         .run("the benchmarks do not build: read the message above")?;
-    Step::new(places.binary("bench"), &places.root)
-        .args(args)
-        .run("a benchmark failed: read its message above")?;
+    let mut bench = Step::new(places.binary("bench"), &places.root).args(args);
+    if of_rings(args) {
+        match rivals(&places, args.iter().any(|arg| arg == "--tiny")) {
+            Ok(report) => bench = bench.arg("--merge").arg(report),
+            Err(error) => eprintln!("warning: no rows of the rivals: {error:#}"),
+        }
+    }
+    bench.run("a benchmark failed: read its message above")?;
     Ok(())
+}
+
+/// Whether the rings are asked about: the only ones with rivals in Rust.
+fn of_rings(args: &[String]) -> bool {
+    let goal = args.iter().position(|arg| arg == "--goal").and_then(|at| args.get(at + 1));
+    goal.is_none_or(|goal| goal == "S1")
+}
+
+/// Builds and runs the rivals; gives their report.
+fn rivals(places: &Places, tiny: bool) -> Result<std::path::PathBuf> {
+    let (dir, target) = (places.root.join("benches/rivals"), places.target.join("rivals"));
+    cargo(&dir)
+        .args(["build", "--locked", "--target-dir"])
+        .arg(&target)
+        .run("without network the rivals cannot be fetched; the other benchmarks do not need them")?;
+    let report = target.join("rivals.json");
+    let binary = target.join("debug").join(format!("rivals{}", std::env::consts::EXE_SUFFIX));
+    let mut rivals = Step::new(binary, &dir).arg("--out").arg(&report);
+    if tiny {
+        rivals = rivals.arg("--tiny");
+    }
+    rivals.run("a rival's ring failed its own check: read the message above")?;
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rivals_run_for_the_rings_only() {
+        let args = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(of_rings(&[]) && of_rings(&args("--goal S1")) && of_rings(&args("--out F")));
+        assert!(!of_rings(&args("--out F --goal S3")));
+    }
 }

@@ -77,6 +77,7 @@ pub(super) struct Agent {
 
 impl Agent {
     /// Whether it may be planned (Q1).
+    #[inline]
     pub(super) fn runnable(&self) -> bool {
         match self.phase {
             Phase::Free | Phase::Backoff(_) => false,
@@ -87,6 +88,7 @@ impl Agent {
     }
 
     /// Whether messages to its address arrive.
+    #[inline]
     pub(super) fn addressable(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Active | Phase::Backoff(_))
     }
@@ -117,23 +119,36 @@ impl Agents {
         self.slots.len()
     }
 
+    #[inline]
     pub(super) fn at(&self, index: u32) -> &Agent {
         &self.slots[index as usize]
     }
 
+    #[inline]
     pub(super) fn at_mut(&mut self, index: u32) -> &mut Agent {
         &mut self.slots[index as usize]
     }
 
     /// The address of the agent in slot `index`.
+    #[inline]
     pub(super) fn id(&self, index: u32) -> AgentId {
         AgentId::new(index, self.at(index).generation)
     }
 
     /// The slot of an address that still receives mail (A7).
+    #[inline]
     pub(super) fn resolve(&self, id: AgentId) -> Option<u32> {
         let agent = self.slots.get(id.index() as usize)?;
         (agent.generation == id.generation() && agent.addressable()).then_some(id.index())
+    }
+
+    /// The slot of `id` if that incarnation of it still lives: in backoff it does not, although
+    /// mail to the address is kept (A9).
+    pub(super) fn living(&self, id: AgentId, incarnation: u32) -> Option<u32> {
+        let index = self.resolve(id)?;
+        let agent = self.at(index);
+        let lives = agent.incarnation == incarnation && !matches!(agent.phase, Phase::Backoff(_));
+        lives.then_some(index)
     }
 
     /// Puts a new agent into the lowest free slot (A5), its init turn pending; none if all slots

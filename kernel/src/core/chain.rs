@@ -76,11 +76,13 @@ impl Chain {
         self.tick.update(&u64::from(number).to_le_bytes());
     }
 
+    #[inline]
     pub(super) fn turn(&mut self, digest: Digest, fuel: u64) {
         self.tick.update(&digest.to_bytes());
         self.tick_fuel.update(&fuel.to_le_bytes());
     }
 
+    #[inline]
     pub(super) fn event(&mut self, code: u32, subject: u64, detail: u64) {
         let mut bytes = [0; 24];
         bytes[..4].copy_from_slice(&code.to_le_bytes());

@@ -1,8 +1,11 @@
 //! Commit: the effects of a microstep, in schedule order and in passes (SEMANTICS C).
 //!
-//! 0. items consumed by the turns are released; 1. messages, requests and timers; 2. subscriptions
-//! and channels; 3. lifecycle requests; 4. faults and supervision. Passes 3 and 4 are in
-//! `lifecycle.rs`.
+//! | pass | what |
+//! |---|---|
+//! | before | items consumed by the turns are released |
+//! | 1 | messages, requests and timers |
+//! | 2 | subscriptions and channels |
+//! | 3, 4 | lifecycle requests, faults and supervision: `lifecycle.rs` |
 
 use wasm_engine_abi::{
     AgentId,
@@ -124,6 +127,7 @@ impl Core {
         }
     }
 
+    #[inline]
     fn count_turn(&mut self, planned: Planned, output: &TurnOutput<'_>) {
         let result = &output.result;
         self.stats.turns += 1;
@@ -303,7 +307,7 @@ impl Core {
             number: self.requests.next_number(),
             model,
             tick: self.tick,
-            due: self.tick + self.setup.models[model as usize].latency_ticks,
+            due: self.tick.saturating_add(self.setup.models[model as usize].latency_ticks),
             agent: id,
             incarnation: self.agents.at(index).incarnation,
             seq: effect.seq,

@@ -23,11 +23,13 @@ pub(super) struct Item {
 }
 
 impl Item {
+    #[inline]
     pub(super) fn new(header: ItemHeader, payload: PayloadId, answers: bool) -> Self {
         Self { header, payload, answers, next: NONE }
     }
 
     /// Whether the inbox limits count it: messages and inputs do, answers have places reserved.
+    #[inline]
     pub(super) fn counted(&self) -> bool {
         matches!(self.header.kind, item::MESSAGE | item::INPUT)
     }
@@ -41,6 +43,7 @@ pub(super) struct Items {
 }
 
 impl Items {
+    #[inline]
     pub(super) fn add(&mut self, item: Item) -> ItemId {
         match self.free.pop() {
             Some(id) => {
@@ -54,11 +57,13 @@ impl Items {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, id: ItemId) -> &Item {
         &self.nodes[id as usize]
     }
 
     /// Returns the node to the pool; the item itself is the caller's to account for.
+    #[inline]
     pub(super) fn remove(&mut self, id: ItemId) -> Item {
         self.free.push(id);
         self.nodes[id as usize]
@@ -82,10 +87,12 @@ impl Default for Inbox {
 }
 
 impl Inbox {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.head == NONE
     }
 
+    #[inline]
     pub(super) fn push_back(&mut self, id: ItemId, pool: &mut Items) {
         pool.nodes[id as usize].next = NONE;
         match self.tail {
@@ -95,6 +102,7 @@ impl Inbox {
         self.tail = id;
     }
 
+    #[inline]
     pub(super) fn push_front(&mut self, id: ItemId, pool: &mut Items) {
         pool.nodes[id as usize].next = self.head;
         self.head = id;
@@ -103,6 +111,7 @@ impl Inbox {
         }
     }
 
+    #[inline]
     pub(super) fn pop_front(&mut self, pool: &Items) -> Option<ItemId> {
         if self.head == NONE {
             return None;

@@ -106,9 +106,12 @@ impl Core {
         agent.instance = false;
         agent.activity.faults += 1;
         agent.activity.last_fault = cause;
-        if agent.phase == Phase::Stopping {
+        match agent.phase {
             // Ended in pass 3, or faulted in its last turn: counted, not supervised.
-            return self.end(index, outside);
+            Phase::Stopping => return self.end(index, outside),
+            // As above, in its first turn: it had nothing to shut down and is gone already.
+            Phase::Free => return,
+            _ => {}
         }
         match self.backoff(index) {
             None => self.end(index, outside),
@@ -133,7 +136,7 @@ impl Core {
                     return None;
                 }
                 agent.restarts.push_back(now);
-                Some(now + backoff_ticks.max(1))
+                Some(now.saturating_add(backoff_ticks.max(1)))
             }
         }
     }
@@ -143,6 +146,9 @@ impl Core {
         self.drop_inbox(index, outside);
         self.drop_memberships(index);
         self.order.remove(index);
+        if let Phase::Backoff(due) = self.agents.at(index).phase {
+            self.backoffs.remove(&(due, index));
+        }
         self.chain.event(event::ENDED, self.agents.id(index).to_bits(), 0);
         self.touch(index);
         self.agents.release(index);

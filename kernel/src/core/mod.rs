@@ -53,6 +53,10 @@ use self::{
 };
 use crate::setup::Setup;
 
+/// The last tick that can be: half of what a guest's timer can ask for, so that no sum of a tick
+/// and a delay overflows. What is due later never is (T5).
+const TICK_MAX: Tick = 1 << 62;
+
 /// What the core needs of the world around it: payload bytes, and takers of what leaves it.
 pub trait Outside {
     /// Appends the payload at `place`, written in `epoch`, to `into`.
@@ -269,6 +273,12 @@ impl Core {
         self.tick
     }
 
+    /// Microsteps of the tick under way, or of the last one.
+    #[must_use]
+    pub fn microstep(&self) -> u32 {
+        self.microstep
+    }
+
     /// Number of opens and microsteps so far (see [`Outside`]).
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -329,14 +339,14 @@ impl Core {
     /// (SEMANTICS T5). Runnable agents make it the next one.
     pub fn next_tick(&mut self) -> Option<Tick> {
         if self.order.len() > 0 {
-            return Some(self.tick + 1);
+            return Some(self.tick + 1).filter(|tick| *tick <= TICK_MAX);
         }
         let agents = &self.agents;
-        let timer = self.timers.next_due(|id, incarnation| {
-            agents.resolve(id).is_some_and(|at| agents.at(at).incarnation == incarnation)
-        });
+        let timer =
+            self.timers.next_due(|id, incarnation| agents.living(id, incarnation).is_some());
         let backoff = self.backoffs.first().map(|(due, _)| *due);
-        [timer, backoff, self.requests.next_due()].into_iter().flatten().min()
+        let due = [timer, backoff, self.requests.next_due()].into_iter().flatten().min();
+        due.filter(|tick| *tick <= TICK_MAX)
     }
 
     /// Whether this tick closes a state interval (SEMANTICS D5). Then the agents named by
@@ -364,7 +374,7 @@ impl Core {
             for index in self.ran.drain(..) {
                 self.agents.at_mut(index).ran = false;
             }
-            self.next_state_tick = self.tick + self.setup.state_digest_ticks;
+            self.next_state_tick = self.tick.saturating_add(self.setup.state_digest_ticks);
         }
         self.payloads.settle(u64::MAX, outside);
         self.chain.close(self.order.len() as u64, state);
@@ -380,6 +390,7 @@ impl Core {
 
     /// Low halves of the digests of this tick's turns, in schedule order over all microsteps.
     #[must_use]
+    #[inline]
     pub fn turn_digests(&self) -> &[u64] {
         &self.turn_digests
     }
@@ -423,6 +434,7 @@ impl Core {
         self.order.len() as u32
     }
 
+    #[inline]
     fn touch(&mut self, index: u32) {
         if !std::mem::replace(&mut self.agents.at_mut(index).touched, true) {
             self.touched.push(index);
@@ -430,6 +442,7 @@ impl Core {
     }
 
     /// Agent `index` may have become runnable: it takes its place in the schedule order (Q1).
+    #[inline]
     fn make_runnable(&mut self, index: u32) {
         let agent = self.agents.at(index);
         if agent.runnable() && !agent.planned {

@@ -8,16 +8,17 @@ use wasm_engine_abi::{
     AgentId, Tick,
     calls::Status,
     frame::{ItemHeader, NO_TOPIC, item},
+    limits::BLOCK_BYTES,
     record::{BadFacts, Fact, Facts, fact},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Core, Outside,
+    Core, Outside, TICK_MAX,
     agents::Phase,
     chain::event,
     inbox::Item,
-    payloads::{NO_PAYLOAD, PayloadId},
+    payloads::{NO_PAYLOAD, PayloadId, blocks},
 };
 
 /// Facts that cannot be those of the next tick.
@@ -66,6 +67,14 @@ pub enum OpenError {
         /// The sequence named.
         seq: u64,
     },
+    /// More than the limits of the run admit; what enters was sized by them.
+    #[error("tick {tick} holds {what} than the run's limits admit; the log was changed")]
+    Exceeds {
+        /// The tick.
+        tick: Tick,
+        /// More or longer of what.
+        what: &'static str,
+    },
     /// A request is due without a reply.
     #[error("tick {tick} lacks the reply to request {seq} of agent {agent}")]
     MissingReply {
@@ -86,7 +95,8 @@ impl Core {
     pub fn open(&mut self, bytes: &[u8], outside: &mut impl Outside) -> Result<(), OpenError> {
         let facts = Facts::parse(bytes)?;
         let tick = facts.open().tick;
-        if (self.stats.ticks == 0) != (tick == 0) || (tick > 0 && tick <= self.tick) {
+        let follows = if self.stats.ticks == 0 { tick == 0 } else { tick > self.tick };
+        if !follows || tick > TICK_MAX {
             let last = match self.stats.ticks {
                 0 => "the start of a run".to_owned(),
                 _ => format!("tick {}", self.tick),
@@ -95,6 +105,7 @@ impl Core {
         }
         self.begin_open(tick, bytes, outside);
         self.expire_backoffs();
+        self.check_inputs(tick, &facts)?;
         let mut inputs_began = false;
         for fact in facts.iter() {
             match fact.header.kind {
@@ -110,6 +121,23 @@ impl Core {
         }
         if !inputs_began {
             self.end_replies()?;
+        }
+        Ok(())
+    }
+
+    /// T7: at most `inputs_per_tick_max` inputs enter, and their bytes in whole blocks.
+    fn check_inputs(&self, tick: Tick, facts: &Facts<'_>) -> Result<(), OpenError> {
+        let limits = &self.setup.limits;
+        let (mut inputs, mut input_blocks) = (0u64, 0u64);
+        for fact in facts.iter().filter(|fact| fact.header.kind == fact::INPUT) {
+            inputs += 1;
+            input_blocks += u64::from(blocks(fact.header.len));
+        }
+        if inputs > u64::from(limits.inputs_per_tick_max) {
+            return Err(OpenError::Exceeds { tick, what: "more inputs" });
+        }
+        if input_blocks > u64::from(limits.input_bytes_per_tick_max / BLOCK_BYTES) {
+            return Err(OpenError::Exceeds { tick, what: "longer inputs" });
         }
         Ok(())
     }
@@ -155,8 +183,12 @@ impl Core {
         if (request.agent, request.seq, request.model) != (agent, seq, fact.header.c) {
             return Err(unexpected());
         }
+        let row_bytes = u64::from(self.setup.models[request.model as usize].output_len) * 4;
+        if u64::from(fact.header.len) > row_bytes {
+            return Err(OpenError::Exceeds { tick, what: "a longer reply" });
+        }
         self.requests.pop_due(tick);
-        let Some(index) = self.living(agent, request.incarnation) else {
+        let Some(index) = self.agents.living(agent, request.incarnation) else {
             self.requests.count -= 1;
             self.chain.event(event::REPLY_DROPPED, agent.to_bits(), seq);
             return Ok(());
@@ -186,7 +218,7 @@ impl Core {
         }
         while let Some(timer) = self.timers.pop_due(self.tick) {
             let agent = AgentId::from_bits(timer.agent);
-            let Some(index) = self.living(agent, timer.incarnation) else { continue };
+            let Some(index) = self.agents.living(agent, timer.incarnation) else { continue };
             self.chain.event(event::TIMER, timer.agent, timer.seq);
             let header = ItemHeader {
                 kind: item::TIMER,
@@ -245,12 +277,6 @@ impl Core {
         }
         let place = outside.enter(bytes);
         self.payloads.add(place, self.epoch, bytes.len() as u32)
-    }
-
-    /// The slot of `agent` if that incarnation still lives.
-    fn living(&self, agent: AgentId, incarnation: u32) -> Option<u32> {
-        let index = self.agents.resolve(agent)?;
-        (self.agents.at(index).incarnation == incarnation).then_some(index)
     }
 }
 

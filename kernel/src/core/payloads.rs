@@ -34,6 +34,7 @@ pub(super) struct Payloads {
 
 impl Payloads {
     /// A payload of `len` bytes written at `place` in `epoch`, referred to by nobody yet.
+    #[inline]
     pub(super) fn add(&mut self, place: Place, epoch: u64, len: u32) -> PayloadId {
         if len == 0 {
             return NO_PAYLOAD;
@@ -54,11 +55,13 @@ impl Payloads {
     }
 
     /// The payload, or none for an empty one.
+    #[inline]
     pub(super) fn get(&self, id: PayloadId) -> Option<&Payload> {
         self.table.get(id as usize)
     }
 
     /// One more item refers to `id`.
+    #[inline]
     pub(super) fn refer(&mut self, id: PayloadId) {
         if let Some(payload) = self.table.get_mut(id as usize) {
             payload.refs += 1;
@@ -66,6 +69,7 @@ impl Payloads {
     }
 
     /// An item of a planned turn refers to `id`.
+    #[inline]
     pub(super) fn plan(&mut self, id: PayloadId) {
         if let Some(payload) = self.table.get_mut(id as usize) {
             payload.planned += 1;
@@ -73,6 +77,7 @@ impl Payloads {
     }
 
     /// One item less refers to `id`; the last one frees it, at the latest when it is settled.
+    #[inline]
     pub(super) fn release(&mut self, id: PayloadId, outside: &mut impl Outside) {
         let Some(payload) = self.table.get_mut(id as usize) else { return };
         payload.refs -= 1;

@@ -30,6 +30,7 @@ impl Budget {
     }
 
     /// Takes the quota of a turn of at most `calls` calls, if it fits.
+    #[inline]
     fn take(&mut self, setup: &Setup, template: u32, calls: u64) -> bool {
         let limits = &setup.limits;
         let fuel = setup.templates[template as usize].fuel_per_call.saturating_mul(calls);
@@ -65,6 +66,7 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
+    #[inline]
     fn judge(&mut self, index: u32) -> Verdict {
         let agent = self.agents.at_mut(index);
         let (kind, calls) = match agent.phase {
@@ -140,6 +142,7 @@ impl Core {
 
     /// Turns of the current plan.
     #[must_use]
+    #[inline]
     pub fn planned(&self) -> usize {
         self.plan.len()
     }
@@ -149,6 +152,7 @@ impl Core {
     /// # Panics
     /// If `position` is not below [`Core::planned`].
     #[must_use]
+    #[inline]
     pub fn planned_agent(&self, position: usize) -> u32 {
         self.plan[position].agent
     }
@@ -158,6 +162,7 @@ impl Core {
     ///
     /// # Panics
     /// If `position` is not below [`Core::planned`].
+    #[inline]
     pub fn turn(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
         let planned = self.plan[position];
         let agent = self.agents.at(planned.agent);
@@ -190,6 +195,7 @@ impl Core {
         (command, args)
     }
 
+    #[inline]
     pub(super) fn planned_items(&self, planned: Planned) -> &[ItemId] {
         let first = planned.first_item as usize;
         &self.plan_items[first..first + planned.items as usize]

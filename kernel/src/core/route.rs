@@ -27,10 +27,12 @@ impl Routes {
         Self { topics: vec![Vec::new(); topics], channels: BTreeMap::new() }
     }
 
+    #[inline]
     pub(super) fn subscribers(&self, topic: u32) -> usize {
         self.topics[topic as usize].len()
     }
 
+    #[inline]
     pub(super) fn subscriber(&self, topic: u32, at: usize) -> u32 {
         self.topics[topic as usize][at]
     }
@@ -69,6 +71,7 @@ impl Core {
     /// Delivers a counted item to the inbox of `receiver` within the limits, under the policy of
     /// the topic it came by. [`Status::Ok`] or why not; a drop by policy is no refusal, but is
     /// counted and digested here (C4).
+    #[inline]
     pub(super) fn deliver(
         &mut self,
         receiver: u32,
@@ -93,12 +96,19 @@ impl Core {
                 self.chain.event(event::DROPPED, u64::from(receiver), new.header.from_seq);
                 return Status::Ok;
             }
-            _ => self.stats.refused += 1,
+            _ => {
+                self.stats.refused += 1;
+                // A drop may have taken the last item (Q1).
+                if !self.agents.at(receiver).runnable() {
+                    self.order.remove(receiver);
+                }
+            }
         }
         status
     }
 
     /// Whether a payload of `len` bytes fits every limit (C2).
+    #[inline]
     fn room(&self, receiver: u32, len: u32) -> Status {
         let limits = &self.setup.limits;
         let inbox = &self.agents.at(receiver).inbox;
@@ -117,6 +127,7 @@ impl Core {
         Status::Ok
     }
 
+    #[inline]
     fn accept(&mut self, receiver: u32, new: Item) {
         let blocks_new = blocks(new.header.len);
         self.held_items += 1;
@@ -156,6 +167,7 @@ impl Core {
     }
 
     /// Gives back everything an item of `receiver` was charged.
+    #[inline]
     pub(super) fn release_item(&mut self, receiver: u32, id: ItemId, outside: &mut impl Outside) {
         let item = self.items.remove(id);
         let agent = self.agents.at_mut(receiver);

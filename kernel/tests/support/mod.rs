@@ -3,7 +3,7 @@
 //! Agents are `fixtures/script.wat`, which executes the programs it is given. A [`Scene`] is a
 //! [`Setup`] in the making, a [`Rig`] a kernel over it with a sink that keeps everything. What an
 //! agent received is read from what it echoed ([`Rig::seen`]).
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::{
     fmt::Write as _,
@@ -29,14 +29,23 @@ use wasm_engine_abi::{
     record::{FactHeader, TickClose, fact},
 };
 
+pub mod reseal;
 pub mod run;
 
 pub const SCRIPT: &str = include_str!("../fixtures/script.wat");
 
 /// Everything a guest can ask for.
 pub const ALL: &[&str] = &[
-    "send", "timer", "lifecycle", "random", "log", "publish:**", "subscribe:**", "channel:**",
-    "infer:**", "spawn:**",
+    "send",
+    "timer",
+    "lifecycle",
+    "random",
+    "log",
+    "publish:**",
+    "subscribe:**",
+    "channel:**",
+    "infer:**",
+    "spawn:**",
 ];
 
 /// Addresses that the guest replaces.

@@ -55,7 +55,12 @@ const OBSERVATION: u32 = 2;
 pub fn behaviour() -> Prog {
     let on_input = prog().publish_len(BETWEEN, 100).publish_len(OUT, 16).random(OUT).timer(2, 5);
     let on_timer = prog().count(OUT).cast("all", b"tick");
-    prog().subscribe(BETWEEN).subscribe(OBSERVATION).join("all").on(item::INPUT, &on_input).on(item::TIMER, &on_timer)
+    prog()
+        .subscribe(BETWEEN)
+        .subscribe(OBSERVATION)
+        .join("all")
+        .on(item::INPUT, &on_input)
+        .on(item::TIMER, &on_timer)
 }
 
 /// Faults with every input until its restarts are used up.

@@ -21,6 +21,7 @@ impl Fifo {
         Self { queue: VecDeque::with_capacity(slots), place: vec![0; slots], next_place: 1, len: 0 }
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, agent: u32) {
         if self.place[agent as usize] != 0 {
             return;

@@ -41,6 +41,7 @@ impl Order {
     }
 
     /// Adds `agent`, runnable since `now` with its own `priority`; nothing if it is there already.
+    #[inline]
     pub(crate) fn insert(&mut self, agent: u32, priority: i32, now: Tick) {
         match self {
             Self::Fifo(order) => order.insert(agent),

@@ -1,0 +1,81 @@
+//! Changes a finished log and seals it again, so that only a replay can tell.
+
+use std::{fs, path::Path};
+
+use wasm_engine_abi::record::{
+    BLOCK_HEADER_BYTES, BlockHeader, Chain, SEGMENT_HEADER_BYTES, crc32c, flags, scan,
+};
+
+/// A record, joined from its fragments, and where each of its bytes lies.
+#[derive(Debug)]
+pub struct Rec {
+    pub kind: u16,
+    pub tick: u64,
+    pub payload: Vec<u8>,
+    /// Segment, byte in the file, length.
+    pieces: Vec<(usize, usize, usize)>,
+}
+
+fn segments(dir: &Path) -> Vec<Vec<u8>> {
+    let file = |number| fs::read(dir.join(format!("{number:06}.log"))).ok();
+    (0..).map_while(file).collect()
+}
+
+/// All records of a log that is whole.
+pub fn records(dir: &Path) -> Vec<Rec> {
+    join(&segments(dir)).0
+}
+
+fn join(segments: &[Vec<u8>]) -> (Vec<Rec>, [u8; 16]) {
+    let (mut all, mut chain): (Vec<Rec>, Option<Chain>) = (Vec::new(), None);
+    for (number, bytes) in segments.iter().enumerate() {
+        let mut blocks = scan(bytes, chain, crc32c).expect("a whole segment");
+        for block in &mut blocks {
+            let block = block.expect("a whole block");
+            for (at, header, payload) in block.records() {
+                let at = block.offset + BLOCK_HEADER_BYTES + at + size_of_val(&header);
+                if header.flags & flags::FIRST != 0 {
+                    let (kind, tick) = (header.kind, header.tick);
+                    all.push(Rec { kind, tick, payload: Vec::new(), pieces: Vec::new() });
+                }
+                let record = all.last_mut().expect("a log begins with a record");
+                record.payload.extend_from_slice(payload);
+                record.pieces.push((number, at, payload.len()));
+            }
+        }
+        chain = Some(blocks.after());
+    }
+    (all, chain.expect("a log has segments").run_id)
+}
+
+/// Flips `xor` in byte `at` of the payload of the record that `pick` takes, and seals.
+pub fn change(dir: &Path, pick: impl Fn(&Rec) -> bool, at: usize, xor: u8) {
+    let mut segments = segments(dir);
+    let (records, run_id) = join(&segments);
+    let record = records.iter().find(|record| pick(record)).expect("there is such a record");
+    let (mut left, mut place) = (at, None);
+    for &(segment, begin, len) in &record.pieces {
+        if left < len {
+            place = Some((segment, begin + left));
+            break;
+        }
+        left -= len;
+    }
+    let (segment, byte) = place.expect("the record is that long");
+    segments[segment][byte] ^= xor;
+    let mut chain = Chain::new(run_id);
+    for (number, bytes) in segments.iter_mut().enumerate() {
+        let header = chain.segment_header(crc32c);
+        bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
+        chain.enter(&header);
+        let mut at = SEGMENT_HEADER_BYTES;
+        while at < bytes.len() {
+            let old: BlockHeader =
+                bytemuck::pod_read_unaligned(&bytes[at..at + BLOCK_HEADER_BYTES]);
+            let end = at + old.block_bytes();
+            chain.seal(&mut bytes[at..end], old.records, old.first_tick, old.last_tick, crc32c);
+            at = end;
+        }
+        fs::write(dir.join(format!("{number:06}.log")), bytes).expect("written");
+    }
+}
