@@ -26,8 +26,8 @@ use std::error::Error;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use wasmparser::WasmFeatures;
 use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS};
+use wasmparser::WasmFeatures;
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig,
     Strategy, VariableOperatorCost,

@@ -10,8 +10,8 @@ use wasm_engine_abi::{
     AgentId, Tick,
     limits::BLOCK_BYTES,
     page::{
-        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, agent_state, lane_state,
-        run_state,
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, agent_state,
+        lane_state, run_state,
     },
     record::TickClose,
 };
@@ -116,8 +116,7 @@ impl Kernel {
             parts;
         let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
-        let built =
-            region::build(&setup, lanes, names.len() as u32, &placing, region_bytes_max)?;
+        let built = region::build(&setup, lanes, names.len() as u32, &placing, region_bytes_max)?;
         let mut compiled = BTreeMap::new();
         for (template, admitted) in setup.templates.iter().zip(modules) {
             if !compiled.contains_key(&template.module) {

@@ -91,12 +91,13 @@ impl Remote {
         core: Option<core_affinity::CoreId>,
     ) -> std::io::Result<Self> {
         let name = format!("we-lane-{}", worker.lane.number());
-        let thread = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
-            if let Some(core) = core {
-                core_affinity::set_for_current(core);
-            }
-            worker.run();
-        })?;
+        let thread =
+            std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+                if let Some(core) = core {
+                    core_affinity::set_for_current(core);
+                }
+                worker.run();
+            })?;
         Ok(Self { commands, replies, bell, outstanding: 0, thread: Some(thread) })
     }
 
@@ -309,8 +310,8 @@ impl Lanes {
             let lane = at as u32 + 1;
             loop {
                 let next = remote.replies.next();
-                let next = next
-                    .map_err(|error| failed(at + 1, MachineFailure::Ring, error.to_string()))?;
+                let next =
+                    next.map_err(|error| failed(at + 1, MachineFailure::Ring, error.to_string()))?;
                 let Some(record) = next else { break };
                 match read_reply(&record, lane)? {
                     Reply::Failed(error) => return Err(error),

@@ -12,7 +12,7 @@ use wasm_engine_shm::{
     stash::Stash,
 };
 
-use crate::core::{Outside, Output, Request};
+use crate::core::{Output, Outside, Request};
 
 /// Takers of what leaves the core, other than payload copies.
 pub trait Sink {

@@ -133,8 +133,7 @@ impl Preamble {
         let mut admitted: BTreeMap<&str, Arc<Admitted>> = BTreeMap::new();
         let mut all = Vec::with_capacity(setup.templates.len());
         for (index, template) in setup.templates.iter().enumerate() {
-            let mismatch =
-                |what| ModuleMismatch { index, template: template.name.clone(), what };
+            let mismatch = |what| ModuleMismatch { index, template: template.name.clone(), what };
             if let Some(known) = admitted.get(template.module.as_str()) {
                 all.push(Arc::clone(known));
                 continue;
@@ -149,8 +148,8 @@ impl Preamble {
             }
             let memory_bytes_max = setup.limits.memory_bytes_max;
             let limits = ModuleLimits { memory_bytes_max, ..ModuleLimits::default() };
-            let module =
-                admit(&template.name, wasm, &limits).map_err(|error| mismatch(error.to_string()))?;
+            let module = admit(&template.name, wasm, &limits)
+                .map_err(|error| mismatch(error.to_string()))?;
             let module = Arc::new(module);
             admitted.insert(&template.module, Arc::clone(&module));
             all.push(module);

@@ -150,6 +150,9 @@ struct Execution {
     takers: Takers,
     recompute: Option<Recompute>,
     divergence: Option<Divergence>,
+    /// What a taker said in the tick under way. It is judged after the tick's digest: facts that
+    /// were changed also change outputs, and are to be named as what they are.
+    held: Option<TakeError>,
 }
 
 impl Replay {
@@ -176,10 +179,14 @@ impl Replay {
             let Some(record) = self.reader.next()? else { break };
             match record.kind {
                 kind::TICK_OPEN => execution.open(record.tick, record.payload)?,
-                kind::TICK_CLOSE => execution.close(record.tick, record.payload),
+                kind::TICK_CLOSE => {
+                    execution.close(record.tick, record.payload);
+                    execution.judge()?;
+                }
                 _ => {}
             }
         }
+        execution.judge()?;
         let mut run = report(&mut execution.kernel, &execution.takers);
         run.name.clone_from(&self.preamble.run.name);
         run.lanes = self.options.workers + 1;
@@ -250,13 +257,14 @@ impl Replay {
         } else {
             None
         };
-        Ok(Ok(Execution { kernel, takers, recompute, divergence: None }))
+        Ok(Ok(Execution { kernel, takers, recompute, divergence: None, held: None }))
     }
 }
 
 impl Execution {
     fn open(&mut self, tick: Tick, facts: &[u8]) -> Result<(), ReplayError> {
-        if let (Some(recompute), Some(inference)) = (&mut self.recompute, &mut self.takers.inference)
+        if let (Some(recompute), Some(inference)) =
+            (&mut self.recompute, &mut self.takers.inference)
         {
             self.divergence = recompute.compare(tick, facts, &self.kernel, inference)?;
             if self.divergence.is_some() {
@@ -264,12 +272,23 @@ impl Execution {
             }
         }
         match self.kernel.tick(facts, &mut self.takers) {
-            Ok(_) => Ok(self.takers.settle()?),
+            Ok(_) => {
+                self.held = self.takers.settle().err();
+                Ok(())
+            }
             Err(TickError::Open(error)) => {
                 self.divergence = Some(self.bad_facts(tick, &error));
                 Ok(())
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a taker said, unless the tick diverged.
+    fn judge(&mut self) -> Result<(), ReplayError> {
+        match (self.held.take(), &self.divergence) {
+            (Some(error), None) => Err(error.into()),
+            _ => Ok(()),
         }
     }
 
@@ -299,11 +318,12 @@ impl Execution {
         };
         let close: TickClose = bytemuck::pod_read_unaligned(head);
         let same = (close.tick, close.digest, close.fuel, close.microsteps)
-            == (tick, core.digest(), core.fuel_digest(), core.microstep());
-        let equal_turns =
-            turns.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>).eq(
-                core.turn_digests().iter().copied(),
-            );
+            == (tick, core.digest(), core.fuel_digest(), core.microstep())
+            && close.turns as usize == core.turn_digests().len();
+        let equal_turns = turns
+            .chunks_exact(8)
+            .map(bytemuck::pod_read_unaligned::<u64>)
+            .eq(core.turn_digests().iter().copied());
         if same && equal_turns {
             return;
         }
@@ -317,7 +337,8 @@ impl Execution {
         let first = logged.zip(core.turn_digests()).position(|(a, b)| a != *b);
         let (here, there) = (core.turn_digests().len(), turns.len() / 8);
         let at = first.or((here != there).then(|| here.min(there)));
-        let agent = at.and_then(|at| core.turn_agents().get(at)).map(|&i| self.kernel.agent_name(i));
+        let agent =
+            at.and_then(|at| core.turn_agents().get(at)).map(|&i| self.kernel.agent_name(i));
         let what = match (first, &agent) {
             (Some(at), _) => format!("turn {} of {here} has another digest", at + 1),
             (None, _) if here != there => format!("{here} turns were taken, the log has {there}"),
@@ -329,7 +350,8 @@ impl Execution {
             _ => format!("the tick's digest is {}, the log has {}", core.digest(), close.digest),
         };
         // Without a turn that differs, the receiver of the tick's first fact comes nearest.
-        let agent = agent.or_else(|| core.turn_agents().first().map(|&i| self.kernel.agent_name(i)));
+        let agent =
+            agent.or_else(|| core.turn_agents().first().map(|&i| self.kernel.agent_name(i)));
         Divergence { tick, agent, message: None, what }
     }
 }

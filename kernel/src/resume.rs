@@ -60,7 +60,9 @@ pub enum ResumeError {
         tick: Tick,
     },
     /// The tick gave something else than the log says.
-    #[error("executed again, tick {tick} has digest {found}, the log says {logged}; verify the log")]
+    #[error(
+        "executed again, tick {tick} has digest {found}, the log says {logged}; verify the log"
+    )]
     Diverged {
         /// The tick.
         tick: Tick,

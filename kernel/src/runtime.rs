@@ -344,7 +344,11 @@ impl Run {
         let stats = core.stats();
         Progress {
             tick: core.tick(),
-            last_tick: self.physical.ticks.map(|end| end.saturating_sub(1)).or(self.ingest.last_tick()),
+            last_tick: self
+                .physical
+                .ticks
+                .map(|end| end.saturating_sub(1))
+                .or(self.ingest.last_tick()),
             agents: u64::from(core.agents_alive()),
             messages: stats.messages,
             faults: stats.faults,

@@ -70,8 +70,7 @@ pub(crate) fn start(
             .collect(),
         models: model_records(&models, &loaded),
     };
-    let (mut kernel, inference) =
-        kernel(&setup, &modules, &agent_names, engine, loaded, physical)?;
+    let (mut kernel, inference) = kernel(&setup, &modules, &agent_names, engine, loaded, physical)?;
     let mut takers = Takers::new(Arc::clone(&setup), agent_names, true);
     takers.inference = inference;
     let mut ingest = Ingest::new(sources, &setup.limits);

@@ -81,10 +81,9 @@ fn a_module_that_is_missing_broken_or_asks_for_too_much() {
         all.extend(words);
         says(failure(&changed("agent.wasm", bytes), &[]), Exit::Refused, &all);
     };
-    module(b"no module at all", &["byte 0"]);
     module(&good[..good.len() / 2], &["byte"]);
     module(&wat::parse_str(SCRIPT).expect("a module"), &["manifest"]);
-    module(&manifest(SCRIPT, "abi = 2\ncapabilities = []"), &["abi", "2"]);
+    module(&manifest(SCRIPT, "abi = 2\ncapabilities = []"), &["ABI", "2"]);
     module(&manifest(SCRIPT, "abi = 1\ncapabilities = ['fly']"), &["fly"]);
     module(&wasm(SCRIPT, &["send", "timer", "publish:**"]), &["cast", "channel:"]);
     let import = "(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32) (result i32)))";
@@ -102,6 +101,12 @@ fn a_module_that_is_missing_broken_or_asks_for_too_much() {
     let shutdown = "(func (export \"agent_shutdown\")";
     let renamed = SCRIPT.replace(shutdown, "(func (export \"agent_stop\")");
     module(&wasm(&renamed, ALL), &["agent_shutdown"]);
+}
+
+#[test]
+fn a_file_that_is_no_module_is_told_in_one_line() {
+    let folder = changed("agent.wasm", b"no module at all");
+    says(failure(&folder, &[]), Exit::Refused, &["station", "byte 0"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! kill -9 at any moment: what was durable is there, and the run goes on to the same end
 //! (SEMANTICS L2, L5).
 
+#![expect(clippy::disallowed_methods, reason = "it waits for another process and kills it")]
+
 mod support;
 
 use std::{

@@ -40,10 +40,9 @@ fn of_rings(args: &[String]) -> bool {
 /// Builds and runs the rivals; gives their report.
 fn rivals(places: &Places, tiny: bool) -> Result<std::path::PathBuf> {
     let (dir, target) = (places.root.join("benches/rivals"), places.target.join("rivals"));
-    cargo(&dir)
-        .args(["build", "--locked", "--target-dir"])
-        .arg(&target)
-        .run("without network the rivals cannot be fetched; the other benchmarks do not need them")?;
+    cargo(&dir).args(["build", "--locked", "--target-dir"]).arg(&target).run(
+        "without network the rivals cannot be fetched; the other benchmarks do not need them",
+    )?;
     let report = target.join("rivals.json");
     let binary = target.join("debug").join(format!("rivals{}", std::env::consts::EXE_SUFFIX));
     let mut rivals = Step::new(binary, &dir).arg("--out").arg(&report);

@@ -204,6 +204,8 @@ pub enum Refusal {
 
 impl From<wasmparser::Error> for Refusal {
     fn from(error: wasmparser::Error) -> Self {
-        Self::Invalid { offset: error.offset() as u64, message: error.message().to_owned() }
+        // One line for the operator, whatever the validator draws.
+        let words: Vec<&str> = error.message().split_whitespace().collect();
+        Self::Invalid { offset: error.offset() as u64, message: words.join(" ") }
     }
 }

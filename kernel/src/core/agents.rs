@@ -153,7 +153,13 @@ impl Agents {
 
     /// Puts a new agent into the lowest free slot (A5), its init turn pending; none if all slots
     /// are taken.
-    pub(super) fn create(&mut self, template: u32, copy: u32, key: u64, args: Vec<u8>) -> Option<u32> {
+    pub(super) fn create(
+        &mut self,
+        template: u32,
+        copy: u32,
+        key: u64,
+        args: Vec<u8>,
+    ) -> Option<u32> {
         let (index, generation) = match self.free.pop_first() {
             Some(index) => (index, self.at(index).generation + 1),
             None if (self.slots.len() as u32) < self.agents_max => {
@@ -165,8 +171,17 @@ impl Agents {
         let slot = self.at_mut(index);
         let (ran, touched) = (slot.ran, slot.touched);
         let phase = Phase::Starting;
-        *slot =
-            Agent { generation, template, copy, key, args, phase, ran, touched, ..Agent::default() };
+        *slot = Agent {
+            generation,
+            template,
+            copy,
+            key,
+            args,
+            phase,
+            ran,
+            touched,
+            ..Agent::default()
+        };
         self.alive += 1;
         Some(index)
     }
@@ -210,7 +225,10 @@ mod tests {
     fn a5_a_freed_slot_is_free_from_the_next_tick_and_a7_gets_a_new_generation() {
         let mut agents = Agents::new(2);
         let create = |agents: &mut Agents| agents.create(0, 0, 0, Vec::new());
-        assert_eq!((create(&mut agents), create(&mut agents), create(&mut agents)), (Some(0), Some(1), None));
+        assert_eq!(
+            (create(&mut agents), create(&mut agents), create(&mut agents)),
+            (Some(0), Some(1), None)
+        );
         let old = agents.id(0);
         agents.release(0);
         assert_eq!(create(&mut agents), None, "same tick");

@@ -186,12 +186,7 @@ impl Core {
     }
 
     /// The effect's payload bytes in `scratch`.
-    pub(super) fn read_payload(
-        &mut self,
-        effect: &Effect,
-        lane: u32,
-        outside: &mut impl Outside,
-    ) {
+    pub(super) fn read_payload(&mut self, effect: &Effect, lane: u32, outside: &mut impl Outside) {
         self.scratch.clear();
         if effect.len > 0 {
             let place = Place { area: lane, block: effect.block };

@@ -170,7 +170,8 @@ impl Core {
         let answer = |kind| matches!(kind, item::REPLY | item::OUTCOME | item::TIMER);
         loop {
             let inbox = &mut self.agents.at_mut(index).inbox;
-            let Some(id) = inbox.take_first(&mut self.items, |item| answer(item.header.kind)) else {
+            let Some(id) = inbox.take_first(&mut self.items, |item| answer(item.header.kind))
+            else {
                 break;
             };
             self.release_item(index, id, outside);

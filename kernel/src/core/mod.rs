@@ -37,11 +37,6 @@ use wasm_engine_abi::{
     record::TickClose,
 };
 
-pub use self::{
-    agents::{Activity, Phase},
-    open::OpenError,
-    pending::Request,
-};
 use self::{
     agents::Agents,
     chain::Chain,
@@ -50,6 +45,11 @@ use self::{
     payloads::Payloads,
     pending::{Requests, Timers},
     route::Routes,
+};
+pub use self::{
+    agents::{Activity, Phase},
+    open::OpenError,
+    pending::Request,
 };
 use crate::setup::Setup;
 

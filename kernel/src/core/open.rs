@@ -45,7 +45,9 @@ pub enum OpenError {
         kind: u32,
     },
     /// An input names a topic or source that the run does not have.
-    #[error("tick {tick} holds an input for topic {topic} from source {origin}, which the run does not have")]
+    #[error(
+        "tick {tick} holds an input for topic {topic} from source {origin}, which the run does not have"
+    )]
     UnknownTopic {
         /// The tick.
         tick: Tick,
@@ -58,7 +60,9 @@ pub enum OpenError {
     #[error("tick 0 holds an input; it only initialises")]
     InputInTickZero,
     /// A reply that answers no request due, or not the next one.
-    #[error("tick {tick} holds a reply to request {seq} of agent {agent}, which is not the next one due")]
+    #[error(
+        "tick {tick} holds a reply to request {seq} of agent {agent}, which is not the next one due"
+    )]
     UnexpectedReply {
         /// The tick.
         tick: Tick,
@@ -262,7 +266,8 @@ impl Core {
         for at in 0..self.routes.subscribers(topic) {
             let receiver = self.routes.subscriber(topic, at);
             let item = Item::new(header, payload, false);
-            let status = self.deliver(receiver, item, self.setup.topics[topic as usize].policy, outside);
+            let status =
+                self.deliver(receiver, item, self.setup.topics[topic as usize].policy, outside);
             if status != Status::Ok {
                 let receiver = self.agents.id(receiver).to_bits();
                 self.chain.event(event::REFUSED, receiver, fact.header.b);

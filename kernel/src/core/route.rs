@@ -84,7 +84,8 @@ impl Core {
         }
         let mut status = self.room(receiver, new.header.len);
         if policy == Policy::DropOldest {
-            while status == Status::InboxFull && self.drop_queued(receiver, new.header.topic, outside)
+            while status == Status::InboxFull
+                && self.drop_queued(receiver, new.header.topic, outside)
             {
                 status = self.room(receiver, new.header.len);
             }

@@ -45,7 +45,7 @@ impl Outcome {
 
     /// The failure that `error` is.
     pub(crate) fn error(kind: &str, error: &(impl Exits + std::error::Error)) -> Self {
-        Self::failed(kind, error.exit(), error.to_string())
+        Self::failed(kind, error.exit(), chain(error))
     }
 
     fn set_error(&mut self, error: String) {
@@ -122,6 +122,20 @@ fn scalar(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// An error and its causes, each said once: many already repeat what they stem from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]
