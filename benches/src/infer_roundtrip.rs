@@ -14,7 +14,7 @@ use wasm_engine::setup::{Limits, ModelSetup};
 use wasm_engine_abi::AgentId;
 use wasm_engine_shm::wait::WaitMode;
 
-use crate::measure::{Scale, cores, median, ns_each, pin, quantile};
+use crate::measure::{Scale, apart, cores, median, ns_each, pin, quantile};
 use crate::row::{Row, Unit};
 
 const MODEL: &str =
@@ -34,18 +34,14 @@ pub fn rows(scale: Scale) -> Vec<Row> {
         Ok(bytes) => bytes,
         Err(error) => return skipped(&format!("{MODEL}: {error}")),
     };
-    // A thread of its own, so that pinning ends with it.
-    let run = || {
+    // A thread of its own, so that pinning ends with it; the inference thread pins itself.
+    let rows = apart(|| -> Result<Vec<Row>, String> {
         pin(0);
-        (|| -> Result<Vec<Row>, String> {
-            let mut rows = vec![round_trip(&bytes, 1, scale)?];
-            rows.push(round_trip(&bytes, BATCH, scale)?);
-            rows.push(batched(&bytes, scale)?);
-            Ok(rows)
-        })()
-    };
-    let rows = std::thread::scope(|scope| {
-        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        Ok(vec![
+            round_trip(&bytes, 1, scale)?,
+            round_trip(&bytes, BATCH, scale)?,
+            batched(&bytes, scale)?,
+        ])
     });
     rows.unwrap_or_else(|reason| skipped(&reason))
 }

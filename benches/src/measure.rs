@@ -4,7 +4,10 @@
 //! nothing here averages: every candidate runs for a short segment, all candidates take turns, and
 //! figures and ratios are medians over the segments.
 
+use std::sync::OnceLock;
 use std::time::Instant;
+
+use core_affinity::CoreId;
 
 /// How much to do. [`Scale::FULL`] keeps a question below some ten seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,16 +62,24 @@ pub fn ns_each(count: usize, mut work: impl FnMut()) -> f64 {
     start.elapsed().as_nanos() as f64 / count as f64
 }
 
-/// The cores that this process may use.
-#[must_use]
-pub fn cores() -> usize {
-    core_affinity::get_core_ids().map_or(1, |cores| cores.len())
+/// The cores that this process may use, asked before the first thread is pinned: a pinned thread, and
+/// every thread that it starts, is told of one core only.
+fn core_ids() -> &'static [CoreId] {
+    static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
+    CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default())
 }
 
-/// Pins the calling thread to the core with this number among those allowed, if it exists.
+/// Number of cores that this process may use.
+#[must_use]
+pub fn cores() -> usize {
+    core_ids().len().max(1)
+}
+
+/// Pins the calling thread to the core with this number among those allowed, if it exists. Threads
+/// that it starts afterwards inherit the core.
 pub fn pin(number: usize) {
-    if let Some(core) = core_affinity::get_core_ids().and_then(|cores| cores.get(number).copied()) {
-        core_affinity::set_for_current(core);
+    if let Some(core) = core_ids().get(number) {
+        core_affinity::set_for_current(*core);
     }
 }
 
@@ -77,12 +88,19 @@ pub fn pin(number: usize) {
 /// # Panics
 /// As `work` does.
 pub fn on_core<T: Send>(number: usize, work: impl FnOnce() -> T + Send) -> T {
+    apart(move || {
+        pin(number);
+        work()
+    })
+}
+
+/// Runs `work` on a thread of its own, which may pin itself when its helpers have started.
+///
+/// # Panics
+/// As `work` does.
+pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let thread = scope.spawn(move || {
-            pin(number);
-            work()
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

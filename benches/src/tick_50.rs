@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::measure::{Scale, median, ns_each, on_core};
+use crate::measure::{Scale, apart, median, ns_each, pin};
 use crate::rig::{Rig, STATE_INTERVAL, Without, check, module};
 use crate::row::{Row, Unit};
 
@@ -24,8 +24,10 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rivals-node/tick50.js
 pub fn rows(scale: Scale) -> Vec<Row> {
     check(AGENTS, scale.of(1_000));
     let ticks = |without| {
-        on_core(0, || {
+        apart(|| {
             let mut rig = Rig::new(AGENTS, 0, without);
+            // After the log's thread has started, which else would share the core.
+            pin(0);
             let figures: Vec<f64> =
                 (0..scale.segments * 4).map(|_| ns_each(STATE_INTERVAL, || rig.tick())).collect();
             median(&figures)

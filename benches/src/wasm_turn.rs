@@ -7,7 +7,7 @@
 
 use wasmtime::{Linker, Module, Store, TypedFunc};
 
-use crate::measure::{Scale, median, median_ratio, ns_each, on_core};
+use crate::measure::{Scale, apart, median, median_ratio, ns_each, pin};
 use crate::rig::{FUEL, Rig, STATE_INTERVAL, Without, admitted, check, engine};
 use crate::row::{Row, Unit};
 
@@ -52,11 +52,13 @@ pub fn rows(scale: Scale) -> Vec<Row> {
 
 fn turns(agents: u32, scale: Scale) -> Vec<Row> {
     check(agents, scale.of(1_000));
-    on_core(0, || {
+    apart(|| {
         // Whole state intervals, so that each segment holds its share of state digests; a few
         // milliseconds, so that most are not interrupted.
         let count = STATE_INTERVAL * (50 / agents as usize).div_ceil(5);
         let mut kernel = Rig::new(agents, 0, Without::default());
+        // After the log's thread has started, which else would share the core.
+        pin(0);
         let mut bare = bare(agents);
         let (mut ours, mut calls, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..scale.segments * 4 {

@@ -912,7 +912,8 @@ fn i1_replies_come_at_t_plus_l_in_request_order_over_all_models() {
 
 #[test]
 fn i1_missing_unexpected_and_swapped_replies_are_refused() {
-    let facts = |change: &dyn Fn(&mut Vec<(FactHeader, Vec<u8>)>), tick: u64| {
+    type Facts = Vec<(FactHeader, Vec<u8>)>;
+    let facts = |change: &dyn Fn(&mut Facts), tick: u64| {
         let mut scene = Scene::of(1);
         scene.model("m", 2);
         let mut rig = Rig::new(&scene);
