@@ -16,7 +16,7 @@ use wasm_engine_abi::{
     record::TickClose,
 };
 use wasm_engine_shm::{
-    bytes::{Consumer, Producer},
+    bytes::{Consumer, Gauge, Producer},
     header::{HeaderWriter, OwnerState},
     mem::RawMem,
     outbox::{OutboxReader, OutboxWriter},
@@ -104,6 +104,15 @@ pub struct Kernel {
     agents: Vec<AgentId>,
     touched: Vec<u32>,
     page: KernelPage,
+    /// In the order of their rows.
+    rings: Vec<Watched>,
+}
+
+/// A ring and what monitors see of it.
+#[derive(Debug)]
+struct Watched {
+    gauge: Gauge<RawMem>,
+    row: RingRow,
 }
 
 impl Kernel {
@@ -140,6 +149,7 @@ impl Kernel {
             ..KernelPage::zeroed()
         };
         let (agents, touched) = (Vec::new(), Vec::new());
+        let rings = watch_rings(&built, &setup, threads.workers)?;
         let core = Core::new(setup);
         Ok(Self {
             core,
@@ -152,6 +162,7 @@ impl Kernel {
             agents,
             touched,
             page,
+            rings,
         })
     }
 
@@ -256,6 +267,11 @@ impl Kernel {
             };
             self.publisher.lane(lane as u32, &row);
         }
+        for (index, Watched { gauge, row }) in self.rings.iter_mut().enumerate() {
+            (_, row.used_bytes) = gauge.read();
+            row.high_bytes = row.high_bytes.max(row.used_bytes);
+            self.publisher.ring(index as u32, row);
+        }
         self.fill_page();
         self.publisher.kernel(&self.page);
         if let Some(header) = &mut self.header {
@@ -268,9 +284,10 @@ impl Kernel {
         self.publisher.model(index, row);
     }
 
-    /// Publishes ring `index` with the next [`Kernel::publish`].
-    pub(crate) fn publish_ring(&mut self, index: u32, row: &RingRow) {
-        self.publisher.ring(index, row);
+    /// Counts of the log's ring, which its writer keeps.
+    pub(crate) fn count_log(&mut self, records: u64, stalls: u64) {
+        let row = &mut self.rings[0].row;
+        (row.records, row.stalls) = (records, stalls);
     }
 
     fn fill_page(&mut self) {
@@ -351,6 +368,24 @@ fn names(setup: &Setup, name: &str, lanes: u32) -> String {
         "lanes": lanes, "agents_max": agents_max,
     })
     .to_string()
+}
+
+/// The rings in the order of [`region::ring_names`].
+fn watch_rings(built: &Built, setup: &Setup, workers: u32) -> Result<Vec<Watched>, BuildError> {
+    let mut ids = vec![ring::LOG];
+    if !setup.models.is_empty() {
+        ids.extend([ring::REQUESTS, ring::REPLIES]);
+    }
+    for worker in 1..=workers {
+        ids.extend([ring::COMMANDS + 2 * worker, ring::RESULTS + 2 * worker]);
+    }
+    let watch = |id| {
+        let (producer, consumer) = built.ring(id)?;
+        let capacity_bytes = built.ring_capacity(id)?;
+        let row = RingRow { capacity_bytes, ..RingRow::zeroed() };
+        Ok(Watched { gauge: Gauge::new(producer, consumer)?, row })
+    };
+    ids.into_iter().map(watch).collect()
 }
 
 /// Opens outboxes, stash and lanes over the region and starts the workers.

@@ -19,7 +19,7 @@ use wasm_engine_shm::{
     layout::{LayoutError, RegionPlan, SectionKind},
     locate::{self, Claim, Descriptor, LocateError},
     map::{Map, MapError},
-    mem::RawMem,
+    mem::{Mem, RawMem},
     outbox,
     region::{Region, RegionError},
     stash, wait,
@@ -220,6 +220,13 @@ impl Built {
     pub(crate) fn ring(&self, id: u32) -> Result<(RawMem, RawMem), RegionError> {
         let producer = self.region.section(SectionKind::BYTES_PRODUCER, id)?;
         Ok((producer, self.region.section(SectionKind::BYTES_CONSUMER, id)?))
+    }
+
+    /// Bytes of data that a ring holds: what its producer block has beside its head.
+    pub(crate) fn ring_capacity(&self, id: u32) -> Result<u64, RegionError> {
+        let block = self.region.section(SectionKind::BYTES_PRODUCER, id)?.len_bytes();
+        // A capacity is a power of two, far larger than the head.
+        Ok(1 << block.ilog2())
     }
 
     /// The doorbell of whoever reads ring `id`.

@@ -18,7 +18,7 @@ use std::{
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    page::{NONE_U64, RingRow, provider, stall},
+    page::{NONE_U64, provider, stall},
     record::{FactHeader, TickClose, fact, kind},
 };
 use wasm_engine_shm::header::OwnerState;
@@ -323,9 +323,7 @@ impl Run {
             let page = self.kernel.page();
             page.durable_tick = log.durable().get().unwrap_or(NONE_U64);
             (page.log_bytes, page.log_records) = (log.bytes(), log.records());
-            let row =
-                RingRow { records: log.records(), stalls: log.stalls(), ..RingRow::default() };
-            self.kernel.publish_ring(0, &row);
+            self.kernel.count_log(log.records(), log.stalls());
         }
         if let Some(inference) = &self.takers.inference {
             for (index, row) in inference.rows().iter().enumerate() {
