@@ -149,7 +149,7 @@ impl Kernel {
             ..KernelPage::zeroed()
         };
         let (agents, touched) = (Vec::new(), Vec::new());
-        let rings = watch_rings(&built, &setup, threads.workers)?;
+        let rings = watch_rings(&built, &setup, threads.workers + 1)?;
         let core = Core::new(setup);
         Ok(Self {
             core,
@@ -361,7 +361,8 @@ impl Kernel {
 fn names(setup: &Setup, name: &str, lanes: u32) -> String {
     let templates: Vec<&str> = setup.templates.iter().map(|t| t.name.as_str()).collect();
     let models: Vec<&str> = setup.models.iter().map(|m| m.name.as_str()).collect();
-    let rings = region::ring_names(setup, lanes);
+    let rings: Vec<String> =
+        region::rings(setup, lanes).into_iter().map(|(_, name)| name).collect();
     let agents_max = setup.limits.agents_max;
     serde_json::json!({
         "name": name, "templates": templates, "models": models, "rings": rings,
@@ -370,22 +371,14 @@ fn names(setup: &Setup, name: &str, lanes: u32) -> String {
     .to_string()
 }
 
-/// The rings in the order of [`region::ring_names`].
-fn watch_rings(built: &Built, setup: &Setup, workers: u32) -> Result<Vec<Watched>, BuildError> {
-    let mut ids = vec![ring::LOG];
-    if !setup.models.is_empty() {
-        ids.extend([ring::REQUESTS, ring::REPLIES]);
-    }
-    for worker in 1..=workers {
-        ids.extend([ring::COMMANDS + 2 * worker, ring::RESULTS + 2 * worker]);
-    }
-    let watch = |id| {
+/// The rings in the order of their rows.
+fn watch_rings(built: &Built, setup: &Setup, lanes: u32) -> Result<Vec<Watched>, BuildError> {
+    let watch = |(id, _)| {
         let (producer, consumer) = built.ring(id)?;
-        let capacity_bytes = built.ring_capacity(id)?;
-        let row = RingRow { capacity_bytes, ..RingRow::zeroed() };
+        let row = RingRow { capacity_bytes: built.ring_capacity(id)?, ..RingRow::zeroed() };
         Ok(Watched { gauge: Gauge::new(producer, consumer)?, row })
     };
-    ids.into_iter().map(watch).collect()
+    region::rings(setup, lanes).into_iter().map(watch).collect()
 }
 
 /// Opens outboxes, stash and lanes over the region and starts the workers.

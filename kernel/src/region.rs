@@ -159,23 +159,25 @@ fn plan(setup: &Setup, lanes: u32, names_bytes: u32) -> Result<(RegionPlan, Size
         add_ring(&mut plan, ring::COMMANDS + 2 * worker, WORKER_RING_BYTES)?;
         add_ring(&mut plan, ring::RESULTS + 2 * worker, WORKER_RING_BYTES)?;
     }
-    let rings = 1 + 2 * u32::from(!setup.models.is_empty()) + 2 * (lanes - 1);
+    let rings = rings(setup, lanes).len() as u32;
     let models = setup.models.len() as u32;
     let sizes = Sizes { agents_max: limits.agents_max, lanes, models, rings, names_bytes };
     sizes.plan(&mut plan)?;
     Ok((plan, sizes))
 }
 
-/// Names of the rings, in the order of their rows.
-pub(crate) fn ring_names(setup: &Setup, lanes: u32) -> Vec<String> {
-    let mut names = vec!["log".to_owned()];
+/// Ids and names of the rings, in the order of their rows.
+pub(crate) fn rings(setup: &Setup, lanes: u32) -> Vec<(u32, String)> {
+    let mut rings = vec![(ring::LOG, "log".to_owned())];
     if !setup.models.is_empty() {
-        names.extend(["requests".to_owned(), "replies".to_owned()]);
+        rings.push((ring::REQUESTS, "requests".to_owned()));
+        rings.push((ring::REPLIES, "replies".to_owned()));
     }
     for worker in 1..lanes {
-        names.extend([format!("commands {worker}"), format!("results {worker}")]);
+        rings.push((ring::COMMANDS + 2 * worker, format!("commands {worker}")));
+        rings.push((ring::RESULTS + 2 * worker, format!("results {worker}")));
     }
-    names
+    rings
 }
 
 /// Plans, maps and formats the region of a run. A name is claimed first.
