@@ -260,7 +260,7 @@ pub fn locate_library(explicit: Option<&Path>) -> Result<OnnxLibrary, OnnxError>
     Err(OnnxError::LibraryNotFound { tried: tried.join(", ") })
 }
 
-/// The places of the search, in order. Only cargo's own target directory, known by the tag cargo
+/// The places of the search, in order. Only cargo's own target directory, known by a file that cargo
 /// writes into it, extends the search upwards: no code is picked up from a stray parent folder.
 fn candidates(exe: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
@@ -269,9 +269,12 @@ fn candidates(exe: &Path) -> Vec<PathBuf> {
     if let Some(parent) = dir.parent() {
         out.push(parent.join("onnxruntime").join(LIBRARY_FILE));
     }
-    let Some(target) = dir.ancestors().find(|path| path.join("CACHEDIR.TAG").is_file()) else {
-        return out;
+    // The tag is missing where somebody else made the directory, the other file where cargo may not
+    // cache what the compiler says.
+    let is_target = |path: &&Path| {
+        ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|file| path.join(file).is_file())
     };
+    let Some(target) = dir.ancestors().find(is_target) else { return out };
     out.push(target.join("onnxruntime").join(LIBRARY_FILE));
     if let Some(project) = target.parent() {
         let mut pythons: Vec<PathBuf> = fs::read_dir(project.join(".venv/lib"))
@@ -936,6 +939,21 @@ mod tests {
         let path =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
         fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    #[test]
+    fn the_search_goes_up_to_cargos_target_directory_only() {
+        let project = tempfile::tempdir().expect("a directory");
+        let target = project.path().join("target");
+        let exe = target.join("debug/deps/test");
+        fs::create_dir_all(exe.parent().expect("it has one")).expect("writable");
+        let wanted = target.join("onnxruntime").join(LIBRARY_FILE);
+        assert!(!candidates(&exe).contains(&wanted), "nothing says that this is cargo's");
+        for file in ["CACHEDIR.TAG", ".rustc_info.json"] {
+            fs::write(target.join(file), "").expect("writable");
+            assert!(candidates(&exe).contains(&wanted), "{file}");
+            fs::remove_file(target.join(file)).expect("just written");
+        }
     }
 
     #[test]
