@@ -29,7 +29,7 @@ const MEMORY_BYTES: u64 = 64 << 10;
 /// Bytes of the ring between scheduler and log thread, as a run has it.
 const LOG_RING_BYTES: usize = 4 << 20;
 /// Ticks between state digests, as a run has them.
-pub const STATE_INTERVAL: usize = 256;
+pub const STATE_INTERVAL: usize = 1024;
 /// Payload of the input.
 pub const PAYLOAD_BYTES: usize = 64;
 
@@ -203,7 +203,7 @@ impl Rig {
             let parts = [close_bytes(&close), words(turns)];
             log.append(kind::TICK_CLOSE, tick, &parts).expect("the log is written");
         }
-        if self.rows {
+        if self.rows && self.kernel.publish_due() {
             self.kernel.publish();
         }
         assert_eq!(close.turns, turns, "every agent takes one turn a tick");

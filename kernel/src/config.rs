@@ -129,7 +129,7 @@ impl Default for KernelConfig {
             workers: 0,
             schedule: Schedule::Fifo,
             aging_ticks: 16,
-            state_digest_ticks: 256,
+            state_digest_ticks: 1024,
             ticks: None,
             pace: None,
             wait: Wait::Hybrid,

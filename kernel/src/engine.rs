@@ -66,6 +66,9 @@ const SPARE_INSTANCES: u32 = 16;
 /// Reservation that lets 32-bit addresses go unchecked.
 const SPARSE_RESERVATION_BYTES: u64 = 1 << 32;
 const SPARSE_GUARD_BYTES: u64 = 32 << 20;
+/// Added to the distance between memories. At a distance of a power of two the same address of all
+/// agents falls into the same few places of every cache and page table, and each turn misses them.
+const STAGGER_BYTES: u64 = 4 << 10;
 /// Address space a dense pool may reserve, half of what 47 bits hold.
 const DENSE_POOL_BYTES_MAX: u64 = 64 << 40;
 /// Bytes of a slot that are cleared by hand instead of returned to the system.
@@ -206,10 +209,10 @@ fn lay_out(config: &mut Config, layout: MemoryLayout, profile: MemoryProfile) {
     match layout {
         MemoryLayout::Sparse => config
             .memory_reservation(SPARSE_RESERVATION_BYTES)
-            .memory_guard_size(SPARSE_GUARD_BYTES)
+            .memory_guard_size(SPARSE_GUARD_BYTES + STAGGER_BYTES)
             .memory_init_cow(true),
         MemoryLayout::Dense => config
-            .memory_reservation(profile.memory_bytes_max)
+            .memory_reservation(profile.memory_bytes_max + STAGGER_BYTES)
             .memory_guard_size(0)
             .guard_before_linear_memory(false)
             .memory_init_cow(false),

@@ -20,6 +20,7 @@ use wasmtime::{Memory, ResourceLimiter};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::lane::{MemoryLimiter, Program};
+use crate::turn_digest::receive;
 
 pub(crate) use calls::linker;
 
@@ -89,10 +90,10 @@ pub(crate) struct Work {
     fuel_used: u64,
     fuel_budgets: u64,
     draws: u32,
-    /// The item being received or received last.
-    item: Option<ItemHeader>,
-    /// Its hash, once asked for.
-    cause: Option<u64>,
+    /// Names the items consumed (SEMANTICS D2).
+    received: u64,
+    /// Cause and trace: hash of the header of the item being received or received last, its trace.
+    origin: Option<(u64, u64)>,
 }
 
 impl Work {
@@ -116,8 +117,8 @@ impl Work {
             fuel_used: 0,
             fuel_budgets: 0,
             draws: 0,
-            item: None,
-            cause: None,
+            received: 0,
+            origin: None,
         }
     }
 
@@ -135,26 +136,23 @@ impl Work {
         self.seq = command.seq;
         (self.answers, self.blocks, self.items, self.draws) = (0, 0, 0, 0);
         (self.fuel_used, self.fuel_budgets) = (0, 0);
-        (self.item, self.cause) = (None, None);
+        (self.received, self.origin) = (0, None);
     }
 
     /// The next item is consumed and the cause of what follows.
     #[inline]
     pub(crate) fn begin_item(&mut self, header: &ItemHeader) {
+        let cause = xxh3_64(bytemuck::bytes_of(header));
         self.items += 1;
-        (self.item, self.cause) = (Some(*header), None);
+        self.received = receive(self.received, cause);
+        self.origin = Some((cause, header.trace));
     }
 
-    /// A guest function is entered with this budget.
+    /// A guest function with this budget ended and used this much.
     #[inline]
-    pub(crate) fn entered(&mut self, budget: u64) {
-        self.fuel_budgets = self.fuel_budgets.saturating_add(budget);
-    }
-
-    /// A guest function returned and used this much.
-    #[inline]
-    pub(crate) fn charge(&mut self, fuel: u64) {
+    pub(crate) fn charge(&mut self, fuel: u64, budget: u64) {
         self.fuel_used = self.fuel_used.saturating_add(fuel);
+        self.fuel_budgets = self.fuel_budgets.saturating_add(budget);
     }
 
     /// A function of the contract returned `code`.
@@ -198,6 +196,12 @@ impl Work {
         self.items
     }
 
+    /// Names the items consumed.
+    #[inline]
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Fuel used by the calls that returned.
     #[inline]
     pub(crate) fn fuel_used(&self) -> u64 {
@@ -215,15 +219,13 @@ impl Work {
     /// The cause is xxh3-64 of the item's header as dispatched. Without one the trace is xxh3-64
     /// of the agent's key and the sequence number.
     #[inline]
-    fn origin(&mut self, seq: u64) -> (u64, u64) {
-        let Some(item) = &self.item else {
+    fn origin(&self, seq: u64) -> (u64, u64) {
+        self.origin.unwrap_or_else(|| {
             let mut bytes = [0; 16];
             bytes[..8].copy_from_slice(&self.command.key.to_le_bytes());
             bytes[8..].copy_from_slice(&seq.to_le_bytes());
-            return (0, xxh3_64(&bytes));
-        };
-        let cause = *self.cause.get_or_insert_with(|| xxh3_64(bytemuck::bytes_of(item)));
-        (cause, item.trace)
+            (0, xxh3_64(&bytes))
+        })
     }
 
     /// The next random number (SEMANTICS A6): xxh3-64, seeded with the run's seed, over key,

@@ -91,6 +91,10 @@ pub enum TickError {
     },
 }
 
+/// Least time between two publications while ticks run back to back. Nobody looks more often, and a
+/// short tick costs less than what it would publish.
+const PUBLISH_INTERVAL_NS: u64 = 1_000_000;
+
 /// A run between two ticks.
 #[derive(Debug)]
 pub struct Kernel {
@@ -106,6 +110,10 @@ pub struct Kernel {
     page: KernelPage,
     /// In the order of their rows.
     rings: Vec<Watched>,
+    /// When the last tick was closed.
+    closed_ns: u64,
+    /// When the last publication was.
+    published_ns: u64,
 }
 
 /// A ring and what monitors see of it.
@@ -163,6 +171,8 @@ impl Kernel {
             touched,
             page,
             rings,
+            closed_ns: 0,
+            published_ns: 0,
         })
     }
 
@@ -230,7 +240,8 @@ impl Kernel {
             None
         };
         let close = self.core.close(state, &mut world);
-        self.page.count_tick(time::now_ns() - begin);
+        self.closed_ns = time::now_ns();
+        self.page.count_tick(self.closed_ns - begin);
         Ok(close)
     }
 
@@ -245,6 +256,20 @@ impl Kernel {
                 agent_name(template, &agent.copy.to_string())
             }
         }
+    }
+
+    /// Whether the tick just closed is to be published now: not if the last publication was less
+    /// than a millisecond ago and another tick follows at once.
+    #[must_use]
+    #[inline]
+    pub fn publish_due(&self) -> bool {
+        self.closed_ns >= self.published_ns + PUBLISH_INTERVAL_NS
+    }
+
+    /// Whether a tick was closed since the last publication: to be published before a wait.
+    #[must_use]
+    pub fn unpublished(&self) -> bool {
+        self.closed_ns > self.published_ns
     }
 
     /// Publishes agents that changed, lanes, and the page.
@@ -295,6 +320,7 @@ impl Kernel {
         let (held, blocks) = self.core.held();
         let page = &mut self.page;
         page.now_ns = time::now_ns();
+        self.published_ns = page.now_ns;
         if stats.ticks > 0 {
             page.tick = self.core.tick();
         }

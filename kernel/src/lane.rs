@@ -36,15 +36,15 @@ mod shared;
 
 use std::sync::Arc;
 
-use bytemuck::{bytes_of, cast_slice};
-use wasm_engine_abi::frame::{ItemFrame, Place, TurnCommand, TurnResult, fault, turn};
+use bytemuck::{Pod, cast_slice};
+use wasm_engine_abi::frame::{Effect, ItemFrame, Place, TurnCommand, TurnResult, fault, turn};
 use wasm_engine_abi::{AgentId, Digest};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::outbox::{OutboxReader, OutboxWriter};
 use wasm_engine_shm::stash::StashReader;
 
 use crate::host::Work;
-use crate::turn_digest::{TurnDigest, TurnFacts, received};
+use crate::turn_digest::{TurnDigest, TurnFacts};
 
 pub use crate::rights::RightsError;
 pub use error::{MachineError, MachineFailure};
@@ -109,6 +109,8 @@ pub struct Lane {
     /// Lent to an instance during a turn; gone after a panic.
     work: Option<Box<Work>>,
     digest: TurnDigest,
+    /// Whose turn is or was executed last.
+    agent: u64,
 }
 
 impl std::fmt::Debug for Lane {
@@ -130,6 +132,7 @@ impl Lane {
             instances: (0..shared.agents_max).map(|_| None).collect(),
             work: Some(Box::new(Work::new(outbox, shared.seed, effects, calls))),
             digest: TurnDigest::with_room(calls, effects),
+            agent: AgentId::NONE.to_bits(),
             shared,
         }
     }
@@ -140,6 +143,12 @@ impl Lane {
         self.number
     }
 
+    /// The agent whose turn is or was executed last.
+    #[must_use]
+    pub fn agent(&self) -> AgentId {
+        AgentId::from_bits(self.agent)
+    }
+
     /// Begins a microstep: what was written two epochs ago is gone from the outbox.
     pub fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
@@ -148,14 +157,15 @@ impl Lane {
         }
     }
 
-    /// Bytes that [`Lane::execute`] appends at most.
+    /// Words that [`Lane::execute`] appends at most.
     #[must_use]
-    pub fn result_bytes_max(&self) -> usize {
+    pub fn result_words_max(&self) -> usize {
         let effects = self.shared.effects_max as usize;
-        size_of::<TurnResult>() + effects * size_of::<wasm_engine_abi::frame::Effect>()
+        (size_of::<TurnResult>() + effects * size_of::<Effect>()) / size_of::<u64>()
     }
 
-    /// Executes one turn and appends its [`TurnResult`] and effects to `out`.
+    /// Executes one turn and appends its [`TurnResult`] and effects to `out`: words, so that they
+    /// can be read in place.
     ///
     /// # Errors
     /// A failure of the machine or a command that cannot be; the lane is of no use afterwards.
@@ -164,8 +174,9 @@ impl Lane {
         command: &TurnCommand,
         items: &[ItemFrame],
         args: &[u8],
-        out: &mut Vec<u8>,
+        out: &mut Vec<u64>,
     ) -> Result<(), MachineError> {
+        self.agent = command.agent;
         let outcome = match command.kind {
             turn::DROP => self.drop_instance(command),
             turn::HASH => self.hash(command, out),
@@ -178,7 +189,7 @@ impl Lane {
             detail,
         })?;
         if command.kind == turn::DROP {
-            out.extend_from_slice(bytes_of(&blank(command)));
+            out.extend_from_slice(words(&[blank(command)]));
         }
         Ok(())
     }
@@ -189,7 +200,7 @@ impl Lane {
         command: &TurnCommand,
         items: &[ItemFrame],
         args: &[u8],
-        out: &mut Vec<u8>,
+        out: &mut Vec<u64>,
     ) -> Result<(), Failure> {
         if command.items as usize != items.len() || command.args_len as usize != args.len() {
             return Err(bad("its items or arguments are not those it announces"));
@@ -209,8 +220,7 @@ impl Lane {
             Err(Stop::Fault(fault)) => fault,
             Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
         };
-        let consumed = &items[..items.len().min(work.items() as usize)];
-        self.report(command, received(consumed), &work, fault, out);
+        self.report(command, &work, fault, out);
         self.work = Some(work);
         if fault == fault::NONE && command.kind != turn::SHUTDOWN {
             *self.slot(command)? = Some(instance);
@@ -251,14 +261,7 @@ impl Lane {
     }
 
     #[inline]
-    fn report(
-        &mut self,
-        command: &TurnCommand,
-        received: u64,
-        work: &Work,
-        fault: u32,
-        out: &mut Vec<u8>,
-    ) {
+    fn report(&mut self, command: &TurnCommand, work: &Work, fault: u32, out: &mut Vec<u64>) {
         let faulted = fault != fault::NONE;
         let effects = if faulted { &[] } else { work.effects() };
         let digest = self.digest.of(&TurnFacts {
@@ -266,7 +269,7 @@ impl Lane {
             incarnation: command.incarnation,
             agent: command.agent,
             items: work.items(),
-            received,
+            received: work.received(),
             codes: work.codes(),
             effects,
             fault,
@@ -283,8 +286,8 @@ impl Lane {
             blocks: if faulted { 0 } else { work.blocks() },
             ..blank(command)
         };
-        out.extend_from_slice(bytes_of(&result));
-        out.extend_from_slice(cast_slice(effects));
+        out.extend_from_slice(words(&[result]));
+        out.extend_from_slice(words(effects));
     }
 
     fn drop_instance(&mut self, command: &TurnCommand) -> Result<(), Failure> {
@@ -292,7 +295,7 @@ impl Lane {
         Ok(())
     }
 
-    fn hash(&mut self, command: &TurnCommand, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn hash(&mut self, command: &TurnCommand, out: &mut Vec<u64>) -> Result<(), Failure> {
         let digest = match self.slot(command)? {
             None => Digest::default(),
             Some(instance) => match instance.digest() {
@@ -301,9 +304,15 @@ impl Lane {
                 Err(Stop::Fault(_)) => return Err(bad("a guest faulted without a call")),
             },
         };
-        out.extend_from_slice(bytes_of(&TurnResult { digest, ..blank(command) }));
+        out.extend_from_slice(words(&[TurnResult { digest, ..blank(command) }]));
         Ok(())
     }
+}
+
+/// Results and effects are whole words.
+#[inline]
+fn words<T: Pod>(of: &[T]) -> &[u64] {
+    cast_slice(of)
 }
 
 /// What failed, and how, before it is known whose turn it was.

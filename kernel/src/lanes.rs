@@ -13,7 +13,7 @@
 
 use std::{sync::Arc, thread::JoinHandle};
 
-use bytemuck::{Zeroable, bytes_of};
+use bytemuck::{Zeroable, cast_slice, try_cast_slice};
 use wasm_engine_abi::{
     AgentId, Digest,
     frame::{Effect, ItemFrame, TurnCommand, TurnResult, turn},
@@ -29,18 +29,21 @@ use crate::{
     core::{Core, Results, TurnOutput},
     lane::{Areas, Lane, LaneShared, MachineError, MachineFailure},
     time,
-    worker::{
-        Reply, Worker, execute_guarded, push_begin, push_stop, push_turn, read_reply, read_result,
-    },
+    worker::{Reply, Worker, guarded, push_begin, push_stop, push_turn, read_reply},
 };
 
 /// Stack of a worker's thread: the guests' and room to spare.
 const STACK_BYTES: usize = 4 << 20;
 
-/// Results of one microstep: the bytes each lane gave, and where each turn's lie.
+/// Words of a result before its effects.
+const RESULT_WORDS: usize = size_of::<TurnResult>() / size_of::<u64>();
+/// Words of an effect.
+const EFFECT_WORDS: usize = size_of::<Effect>() / size_of::<u64>();
+
+/// Results of one microstep: the words each lane gave, and where each turn's lie.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    lanes: Vec<Vec<u8>>,
+    lanes: Vec<Vec<u64>>,
     turns: Vec<Place>,
 }
 
@@ -51,12 +54,13 @@ struct Place {
 }
 
 impl Results for Store {
+    #[inline]
     fn turn(&self, position: usize) -> TurnOutput<'_> {
         let Place { lane, offset } = self.turns[position];
-        let bytes = &self.lanes[lane as usize][offset..];
-        let (head, rest) = bytes.split_at(size_of::<TurnResult>());
-        let result: TurnResult = bytemuck::pod_read_unaligned(head);
-        let effects = &rest[..result.effects as usize * size_of::<Effect>()];
+        let words = &self.lanes[lane as usize][offset..];
+        let (head, rest) = words.split_at(RESULT_WORDS);
+        let result: &TurnResult = bytemuck::from_bytes(cast_slice(head));
+        let effects = cast_slice(&rest[..result.effects as usize * EFFECT_WORDS]);
         TurnOutput { result, effects, lane }
     }
 }
@@ -190,8 +194,9 @@ impl Lanes {
     }
 
     /// The lane on which the agent in slot `index` lives.
+    #[inline]
     pub(crate) fn home(&self, index: u32) -> u32 {
-        index % self.uses.len() as u32
+        home(index, self.uses.len())
     }
 
     /// Steps every turn of the core's plan.
@@ -215,8 +220,8 @@ impl Lanes {
     fn round(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
         self.store.turns.clear();
         self.store.turns.resize(round.len(), Place::default());
-        for bytes in &mut self.store.lanes {
-            bytes.clear();
+        for words in &mut self.store.lanes {
+            words.clear();
         }
         if !self.remotes.is_empty() {
             self.dispatch(epoch, round)?;
@@ -274,20 +279,23 @@ impl Lanes {
     }
 
     fn step_own(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
-        if let Some(epoch) = epoch {
-            self.own.begin(epoch);
-        }
-        for position in 0..round.len() {
-            if self.home(round.agent_slot(position)) != 0 {
-                continue;
+        let Self { own, store, frames, uses, .. } = self;
+        let (lanes, words) = (uses.len(), &mut store.lanes[0]);
+        guarded(own, |own| {
+            if let Some(epoch) = epoch {
+                own.begin(epoch);
             }
-            let (command, args) = round.command(position, &mut self.frames);
-            let bytes = &mut self.store.lanes[0];
-            self.store.turns[position] = Place { lane: 0, offset: bytes.len() };
-            execute_guarded(&mut self.own, &command, &self.frames, args, bytes)?;
-            self.uses[0].turns += 1;
-        }
-        Ok(())
+            for position in 0..round.len() {
+                if home(round.agent_slot(position), lanes) != 0 {
+                    continue;
+                }
+                let (command, args) = round.command(position, frames);
+                store.turns[position] = Place { lane: 0, offset: words.len() };
+                own.execute(&command, frames, args, words)?;
+                uses[0].turns += 1;
+            }
+            Ok(())
+        })
     }
 
     fn collect(&mut self) -> Result<(), MachineError> {
@@ -316,16 +324,16 @@ impl Lanes {
                 match read_reply(&record, lane)? {
                     Reply::Failed(error) => return Err(error),
                     Reply::Turn { result, effects } => {
-                        let bytes = &mut store.lanes[at + 1];
+                        let words = &mut store.lanes[at + 1];
                         let place = store.turns.get_mut(result.position as usize);
-                        let Some(place) = place else {
+                        // Records begin at multiples of 16 bytes, so the effects are aligned.
+                        let (Some(place), Ok(effects)) = (place, try_cast_slice(effects)) else {
                             let detail = format!("a reply names place {}", result.position);
                             return Err(failed(at + 1, MachineFailure::Ring, detail));
                         };
-                        *place = Place { lane, offset: bytes.len() };
-                        bytes.extend_from_slice(bytes_of(&result));
-                        bytes.extend_from_slice(effects);
-                        debug_assert!(read_result(&bytes[place.offset..]).is_some());
+                        *place = Place { lane, offset: words.len() };
+                        words.extend_from_slice(cast_slice(&[result]));
+                        words.extend_from_slice(effects);
                         remote.outstanding = remote.outstanding.saturating_sub(1);
                     }
                 }
@@ -363,6 +371,12 @@ impl Drop for Lanes {
             let _ = thread.join();
         }
     }
+}
+
+/// The lane of `lanes` on which the agent in slot `index` lives.
+#[inline]
+fn home(index: u32, lanes: usize) -> u32 {
+    if lanes == 1 { 0 } else { index % lanes as u32 }
 }
 
 fn failed(lane: usize, failure: MachineFailure, detail: String) -> MachineError {

@@ -241,6 +241,9 @@ impl Run {
         if time::now_ns() >= due_ns {
             return true;
         }
+        if self.kernel.unpublished() {
+            self.publish();
+        }
         self.kernel.set_state(OwnerState::Idle);
         time::sleep_until(due_ns.min(deadline_ns.unwrap_or(u64::MAX)), stop);
         self.kernel.set_state(OwnerState::Running);
@@ -268,7 +271,9 @@ impl Run {
             self.first_fault = self.find_fault(&close);
         }
         self.takers.settle()?;
-        self.publish();
+        if self.kernel.publish_due() {
+            self.publish();
+        }
         Ok(())
     }
 
@@ -289,6 +294,9 @@ impl Run {
             };
             if !inference.is_ready(request.number)? {
                 let begin = time::now_ns();
+                if self.kernel.unpublished() {
+                    self.kernel.publish();
+                }
                 self.kernel.set_state(OwnerState::WaitingForModel);
                 let reply = inference.wait_for(request.number)?;
                 self.facts.push(FactHeader { code: reply.code, ..header }, reply.row);

@@ -162,12 +162,12 @@ fn read_failed(bytes: &[u8]) -> Option<MachineError> {
     })
 }
 
-fn write_failed(error: &MachineError, out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(bytes_of(&[error.failure as u32, error.lane]));
+fn failed_bytes(error: &MachineError) -> Vec<u8> {
+    let mut out = bytes_of(&[error.failure as u32, error.lane]).to_vec();
     out.extend_from_slice(&error.agent.to_bits().to_le_bytes());
     let detail = error.detail.as_bytes();
     out.extend_from_slice(&detail[..detail.len().min(DETAIL_BYTES_MAX)]);
+    out
 }
 
 /// Parts of the record of a turn; `None` if they do not fill it.
@@ -180,28 +180,22 @@ fn read_turn(bytes: &[u8]) -> Option<(TurnCommand, &[ItemFrame], &[u8])> {
     (args.len() == command.args_len as usize).then_some((command, items, args))
 }
 
-/// Executes a turn and turns a panic into a failure; the lane is of no use after either.
+/// Lets a lane execute turns and turns a panic into a failure; the lane is of no use after either.
 ///
 /// # Errors
-/// As [`Lane::execute`], and [`MachineFailure::Panic`].
-pub fn execute_guarded(
+/// As `turns`, and [`MachineFailure::Panic`].
+pub fn guarded<T>(
     lane: &mut Lane,
-    command: &TurnCommand,
-    items: &[ItemFrame],
-    args: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), MachineError> {
-    let number = lane.number();
-    catch_unwind(AssertUnwindSafe(|| lane.execute(command, items, args, out))).unwrap_or_else(
-        |panic| {
-            Err(MachineError {
-                failure: MachineFailure::Panic,
-                lane: number,
-                agent: AgentId::from_bits(command.agent),
-                detail: panic_text(panic.as_ref()),
-            })
-        },
-    )
+    turns: impl FnOnce(&mut Lane) -> Result<T, MachineError>,
+) -> Result<T, MachineError> {
+    catch_unwind(AssertUnwindSafe(|| turns(lane))).unwrap_or_else(|panic| {
+        Err(MachineError {
+            failure: MachineFailure::Panic,
+            lane: lane.number(),
+            agent: lane.agent(),
+            detail: panic_text(panic.as_ref()),
+        })
+    })
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
@@ -233,14 +227,13 @@ impl Worker {
     /// [`THREAD_STACK_BYTES_MIN`](crate::engine::THREAD_STACK_BYTES_MIN) bytes.
     pub fn run(mut self) {
         Engine::tls_eager_initialize();
-        let mut out = Vec::with_capacity(self.lane.result_bytes_max());
+        let mut out = Vec::with_capacity(self.lane.result_words_max());
         loop {
             let Self { commands, bell, wait, .. } = &mut self;
             bell.wait(*wait, || commands.has_next());
             let batch = self.batch(&mut out);
             if let Err(error) = &batch {
-                write_failed(error, &mut out);
-                self.reply_with(REPLY_FAILED, &out);
+                self.reply_with(REPLY_FAILED, &failed_bytes(error));
             }
             self.commands.release();
             self.replies.publish();
@@ -252,7 +245,7 @@ impl Worker {
     }
 
     /// Executes all commands there are; gives whether to go on.
-    fn batch(&mut self, out: &mut Vec<u8>) -> Result<bool, MachineError> {
+    fn batch(&mut self, out: &mut Vec<u64>) -> Result<bool, MachineError> {
         let number = self.lane.number();
         let broken = |detail: String| MachineError {
             failure: MachineFailure::Ring,
@@ -261,26 +254,28 @@ impl Worker {
             detail,
         };
         let Self { lane, commands, replies, scheduler, .. } = self;
-        loop {
-            let record = match commands.next() {
-                Ok(Some(record)) => record,
-                Ok(None) => return Ok(true),
-                Err(error) => return Err(broken(error.to_string())),
-            };
-            match record.tag {
-                COMMAND_BEGIN => lane.begin(record.aux),
-                COMMAND_TURN => {
-                    let (command, items, args) = read_turn(&record)
-                        .ok_or_else(|| broken("a command has not its length".to_owned()))?;
-                    out.clear();
-                    execute_guarded(lane, &command, items, args, out)?;
-                    reply(replies, scheduler, REPLY_TURN, out)
-                        .map_err(|error| broken(error.to_string()))?;
+        guarded(lane, |lane| {
+            loop {
+                let record = match commands.next() {
+                    Ok(Some(record)) => record,
+                    Ok(None) => return Ok(true),
+                    Err(error) => return Err(broken(error.to_string())),
+                };
+                match record.tag {
+                    COMMAND_BEGIN => lane.begin(record.aux),
+                    COMMAND_TURN => {
+                        let (command, items, args) = read_turn(&record)
+                            .ok_or_else(|| broken("a command has not its length".to_owned()))?;
+                        out.clear();
+                        lane.execute(&command, items, args, out)?;
+                        reply(replies, scheduler, REPLY_TURN, cast_slice(out))
+                            .map_err(|error| broken(error.to_string()))?;
+                    }
+                    COMMAND_STOP => return Ok(false),
+                    tag => return Err(broken(format!("a command has the tag {tag}"))),
                 }
-                COMMAND_STOP => return Ok(false),
-                tag => return Err(broken(format!("a command has the tag {tag}"))),
             }
-        }
+        })
     }
 
     /// The last words of a worker; where even they do not fit, its end says enough.
@@ -346,8 +341,7 @@ mod tests {
             agent: AgentId::new(5, 6),
             detail: "no memory".to_owned(),
         };
-        let mut out = Vec::new();
-        write_failed(&error, &mut out);
+        let out = failed_bytes(&error);
         producer.push(REPLY_FAILED, 0, &out).expect("room");
         producer.push(9, 0, &out).expect("room");
         producer.push(REPLY_TURN, 0, &out).expect("room");

@@ -218,7 +218,7 @@ impl Rig {
     fn run(&mut self, command: &TurnCommand, items: &[ItemFrame], args: &[u8]) -> Turn {
         let mut out = Vec::new();
         self.lane.execute(command, items, args, &mut out).expect("the machine works");
-        let (result, effects) = read_result(&out).expect("sound");
+        let (result, effects) = read_result(bytemuck::cast_slice(&out)).expect("sound");
         let effects = effects.chunks_exact(64).map(bytemuck::pod_read_unaligned).collect();
         self.seq = result.seq;
         assert_eq!((result.position, result.incarnation), (command.position, command.incarnation));
@@ -809,7 +809,7 @@ fn timing_of_a_trivial_turn() {
     assert_eq!(item.header.len, 64);
     let step = TurnCommand { items: 1, ..rig.command(turn::STEP) };
     let empty = TurnCommand { items: 0, ..step };
-    let mut out = Vec::with_capacity(rig.lane.result_bytes_max());
+    let mut out = Vec::with_capacity(rig.lane.result_words_max());
     let mut best = [f64::MAX; 2];
     for _ in 0..ROUNDS {
         for (best, (command, items)) in best.iter_mut().zip([(&step, &[item][..]), (&empty, &[])]) {

@@ -10,6 +10,7 @@
 //! The first value of both is blake3, cut to 128 bits, of the canonical setup. The state digest
 //! is present only in ticks that close a state interval (D5).
 
+use bytemuck::{Pod, bytes_of};
 use wasm_engine_abi::{Digest, Tick};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -31,12 +32,57 @@ pub(super) mod event {
     pub(crate) const REQUESTED: u32 = 15;
 }
 
+/// Bytes that a stream collects before it hashes them.
+const STAGE_BYTES: usize = 4 << 10;
+
+/// A hash over bytes that come in small pieces: the hasher is slow for each piece, fast for many.
+struct Stream {
+    hasher: Box<Xxh3Default>,
+    stage: Vec<u8>,
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self { hasher: Box::new(Xxh3Default::new()), stage: Vec::with_capacity(STAGE_BYTES) }
+    }
+
+    fn reset(&mut self) {
+        self.hasher.reset();
+        self.stage.clear();
+    }
+
+    /// Adds a few bytes.
+    #[inline]
+    fn add<T: Pod>(&mut self, value: T) {
+        if self.stage.len() + size_of::<T>() > STAGE_BYTES {
+            self.flush();
+        }
+        self.stage.extend_from_slice(bytes_of(&value));
+    }
+
+    /// Adds bytes of any number.
+    fn add_bytes(&mut self, bytes: &[u8]) {
+        self.flush();
+        self.hasher.update(bytes);
+    }
+
+    fn flush(&mut self) {
+        self.hasher.update(&self.stage);
+        self.stage.clear();
+    }
+
+    fn digest(&mut self) -> Digest {
+        self.flush();
+        Digest::new(self.hasher.digest128())
+    }
+}
+
 /// Chains over ticks; one tick is open at a time.
 pub(super) struct Chain {
     digest: Digest,
     fuel: Digest,
-    tick: Box<Xxh3Default>,
-    tick_fuel: Box<Xxh3Default>,
+    tick: Stream,
+    tick_fuel: Stream,
 }
 
 impl std::fmt::Debug for Chain {
@@ -48,8 +94,7 @@ impl std::fmt::Debug for Chain {
 impl Chain {
     /// A chain that begins at `first`.
     pub(super) fn new(first: Digest) -> Self {
-        let hasher = || Box::new(Xxh3Default::new());
-        Self { digest: first, fuel: first, tick: hasher(), tick_fuel: hasher() }
+        Self { digest: first, fuel: first, tick: Stream::new(), tick_fuel: Stream::new() }
     }
 
     /// Digest of the last closed tick.
@@ -64,39 +109,35 @@ impl Chain {
 
     pub(super) fn open(&mut self, tick: Tick, facts: &[u8]) {
         self.tick.reset();
-        self.tick.update(&self.digest.to_bytes());
-        self.tick.update(&tick.to_le_bytes());
-        self.tick.update(facts);
+        self.tick.add(self.digest.to_bytes());
+        self.tick.add(tick.to_le_bytes());
+        self.tick.add_bytes(facts);
         self.tick_fuel.reset();
-        self.tick_fuel.update(&self.fuel.to_bytes());
-        self.tick_fuel.update(&tick.to_le_bytes());
+        self.tick_fuel.add(self.fuel.to_bytes());
+        self.tick_fuel.add(tick.to_le_bytes());
     }
 
     pub(super) fn microstep(&mut self, number: u32) {
-        self.tick.update(&u64::from(number).to_le_bytes());
+        self.tick.add(u64::from(number).to_le_bytes());
     }
 
     #[inline]
     pub(super) fn turn(&mut self, digest: Digest, fuel: u64) {
-        self.tick.update(&digest.to_bytes());
-        self.tick_fuel.update(&fuel.to_le_bytes());
+        self.tick.add(digest.to_bytes());
+        self.tick_fuel.add(fuel.to_le_bytes());
     }
 
     #[inline]
     pub(super) fn event(&mut self, code: u32, subject: u64, detail: u64) {
-        let mut bytes = [0; 24];
-        bytes[..4].copy_from_slice(&code.to_le_bytes());
-        bytes[8..16].copy_from_slice(&subject.to_le_bytes());
-        bytes[16..].copy_from_slice(&detail.to_le_bytes());
-        self.tick.update(&bytes);
+        self.tick.add([u64::from(code).to_le_bytes(), subject.to_le_bytes(), detail.to_le_bytes()]);
     }
 
     pub(super) fn close(&mut self, carried_over: u64, state: Option<Digest>) {
-        self.tick.update(&carried_over.to_le_bytes());
+        self.tick.add(carried_over.to_le_bytes());
         if let Some(state) = state {
-            self.tick.update(&state.to_bytes());
+            self.tick.add(state.to_bytes());
         }
-        self.digest = Digest::new(self.tick.digest128());
-        self.fuel = Digest::new(self.tick_fuel.digest128());
+        self.digest = self.tick.digest();
+        self.fuel = self.tick_fuel.digest();
     }
 }

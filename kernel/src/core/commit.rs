@@ -45,22 +45,22 @@ impl Core {
         }
         if later.routes {
             for (position, planned) in plan.iter().enumerate() {
-                for effect in results.turn(position).effects() {
-                    self.pass_2(planned.agent, &effect);
+                for effect in results.turn(position).effects {
+                    self.pass_2(planned.agent, effect);
                 }
             }
         }
         if later.lifecycle {
             for (position, planned) in plan.iter().enumerate() {
                 let output = results.turn(position);
-                for effect in output.effects() {
-                    self.pass_3(planned.agent, &effect, output.lane, outside);
+                for effect in output.effects {
+                    self.pass_3(planned.agent, effect, output.lane, outside);
                 }
             }
         }
         if later.endings {
             for (position, &planned) in plan.iter().enumerate() {
-                self.pass_4(planned, &results.turn(position).result, outside);
+                self.pass_4(planned, results.turn(position).result, outside);
             }
         }
         self.plan = plan;
@@ -96,7 +96,7 @@ impl Core {
         later: &mut Later,
         outside: &mut impl Outside,
     ) {
-        let result = &output.result;
+        let result = output.result;
         self.chain.turn(result.digest, result.fuel);
         self.turn_digests.push(result.digest.low());
         self.turn_agents.push(planned.agent);
@@ -114,7 +114,7 @@ impl Core {
                 self.make_runnable(planned.agent);
             }
         }
-        for effect in output.effects() {
+        for effect in output.effects {
             match effect.kind {
                 effect::SUBSCRIBE | effect::UNSUBSCRIBE | effect::JOIN | effect::LEAVE => {
                     later.routes = true;
@@ -122,14 +122,14 @@ impl Core {
                 effect::SPAWN | effect::TERMINATE | effect::PAUSE | effect::RESUME => {
                     later.lifecycle = true;
                 }
-                _ => self.apply(planned.agent, &effect, output.lane, outside),
+                _ => self.apply(planned.agent, effect, output.lane, outside),
             }
         }
     }
 
     #[inline]
     fn count_turn(&mut self, planned: Planned, output: &TurnOutput<'_>) {
-        let result = &output.result;
+        let result = output.result;
         self.stats.turns += 1;
         self.stats.fuel += result.fuel;
         let agent = self.agents.at_mut(planned.agent);

@@ -102,17 +102,11 @@ pub struct Output<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct TurnOutput<'a> {
     /// Head.
-    pub result: TurnResult,
-    /// `result.effects` frames of [`Effect`], as bytes.
-    pub effects: &'a [u8],
+    pub result: &'a TurnResult,
+    /// What it asked for; none if it faulted.
+    pub effects: &'a [Effect],
     /// The lane, and so the area of its payloads.
     pub lane: u32,
-}
-
-impl TurnOutput<'_> {
-    fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
-        self.effects.chunks_exact(size_of::<Effect>()).map(bytemuck::pod_read_unaligned)
-    }
 }
 
 /// Results of a microstep by place in the plan.

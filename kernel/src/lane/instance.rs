@@ -183,10 +183,9 @@ impl Instance {
         let inbox = Inbox::checked(at, capacity, self.memory.data_size(&self.store));
         let inbox = inbox.filter(|inbox| CONTEXT_BYTES + args.len() <= inbox.capacity);
         self.inbox = inbox.ok_or(Stop::Fault(fault::BAD_INBOX))?;
-        self.write(0, &context(command, command.args_len))?;
-        self.inbox_bytes(CONTEXT_BYTES, args.len())?.copy_from_slice(args);
-        let code = call(&mut self.store, &self.program, self.depth, &self.init, ())?;
-        self.returned(code)
+        self.write(&context(command, command.args_len))?;
+        self.inbox_bytes(CONTEXT_BYTES, args.len())?.0.copy_from_slice(args);
+        call(&mut self.store, self.program.fuel_per_call, self.depth, &self.init, ())
     }
 
     /// A step turn: `agent_receive` for each item, then `agent_step`.
@@ -202,23 +201,19 @@ impl Instance {
         areas: &Sources,
         epoch: u64,
     ) -> Result<(), Stop> {
-        for item in items {
-            self.work()?.begin_item(&item.header);
-            self.put_item(item, areas, epoch)?;
-            let pointer = self.inbox.pointer();
-            let code = call(&mut self.store, &self.program, self.depth, &self.receive, pointer)?;
-            self.returned(code)?;
-        }
-        self.write(0, &context(command, 0))?;
         let pointer = self.inbox.pointer();
-        let code = call(&mut self.store, &self.program, self.depth, &self.step, pointer)?;
-        self.returned(code)
+        for item in items {
+            self.put_item(item, areas, epoch)?;
+            let (store, depth) = (&mut self.store, self.depth);
+            call(store, self.program.fuel_per_call, depth, &self.receive, pointer)?;
+        }
+        self.write(&context(command, 0))?;
+        call(&mut self.store, self.program.fuel_per_call, self.depth, &self.step, pointer)
     }
 
     /// The shutdown turn.
     pub(super) fn shutdown(&mut self) -> Result<(), Stop> {
-        let code = call(&mut self.store, &self.program, self.depth, &self.shutdown, ())?;
-        self.returned(code)
+        call(&mut self.store, self.program.fuel_per_call, self.depth, &self.shutdown, ())
     }
 
     /// The state digest (SEMANTICS D5): xxh3-128 over the memory, its length as `u64`, then each
@@ -248,30 +243,24 @@ impl Instance {
     /// Calls a function that says where the inbox is.
     fn ask(&mut self, export: &ModuleExport) -> Result<i32, Stop> {
         let question = function::<()>(&mut self.store, &self.instance, export)?;
-        call(&mut self.store, &self.program, self.depth, &question, ())
+        enter(&mut self.store, self.program.fuel_per_call, self.depth, &question, ())
+            .map(|(answer, _)| answer)
     }
 
-    #[inline]
-    fn work(&mut self) -> Result<&mut Work, Stop> {
-        self.store.data_mut().work().ok_or_else(no_work)
-    }
-
-    /// Notes the code of a call; a negative one is a fault (SEMANTICS A1).
-    #[inline]
-    fn returned(&mut self, code: i32) -> Result<(), Stop> {
-        self.work()?.returned(code);
-        if code < 0 { Err(Stop::Fault(fault::NEGATIVE_CODE)) } else { Ok(()) }
-    }
-
+    /// Consumes an item: it is the cause of what follows, and lies in the inbox.
     #[inline]
     fn put_item(&mut self, item: &ItemFrame, areas: &Sources, epoch: u64) -> Result<(), Stop> {
-        let len = item.header.len as usize;
-        if HEADER_BYTES + len > self.inbox.capacity {
+        let (len, agent) = (item.header.len as usize, self.agent);
+        let fits = HEADER_BYTES + len <= self.inbox.capacity;
+        let taken = if fits { len } else { 0 };
+        let (bytes, work) = self.inbox_bytes(0, HEADER_BYTES + taken)?;
+        work.begin_item(&item.header);
+        let (header, payload) = bytes.split_at_mut(HEADER_BYTES);
+        if !fits {
             let code = Status::Invalid as i32;
-            return self.write(0, &ItemHeader { len: 0, code, ..item.header });
+            header.copy_from_slice(bytes_of(&ItemHeader { len: 0, code, ..item.header }));
+            return Ok(());
         }
-        let agent = self.agent;
-        let (header, payload) = self.inbox_bytes(0, HEADER_BYTES + len)?.split_at_mut(HEADER_BYTES);
         header.copy_from_slice(bytes_of(&item.header));
         if len == 0 {
             return Ok(());
@@ -282,19 +271,21 @@ impl Instance {
     }
 
     #[inline]
-    fn write<T: Pod>(&mut self, offset: usize, value: &T) -> Result<(), Stop> {
-        self.inbox_bytes(offset, size_of::<T>())?.copy_from_slice(bytes_of(value));
+    fn write<T: Pod>(&mut self, value: &T) -> Result<(), Stop> {
+        self.inbox_bytes(0, size_of::<T>())?.0.copy_from_slice(bytes_of(value));
         Ok(())
     }
 
-    /// Bytes of the inbox. Memories never shrink, so a checked inbox stays inside.
+    /// Bytes of the inbox, and the turn's work. Memories never shrink, so a checked inbox stays
+    /// inside.
     #[inline]
-    fn inbox_bytes(&mut self, offset: usize, len: usize) -> Result<&mut [u8], Stop> {
+    fn inbox_bytes(&mut self, offset: usize, len: usize) -> Result<(&mut [u8], &mut Work), Stop> {
         let start = self.inbox.at + offset;
-        let memory = self.memory.data_mut(&mut self.store);
-        memory.get_mut(start..start + len).ok_or_else(|| {
+        let (memory, host) = self.memory.data_and_store_mut(&mut self.store);
+        let bytes = memory.get_mut(start..start + len).ok_or_else(|| {
             Stop::Machine(MachineFailure::Engine, "an inbox left its memory".to_owned())
-        })
+        })?;
+        Ok((bytes, host.work().ok_or_else(no_work)?))
     }
 }
 
@@ -335,25 +326,43 @@ fn kind<T>(found: Option<T>) -> Result<T, Stop> {
     found.ok_or_else(|| Stop::Machine(MachineFailure::Engine, missing()))
 }
 
-/// Calls a guest function with a budget of its own and charges what it used.
+/// Calls a function of the contract and notes its code; a negative one is a fault (SEMANTICS A1).
 #[inline]
 fn call<P: WasmParams>(
     store: &mut Store<Host>,
-    program: &Program,
+    budget: u64,
     depth: Global,
     function: &TypedFunc<P, i32>,
     params: P,
-) -> Result<i32, Stop> {
-    let budget = program.fuel_per_call;
+) -> Result<(), Stop> {
+    let (code, work) = enter(store, budget, depth, function, params)?;
+    work.returned(code);
+    if code < 0 { Err(Stop::Fault(fault::NEGATIVE_CODE)) } else { Ok(()) }
+}
+
+/// Calls a guest function with a budget of its own and charges what it used, or the whole of it if
+/// the function does not return.
+#[inline]
+fn enter<'a, P: WasmParams>(
+    store: &'a mut Store<Host>,
+    budget: u64,
+    depth: Global,
+    function: &TypedFunc<P, i32>,
+    params: P,
+) -> Result<(i32, &'a mut Work), Stop> {
     store.set_fuel(budget).map_err(|error| Stop::engine(&error))?;
-    store.data_mut().work().ok_or_else(no_work)?.entered(budget);
     match function.call(&mut *store, params) {
         Ok(code) => {
             let rest = store.get_fuel().map_err(|error| Stop::engine(&error))?;
-            store.data_mut().work().ok_or_else(no_work)?.charge(budget - rest.min(budget));
-            Ok(code)
+            let work = store.data_mut().work().ok_or_else(no_work)?;
+            work.charge(budget - rest.min(budget), budget);
+            Ok((code, work))
         }
-        Err(error) => Err(stopped(&error, store, depth)),
+        Err(error) => {
+            let stop = stopped(&error, store, depth);
+            store.data_mut().work().ok_or_else(no_work)?.charge(0, budget);
+            Err(stop)
+        }
     }
 }
 
