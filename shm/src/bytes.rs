@@ -44,6 +44,12 @@ const HEAD: usize = 0;
 const TAIL: usize = 0;
 const DATA: usize = 128;
 const CONSUMER_LEN: usize = 128;
+/// Bytes beyond the cursor whose cache line is asked for, so that several lines are on their way from
+/// core to core at a time: a record's place is known only when the one before it has arrived, and
+/// without this the consumer waits for each line alone.
+const AHEAD: u64 = 2048;
+/// Bytes of a cache line.
+const LINE: u64 = 64;
 /// Length that marks a pad.
 const PAD: u32 = u32::MAX;
 
@@ -140,8 +146,26 @@ struct Cursor {
     published: u64,
     /// Last tail seen.
     tail: u64,
+    /// Bytes that can be written up to here without another look: the data end there or are in use.
+    until: u64,
     /// Capacity in bytes, a power of two.
     capacity: u64,
+}
+
+impl Cursor {
+    fn new(capacity: u64) -> Self {
+        Self { head: 0, published: 0, tail: 0, until: capacity, capacity }
+    }
+
+    /// Says again up to where a record that begins at the head can be written.
+    fn measure(&mut self) {
+        self.until = lap_end(self.head, self.capacity).min(self.tail + self.capacity);
+    }
+}
+
+/// End of the lap that a cursor is in: records never cross it.
+fn lap_end(cursor: u64, capacity: u64) -> u64 {
+    (cursor & !(capacity - 1)) + capacity
 }
 
 /// The writing end.
@@ -176,7 +200,7 @@ impl<M: Mem> Producer<M> {
         let capacity = check_blocks(&producer, &consumer)?;
         let own = Held::claim(producer, Protocol::BytesProducer, Side::Writer)?;
         let peer = Held::claim(consumer, Protocol::BytesConsumer, Side::Peer)?;
-        Ok(Self { own, peer, cursor: Cursor { head: 0, published: 0, tail: 0, capacity } })
+        Ok(Self { own, peer, cursor: Cursor::new(capacity) })
     }
 
     /// Largest payload of a record in bytes.
@@ -199,13 +223,11 @@ impl<M: Mem> Producer<M> {
         }
         let need = record_len(len as u64);
         let cursor = &mut self.cursor;
-        let at = cursor.head & (cursor.capacity - 1);
-        let to_end = cursor.capacity - at;
-        let (start, pad) = if need > to_end { (0, to_end) } else { (at, 0) };
-        if cursor.head + pad + need > cursor.tail + cursor.capacity {
-            reclaim(&self.peer, cursor, pad + need)?;
+        let mut pad = 0;
+        if cursor.head + need > cursor.until {
+            pad = make_room(&self.peer, cursor, need)?;
         }
-        let byte = DATA + start as usize;
+        let byte = DATA + ((cursor.head + pad) & (cursor.capacity - 1)) as usize;
         // SAFETY: the record lies in the data, since it ends at its end at most, and its bytes are
         // free: released by the consumer (Acquire load of the tail in `reclaim`) and not published
         // again. The grant borrows the producer, so there is one at a time.
@@ -243,22 +265,29 @@ impl<M: Mem> Producer<M> {
     }
 }
 
-/// Looks at the consumer's progress for `total` bytes.
+/// Finds room for a record of `need` bytes behind the last look or the end of the data; gives the
+/// pad before it.
 #[inline(never)]
-fn reclaim<M: Mem>(peer: &Held<M>, cursor: &mut Cursor, total: u64) -> Result<(), ReserveError> {
-    // Acquire: pairs with `Consumer::release`. The consumer's reads of these bytes come before our
-    // writes.
-    let tail = peer.load(TAIL, M::ord(Site::BytesReclaim, Ordering::Acquire));
-    // A tail that cannot be changes nothing: it only ever hides free bytes.
-    let possible = tail >= cursor.tail && tail <= cursor.published;
-    if possible && tail.is_multiple_of(UNIT as u64) {
-        cursor.tail = tail;
+fn make_room<M: Mem>(peer: &Held<M>, cursor: &mut Cursor, need: u64) -> Result<u64, ReserveError> {
+    let to_end = lap_end(cursor.head, cursor.capacity) - cursor.head;
+    let pad = if need > to_end { to_end } else { 0 };
+    let total = pad + need;
+    if total > cursor.capacity - (cursor.head - cursor.tail) {
+        // Acquire: pairs with `Consumer::release`. The consumer's reads of these bytes come before
+        // our writes.
+        let tail = peer.load(TAIL, M::ord(Site::BytesReclaim, Ordering::Acquire));
+        // A tail that cannot be changes nothing: it only ever hides free bytes.
+        let possible = tail >= cursor.tail && tail <= cursor.published;
+        if possible && tail.is_multiple_of(UNIT as u64) {
+            cursor.tail = tail;
+        }
     }
+    cursor.measure();
     let free = cursor.capacity - (cursor.head - cursor.tail);
     if total > free {
         return Err(ReserveError::Full { need: total as usize, free: free as usize });
     }
-    Ok(())
+    Ok(pad)
 }
 
 /// Room in the ring for one record, not yet part of it.
@@ -292,6 +321,9 @@ impl<M: Mem> Grant<'_, M> {
         // SAFETY: as above.
         unsafe { self.own.put(word + 1, aux) };
         self.cursor.head += self.pad + record_len(len as u64);
+        if self.pad > 0 {
+            self.cursor.measure();
+        }
     }
 }
 
@@ -321,6 +353,8 @@ pub struct Consumer<M: Mem> {
     released: u64,
     /// Last head seen.
     head: u64,
+    /// Bytes that can be read up to here: the last head seen, or the end of the data before it.
+    until: u64,
     /// Capacity in bytes, a power of two.
     capacity: u64,
 }
@@ -351,7 +385,7 @@ impl<M: Mem> Consumer<M> {
         let capacity = check_blocks(&producer, &consumer)?;
         let peer = Held::claim(producer, Protocol::BytesProducer, Side::Peer)?;
         let own = Held::claim(consumer, Protocol::BytesConsumer, Side::Writer)?;
-        Ok(Self { own, peer, tail: 0, released: 0, head: 0, capacity })
+        Ok(Self { own, peer, tail: 0, released: 0, head: 0, until: 0, capacity })
     }
 
     /// The next record, if one is published. It stays the consumer's until [`Consumer::release`].
@@ -361,32 +395,21 @@ impl<M: Mem> Consumer<M> {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend from itself")]
     pub fn next(&mut self) -> Result<Option<Record<'_, M>>, Bad> {
-        if self.tail == self.head && !self.look()? {
+        if self.tail == self.until && !self.look()? {
             return Ok(None);
         }
-        let mut at = self.tail & (self.capacity - 1);
-        // SAFETY: a unit in the data; `look` found it published (Acquire load of the head), and it is
-        // not released.
-        let mut header = unsafe { self.peer.get((DATA + at as usize) / WORD) };
-        if header as u32 == PAD {
-            let skipped = self.capacity - at;
-            // A pad is only published together with the record behind it.
-            if self.head - self.tail <= skipped {
-                return Err(self.bad_len(PAD, skipped));
-            }
-            self.tail += skipped;
-            at = 0;
-            // SAFETY: as above; the unit after the pad is published too.
-            header = unsafe { self.peer.get(DATA / WORD) };
+        let mut header = self.header();
+        // A pad says that it is longer than any ring.
+        if record_len(u64::from(header as u32)) > self.until - self.tail {
+            header = self.skip_pad(header)?;
         }
         let (len, tag) = (header as u32, (header >> 32) as u32);
-        let need = record_len(u64::from(len));
-        let room = (self.head - self.tail).min(self.capacity - at);
-        if need > room {
-            return Err(self.bad_len(len, room));
+        let byte = DATA + (self.tail & (self.capacity - 1)) as usize;
+        self.tail += record_len(u64::from(len));
+        if self.head - self.tail > AHEAD {
+            let ahead = (self.tail + AHEAD) & (self.capacity - 1);
+            self.peer.prefetch(DATA + ahead as usize);
         }
-        self.tail += need;
-        let byte = DATA + at as usize;
         // SAFETY: as above; the whole record lies in published data, checked above.
         let aux = unsafe { self.peer.get(byte / WORD + 1) };
         // SAFETY: as above; the record borrows the consumer, so nothing is released meanwhile.
@@ -394,9 +417,47 @@ impl<M: Mem> Consumer<M> {
         Ok(Some(Record { window, tag, aux }))
     }
 
-    /// Looks at the producer's progress; gives whether there is something new.
+    /// The header at the tail, which is before `until`.
+    #[inline(always)]
+    fn header(&self) -> u64 {
+        let at = (self.tail & (self.capacity - 1)) as usize;
+        // SAFETY: a unit in the data; `look` found it published (Acquire load of the head), and it is
+        // not released.
+        unsafe { self.peer.get((DATA + at) / WORD) }
+    }
+
+    /// Goes past a pad to the header behind it; anything else than a pad is broken.
+    #[inline(never)]
+    fn skip_pad(&mut self, header: u64) -> Result<u64, Bad> {
+        let (len, room) = (header as u32, self.until - self.tail);
+        let end = lap_end(self.tail, self.capacity);
+        // A pad is only published together with the record behind it.
+        if len != PAD || self.head <= end {
+            return Err(self.bad_len(len, room));
+        }
+        self.tail = end;
+        self.measure();
+        let header = self.header();
+        let (len, room) = (header as u32, self.until - self.tail);
+        if record_len(u64::from(len)) > room {
+            return Err(self.bad_len(len, room));
+        }
+        Ok(header)
+    }
+
+    /// Says again up to where records can be read.
+    fn measure(&mut self) {
+        self.until = lap_end(self.tail, self.capacity).min(self.head);
+    }
+
+    /// Looks at the producer's progress, or over the end of the data; gives whether there is
+    /// something new.
     #[inline(never)]
     fn look(&mut self) -> Result<bool, Bad> {
+        if self.tail != self.head {
+            self.measure();
+            return Ok(true);
+        }
         // Acquire: pairs with `Producer::publish`. Headers and payloads before our reads.
         let head = self.peer.load(HEAD, M::ord(Site::BytesPeek, Ordering::Acquire));
         if head == self.tail {
@@ -408,6 +469,13 @@ impl<M: Mem> Consumer<M> {
             return Err(Bad::Head { head, tail: self.tail });
         }
         self.head = head;
+        self.measure();
+        let mut at = 0;
+        while at < (head - self.tail).min(AHEAD) {
+            let byte = (self.tail + at) & (self.capacity - 1);
+            self.peer.prefetch(DATA + byte as usize);
+            at += LINE;
+        }
         Ok(true)
     }
 

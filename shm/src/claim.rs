@@ -285,6 +285,12 @@ impl<M: Mem> Held<M> {
         unsafe { self.mem.window_mut(byte, len) }
     }
 
+    /// Asks for the cache line of a byte that will be read soon.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, byte: usize) {
+        self.mem.prefetch(byte);
+    }
+
     /// Loads a 32-bit doorbell word.
     #[inline(always)]
     pub(crate) fn bell_load(&self, word: usize, order: Ordering) -> u32 {

@@ -153,6 +153,13 @@ pub unsafe trait Mem: Clone + Send + Sync {
     /// while the window lives, and the memory is writable.
     unsafe fn window_mut(&self, byte: usize, len: usize) -> Self::WindowMut<'_>;
 
+    /// Asks for the cache line of a byte that will be read soon. No access: it changes nothing and
+    /// orders nothing, and any byte may be named.
+    #[inline(always)]
+    fn prefetch(&self, byte: usize) {
+        let _ = byte;
+    }
+
     /// Loads a doorbell word: the 32 bits at the start of `word`.
     ///
     /// # Safety

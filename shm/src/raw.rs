@@ -278,6 +278,11 @@ unsafe impl Mem for RawMem {
     }
 
     #[inline(always)]
+    fn prefetch(&self, byte: usize) {
+        copy::prefetch(self.start.as_ptr().wrapping_add(byte));
+    }
+
+    #[inline(always)]
     unsafe fn bell_load(&self, word: usize, order: Ordering) -> u32 {
         self.bell(word).load(order)
     }
@@ -298,6 +303,19 @@ unsafe impl Mem for RawMem {
 
 /// Bulk copies as relaxed 8-byte accesses.
 mod copy {
+    /// Asks for a cache line, on x86-64; elsewhere this does nothing.
+    #[inline(always)]
+    pub(super) fn prefetch(at: *const u8) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a hint that accesses nothing; any address will do.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = at;
+    }
+
     /// From here on the string instruction beats the loop.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     const STRING_MIN: usize = 1024;
