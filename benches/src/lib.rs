@@ -6,6 +6,7 @@
 //! row.rs      one line of a report                    page_read.rs        S2
 //! rings.rs    the ring questions, asked of any ring   wasm_turn.rs        S3, one turn
 //! rig.rs      a kernel with trivial agents            tick_50.rs          S3, a tick of 50
+//!                                                     dispatch.rs         S5
 //! counting.rs (U) counts allocations                  infer_roundtrip.rs  S6
 //!                                                     allocations.rs      S13
 //! ```
@@ -19,6 +20,7 @@ pub mod allocations;
 #[cfg(feature = "kernel")]
 #[allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 pub mod counting;
+pub mod dispatch;
 #[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
 pub mod machine;

@@ -2,8 +2,11 @@
 
 use crate::machine::line_round_trips;
 use crate::measure::{Scale, median, median_ratio, quantile};
-use crate::rings::{bytes_ring, cell_ring, ns_per_message, round_trips};
+use crate::rings::{bytes_ring, cell_ring, ns_per_message, round_trips, steady};
 use crate::row::{Row, Unit};
+
+/// Bytes of a cell.
+const CELL: usize = 56;
 
 /// The rows.
 #[must_use]
@@ -11,9 +14,9 @@ pub fn rows(scale: Scale) -> Vec<Row> {
     let rounds = scale.of(20_000);
     let (mut line, mut ours) = ([vec![], vec![]], [vec![], vec![]]);
     for _ in 0..scale.segments {
-        for (figures, times) in
-            [(&mut line, line_round_trips(rounds)), (&mut ours, round_trips(rounds, cell_ring))]
-        {
+        let (_, times) =
+            steady(|| [line_round_trips(rounds), round_trips::<CELL, _, _>(rounds, cell_ring)]);
+        for (figures, times) in [&mut line, &mut ours].into_iter().zip(times) {
             for (figures, q) in figures.iter_mut().zip([0.5, 0.99]) {
                 figures.push(quantile(&times, q));
             }

@@ -31,8 +31,9 @@ use crate::site::Site;
 /// Bytes of a doorbell.
 pub const LEN: usize = ALIGN;
 
-/// Most looks with a pause between them; beyond it the time is better spent asleep.
-pub const SPINS_MAX: u32 = 200;
+/// Most looks with a pause between them; beyond it the time is better spent otherwise. A pause takes
+/// from 4 to 45 ns by the kind of processor, so this is at most some 3 us.
+pub const SPINS_MAX: u32 = 64;
 
 /// Looks with a yield between them, after the spins.
 pub const YIELDS: u32 = 16;

@@ -9,18 +9,20 @@ use serde_json::Value;
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::{Row, report, table};
 use wasm_engine_benches::{
-    allocations, infer_roundtrip, machine, page_read, ring_batch, ring_spsc, tick_50, wasm_turn,
+    allocations, dispatch, infer_roundtrip, machine, page_read, ring_batch, ring_spsc, tick_50,
+    wasm_turn,
 };
 
 /// One question: its goal, its name, its answer.
 type Question = (&'static str, &'static str, fn(Scale) -> Vec<Row>);
 
-const QUESTIONS: [Question; 7] = [
+const QUESTIONS: [Question; 8] = [
     ("S1", "ring_spsc", ring_spsc::rows),
     ("S1", "ring_batch", ring_batch::rows),
     ("S2", "page_read", page_read::rows),
     ("S3", "wasm_turn", wasm_turn::rows),
     ("S3", "tick_50", tick_50::rows),
+    ("S5", "dispatch", dispatch::rows),
     ("S6", "infer_roundtrip", infer_roundtrip::rows),
     ("S13", "allocations", allocations::rows),
 ];
