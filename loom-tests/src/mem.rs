@@ -6,21 +6,25 @@
 //! write for as long as a window over the word lives. A record that outlives its release, or a write
 //! before the space is free, is reported there.
 //!
+//! Claims are entered in the same list as on real memory, under a lock that loom sees.
+//!
 //! The futex is a mutex and a condition variable. That orders a little more than the real one does,
 //! which is why the protocol may rely on nothing but the comparison.
 
 use std::cell::UnsafeCell as UnsafeWord;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex as Private, OnceLock, PoisonError};
 use std::time::Duration;
 
 use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
 use loom::sync::atomic::{AtomicU32, AtomicU64};
 use loom::sync::{Condvar, Mutex};
-use wasm_engine_shm::claim::{Protocol, SetupError, Side};
+use wasm_engine_shm::claim::{ClaimList, Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
+
+use crate::breach::{self, Breach, Role, Store};
 
 /// How a word is used, for life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +50,7 @@ struct Inner {
     words: Vec<Word>,
     /// Contents of the plain words, in their places.
     plain: Box<[UnsafeWord<u64>]>,
+    claims: Mutex<ClaimList>,
 }
 
 // SAFETY: `plain` is only touched while the loom cell of each word touched is held, and loom reports
@@ -55,11 +60,27 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 /// Memory whose every access loom sees.
-#[derive(Clone)]
 pub struct LoomMem {
     inner: Arc<Inner>,
     start: usize,
     len: usize,
+    handle: Handle,
+}
+
+/// What one handle is used for; only breaches look at it, and loom need not see it.
+#[derive(Default)]
+struct Handle {
+    role: OnceLock<(Protocol, Side)>,
+    /// Marks seen at a first look, for breaches that leave out the second.
+    seen: Private<Vec<(usize, u64)>>,
+}
+
+impl Clone for LoomMem {
+    /// Another handle, not yet claimed.
+    fn clone(&self) -> Self {
+        let inner = Arc::clone(&self.inner);
+        Self { inner, start: self.start, len: self.len, handle: Handle::default() }
+    }
 }
 
 impl LoomMem {
@@ -75,7 +96,9 @@ impl LoomMem {
         };
         let words = (0..count).map(make).collect();
         let plain = (0..count).map(|_| UnsafeWord::new(0)).collect();
-        Self { inner: Arc::new(Inner { words, plain }), start: 0, len: count }
+        let claims = Mutex::new(ClaimList::default());
+        let inner = Arc::new(Inner { words, plain, claims });
+        Self { inner, start: 0, len: count, handle: Handle::default() }
     }
 
     /// Memory of which all words are atomic.
@@ -107,6 +130,22 @@ impl LoomMem {
         match self.word(word) {
             Word::Bell(epoch, mutex, condvar) => (epoch, mutex, condvar),
             _ => panic!("word {word} is not a doorbell"),
+        }
+    }
+
+    fn role(&self) -> Role {
+        self.handle.role.get().copied()
+    }
+
+    /// What the first look at a mark saw, in place of the second.
+    fn second_look(&self, word: usize, value: u64) -> u64 {
+        let mut seen = self.handle.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.iter().position(|(at, _)| *at == word) {
+            Some(at) => seen.swap_remove(at).1,
+            None => {
+                seen.push((word, value));
+                value
+            }
         }
     }
 
@@ -187,10 +226,24 @@ unsafe impl Mem for LoomMem {
             inner: Arc::clone(&self.inner),
             start: self.start + start,
             len,
+            handle: Handle::default(),
         })
     }
 
-    fn claim(&self, _protocol: Protocol, _side: Side) -> Result<(), SetupError> {
+    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+        let (offset, end) = (self.start * WORD, (self.start + self.len) * WORD);
+        let Ok(mut list) = self.inner.claims.lock() else { panic!("a claim panicked") };
+        if breach::committed() == Some(Breach::ClaimInTwoSteps) {
+            let mut copy = list.clone();
+            drop(list);
+            copy.enter(protocol, side, offset, end)?;
+            let Ok(mut list) = self.inner.claims.lock() else { panic!("a claim panicked") };
+            *list = copy;
+        } else {
+            list.enter(protocol, side, offset, end)?;
+        }
+        // The first claim of a handle says what it is.
+        let _ = self.handle.role.set((protocol, side));
         Ok(())
     }
 
@@ -215,11 +268,19 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn load(&self, word: usize, order: Ordering) -> u64 {
-        self.atomic_word(word).load(order)
+        let value = breach::loaded(self.role(), self.atomic_word(word).load(order));
+        if breach::looks_once(self.role(), word) { self.second_look(word, value) } else { value }
     }
 
     unsafe fn store(&self, word: usize, value: u64, order: Ordering) {
-        self.atomic_word(word).store(value, order);
+        match breach::stored(self.role(), word, value) {
+            Store::As(value) => self.atomic_word(word).store(value, order),
+            Store::Dropped => {}
+            Store::After(before, with) => {
+                self.atomic_word(before).store(with, Ordering::Release);
+                self.atomic_word(word).store(value, order);
+            }
+        }
     }
 
     unsafe fn get(&self, word: usize) -> u64 {
@@ -255,7 +316,9 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn bell_bump(&self, word: usize, order: Ordering) {
-        self.bell_word(word).0.fetch_add(1, order);
+        if breach::committed() != Some(Breach::EpochBumpMissing) {
+            self.bell_word(word).0.fetch_add(1, order);
+        }
     }
 
     unsafe fn futex_wait(&self, word: usize, expected: u32, _timeout: Option<Duration>) {
@@ -269,6 +332,9 @@ unsafe impl Mem for LoomMem {
 
     unsafe fn futex_wake(&self, word: usize) {
         let (_, mutex, condvar) = self.bell_word(word);
+        if breach::committed() == Some(Breach::WakeMissing) {
+            return;
+        }
         let Ok(_guard) = mutex.lock() else { return };
         condvar.notify_all();
     }

@@ -1,11 +1,14 @@
-//! The mutation gate: weakens one ordering at a time and demands that some model fails.
+//! The mutation gate: each ordering weakened, each breach committed; some model must fail.
 //!
-//! `mutants` walks all sites; each trial is a process of its own (`mutants SITE MODEL`), because a
-//! failed model leaves loom's state behind. Exit code 0 if every site is caught or explained.
+//! `mutants` walks all sites, all breaches and the models that must fail; `--markdown` prints the
+//! tables of `docs/PROOF.md`. Each trial is a process of its own (`mutants trial WHAT MODEL`),
+//! because a failed model leaves loom's state behind. The models of the protocol run first; only if
+//! none of them fails, all others do. Exit code 0 if everything is caught or explained.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use wasm_engine_loom_tests::breach::{self, Breach};
 use wasm_engine_loom_tests::mem::weaken;
 use wasm_engine_loom_tests::{Model, check, models};
 use wasm_engine_shm::site::Site;
@@ -16,8 +19,11 @@ const EXPLAINED: &[(Site, &str)] = &[
     (Site::BellEpoch, "only load buffering could show it, which loom does not have"),
 ];
 
-/// Exit code of a trial whose site or model does not exist.
-const UNKNOWN: i32 = 2;
+/// Exit code of a trial whose subject or model does not exist.
+const UNKNOWN: u8 = 2;
+
+/// The subject of a trial in which all is as it ships.
+const NOTHING: &str = "nothing";
 
 /// What becomes of a site.
 fn weakened(site: Site) -> &'static str {
@@ -40,85 +46,159 @@ fn weakened(site: Site) -> &'static str {
     }
 }
 
-/// The models of a site's protocol.
-fn candidates(site: Site) -> Vec<&'static Model> {
+/// Names of the models of a site's protocol, by their beginnings.
+fn likely(site: Site) -> &'static [&'static str] {
     let name = format!("{site:?}");
-    let prefixes: &[&str] = match &name {
+    match &name {
         n if n.starts_with("Bytes") => &["bytes"],
         n if n.starts_with("Cell") => &["cell", "outbox"],
         n if n.starts_with("Slot") => &["broadcast", "page"],
         n if n.starts_with("Row") => &["row"],
         n if n.starts_with("Counter") => &["counter"],
         n if n.starts_with("Bell") => &["doorbell"],
-        _ => &["region"],
-    };
-    let likely = |model: &&Model| prefixes.iter().any(|p| model.name.starts_with(p));
-    models::ALL.iter().filter(likely).collect()
+        n if n.starts_with("Ready") => &["region"],
+        _ => &[],
+    }
 }
 
 /// Runs one trial in a process of its own; true if the model failed.
-fn goes_red(site: Site, model: &Model) -> std::io::Result<bool> {
+fn goes_red(what: &str, model: &Model) -> std::io::Result<bool> {
     let status = Command::new(std::env::current_exe()?)
-        .args([format!("{site:?}").as_str(), model.name])
+        .args(["trial", what, model.name])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()?;
     match status.code() {
         Some(0) => Ok(false),
-        Some(UNKNOWN) => Err(std::io::Error::other(format!("no trial of {site:?}"))),
+        Some(code) if code == i32::from(UNKNOWN) => {
+            Err(std::io::Error::other(format!("no trial of {what} on {}", model.name)))
+        }
         // A panic, or the abort after a second one: loom's deadlocks end so.
         _ => Ok(true),
     }
 }
 
 /// The trial itself: a panic is the answer.
-fn trial(site: &str, model: &str) -> ExitCode {
-    let site = Site::ALL.into_iter().find(|s| format!("{s:?}") == site);
-    let model = models::ALL.iter().find(|m| m.name == model);
-    let (Some(site), Some(model)) = (site, model) else {
-        eprintln!("no such site or model");
-        return ExitCode::from(UNKNOWN as u8);
+fn trial(what: &str, model: &str) -> ExitCode {
+    let site = Site::ALL.into_iter().find(|site| format!("{site:?}") == what);
+    let wrong = Breach::ALL.into_iter().find(|breach| format!("{breach:?}") == what);
+    let model = models::ALL.iter().chain(models::RED).find(|m| m.name == model);
+    let known = site.is_some() || wrong.is_some() || what == NOTHING;
+    let (Some(model), true) = (model, known) else {
+        eprintln!("no such subject or model");
+        return ExitCode::from(UNKNOWN);
     };
-    weaken(site);
+    site.map(weaken);
+    wrong.map(breach::commit);
     check(model);
     ExitCode::SUCCESS
 }
 
-fn main() -> std::io::Result<ExitCode> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [site, model] = args.as_slice() {
-        return Ok(trial(site, model));
-    }
-    let start = Instant::now();
-    let (mut caught, mut explained, mut survived) = (0, 0, 0);
-    println!("{:16} {:30} caught by", "site", "weakened to");
-    for site in Site::ALL {
-        let mut by = Vec::new();
-        for model in candidates(site) {
-            if goes_red(site, model)? {
-                by.push(model.name);
-            }
+/// The models that go red: of those that begin so, all; if none does, the first of the others.
+fn caught_by(what: &str, begins: &[&str]) -> std::io::Result<Vec<&'static str>> {
+    let (first, rest): (Vec<&Model>, Vec<&Model>) =
+        models::ALL.iter().partition(|model| begins.iter().any(|b| model.name.starts_with(b)));
+    let mut red = Vec::new();
+    for model in first {
+        if goes_red(what, model)? {
+            red.push(model.name);
         }
-        let reason = EXPLAINED.iter().find(|(s, _)| *s == site).map(|(_, reason)| *reason);
+    }
+    for model in rest {
+        if !red.is_empty() {
+            break;
+        }
+        if goes_red(what, model)? {
+            red.push(model.name);
+        }
+    }
+    Ok(red)
+}
+
+/// How rows are printed, and what became of them.
+struct Table {
+    markdown: bool,
+    caught: usize,
+    explained: usize,
+    survived: usize,
+}
+
+impl Table {
+    fn head(&self, columns: [&str; 3]) {
+        let [a, b, c] = columns;
+        match self.markdown {
+            true => println!("\n| {a} | {b} | {c} |\n|---|---|---|"),
+            false => println!("\n{a:20} {b:30} {c}"),
+        }
+    }
+
+    fn row(&mut self, subject: &str, what: &str, by: &[&str], reason: Option<&str>) {
         let verdict = match (by.is_empty(), reason) {
             (false, _) => {
-                caught += 1;
+                self.caught += 1;
                 by.join(", ")
             }
             (true, Some(reason)) => {
-                explained += 1;
+                self.explained += 1;
                 format!("explained: {reason}")
             }
             (true, None) => {
-                survived += 1;
+                self.survived += 1;
                 "NOTHING".into()
             }
         };
-        println!("{:16} {:30} {verdict}", format!("{site:?}"), weakened(site));
+        match self.markdown {
+            true => println!("| `{subject}` | {what} | {verdict} |"),
+            false => println!("{subject:20} {what:30} {verdict}"),
+        }
     }
-    println!(
+}
+
+fn gate(markdown: bool) -> std::io::Result<ExitCode> {
+    let start = Instant::now();
+    // A model that fails by itself would catch everything.
+    for model in models::ALL {
+        if goes_red(NOTHING, model)? {
+            eprintln!("error: {} fails as it is; run its test", model.name);
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let mut table = Table { markdown, caught: 0, explained: 0, survived: 0 };
+    table.head(["site", "weakened to", "caught by"]);
+    for site in Site::ALL {
+        let name = format!("{site:?}");
+        let by = caught_by(&name, likely(site))?;
+        let reason = EXPLAINED.iter().find(|(s, _)| *s == site).map(|(_, reason)| *reason);
+        table.row(&name, weakened(site), &by, reason);
+    }
+    table.head(["breach", "where", "caught by"]);
+    for wrong in Breach::ALL {
+        let name = format!("{wrong:?}");
+        let by = caught_by(&name, wrong.models())?;
+        table.row(&name, "in the memory", &by, None);
+    }
+    for model in models::RED {
+        let by = if goes_red(NOTHING, model)? { vec![model.name] } else { vec![] };
+        table.row(model.name, "in the model", &by, None);
+    }
+    let Table { caught, explained, survived, .. } = table;
+    eprintln!(
         "{caught} caught, {explained} explained, {survived} survived, {:.1?}",
         start.elapsed()
     );
     Ok(if survived == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn main() -> std::io::Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        [] => gate(false),
+        ["--markdown"] => gate(true),
+        ["trial", what, model] => Ok(trial(what, model)),
+        _ => {
+            eprintln!("error: use: mutants [--markdown]");
+            Ok(ExitCode::from(UNKNOWN))
+        }
+    }
 }
