@@ -14,7 +14,7 @@
 //! | [`breach`] | wrong algorithms, committed in that memory |
 //! | `src/bin/models.rs` | every model to a greater depth, with its count of executions |
 //! | `src/bin/mutants.rs` | each ordering weakened, each breach committed: some model must go red |
-
+//! | [`shuttle_mem`], [`liveness`] | the same protocols at real sizes on random schedules |
 //!
 //! Three rules keep a model from passing for the wrong reason: all roles are spawned and the main
 //! thread only joins; a writer's cursor is private; and every model lists the outcomes it must have
@@ -26,8 +26,10 @@
 
 pub mod breach;
 pub mod check;
+pub mod liveness;
 pub mod mem;
 pub mod models;
+pub mod shuttle_mem;
 
 pub use check::{Depth, Marks, Model, Report, check, check_to};
 pub use mem::{Class, LoomMem};

@@ -88,8 +88,12 @@ fn trial(what: &str, model: &str) -> ExitCode {
         eprintln!("no such subject or model");
         return ExitCode::from(UNKNOWN);
     };
-    site.map(weaken);
-    wrong.map(breach::commit);
+    if let Some(site) = site {
+        weaken(site);
+    }
+    if let Some(wrong) = wrong {
+        breach::commit(wrong);
+    }
     check(model);
     ExitCode::SUCCESS
 }
