@@ -114,8 +114,7 @@ impl Map {
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        os::private(&mut options);
         let file = options.open(path).map_err(failed("create", name.as_str()))?;
         file.set_len(len_bytes).map_err(failed("set the length of", name.as_str()))?;
         let mem = map_writable(&name, &file)?;
@@ -143,11 +142,7 @@ impl Map {
         let mut options = OpenOptions::new();
         options.read(true);
         // A pipe of that name must not block us.
-        #[cfg(target_os = "linux")]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(
-            &mut options,
-            rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
-        );
+        os::without_blocking(&mut options);
         let file = options.open(path).map_err(failed("open", name.as_str()))?;
         Self::read_only(name, file)
     }
@@ -193,10 +188,7 @@ impl Map {
     /// Number of the file descriptor in this process, for the descriptor file; `None` on the heap.
     #[must_use]
     pub fn fd(&self) -> Option<i32> {
-        #[cfg(unix)]
-        return self.file.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-        #[cfg(not(unix))]
-        return None;
+        self.file.as_ref().and_then(os::fd_number)
     }
 
     /// The path of a file backing created here.
