@@ -4,7 +4,7 @@
 //!  owner                                   monitor
 //!  Map::memfd  create, map, touch, seal    Map::open_read_only("/proc/PID/fd/N")
 //!  Map::file   create anew, map, touch     Map::open_read_only(path)
-//!  Map::heap   tests, Miri                 -
+//!  Map::heap   tests, Miri                 Map::copy_of, saved bytes
 //! ```
 //! A sealed memfd can never shrink, so a monitor's read cannot raise SIGBUS, and nobody can map it
 //! writable again, the owner included: it is mapped once, for life. A plain file has neither
@@ -129,6 +129,17 @@ impl Map {
     #[must_use]
     pub fn heap(len_bytes: usize) -> Self {
         let mem = RawMem::heap(len_bytes);
+        Self { mem, backing: Backing::Heap, file: None, owned_path: None }
+    }
+
+    /// A copy of a region's bytes in memory of this process, read-only like a mapping; rounded up
+    /// to whole blocks of 128 bytes. For a region that was saved or came from somewhere else.
+    ///
+    /// # Panics
+    /// If there are no bytes.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mem = RawMem::copy_of(bytes);
         Self { mem, backing: Backing::Heap, file: None, owned_path: None }
     }
 

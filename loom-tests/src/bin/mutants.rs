@@ -5,7 +5,9 @@
 //! because a failed model leaves loom's state behind. The models of the protocol run first; only if
 //! none of them fails, all others do. Exit code 0 if everything is caught or explained.
 
+use std::panic::resume_unwind;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use wasm_engine_loom_tests::breach::{self, Breach};
@@ -119,77 +121,106 @@ fn caught_by(what: &str, begins: &[&str]) -> std::io::Result<Vec<&'static str>> 
     Ok(red)
 }
 
-/// How rows are printed, and what became of them.
-struct Table {
-    markdown: bool,
-    caught: usize,
-    explained: usize,
-    survived: usize,
+/// What is tried, and what became of it.
+struct Row {
+    subject: String,
+    what: &'static str,
+    likely: &'static [&'static str],
+    reason: Option<&'static str>,
+    caught_by: Vec<&'static str>,
 }
 
-impl Table {
-    fn head(&self, columns: [&str; 3]) {
-        let [a, b, c] = columns;
-        match self.markdown {
-            true => println!("\n| {a} | {b} | {c} |\n|---|---|---|"),
-            false => println!("\n{a:20} {b:30} {c}"),
-        }
+impl Row {
+    fn of_site(site: Site) -> Self {
+        let reason = EXPLAINED.iter().find(|(s, _)| *s == site).map(|(_, reason)| *reason);
+        let subject = format!("{site:?}");
+        Self { subject, what: weakened(site), likely: likely(site), reason, caught_by: vec![] }
     }
 
-    fn row(&mut self, subject: &str, what: &str, by: &[&str], reason: Option<&str>) {
-        let verdict = match (by.is_empty(), reason) {
-            (false, _) => {
-                self.caught += 1;
-                by.join(", ")
-            }
-            (true, Some(reason)) => {
-                self.explained += 1;
-                format!("explained: {reason}")
-            }
-            (true, None) => {
-                self.survived += 1;
-                "NOTHING".into()
-            }
+    fn of_breach(wrong: Breach) -> Self {
+        let (subject, likely) = (format!("{wrong:?}"), wrong.models());
+        Self { subject, what: "in the memory", likely, reason: None, caught_by: vec![] }
+    }
+
+    /// A model that must fail, or with `what` as it ships one that must not.
+    fn of_model(model: &'static Model, what: &'static str) -> Self {
+        let subject = model.name.to_owned();
+        Self { subject, what, likely: &[], reason: None, caught_by: vec![] }
+    }
+
+    fn try_it(&mut self) -> std::io::Result<()> {
+        let own = models::ALL.iter().chain(models::RED).find(|model| model.name == self.subject);
+        self.caught_by = match own {
+            Some(model) if goes_red(NOTHING, model)? => vec![model.name],
+            Some(_) => vec![],
+            None => caught_by(&self.subject, self.likely)?,
         };
-        match self.markdown {
+        Ok(())
+    }
+
+    fn print(&self, markdown: bool) {
+        let Self { subject, what, reason, caught_by, .. } = self;
+        let verdict = match (caught_by.is_empty(), reason) {
+            (false, _) => caught_by.join(", "),
+            (true, Some(reason)) => format!("explained: {reason}"),
+            (true, None) => "NOTHING".to_owned(),
+        };
+        match markdown {
             true => println!("| `{subject}` | {what} | {verdict} |"),
             false => println!("{subject:20} {what:30} {verdict}"),
         }
     }
 }
 
+/// Tries all rows, as many at a time as the machine has cores.
+fn try_all(rows: &mut [Row]) -> std::io::Result<()> {
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let left = Mutex::new(rows.iter_mut());
+    let work = || {
+        loop {
+            let next = left.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(row) = next else { return Ok(()) };
+            row.try_it()?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|t| t.join().unwrap_or_else(|p| resume_unwind(p)))
+    })
+}
+
+fn head(markdown: bool, columns: [&str; 3]) {
+    let [a, b, c] = columns;
+    match markdown {
+        true => println!("\n| {a} | {b} | {c} |\n|---|---|---|"),
+        false => println!("\n{a:20} {b:30} {c}"),
+    }
+}
+
 fn gate(markdown: bool) -> std::io::Result<ExitCode> {
     let start = Instant::now();
     // A model that fails by itself would catch everything.
-    for model in models::ALL {
-        if goes_red(NOTHING, model)? {
-            eprintln!("error: {} fails as it is; run its test", model.name);
-            return Ok(ExitCode::FAILURE);
-        }
+    let mut green: Vec<Row> = models::ALL.iter().map(|m| Row::of_model(m, NOTHING)).collect();
+    try_all(&mut green)?;
+    if let Some(row) = green.iter().find(|row| !row.caught_by.is_empty()) {
+        eprintln!("error: {} fails as it is; run its test", row.subject);
+        return Ok(ExitCode::FAILURE);
     }
-    let mut table = Table { markdown, caught: 0, explained: 0, survived: 0 };
-    table.head(["site", "weakened to", "caught by"]);
-    for site in Site::ALL {
-        let name = format!("{site:?}");
-        let by = caught_by(&name, likely(site))?;
-        let reason = EXPLAINED.iter().find(|(s, _)| *s == site).map(|(_, reason)| *reason);
-        table.row(&name, weakened(site), &by, reason);
-    }
-    table.head(["breach", "where", "caught by"]);
-    for wrong in Breach::ALL {
-        let name = format!("{wrong:?}");
-        let by = caught_by(&name, wrong.models())?;
-        table.row(&name, "in the memory", &by, None);
-    }
-    for model in models::RED {
-        let by = if goes_red(NOTHING, model)? { vec![model.name] } else { vec![] };
-        table.row(model.name, "in the model", &by, None);
-    }
-    let Table { caught, explained, survived, .. } = table;
-    eprintln!(
-        "{caught} caught, {explained} explained, {survived} survived, {:.1?}",
-        start.elapsed()
-    );
+    let mut rows: Vec<Row> = Site::ALL.into_iter().map(Row::of_site).collect();
+    let sites = rows.len();
+    rows.extend(Breach::ALL.into_iter().map(Row::of_breach));
+    rows.extend(models::RED.iter().map(|model| Row::of_model(model, "in the model")));
+    try_all(&mut rows)?;
+    head(markdown, ["site", "weakened to", "caught by"]);
+    rows[..sites].iter().for_each(|row| row.print(markdown));
+    head(markdown, ["breach", "where", "caught by"]);
+    rows[sites..].iter().for_each(|row| row.print(markdown));
+    let missed = || rows.iter().filter(|row| row.caught_by.is_empty());
+    let explained = missed().filter(|row| row.reason.is_some()).count();
+    let survived = missed().count() - explained;
+    let caught = rows.len() - explained - survived;
+    let took = start.elapsed();
+    eprintln!("{caught} caught, {explained} explained, {survived} survived, {took:.1?}");
     Ok(if survived == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
