@@ -20,6 +20,11 @@ proptest! {
     }
 
     #[test]
+    fn screens(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        oracles::screen(&data);
+    }
+
+    #[test]
     fn names(data in "\\PC{0,40}|\\{\"(name|templates|rings)\":.{0,40}\\}") {
         oracles::names(data.as_bytes());
     }

@@ -17,7 +17,7 @@ use crate::step::{Places, Step};
 const TARGETS: [(&str, &[&str]); 3] = [
     ("shm", &["region", "readers", "rings", "descriptor"]),
     ("abi", &["log", "facts"]),
-    ("ui-bridge", &["view", "names"]),
+    ("ui-bridge", &["view", "screen", "names"]),
 ];
 
 /// Seconds for each target, unless asked for more.

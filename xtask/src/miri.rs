@@ -12,7 +12,7 @@ use crate::step::{Places, Step, Times};
 /// Seeds of the tests with threads, unless asked for more.
 const SEEDS: &str = "8";
 
-/// Tests with threads, by parts of their names: the last word of each file's own.
+/// Tests with threads, by parts of their names.
 const THREADED: [&str; 3] = ["threads_", "are_never_", "slow_readers_"];
 
 /// The task; `--seeds N` asks for more, anything else goes to `cargo miri test`, which then runs

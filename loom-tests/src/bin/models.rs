@@ -52,7 +52,8 @@ fn main() -> ExitCode {
     let mut rows =
         String::from("| model | bound | executions | outcomes reached |\n|---|---:|---:|---|\n");
     for model in models::ALL.iter().filter(wanted) {
-        let bound = asked.bound.unwrap_or(model.bound);
+        // The deeper of the two; no bound is deepest.
+        let bound = asked.bound.unwrap_or(model.bound).zip(model.bound).map(|(a, b)| a.max(b));
         let report = check_to(model, Depth { bound, limit: asked.limit });
         let bound = bound.map_or("none".to_owned(), |bound| bound.to_string());
         let more = if report.whole { "" } else { "+" };

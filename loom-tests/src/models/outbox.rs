@@ -30,12 +30,8 @@ pub const OUTBOX_TOO_EARLY: Model = Model {
 };
 
 /// Blocks of a stash are taken again only after the results of their reader.
-pub const STASH_REUSE: Model = Model {
-    name: "stash_reuse",
-    bound: Some(2),
-    reach: &["reused"],
-    run: |m| stash_rounds(m, true),
-};
+pub const STASH_REUSE: Model =
+    Model { name: "stash_reuse", bound: None, reach: &["reused"], run: |m| stash_rounds(m, true) };
 
 /// The same with a scheduler that frees before the results are there: it must be seen to fail.
 pub const STASH_TOO_EARLY: Model = Model {

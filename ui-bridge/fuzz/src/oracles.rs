@@ -63,33 +63,44 @@ fn seal(words: &mut [u64]) {
     words[15] = sum;
 }
 
-/// A region of any bytes is shown every way or refused.
+/// A region of any bytes is shown as text and JSON or refused.
 pub fn view(data: &[u8]) {
     let mut script = Script(data);
-    let (mode, keys) = (script.byte(), [script.byte(), script.byte()]);
-    let words = match mode % 4 {
-        0 => {
-            let bytes = script.0;
-            let mut words: Vec<u64> = bytes.iter().map(|byte| u64::from(*byte)).collect();
-            words.resize(words.len().max(64), 0);
-            words
-        }
-        _ => {
-            let mut words = good().clone();
-            // Without the header, which would be refused, unless it is asked for.
-            let first = if mode % 4 == 1 { 0 } else { 80 };
-            while !script.0.is_empty() {
-                let at = first + script.below(words.len() - first);
-                words[at] = script.word();
-            }
-            seal(&mut words);
-            words
-        }
-    };
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    if let Err(error) = look(&bytes, keys) {
-        assert!(!error.to_string().is_empty() && error.exit_code() > 0);
+    if let Ok(view) = look(&region(&mut script)) {
+        let document = json::document(&view).expect("a document");
+        serde_json::from_str::<serde_json::Value>(&document).expect("that can be parsed again");
+        let summary = text::summary(&view);
+        assert!(summary.chars().all(|c| c == '\n' || !c.is_control()), "{summary:?}");
     }
+}
+
+/// A region of any bytes is painted, whatever keys are pressed; apart, because painting takes a
+/// hundred times as long as reading.
+pub fn screen(data: &[u8]) {
+    let mut script = Script(data);
+    let keys = [script.byte(), script.byte()];
+    if let Ok(view) = look(&region(&mut script)) {
+        paint(&view, keys);
+    }
+}
+
+/// The words of a region: any, or sound ones changed here and there.
+fn region(script: &mut Script<'_>) -> Vec<u64> {
+    let mode = script.byte();
+    if mode.is_multiple_of(4) {
+        let mut words: Vec<u64> = script.0.iter().map(|byte| u64::from(*byte)).collect();
+        words.resize(words.len().max(64), 0);
+        return words;
+    }
+    let mut words = good().clone();
+    // Without the header, which would be refused, unless it is asked for.
+    let first = if mode % 4 == 1 { 0 } else { 80 };
+    while !script.0.is_empty() {
+        let at = first + script.below(words.len() - first);
+        words[at] = script.word();
+    }
+    seal(&mut words);
+    words
 }
 
 /// The names page of any bytes is parsed and shown or refused.
@@ -101,17 +112,15 @@ pub fn names(data: &[u8]) {
     assert!(all.all(|name| !name.chars().any(char::is_control)), "{names:?}");
 }
 
-/// Attaches, looks and shows.
-fn look(bytes: &[u8], keys: [u8; 2]) -> Result<(), MonitorError> {
-    let mut live = Live::from_map("x", Map::copy_of(bytes))?;
-    let now = live.look()?;
-    let view = View::new(&now, Some(&now));
-    let document = json::document(&view).expect("a document");
-    serde_json::from_str::<serde_json::Value>(&document).expect("that can be parsed again");
-    let summary = text::summary(&view);
-    assert!(summary.chars().all(|c| c == '\n' || !c.is_control()), "{summary:?}");
-    paint(&view, keys);
-    Ok(())
+/// Attaches and looks; an error says what is wrong and has an exit code.
+fn look(words: &[u64]) -> Result<View, MonitorError> {
+    let looked = Live::from_map("x", Map::copy_of(bytemuck::cast_slice(words)))
+        .and_then(|mut live| live.look())
+        .map(|now| View::new(&now, Some(&now)));
+    if let Err(error) = &looked {
+        assert!(!error.to_string().is_empty() && error.exit_code() > 0);
+    }
+    looked
 }
 
 fn paint(view: &View, keys: [u8; 2]) {
