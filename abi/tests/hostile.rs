@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 4_000 }, failure_persistence: None, ..Default::default()
+        cases: if cfg!(miri) { 8 } else { 20_000 }, failure_persistence: None, ..Default::default()
     })]
 
     #[test]

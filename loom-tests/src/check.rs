@@ -81,6 +81,7 @@ pub fn check_to(model: &Model, depth: Depth) -> Report {
     builder.preemption_bound = depth.bound;
     builder.max_branches = BRANCHES_MAX;
     builder.max_duration = depth.limit;
+    builder.max_permutations = None;
     builder.checkpoint_interval = EXECUTIONS_PER_LOOK;
     let (counter, run, seen) = (Arc::clone(&executions), model.run, marks.clone());
     builder.check(move || {

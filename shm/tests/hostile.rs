@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 2_000 }, failure_persistence: None, ..Default::default()
+        cases: if cfg!(miri) { 4 } else { 20_000 }, failure_persistence: None, ..Default::default()
     })]
 
     #[test]

@@ -33,7 +33,7 @@ impl<'a> Script<'a> {
 /// Segments of any bytes are scanned or refused; made ones are judged rightly.
 pub fn log(data: &[u8]) {
     let mut script = Script(data);
-    match script.byte() % 6 {
+    match script.byte() % 7 {
         0 => {
             let _ = walk(script.0);
         }
@@ -41,6 +41,7 @@ pub fn log(data: &[u8]) {
         2 => cuts_are_torn(&mut script, false),
         3 => cuts_are_torn(&mut script, true),
         4 => any_records(&mut script),
+        5 => order_is_checked(&mut script),
         _ => {
             let (bytes, ends) = segment(&mut script);
             assert_eq!(walk(&bytes), Ok(ends.len() - 1), "a sound segment");
@@ -104,6 +105,30 @@ fn damage_is_found(script: &mut Script<'_>) {
     let broken = walk(&bytes).expect_err("a changed byte passed");
     assert!(!broken.torn, "byte {at} of {}: called torn, {broken}", bytes.len());
     assert!(broken.offset <= at, "byte {at}: found only at {}", broken.offset);
+}
+
+/// A block left out, repeated, moved or of another history is found.
+fn order_is_checked(script: &mut Script<'_>) {
+    let (what, at) = (script.byte(), script.below(4));
+    let (bytes, ends) = segment(script);
+    let mut blocks: Vec<&[u8]> = ends.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+    if at + 1 >= blocks.len() {
+        return;
+    }
+    let mut run_id = [0; 16];
+    run_id.copy_from_slice(&bytes[16..32]);
+    let mut other = Chain { run_id, segment: 1, block: at as u64, prev_crc: 0x1234_5678 };
+    let mut foreign = [0; BLOCK_HEADER_BYTES + BLOCK_FOOTER_BYTES];
+    other.seal(&mut foreign, 0, 0, 0, crc32c);
+    match what % 4 {
+        0 => drop(blocks.remove(at)),
+        1 => blocks.insert(at, blocks[at]),
+        2 => blocks.swap(at, at + 1),
+        _ => blocks[at] = &foreign,
+    }
+    let changed = [&bytes[..ends[0]], &blocks.concat()].concat();
+    let broken = walk(&changed).expect_err("blocks in another order passed");
+    assert!(!broken.torn, "called torn: {broken}");
 }
 
 /// A segment cut anywhere is torn or ends between two blocks; so is one that the file system has

@@ -13,7 +13,7 @@ use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::header::{ENDIAN_MARK, Identity, MAGIC};
 use wasm_engine_shm::layout::{RegionPlan, SectionKind, directory_end};
-use wasm_engine_shm::locate::Descriptor;
+use wasm_engine_shm::locate::{Descriptor, Place};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::{Mem, Ordering, RawMem};
 use wasm_engine_shm::outbox::OutboxReader;
@@ -36,12 +36,15 @@ impl<'a> Script<'a> {
         (usize::from(self.byte()) << 8 | usize::from(self.byte())) % end
     }
 
-    /// A number that is small, near a power of two, or anything.
+    /// A number that is small, a multiple of what sections or records are, near a power of two, or
+    /// anything.
     fn word(&mut self) -> u64 {
         let kind = self.byte();
         let value = u64::from(self.byte());
-        match kind % 4 {
+        match kind % 6 {
             0 => value,
+            4 => value * 16,
+            5 => value * 128,
             1 => (1_u64 << (kind >> 2)).wrapping_add(value).wrapping_sub(128),
             2 => u64::MAX - value,
             _ => (0..7).fold(value, |word, _| word << 8 | u64::from(self.byte())),
@@ -88,7 +91,9 @@ pub fn region(data: &[u8]) {
     let mut words = if mode & 1 == 0 { good().clone() } else { Vec::new() };
     if mode & 1 == 0 {
         while script.more() {
-            let at = script.below(words.len());
+            // Half of the changes go to header and directory, of which a region has little.
+            let end = if script.byte().is_multiple_of(2) { 128 } else { words.len() };
+            let at = script.below(end);
             words[at] = script.word();
         }
     } else {
@@ -373,10 +378,12 @@ fn consume(script: &mut Script<'_>, capacity: usize) {
             rx.release();
             held = 0;
         }
-        // The header of a record, the head, any word.
-        let word =
-            if script.byte().is_multiple_of(2) { 0 } else { script.below(data.len_bytes() / 8) };
-        scribble(&data, word, script.word());
+        // The head, any word, nothing.
+        match script.byte() % 4 {
+            0 => scribble(&data, 0, script.word()),
+            1 => scribble(&data, script.below(data.len_bytes() / 8), script.word()),
+            _ => {}
+        }
         if !script.more() {
             break;
         }
@@ -429,13 +436,22 @@ fn send(script: &mut Script<'_>, capacity: usize) {
 
 /// A descriptor of any bytes is decoded or refused; a decoded one survives its own bytes.
 pub fn descriptor(data: &[u8]) {
-    let mut bytes = data.to_vec();
-    if data.first().is_some_and(|first| first.is_multiple_of(2)) {
-        let magic = &b"WENGLOC1"[..data.len().min(8)];
-        bytes[..magic.len()].copy_from_slice(magic);
+    let mut script = Script(data);
+    let mode = script.byte();
+    let mut bytes = script.0.to_vec();
+    let sound = [(0, &b"WENGLOC1\x01\0\0\0"[..]), (40, &[255; 4]), (44, &[4, 0, 0, 0])];
+    // Magic and version, a file in place of a number, a short path: one more each.
+    for (at, part) in sound.into_iter().take(usize::from(mode % 4)) {
+        if let Some(place) = bytes.get_mut(at..at + part.len()) {
+            place.copy_from_slice(part);
+        }
     }
     let Ok(found) = Descriptor::from_bytes(&bytes) else { return };
-    let _ = (found.owner(), found.path());
+    let _ = found.owner();
+    if let Place::File(path) = &found.place {
+        assert!(path.is_absolute(), "a path that depends on who opens it");
+        assert_eq!(found.path(), *path);
+    }
     if let Some(again) = found.to_bytes() {
         assert_eq!(Descriptor::from_bytes(&again), Ok(found));
     }
