@@ -13,6 +13,7 @@
 
 use std::cell::UnsafeCell as UnsafeWord;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex as Private, OnceLock, PoisonError};
 use std::time::Duration;
@@ -198,16 +199,22 @@ impl DerefMut for WindowMut<'_> {
 /// The site that is weakened, as its place in [`Site::ALL`] plus one; 0 for none.
 static MUTANT: AtomicUsize = AtomicUsize::new(0);
 
-/// Weakens a site for the rest of the process: an access becomes Relaxed, an acquire or release fence
-/// disappears, a sequentially consistent fence becomes acquire and release.
-pub fn weaken(site: Site) {
+/// The line of the use that is weakened; 0 for all uses of the site.
+static USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Weakens a site for the rest of the process, all its uses or the one on a line of its file: an
+/// access becomes Relaxed, an acquire or release fence disappears, a sequentially consistent fence
+/// becomes acquire and release.
+pub fn weaken(site: Site, line: Option<usize>) {
     let place = Site::ALL.iter().position(|s| *s == site).map_or(0, |at| at + 1);
     MUTANT.store(place, Ordering::Relaxed);
+    USE.store(line.unwrap_or(0), Ordering::Relaxed);
 }
 
-fn is_weak(site: Site) -> bool {
+fn is_weak(site: Site, line: u32) -> bool {
     let place = MUTANT.load(Ordering::Relaxed);
-    place > 0 && Site::ALL[place - 1] == site
+    let used = USE.load(Ordering::Relaxed);
+    place > 0 && Site::ALL[place - 1] == site && (used == 0 || used == line as usize)
 }
 
 // SAFETY: atomic words are loom atomics, plain words lie in one block that lives as long as any
@@ -247,12 +254,14 @@ unsafe impl Mem for LoomMem {
         Ok(())
     }
 
+    #[track_caller]
     fn ord(site: Site, order: Ordering) -> Ordering {
-        if is_weak(site) { Ordering::Relaxed } else { order }
+        if is_weak(site, Location::caller().line()) { Ordering::Relaxed } else { order }
     }
 
     fn fence(site: Site, order: Ordering) {
-        match (is_weak(site), order) {
+        // Each fence has a site of its own, and its caller is not the protocol: no line.
+        match (is_weak(site, 0), order) {
             (true, Ordering::SeqCst) => loom::sync::atomic::fence(Ordering::AcqRel),
             (true, _) => {}
             (false, order) => loom::sync::atomic::fence(order),

@@ -66,6 +66,10 @@ fn every_site_is_used_and_every_ordering_has_a_site() {
         let used =
             sources.iter().any(|(path, code)| !path.ends_with("site.rs") && code.contains(&name));
         assert!(used, "{site} is used nowhere");
+        // The gate weakens each use of an access alone; a fence it knows by its site only.
+        let fence = format!("fence(Site::{site},");
+        let fences: usize = sources.iter().map(|(_, code)| code.matches(&fence).count()).sum();
+        assert!(fences < 2, "{site} is the site of two fences; give one another");
     }
     for (path, code) in &sources {
         for order in ["Acquire", "Release", "AcqRel", "SeqCst"] {

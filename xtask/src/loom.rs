@@ -22,9 +22,7 @@ pub(crate) fn models(args: &[String]) -> Result<()> {
     let deep = ["--bound".to_owned(), "3".to_owned()];
     let args = if args.is_empty() { &deep[..] } else { args };
     let models = program(&Places::find()?, "models", args)?;
-    models.run(
-        "a model failed: its message is above, LOOM_LOCATION=1 adds the places of the accesses",
-    )?;
+    models.run("a model failed: read its message; LOOM_LOCATION=1 adds places to it")?;
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! The mutation gate: each ordering weakened, each breach committed; some model must fail.
 //!
-//! `mutants` walks all sites, all breaches and the models that must fail; `--markdown` prints the
-//! tables of `docs/PROOF.md`. Each trial is a process of its own (`mutants trial WHAT MODEL`),
+//! `mutants` walks all sites, each use of those that have several, all breaches and the models that
+//! must fail; `--markdown` prints the tables of `docs/PROOF.md`. Each trial is a process of its own (`mutants trial WHAT MODEL`),
 //! because a failed model leaves loom's state behind. The models of the protocol run first; only if
 //! none of them fails, all others do. Exit code 0 if everything is caught or explained.
 
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -26,6 +27,26 @@ const UNKNOWN: u8 = 2;
 
 /// The subject of a trial in which all is as it ships.
 const NOTHING: &str = "nothing";
+
+/// The uses of a site in shm's source, if it has several: their lines.
+fn uses(site: Site) -> std::io::Result<Vec<usize>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shm/src");
+    let call = format!("ord(Site::{site:?},");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|end| end != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)?;
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.contains(&call) && !line.trim_start().starts_with("//"));
+        found.extend(lines.map(|(at, _)| at + 1));
+    }
+    Ok(if found.len() > 1 { found } else { Vec::new() })
+}
 
 /// What becomes of a site.
 fn weakened(site: Site) -> &'static str {
@@ -82,7 +103,10 @@ fn goes_red(what: &str, model: &Model) -> std::io::Result<bool> {
 
 /// The trial itself: a panic is the answer.
 fn trial(what: &str, model: &str) -> ExitCode {
-    let site = Site::ALL.into_iter().find(|site| format!("{site:?}") == what);
+    let (name, line) = what
+        .split_once(':')
+        .map_or((what, None), |(name, line)| (name, Some(line.parse().unwrap_or(usize::MAX))));
+    let site = Site::ALL.into_iter().find(|site| format!("{site:?}") == name);
     let wrong = Breach::ALL.into_iter().find(|breach| format!("{breach:?}") == what);
     let model = models::ALL.iter().chain(models::RED).find(|m| m.name == model);
     let known = site.is_some() || wrong.is_some() || what == NOTHING;
@@ -91,7 +115,7 @@ fn trial(what: &str, model: &str) -> ExitCode {
         return ExitCode::from(UNKNOWN);
     };
     if let Some(site) = site {
-        weaken(site);
+        weaken(site, line);
     }
     if let Some(wrong) = wrong {
         breach::commit(wrong);
@@ -135,6 +159,15 @@ impl Row {
         let reason = EXPLAINED.iter().find(|(s, _)| *s == site).map(|(_, reason)| *reason);
         let subject = format!("{site:?}");
         Self { subject, what: weakened(site), likely: likely(site), reason, caught_by: vec![] }
+    }
+
+    /// One use of a site that has several.
+    fn of_use(site: Site, line: usize) -> Self {
+        Self {
+            subject: format!("{site:?}:{line}"),
+            what: "the same, on this line",
+            ..Self::of_site(site)
+        }
     }
 
     fn of_breach(wrong: Breach) -> Self {
@@ -206,7 +239,11 @@ fn gate(markdown: bool) -> std::io::Result<ExitCode> {
         eprintln!("error: {} fails as it is; run its test", row.subject);
         return Ok(ExitCode::FAILURE);
     }
-    let mut rows: Vec<Row> = Site::ALL.into_iter().map(Row::of_site).collect();
+    let mut rows = Vec::new();
+    for site in Site::ALL {
+        rows.push(Row::of_site(site));
+        rows.extend(uses(site)?.into_iter().map(|line| Row::of_use(site, line)));
+    }
     let sites = rows.len();
     rows.extend(Breach::ALL.into_iter().map(Row::of_breach));
     rows.extend(models::RED.iter().map(|model| Row::of_model(model, "in the model")));

@@ -2,6 +2,7 @@
 
 pub mod bell;
 pub mod claim;
+pub mod looks;
 pub mod outbox;
 pub mod publish;
 pub mod rings;
@@ -16,6 +17,8 @@ pub const ALL: &[Model] = &[
     rings::BYTES_WRAP,
     rings::BYTES_FULL,
     rings::BYTES_BATCH,
+    looks::BYTES_LOOKS,
+    looks::CELL_LOOKS,
     outbox::OUTBOX_RELEASE,
     outbox::STASH_REUSE,
     slots::BROADCAST_OVERRUN,
