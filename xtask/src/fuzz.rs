@@ -74,7 +74,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 
 fn build(places: &Places, dir: &Path, host: &str) -> Result<()> {
     nightly::cargo(dir)
-        .args(["build", "--release", "--locked", "--bins", "--target", host, "--target-dir"])
+        .args(["build", "--release", "--bins", "--target", host, "--target-dir"])
         .arg(places.target.join("fuzz"))
         .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"))
         .run("the fuzz targets do not build; libFuzzer needs a C++ compiler")?;
