@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// Most scheduling points in one execution; more means that a loop does not end.
 const BRANCHES_MAX: usize = 20_000;
 
+/// Executions between two looks at the clock.
+const EXECUTIONS_PER_LOOK: usize = 1_000;
+
 /// One property of one protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Model {
@@ -38,6 +41,15 @@ impl Marks {
     }
 }
 
+/// How far a model is explored.
+#[derive(Clone, Copy, Debug)]
+pub struct Depth {
+    /// Most preemptions per execution; `None` explores all.
+    pub bound: Option<usize>,
+    /// Time after which the exploration stops, whole or not.
+    pub limit: Option<Duration>,
+}
+
 /// What a check cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
@@ -45,19 +57,32 @@ pub struct Report {
     pub executions: u64,
     /// Time taken.
     pub took: Duration,
+    /// Whether all executions within the bound were explored, as far as the clock tells.
+    pub whole: bool,
 }
 
-/// Explores a model with its bound.
+/// Explores a model with its own bound, whole.
+///
+/// # Panics
+/// As [`check_to`].
+pub fn check(model: &Model) -> Report {
+    check_to(model, Depth { bound: model.bound, limit: None })
+}
+
+/// Explores a model to a depth.
 ///
 /// # Panics
 /// If an execution fails, races or deadlocks, or if an outcome was not reached.
-pub fn check(model: &Model) -> Report {
+pub fn check_to(model: &Model, depth: Depth) -> Report {
     let executions = Arc::new(AtomicU64::new(0));
     let marks = Marks::default();
     let start = Instant::now();
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = model.bound;
+    builder.preemption_bound = depth.bound;
     builder.max_branches = BRANCHES_MAX;
+    builder.max_duration = depth.limit;
+    builder.max_permutations = None;
+    builder.checkpoint_interval = EXECUTIONS_PER_LOOK;
     let (counter, run, seen) = (Arc::clone(&executions), model.run, marks.clone());
     builder.check(move || {
         counter.fetch_add(1, Ordering::Relaxed);
@@ -65,7 +90,10 @@ pub fn check(model: &Model) -> Report {
     });
     let missing = marks.missing(model.reach);
     assert!(missing.is_empty(), "{} never reached {missing:?}", model.name);
-    let report = Report { executions: executions.load(Ordering::Relaxed), took: start.elapsed() };
-    println!("{:24} {:>8} executions {:>9.2?}", model.name, report.executions, report.took);
+    let took = start.elapsed();
+    let whole = depth.limit.is_none_or(|limit| took < limit);
+    let report = Report { executions: executions.load(Ordering::Relaxed), took, whole };
+    let end = if whole { "" } else { ", stopped by the clock" };
+    println!("{:24} {:>8} executions {:>9.2?}{end}", model.name, report.executions, took);
     report
 }

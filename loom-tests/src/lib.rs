@@ -11,18 +11,25 @@
 //! | [`check()`] | runs a model, counts executions, demands that outcomes were reached |
 //! | [`models`] | one property each, two or three threads, rings of two |
 //! | `tests/` | each model green, and the deliberate breaches red |
-//! | `src/bin/mutants.rs` | each ordering weakened in turn: some model must go red |
+//! | [`breach`] | wrong algorithms, committed in that memory |
+//! | `src/bin/models.rs` | every model to a greater depth, with its count of executions |
+//! | `src/bin/mutants.rs` | each ordering weakened, each breach committed: some model must go red |
+//! | [`shuttle_mem`], [`liveness`] | the same protocols at real sizes on random schedules |
 //!
 //! Three rules keep a model from passing for the wrong reason: all roles are spawned and the main
 //! thread only joins; a writer's cursor is private; and every model lists the outcomes it must have
 //! reached (full, empty, wrapped, new value, retry).
 //!
-//! What this does not show: load buffering (loom has none), sizes beyond these tiny ones, the real
-//! futex. Those are argued in the source, or tested in `shm/tests`.
+//! What this does not show: load buffering (loom has none), weak orderings at real sizes (shuttle
+//! knows one order only), the real futex. Those are argued in the source, or tested in `shm/tests`.
+//! `docs/PROOF.md` says which property is shown by what.
 
+pub mod breach;
 pub mod check;
+pub mod liveness;
 pub mod mem;
 pub mod models;
+pub mod shuttle_mem;
 
-pub use check::{Marks, Model, Report, check};
+pub use check::{Depth, Marks, Model, Report, check, check_to};
 pub use mem::{Class, LoomMem};

@@ -6,21 +6,26 @@
 //! write for as long as a window over the word lives. A record that outlives its release, or a write
 //! before the space is free, is reported there.
 //!
+//! Claims are entered in the same list as on real memory, under a lock that loom sees.
+//!
 //! The futex is a mutex and a condition variable. That orders a little more than the real one does,
 //! which is why the protocol may rely on nothing but the comparison.
 
 use std::cell::UnsafeCell as UnsafeWord;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::panic::Location;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex as Private, OnceLock, PoisonError};
 use std::time::Duration;
 
 use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
 use loom::sync::atomic::{AtomicU32, AtomicU64};
 use loom::sync::{Condvar, Mutex};
-use wasm_engine_shm::claim::{Protocol, SetupError, Side};
+use wasm_engine_shm::claim::{ClaimList, Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
+
+use crate::breach::{self, Breach, Role, Store};
 
 /// How a word is used, for life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +51,7 @@ struct Inner {
     words: Vec<Word>,
     /// Contents of the plain words, in their places.
     plain: Box<[UnsafeWord<u64>]>,
+    claims: Mutex<ClaimList>,
 }
 
 // SAFETY: `plain` is only touched while the loom cell of each word touched is held, and loom reports
@@ -55,11 +61,27 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 /// Memory whose every access loom sees.
-#[derive(Clone)]
 pub struct LoomMem {
     inner: Arc<Inner>,
     start: usize,
     len: usize,
+    handle: Handle,
+}
+
+/// What one handle is used for; only breaches look at it, and loom need not see it.
+#[derive(Default)]
+struct Handle {
+    role: OnceLock<(Protocol, Side)>,
+    /// Marks seen at a first look, for breaches that leave out the second.
+    seen: Private<Vec<(usize, u64)>>,
+}
+
+impl Clone for LoomMem {
+    /// Another handle, not yet claimed.
+    fn clone(&self) -> Self {
+        let inner = Arc::clone(&self.inner);
+        Self { inner, start: self.start, len: self.len, handle: Handle::default() }
+    }
 }
 
 impl LoomMem {
@@ -75,7 +97,9 @@ impl LoomMem {
         };
         let words = (0..count).map(make).collect();
         let plain = (0..count).map(|_| UnsafeWord::new(0)).collect();
-        Self { inner: Arc::new(Inner { words, plain }), start: 0, len: count }
+        let claims = Mutex::new(ClaimList::default());
+        let inner = Arc::new(Inner { words, plain, claims });
+        Self { inner, start: 0, len: count, handle: Handle::default() }
     }
 
     /// Memory of which all words are atomic.
@@ -107,6 +131,22 @@ impl LoomMem {
         match self.word(word) {
             Word::Bell(epoch, mutex, condvar) => (epoch, mutex, condvar),
             _ => panic!("word {word} is not a doorbell"),
+        }
+    }
+
+    fn role(&self) -> Role {
+        self.handle.role.get().copied()
+    }
+
+    /// What the first look at a mark saw, in place of the second.
+    fn second_look(&self, word: usize, value: u64) -> u64 {
+        let mut seen = self.handle.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.iter().position(|(at, _)| *at == word) {
+            Some(at) => seen.swap_remove(at).1,
+            None => {
+                seen.push((word, value));
+                value
+            }
         }
     }
 
@@ -159,16 +199,22 @@ impl DerefMut for WindowMut<'_> {
 /// The site that is weakened, as its place in [`Site::ALL`] plus one; 0 for none.
 static MUTANT: AtomicUsize = AtomicUsize::new(0);
 
-/// Weakens a site for the rest of the process: an access becomes Relaxed, an acquire or release fence
-/// disappears, a sequentially consistent fence becomes acquire and release.
-pub fn weaken(site: Site) {
+/// The line of the use that is weakened; 0 for all uses of the site.
+static USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Weakens a site for the rest of the process, all its uses or the one on a line of its file: an
+/// access becomes Relaxed, an acquire or release fence disappears, a sequentially consistent fence
+/// becomes acquire and release.
+pub fn weaken(site: Site, line: Option<usize>) {
     let place = Site::ALL.iter().position(|s| *s == site).map_or(0, |at| at + 1);
     MUTANT.store(place, Ordering::Relaxed);
+    USE.store(line.unwrap_or(0), Ordering::Relaxed);
 }
 
-fn is_weak(site: Site) -> bool {
+fn is_weak(site: Site, line: u32) -> bool {
     let place = MUTANT.load(Ordering::Relaxed);
-    place > 0 && Site::ALL[place - 1] == site
+    let used = USE.load(Ordering::Relaxed);
+    place > 0 && Site::ALL[place - 1] == site && (used == 0 || used == line as usize)
 }
 
 // SAFETY: atomic words are loom atomics, plain words lie in one block that lives as long as any
@@ -187,19 +233,35 @@ unsafe impl Mem for LoomMem {
             inner: Arc::clone(&self.inner),
             start: self.start + start,
             len,
+            handle: Handle::default(),
         })
     }
 
-    fn claim(&self, _protocol: Protocol, _side: Side) -> Result<(), SetupError> {
+    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+        let (offset, end) = (self.start * WORD, (self.start + self.len) * WORD);
+        let Ok(mut list) = self.inner.claims.lock() else { panic!("a claim panicked") };
+        if breach::committed() == Some(Breach::ClaimInTwoSteps) {
+            let mut copy = list.clone();
+            drop(list);
+            copy.enter(protocol, side, offset, end)?;
+            let Ok(mut list) = self.inner.claims.lock() else { panic!("a claim panicked") };
+            *list = copy;
+        } else {
+            list.enter(protocol, side, offset, end)?;
+        }
+        // The first claim of a handle says what it is.
+        let _ = self.handle.role.set((protocol, side));
         Ok(())
     }
 
+    #[track_caller]
     fn ord(site: Site, order: Ordering) -> Ordering {
-        if is_weak(site) { Ordering::Relaxed } else { order }
+        if is_weak(site, Location::caller().line()) { Ordering::Relaxed } else { order }
     }
 
     fn fence(site: Site, order: Ordering) {
-        match (is_weak(site), order) {
+        // Each fence has a site of its own, and its caller is not the protocol: no line.
+        match (is_weak(site, 0), order) {
             (true, Ordering::SeqCst) => loom::sync::atomic::fence(Ordering::AcqRel),
             (true, _) => {}
             (false, order) => loom::sync::atomic::fence(order),
@@ -215,11 +277,19 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn load(&self, word: usize, order: Ordering) -> u64 {
-        self.atomic_word(word).load(order)
+        let value = breach::loaded(self.role(), self.atomic_word(word).load(order));
+        if breach::looks_once(self.role(), word) { self.second_look(word, value) } else { value }
     }
 
     unsafe fn store(&self, word: usize, value: u64, order: Ordering) {
-        self.atomic_word(word).store(value, order);
+        match breach::stored(self.role(), word, value) {
+            Store::As(value) => self.atomic_word(word).store(value, order),
+            Store::Dropped => {}
+            Store::After(before, with) => {
+                self.atomic_word(before).store(with, Ordering::Release);
+                self.atomic_word(word).store(value, order);
+            }
+        }
     }
 
     unsafe fn get(&self, word: usize) -> u64 {
@@ -255,7 +325,9 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn bell_bump(&self, word: usize, order: Ordering) {
-        self.bell_word(word).0.fetch_add(1, order);
+        if breach::committed() != Some(Breach::EpochBumpMissing) {
+            self.bell_word(word).0.fetch_add(1, order);
+        }
     }
 
     unsafe fn futex_wait(&self, word: usize, expected: u32, _timeout: Option<Duration>) {
@@ -269,6 +341,9 @@ unsafe impl Mem for LoomMem {
 
     unsafe fn futex_wake(&self, word: usize) {
         let (_, mutex, condvar) = self.bell_word(word);
+        if breach::committed() == Some(Breach::WakeMissing) {
+            return;
+        }
         let Ok(_guard) = mutex.lock() else { return };
         condvar.notify_all();
     }

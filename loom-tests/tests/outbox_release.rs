@@ -18,3 +18,9 @@ fn outbox_without_waiting_is_seen() {
 fn stash_reuse() {
     check(&outbox::STASH_REUSE);
 }
+
+#[test]
+#[should_panic(expected = "a payload was freed too early")]
+fn stash_freed_too_early_is_seen() {
+    check(&outbox::STASH_TOO_EARLY);
+}

@@ -153,21 +153,24 @@ impl Claim {
     }
 }
 
-/// The claims on one backing.
-#[derive(Debug, Default)]
-pub(crate) struct Claims(Mutex<Vec<Claim>>);
+/// The claims on one backing, for an implementation of [`Mem`], which keeps it under a lock.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimList(Vec<Claim>);
 
-impl Claims {
-    /// Enters a claim, or names the one in the way.
-    pub(crate) fn enter(
-        &self,
+impl ClaimList {
+    /// Enters a claim to the bytes from `offset` to `end` of the backing, or names the one in the way.
+    ///
+    /// # Errors
+    /// [`SetupError::Taken`].
+    pub fn enter(
+        &mut self,
         protocol: Protocol,
         side: Side,
         offset: usize,
         end: usize,
     ) -> Result<(), SetupError> {
         let new = Claim { protocol, side, offset, end };
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = &mut self.0;
         if let Some(held) = list.iter().find(|held| !held.agrees_with(&new)) {
             return Err(SetupError::Taken {
                 protocol,
@@ -187,6 +190,24 @@ impl Claims {
             list.push(new);
         }
         Ok(())
+    }
+}
+
+/// The list of real memory.
+#[derive(Debug, Default)]
+pub(crate) struct Claims(Mutex<ClaimList>);
+
+impl Claims {
+    /// Enters a claim, or names the one in the way.
+    pub(crate) fn enter(
+        &self,
+        protocol: Protocol,
+        side: Side,
+        offset: usize,
+        end: usize,
+    ) -> Result<(), SetupError> {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        list.enter(protocol, side, offset, end)
     }
 }
 

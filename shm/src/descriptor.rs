@@ -82,6 +82,20 @@ impl Descriptor {
         })
     }
 
+    /// Reads the bytes of a descriptor file, of this or any later version.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
+        decode(bytes)
+    }
+
+    /// The bytes of a descriptor file; `None` if the path does not fit.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<[u8; DESCRIPTOR_LEN]> {
+        encode(self)
+    }
+
     /// Whether the owner lives.
     #[must_use]
     pub fn owner(&self) -> Owner {

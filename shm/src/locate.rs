@@ -266,10 +266,7 @@ pub fn runtime_directory() -> Result<PathBuf, LocateError> {
         Some(path) if !path.is_empty() => PathBuf::from(path),
         _ => std::env::temp_dir().join(format!("wasm-engine-{}", os::user_id())),
     };
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(&path) {
+    match os::create_private_directory(&path) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
             return Err(failed("create", &path)(source));
         }
@@ -284,17 +281,10 @@ fn check_directory(path: PathBuf) -> Result<PathBuf, LocateError> {
     if !facts.is_dir() {
         return Err(LocateError::Directory { path, problem: "is not a directory" });
     }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        if facts.uid() != os::user_id() {
-            return Err(LocateError::Directory { path, problem: "belongs to another user" });
-        }
-        if facts.mode() & 0o077 != 0 {
-            return Err(LocateError::Directory { path, problem: "is open to other users" });
-        }
+    match os::open_to_others(&facts) {
+        Some(problem) => Err(LocateError::Directory { path, problem }),
+        None => Ok(path),
     }
-    Ok(path)
 }
 
 /// Whether the process that an identity names exists.
@@ -317,8 +307,7 @@ fn check_name(name: &str) -> Result<(), LocateError> {
 fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    os::private(&mut options);
     options
 }
 

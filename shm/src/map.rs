@@ -4,7 +4,7 @@
 //!  owner                                   monitor
 //!  Map::memfd  create, map, touch, seal    Map::open_read_only("/proc/PID/fd/N")
 //!  Map::file   create anew, map, touch     Map::open_read_only(path)
-//!  Map::heap   tests, Miri                 -
+//!  Map::heap   tests, Miri                 Map::copy_of, saved bytes
 //! ```
 //! A sealed memfd can never shrink, so a monitor's read cannot raise SIGBUS, and nobody can map it
 //! writable again, the owner included: it is mapped once, for life. A plain file has neither
@@ -114,8 +114,7 @@ impl Map {
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        os::private(&mut options);
         let file = options.open(path).map_err(failed("create", name.as_str()))?;
         file.set_len(len_bytes).map_err(failed("set the length of", name.as_str()))?;
         let mem = map_writable(&name, &file)?;
@@ -133,6 +132,17 @@ impl Map {
         Self { mem, backing: Backing::Heap, file: None, owned_path: None }
     }
 
+    /// A copy of a region's bytes in memory of this process, read-only like a mapping; rounded up
+    /// to whole blocks of 128 bytes. For a region that was saved or came from somewhere else.
+    ///
+    /// # Panics
+    /// If there are no bytes.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mem = RawMem::copy_of(bytes);
+        Self { mem, backing: Backing::Heap, file: None, owned_path: None }
+    }
+
     /// Maps an existing region read-only: the path of a file, or `/proc/PID/fd/N` of sealed memory.
     /// Nothing is written, ever: the mapping has no write permission.
     ///
@@ -143,11 +153,7 @@ impl Map {
         let mut options = OpenOptions::new();
         options.read(true);
         // A pipe of that name must not block us.
-        #[cfg(target_os = "linux")]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(
-            &mut options,
-            rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
-        );
+        os::without_blocking(&mut options);
         let file = options.open(path).map_err(failed("open", name.as_str()))?;
         Self::read_only(name, file)
     }
@@ -193,10 +199,7 @@ impl Map {
     /// Number of the file descriptor in this process, for the descriptor file; `None` on the heap.
     #[must_use]
     pub fn fd(&self) -> Option<i32> {
-        #[cfg(unix)]
-        return self.file.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-        #[cfg(not(unix))]
-        return None;
+        self.file.as_ref().and_then(os::fd_number)
     }
 
     /// The path of a file backing created here.

@@ -50,7 +50,7 @@ unsafe impl Sync for Backing {}
 impl Drop for Backing {
     fn drop(&mut self) {
         if let Keep::Heap { start, layout } = self.keep {
-            // SAFETY: allocated in `RawMem::heap` with this layout, freed once: the last user of
+            // SAFETY: allocated in `RawMem::zeroed` with this layout, freed once: the last user of
             // the reference count drops it.
             unsafe { dealloc(start.as_ptr(), layout) }
         }
@@ -83,6 +83,22 @@ impl RawMem {
     /// If the length is 0 or beyond `isize::MAX`; aborts like `Vec` if there is no memory.
     #[must_use]
     pub fn heap(len_bytes: usize) -> Self {
+        Self::zeroed(len_bytes, true)
+    }
+
+    /// A copy of bytes on the heap, followed by zeros up to a whole block. No writing side can be
+    /// opened on it.
+    ///
+    /// # Panics
+    /// As [`RawMem::heap`].
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        let mem = Self::zeroed(bytes.len(), false);
+        // SAFETY: the block is this function's own: nobody has claimed or seen a word of it.
+        unsafe { mem.copy_in(0, bytes) };
+        mem
+    }
+
+    fn zeroed(len_bytes: usize, writable: bool) -> Self {
         let len = len_bytes.next_multiple_of(ALIGN);
         assert!(len > 0, "a memory of no bytes has no use");
         let Ok(layout) = Layout::from_size_align(len, ALIGN) else {
@@ -91,7 +107,7 @@ impl RawMem {
         // SAFETY: the layout has a non-zero size.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self::over(start, len, Keep::Heap { start, layout }, true)
+        Self::over(start, len, Keep::Heap { start, layout }, writable)
     }
 
     /// The whole of a mapping.

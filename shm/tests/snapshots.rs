@@ -56,7 +56,10 @@ fn pages_are_never_torn() {
             });
             let (mut newest, mut reads) = (0, 0_u64);
             let mut dst = vec![0; words];
-            while !stop.load(Ordering::Acquire) {
+            // One read more after the writer's end: a busy machine may leave this thread no other.
+            let mut stopped = false;
+            while !stopped {
+                stopped = stop.load(Ordering::Acquire);
                 if let Ok(read) = reader.read(&mut dst) {
                     assert!(dst[..read.words].iter().all(|w| *w == read.number), "torn");
                     assert_eq!(read.words, words - (read.number % 3) as usize);
@@ -65,7 +68,7 @@ fn pages_are_never_torn() {
                     reads += 1;
                 }
             }
-            assert!(cfg!(miri) || reads > 0);
+            assert!(reads > 0);
         });
     }
 }

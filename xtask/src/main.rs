@@ -8,12 +8,17 @@
 
 mod bench;
 mod demo;
+mod fuzz;
+mod loom;
 mod miri;
+mod nightly;
+mod portability;
 mod setup;
 mod step;
 #[allow(unreachable_pub, reason = "written so that tests of the log can include the file as it is")]
 mod tamper;
 mod test;
+mod tsan;
 
 use std::process::ExitCode;
 
@@ -25,7 +30,13 @@ usage: cargo xtask TASK
   setup                          fetch and build what runs need: wasm target, ONNX Runtime, modules
   demo                           set-up, then a year of weather: run, log, verify, summary
   test [ARGS]                    set-up, then every test that runs on stable; ARGS go to cargo test
-  miri [ARGS]                    the tests of shm and abi under Miri (nightly); ARGS go to cargo
+  loom [--bound N|none] ...      every loom model to a greater depth; 3 preemptions without arguments
+  mutants [--markdown]           weak orderings and wrong algorithms: each must fail a loom model
+  shuttle [SCHEDULES] [SEED]     random schedules at real sizes; 50,000 of each kind
+  miri [--seeds N] [ARGS]        the tests of shm and abi under Miri (nightly); ARGS go to cargo
+  tsan                           the rings under ThreadSanitizer (nightly)
+  fuzz [TARGET] [--seconds N]    the fuzz targets, a minute each (nightly, C++ compiler)
+  portability                    shm, abi and ui-bridge type-checked for other systems
   bench [--goal S1] [--out FILE] the benchmarks against the goals
   tamper DIR ...                 change one byte of a finished log and seal it again
 
@@ -51,7 +62,13 @@ fn run(args: &[String]) -> Result<()> {
         "setup" => setup::command(none(task, rest)?),
         "demo" => demo::command(none(task, rest)?),
         "test" => test::command(rest),
+        "loom" => loom::models(rest),
+        "mutants" => loom::mutants(rest),
+        "shuttle" => loom::shuttle(rest),
         "miri" => miri::command(rest),
+        "tsan" => tsan::command(rest),
+        "fuzz" => fuzz::command(rest),
+        "portability" => portability::command(rest),
         "bench" => bench::command(rest),
         "tamper" => tamper::command(rest),
         "help" | "--help" | "-h" => {

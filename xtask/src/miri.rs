@@ -1,31 +1,56 @@
 //! `cargo xtask miri`: the tests of `shm` and `abi` under Miri, with strict provenance.
 //!
 //! Miri finds undefined behaviour that no test can see: it interprets the code that touches raw
-//! memory. It needs a nightly toolchain, which nothing else here does.
+//! memory, watches for races, and lets loads see older values. Every test runs once; those with
+//! threads run again with other seeds, each of which is another schedule and other old values.
 
 use anyhow::{Context, Result};
 
-use crate::step::{Places, Step};
+use crate::nightly;
+use crate::step::{Places, Step, Times};
 
-const INSTALL: &str = "rustup toolchain install nightly --component miri,rust-src";
+/// Seeds of the tests with threads, unless asked for more.
+const SEEDS: &str = "8";
 
-/// The task; `args` go to `cargo miri test`.
+/// Tests with threads, by parts of their names.
+const THREADED: [&str; 3] = ["threads_", "are_never_", "slow_readers_"];
+
+/// The task; `--seeds N` asks for more, anything else goes to `cargo miri test`, which then runs
+/// alone.
 ///
 /// # Errors
 /// If Miri is missing or finds something.
 pub(crate) fn command(args: &[String]) -> Result<()> {
     let places = Places::find()?;
-    Step::new("rustup", &places.root)
-        .args(["run", "nightly", "cargo", "miri", "--version"])
+    nightly::host(&places)?;
+    nightly::cargo(&places.root)
+        .args(["miri", "--version"])
         .output("Miri is not installed")
-        .with_context(|| format!("Miri is needed here; install it with `{INSTALL}`"))?;
-    let flags = std::env::var("MIRIFLAGS").unwrap_or_default();
-    let took = Step::new("rustup", &places.root)
-        .args(["run", "nightly", "cargo", "miri", "test", "--locked"])
-        .args(["-p", "wasm-engine-shm", "-p", "wasm-engine-abi"])
-        .args(args)
-        .env("MIRIFLAGS", format!("-Zmiri-strict-provenance {flags}").trim_end())
-        .run("Miri found something or a test failed: read its message above")?;
-    eprintln!("Miri found nothing in {:.1} s", took.as_secs_f64());
+        .context("install it with `rustup component add --toolchain nightly miri`")?;
+    let (seeds, args) = match args {
+        [option, seeds, rest @ ..] if option == "--seeds" => (seeds.as_str(), rest),
+        _ => (SEEDS, args),
+    };
+    let mut times = Times::default();
+    let all = ["-p", "wasm-engine-shm", "-p", "wasm-engine-abi"];
+    let once = miri(&places, "").args(all).args(args);
+    times.add("every test once", once.run(FOUND)?);
+    if args.is_empty() {
+        let seeds = format!("-Zmiri-many-seeds=0..{seeds}");
+        let tests = ["-p", "wasm-engine-shm", "--test", "ring_bytes", "--test", "snapshots", "--"];
+        let threaded = miri(&places, &seeds).args(tests).args(THREADED);
+        times.add("tests with threads, many seeds", threaded.run(FOUND)?);
+    }
+    eprintln!("Miri found nothing; {times}");
     Ok(())
+}
+
+const FOUND: &str = "Miri found something or a test failed: read its message above";
+
+fn miri(places: &Places, more: &str) -> Step {
+    let flags = std::env::var("MIRIFLAGS").unwrap_or_default();
+    let flags = format!("-Zmiri-strict-provenance {more} {flags}");
+    nightly::cargo(&places.root)
+        .args(["miri", "test", "--locked"])
+        .env("MIRIFLAGS", flags.split_whitespace().collect::<Vec<_>>().join(" "))
 }

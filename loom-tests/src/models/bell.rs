@@ -13,7 +13,16 @@ pub const DOORBELL: Model = Model {
     name: "doorbell",
     bound: None,
     reach: &["slept or looked", "found at once"],
-    run: |marks| rounds(marks, 1),
+    run: |marks| rounds(marks, 1, true),
+};
+
+/// One piece of work, and a sleeper that does not look again before it sleeps: it must be seen to
+/// fail.
+pub const DOORBELL_UNCHECKED: Model = Model {
+    name: "doorbell_unchecked",
+    bound: None,
+    reach: &[],
+    run: |marks| rounds(marks, 1, false),
 };
 
 /// Two pieces of work, so that a mark of the first sleep can still be seen.
@@ -21,10 +30,10 @@ pub const DOORBELL_TWICE: Model = Model {
     name: "doorbell_twice",
     bound: Some(2),
     reach: &["slept or looked", "found at once"],
-    run: |marks| rounds(marks, 2),
+    run: |marks| rounds(marks, 2, true),
 };
 
-fn rounds(marks: &Marks, rounds: u64) {
+fn rounds(marks: &Marks, rounds: u64, recheck: bool) {
     let mem = LoomMem::new(LEN, |word| match word {
         0 => Class::Bell,
         1 => Class::Atomic,
@@ -47,7 +56,8 @@ fn rounds(marks: &Marks, rounds: u64) {
             let mut looks = 0;
             waiter.wait(WaitMode::Park, || {
                 looks += 1;
-                work.load(Ordering::Relaxed) >= round
+                // The first look is the one between the announcement and the sleep.
+                (recheck || looks > 1) && work.load(Ordering::Relaxed) >= round
             });
             marks.hit(if looks > 1 { "slept or looked" } else { "found at once" });
         }

@@ -1,6 +1,8 @@
 //! The models: one property each.
 
 pub mod bell;
+pub mod claim;
+pub mod looks;
 pub mod outbox;
 pub mod publish;
 pub mod rings;
@@ -15,14 +17,22 @@ pub const ALL: &[Model] = &[
     rings::BYTES_WRAP,
     rings::BYTES_FULL,
     rings::BYTES_BATCH,
+    looks::BYTES_LOOKS,
+    looks::CELL_LOOKS,
     outbox::OUTBOX_RELEASE,
     outbox::STASH_REUSE,
     slots::BROADCAST_OVERRUN,
     slots::PAGE_TORN,
     slots::PAGE_FRESH,
     tables::ROW_CUT,
+    tables::ERRORS_LIST,
     tables::COUNTER_READ,
+    claim::CLAIM_ONCE,
     publish::REGION_READY,
     bell::DOORBELL,
     bell::DOORBELL_TWICE,
 ];
+
+/// Breaches on the caller's side, each a model that must fail.
+pub const RED: &[Model] =
+    &[outbox::OUTBOX_TOO_EARLY, outbox::STASH_TOO_EARLY, bell::DOORBELL_UNCHECKED];

@@ -31,7 +31,15 @@ pub const OUTBOX_TOO_EARLY: Model = Model {
 
 /// Blocks of a stash are taken again only after the results of their reader.
 pub const STASH_REUSE: Model =
-    Model { name: "stash_reuse", bound: Some(2), reach: &["reused"], run: stash_reuse };
+    Model { name: "stash_reuse", bound: None, reach: &["reused"], run: |m| stash_rounds(m, true) };
+
+/// The same with a scheduler that frees before the results are there: it must be seen to fail.
+pub const STASH_TOO_EARLY: Model = Model {
+    name: "stash_too_early",
+    bound: Some(2),
+    reach: &[],
+    run: |marks| stash_rounds(marks, false),
+};
 
 const END: u64 = u64::MAX;
 
@@ -91,7 +99,7 @@ fn outbox_epochs(marks: &Marks, wait: bool) {
     lane.join().expect("the lane ended");
 }
 
-fn stash_reuse(marks: &Marks) {
+fn stash_rounds(marks: &Marks, wait: bool) {
     const PAYLOAD: usize = 72;
     let len = stash::layout(2).expect("valid");
     let mem = LoomMem::atomic(len);
@@ -104,7 +112,9 @@ fn stash_reuse(marks: &Marks) {
         for round in 1..=2_u8 {
             let first = stash.put(&[round; PAYLOAD]).expect("room");
             commands.try_send(&[u64::from(first); 7]).expect("room");
-            receive(&mut replies);
+            if wait {
+                receive(&mut replies);
+            }
             stash.free(first, PAYLOAD).expect("there");
         }
         at_scheduler.hit("reused");
@@ -114,7 +124,7 @@ fn stash_reuse(marks: &Marks) {
             let [first, ..] = receive(&mut orders);
             let mut payload = [0; PAYLOAD];
             reader.copy_to(first as u32, &mut payload).expect("a chain");
-            assert_eq!(payload, [round; PAYLOAD]);
+            assert_eq!(payload, [round; PAYLOAD], "a payload was freed too early");
             results.try_send(&[0; 7]).expect("room");
         }
     });

@@ -8,12 +8,8 @@ use crate::check::{Marks, Model};
 use crate::mem::{Class, LoomMem};
 
 /// Ready or nothing.
-pub const REGION_READY: Model = Model {
-    name: "region_ready",
-    bound: Some(2),
-    reach: &["not ready", "ready"],
-    run: region_ready,
-};
+pub const REGION_READY: Model =
+    Model { name: "region_ready", bound: None, reach: &["not ready", "ready"], run: region_ready };
 
 fn region_ready(marks: &Marks) {
     let mut plan = RegionPlan::new();

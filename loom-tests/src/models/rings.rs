@@ -52,7 +52,8 @@ fn first_atomic(len: usize) -> LoomMem {
     LoomMem::new(len, |word| if word == 0 { Class::Atomic } else { Class::Unused })
 }
 
-fn ring(capacity: usize) -> (Producer<LoomMem>, Consumer<LoomMem>) {
+/// The two ends of a bytes ring in loom's memory.
+pub(super) fn ring(capacity: usize) -> (Producer<LoomMem>, Consumer<LoomMem>) {
     let shape = bytes::layout(capacity).expect("a valid capacity");
     let data = LoomMem::new(shape.producer_len, |word| match word {
         0 => Class::Atomic,

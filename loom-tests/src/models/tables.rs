@@ -1,7 +1,8 @@
-//! Rows and counters: cuts are consistent, the directory is complete.
+//! Rows, errors and counters: cuts are consistent, the directory is complete.
 
 use loom::thread;
 use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
+use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
 
 use crate::check::{Marks, Model};
@@ -16,10 +17,19 @@ pub const ROW_CUT: Model = Model {
     run: row_cut,
 };
 
+/// A table with room for one distinct error, three errors of two kinds: what is listed belongs to
+/// one moment, and no error is missing from the counts.
+pub const ERRORS_LIST: Model = Model {
+    name: "errors_list",
+    bound: Some(2),
+    reach: &["none", "first", "without place", "again"],
+    run: errors_list,
+};
+
 /// The directory is empty or complete, a value never goes back.
 pub const COUNTER_READ: Model = Model {
     name: "counter_read",
-    bound: Some(2),
+    bound: None,
     reach: &["empty", "complete", "grown"],
     run: counter_read,
 };
@@ -94,6 +104,36 @@ fn counter_read(marks: &Marks) {
         if after > before {
             marks.hit("grown");
         }
+    });
+    writing.join().expect("the writer ended");
+    reading.join().expect("the reader ended");
+}
+
+fn errors_list(marks: &Marks) {
+    let mem = LoomMem::atomic(errors::layout(1).expect("valid"));
+    let mut writer = ErrorsWriter::new(mem.clone(), 1).expect("free");
+    let reader = ErrorsReader::new(mem, 1).expect("free");
+    let marks = marks.clone();
+    let writing = thread::spawn(move || {
+        for (key, tick) in [(7, 1), (8, 2), (7, 3)] {
+            writer.record(key, tick, "text");
+        }
+    });
+    let reading = thread::spawn(move || {
+        let Ok((list, without_place)) = reader.list() else { return marks.hit("lapped") };
+        let Some(first) = list.first() else {
+            assert_eq!(without_place, 0, "counted before the first");
+            return marks.hit("none");
+        };
+        assert_eq!((first.key, first.first_tick, first.text.as_str()), (7, 1, "text"));
+        // Which of the three states of the table it was.
+        let state = (first.count, first.last_tick, without_place);
+        marks.hit(match state {
+            (1, 1, 0) => "first",
+            (1, 1, 1) => "without place",
+            (2, 3, 1) => "again",
+            _ => panic!("{state:?} was never published"),
+        });
     });
     writing.join().expect("the writer ended");
     reading.join().expect("the reader ended");

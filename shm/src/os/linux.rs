@@ -78,16 +78,6 @@ pub(crate) fn boot_id() -> [u8; 16] {
     id
 }
 
-/// Size of a page in bytes.
-pub(crate) fn page_size() -> usize {
-    rustix::param::page_size()
-}
-
-/// The user that owns what this process creates.
-pub(crate) fn user_id() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 /// Where another process' descriptor can be opened.
 pub(crate) fn fd_path(pid: u32, fd: i32) -> std::path::PathBuf {
     format!("/proc/{pid}/fd/{fd}").into()

@@ -1,8 +1,14 @@
-//! What differs between operating systems: sealed memory, futex, process identity.
+//! What differs between operating systems, all of it: nothing else in this crate names one.
 //!
-//! Linux has all of it. Elsewhere the same functions exist and either do the portable thing (a wait
-//! becomes a short sleep) or say that the system has none (sealed memory), so that everything above
-//! compiles and the file backing works.
+//! ```text
+//!              memory, waiting, processes    files of this user only
+//!  Linux       linux.rs                      unix.rs
+//!  other Unix  portable.rs                   unix.rs
+//!  Windows     portable.rs                   plain.rs
+//! ```
+//! The same functions exist everywhere. Where a system lacks a thing they either do what is portable
+//! (a wait becomes a short sleep) or say that there is none (sealed memory), so that everything above
+//! compiles and the file backing works. The table in `docs/PROOF.md` says what that means.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -13,3 +19,13 @@ pub(crate) use linux::*;
 mod portable;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::*;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub(crate) use unix::*;
+
+#[cfg(not(unix))]
+mod plain;
+#[cfg(not(unix))]
+pub(crate) use plain::*;

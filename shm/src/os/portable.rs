@@ -40,7 +40,19 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// Unknown here: liveness is judged by the heartbeat alone.
+/// Start times are unknown here: 0 for a process that exists, so that a reused pid passes.
+#[cfg(unix)]
+pub(crate) fn pid_start_time(pid: u32) -> Option<u64> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    match rustix::process::test_kill_process(pid) {
+        Err(rustix::io::Errno::SRCH) => None,
+        // It exists, whether or not we may signal it.
+        _ => Some(0),
+    }
+}
+
+/// Processes are unknown here: liveness is judged by the heartbeat alone.
+#[cfg(not(unix))]
 pub(crate) fn pid_start_time(_pid: u32) -> Option<u64> {
     Some(0)
 }
@@ -48,16 +60,6 @@ pub(crate) fn pid_start_time(_pid: u32) -> Option<u64> {
 /// Unknown here.
 pub(crate) fn boot_id() -> [u8; 16] {
     [0; 16]
-}
-
-/// The usual size.
-pub(crate) fn page_size() -> usize {
-    4096
-}
-
-/// Users are not told apart here.
-pub(crate) fn user_id() -> u32 {
-    0
 }
 
 /// There is no such path; opening it fails and the caller explains.

@@ -1,0 +1,50 @@
+//! Random schedules at real sizes: 2,000 of each kind for each scenario, from a fixed seed.
+//! `SCHEDULES` asks for another number and `SEED` for others of them (`cargo xtask shuttle`).
+
+use wasm_engine_loom_tests::liveness::{self, explore};
+
+const SCHEDULES: u64 = 2_000;
+
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+fn run(scenario: fn()) {
+    explore(scenario, number("SCHEDULES", SCHEDULES) as usize, number("SEED", 1));
+}
+
+#[test]
+fn bytes_all_sizes() {
+    run(liveness::bytes_all_sizes);
+}
+
+#[test]
+fn bells_both_ways() {
+    run(liveness::bells_both_ways);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_missing_ring_is_seen() {
+    run(liveness::bells_one_way);
+}
+
+#[test]
+fn lanes_and_scheduler() {
+    run(liveness::lanes_and_scheduler);
+}
+
+#[test]
+fn broadcast_four_readers() {
+    run(liveness::broadcast_four_readers);
+}
+
+#[test]
+fn snapshots_four_readers() {
+    run(liveness::snapshots_four_readers);
+}
+
+#[test]
+fn claims_of_four() {
+    run(liveness::claims_of_four);
+}

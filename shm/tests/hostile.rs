@@ -1,0 +1,35 @@
+//! The oracles of the fuzz targets on random bytes: what fuzzing finds by search, this finds by luck,
+//! but on any compiler and in each run of the tests.
+
+#[expect(unreachable_pub, reason = "public in the fuzz package")]
+#[path = "../fuzz/src/oracles.rs"]
+mod oracles;
+
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 20_000 }, failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn regions(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        oracles::region(&data);
+    }
+
+    #[test]
+    fn readers(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        oracles::readers(&data);
+    }
+
+    #[test]
+    fn rings(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        oracles::rings(&data);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "looks into /proc")]
+    fn descriptors(data in prop::collection::vec(any::<u8>(), 0..1100)) {
+        oracles::descriptor(&data);
+    }
+}

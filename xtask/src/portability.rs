@@ -1,0 +1,59 @@
+//! `cargo xtask portability`: what monitors and players need type-checks for other systems.
+//!
+//! `shm`, `abi` and `ui-bridge` with all features and tests go through clippy for each target; the
+//! kernel does not, since wasmtime and its C parts want a compiler for the target. Nothing is run.
+
+use anyhow::{Result, bail};
+
+use crate::step::{Places, Step, Times, cargo};
+
+/// The targets: two Windows, two of another processor.
+const TARGETS: [&str; 4] = [
+    "x86_64-pc-windows-gnu",
+    "x86_64-pc-windows-msvc",
+    "aarch64-apple-darwin",
+    "aarch64-unknown-linux-gnu",
+];
+
+/// The task; `--targets` only adds the standard libraries.
+///
+/// # Errors
+/// If a target cannot be added or something does not type-check.
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    let only_targets = match args {
+        [] => false,
+        [option] if option == "--targets" => true,
+        _ => bail!("use: cargo xtask portability [--targets]"),
+    };
+    let places = Places::find()?;
+    add_targets(&places)?;
+    if only_targets {
+        return Ok(());
+    }
+    let mut times = Times::default();
+    for target in TARGETS {
+        let took = cargo(&places.root)
+            .args(["clippy", "--locked", "--all-features", "--all-targets", "--target", target])
+            .args(["-p", "wasm-engine-shm", "-p", "wasm-engine-abi", "-p", "wasm-engine-ui-bridge"])
+            .args(["--", "-D", "warnings"])
+            .run("it does not type-check there; what differs belongs into shm/src/os")?;
+        times.add(target, took);
+    }
+    eprintln!("{times}");
+    Ok(())
+}
+
+/// Adds the standard libraries that are missing.
+fn add_targets(places: &Places) -> Result<()> {
+    let installed = Step::new("rustup", &places.root)
+        .args(["target", "list", "--installed"])
+        .output("rustup is needed to add targets")?;
+    for target in TARGETS {
+        if !installed.lines().any(|line| line.trim() == target) {
+            Step::new("rustup", &places.root)
+                .args(["target", "add", target])
+                .run("without network no target can be added")?;
+        }
+    }
+    Ok(())
+}
