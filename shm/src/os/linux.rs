@@ -1,8 +1,10 @@
 //! Linux: sealed memfd, shared futex, `/proc`.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -56,14 +58,98 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// Start of a process in clock ticks since boot, which together with the pid names it once and for
-/// all; `None` if there is no such process (or `/proc` hides it).
-pub(crate) fn pid_start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What can be learned about a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// It runs; its start in clock ticks since boot, which together with the pid names it once and
+    /// for all.
+    Started(u64),
+    /// There is none, or only its exit status is left.
+    Gone,
+    /// There is one, of another user, and `/proc` does not show it.
+    Hidden,
+}
+
+/// Looks at a process.
+pub(crate) fn process(pid: u32) -> Process {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => started(&stat).map_or(Process::Gone, Process::Started),
+        // Mounted with `hidepid`, `/proc` shows a user its own processes only; a signal that may not
+        // be sent has somebody to receive it.
+        Err(_) => match i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+            Some(pid) => match rustix::process::test_kill_process(pid) {
+                Err(rustix::io::Errno::PERM) => Process::Hidden,
+                _ => Process::Gone,
+            },
+            None => Process::Gone,
+        },
+    }
+}
+
+/// Start time from `/proc/PID/stat`; `None` if only the exit status is left.
+fn started(stat: &str) -> Option<u64> {
     // The command name is in parentheses and may itself contain anything: fields count from the
-    // last parenthesis. Start time is field 22, the 20th after the name.
-    let fields = &stat[stat.rfind(')')? + 1..];
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    // last parenthesis. State is field 3, the number of threads 20, start time 22.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?;
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    let start = fields.nth(1)?.parse().ok()?;
+    // Ended and not yet fetched by its parent; a main thread that ended before the others looks
+    // alike, but for their number.
+    let ended = matches!(state, "Z" | "X") && threads <= 1;
+    (!ended).then_some(start)
+}
+
+/// Start of a process in clock ticks since boot; `None` if it is gone or hidden.
+pub(crate) fn pid_start_time(pid: u32) -> Option<u64> {
+    match process(pid) {
+        Process::Started(start) => Some(start),
+        Process::Gone | Process::Hidden => None,
+    }
+}
+
+/// Number of this process' pid namespace: pids of another one mean nothing here. 0 if unknown.
+pub(crate) fn pid_namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino())
+}
+
+/// Whether a process of this user is closed to inspection: the system then gives its files in
+/// `/proc` to root.
+pub(crate) fn is_protected(pid: u32) -> bool {
+    let owner = std::fs::metadata(format!("/proc/{pid}/stat")).map(|facts| facts.uid());
+    owner.is_ok_and(|uid| uid != user_id())
+}
+
+/// The user that a path belongs to, or the directory that hides it.
+pub(crate) fn owner_of(path: &Path) -> Option<u32> {
+    let facts = std::fs::symlink_metadata(path);
+    let facts = facts.or_else(|_| std::fs::symlink_metadata(path.parent().unwrap_or(path)));
+    facts.ok().map(|facts| facts.uid())
+}
+
+/// Opens without blocking on a pipe and without taking a terminal.
+pub(crate) fn harmless(options: &mut OpenOptions) {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    options.custom_flags(flags.bits().cast_signed());
+}
+
+/// As [`harmless`], and refuses a symbolic link.
+pub(crate) fn direct(options: &mut OpenOptions) {
+    use rustix::fs::OFlags;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    options.custom_flags(flags.bits().cast_signed());
+}
+
+/// Whether a path still names this very file.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let here = file.metadata().map(|facts| (facts.dev(), facts.ino()));
+    let there = std::fs::symlink_metadata(path).map(|facts| (facts.dev(), facts.ino()));
+    matches!((here, there), (Ok(here), Ok(there)) if here == there)
+}
+
+/// Reads at a distance from the start of a file; gives the number of bytes, 0 at the end.
+pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(dst, offset)
 }
 
 /// Random identity of this boot: pids and start times of another boot mean nothing.
@@ -91,4 +177,25 @@ pub(crate) fn user_id() -> u32 {
 /// Where another process' descriptor can be opened.
 pub(crate) fn fd_path(pid: u32, fd: i32) -> std::path::PathBuf {
     format!("/proc/{pid}/fd/{fd}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_from_what_is_left_of_it() {
+        let stat = |state: &str, threads: u32| {
+            let zeros = "0 ".repeat(16);
+            format!("7 (a ) b) {state} {zeros}{threads} 0 4711 0 0")
+        };
+        assert_eq!(started(&stat("S", 1)), Some(4711));
+        assert_eq!(started(&stat("T", 9)), Some(4711));
+        assert_eq!(started(&stat("Z", 1)), None);
+        assert_eq!(started(&stat("Z", 3)), Some(4711));
+        assert_eq!(started("7 (a"), None);
+        assert!(matches!(process(pid()), Process::Started(_)));
+        assert_eq!(process(u32::MAX), Process::Gone);
+        assert_ne!(pid_namespace(), 0);
+    }
 }

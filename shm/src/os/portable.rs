@@ -1,7 +1,8 @@
 //! Systems without memfd, shared futex or `/proc`: file-backed regions, short sleeps.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::mem::Ordering;
@@ -40,9 +41,66 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
+/// What can be learned about a process; as on Linux.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// It runs, as far as anybody knows.
+    Started(u64),
+    /// There is none.
+    #[expect(dead_code, reason = "processes are not looked at here")]
+    Gone,
+    /// There is one that cannot be looked at.
+    #[expect(dead_code, reason = "processes are not looked at here")]
+    Hidden,
+}
+
 /// Unknown here: liveness is judged by the heartbeat alone.
+pub(crate) fn process(_pid: u32) -> Process {
+    Process::Started(0)
+}
+
+/// Unknown here.
 pub(crate) fn pid_start_time(_pid: u32) -> Option<u64> {
     Some(0)
+}
+
+/// There are none here.
+pub(crate) fn pid_namespace() -> u64 {
+    0
+}
+
+/// Unknown here.
+pub(crate) fn is_protected(_pid: u32) -> bool {
+    false
+}
+
+/// Users are not told apart here.
+pub(crate) fn owner_of(_path: &Path) -> Option<u32> {
+    None
+}
+
+/// Nothing to add here.
+pub(crate) fn harmless(_options: &mut OpenOptions) {}
+
+/// Nothing to add here.
+pub(crate) fn direct(_options: &mut OpenOptions) {}
+
+/// Whether a path still names a file, this one as far as anybody knows.
+pub(crate) fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Reads at a distance from the start of a file; gives the number of bytes, 0 at the end.
+pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, dst, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, dst, offset);
+    #[cfg(not(any(unix, windows)))]
+    return Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this system reads files in order only",
+    ));
 }
 
 /// Unknown here.
