@@ -61,10 +61,10 @@ pub enum MapError {
         /// Length in bytes.
         len: u64,
     },
-    /// The file became shorter than it was, or cannot be read any more.
+    /// The file has another length than its region, or cannot be read any more.
     #[error(
-        "{name} was cut short: {expected} bytes are expected and {now} are there; look for its owner \
-         again"
+        "{name} was cut short or replaced: its region has {expected} bytes and it has {now}; look for \
+         its owner again"
     )]
     Lost {
         /// Name or path.
