@@ -8,6 +8,7 @@
 //! rig.rs      a kernel with trivial agents            tick_50.rs          S3, a tick of 50
 //! counting.rs (U) counts allocations                  infer_roundtrip.rs  S6
 //!                                                     allocations.rs      S13
+//!                                                     watched.rs          P9
 //! ```
 //! Absolute figures do not travel between machines, so every row holds its peer or the machine's own
 //! limit, measured in the same seconds. The rivals of the rings live in `rivals/`, a workspace of its
@@ -34,3 +35,4 @@ pub mod row;
 pub mod tick_50;
 #[cfg(feature = "kernel")]
 pub mod wasm_turn;
+pub mod watched;
