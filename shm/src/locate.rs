@@ -288,6 +288,18 @@ pub fn list_in(directory: &Path) -> Result<Vec<Found>, LocateError> {
     Ok(found)
 }
 
+/// What is known of the owner of a name: as [`Descriptor::owner`], but where its pid means nothing
+/// the lock of the name says whether it ended.
+///
+/// # Errors
+/// [`LocateError::Io`].
+pub fn judge_in(directory: &Path, name: &str, of: &Descriptor) -> Result<Owner, LocateError> {
+    match of.owner() {
+        Owner::OtherNamespace if !is_locked(directory, name)? => Ok(Owner::Dead),
+        owner => Ok(owner),
+    }
+}
+
 /// Opens the region of a name read-only, from the user's runtime directory.
 ///
 /// # Errors
@@ -305,10 +317,8 @@ pub fn open_in(directory: &Path, name: &str) -> Result<(Descriptor, ReadMap), Lo
     let descriptor = read_descriptor(directory, name)?;
     let pid = descriptor.pid;
     let dead = || LocateError::Dead { name: name.into(), pid };
-    match (descriptor.owner(), &descriptor.place) {
+    match (judge_in(directory, name, &descriptor)?, &descriptor.place) {
         (Owner::Dead | Owner::OtherBoot, _) => return Err(dead()),
-        // The lock says what a pid cannot.
-        (Owner::OtherNamespace, _) if !is_locked(directory, name)? => return Err(dead()),
         (Owner::OtherNamespace, Place::Fd(_)) => {
             return Err(LocateError::OtherNamespace { name: name.into(), pid });
         }
@@ -384,6 +394,7 @@ pub fn runtime_directory() -> Result<PathBuf, LocateError> {
         _ => std::env::temp_dir().join(format!("wasm-engine-{}", os::user_id())),
     };
     let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(false);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(&path) {

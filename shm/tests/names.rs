@@ -1,14 +1,13 @@
 //! Names, locks and descriptors in the hands of others: raced for, removed, replaced, damaged.
 #![cfg(target_os = "linux")]
 #![cfg(not(miri))]
-#![expect(clippy::disallowed_methods, reason = "races between processes are a matter of time")]
 
 mod support;
 
+use std::io::BufRead;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use support::{Ends, NAME, Owner, Reader, my_part, play, wait_for, wait_ready, write_for_ever};
 use wasm_engine_shm::locate::{self, Descriptor, LocateError};
@@ -26,38 +25,39 @@ fn part() {
     }
 }
 
-/// Waits for the start, claims, says how it went, and keeps what it has for a while.
+/// Waits for the start, claims, says how it went, and keeps what it has until the end.
 fn claim_once(directory: &Path) {
+    let wait = |name: &str| {
+        while !directory.join(name).exists() {
+            std::thread::yield_now();
+        }
+    };
     println!("ready");
-    while !directory.join("go").exists() {
-        std::hint::spin_loop();
-    }
+    wait("go");
     let claim = locate::claim_in(directory, NAME);
     match &claim {
-        Ok(_) => println!("claimed"),
-        Err(LocateError::Taken { .. }) => println!("taken"),
-        Err(other) => println!("failed: {other}"),
+        Ok(_) => println!("said claimed"),
+        Err(LocateError::Taken { .. }) => println!("said taken"),
+        Err(other) => println!("said {other}"),
     }
-    std::thread::sleep(Duration::from_millis(300));
+    wait("end");
 }
 
 #[test]
 fn of_owners_that_race_for_a_name_one_gets_it() {
     for _ in 0..4 {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut children: Vec<_> = (0..4).map(|_| play("claimer", dir.path())).collect();
-        let outs: Vec<_> = children.iter_mut().map(|child| wait_for(child, "ready")).collect();
+        let mut children: Vec<_> = (0..4).map(|_| Ends(play("claimer", dir.path()))).collect();
+        let outs: Vec<_> = children.iter_mut().map(|c| wait_for(&mut c.0, "ready")).collect();
         std::fs::write(dir.path().join("go"), "").expect("writable");
         let said: Vec<String> = outs
             .into_iter()
-            .map(|out| std::io::read_to_string(out).expect("text"))
-            .map(|text| text.lines().next().unwrap_or_default().to_owned())
+            .map(|out| out.lines().map_while(Result::ok).find(|line| line.contains("said")))
+            .map(|line| line.expect("an answer"))
             .collect();
-        for mut child in children {
-            child.wait().expect("a child");
-        }
-        let claimed = said.iter().filter(|word| *word == "claimed").count();
-        let taken = said.iter().filter(|word| *word == "taken").count();
+        std::fs::write(dir.path().join("end"), "").expect("writable");
+        let claimed = said.iter().filter(|word| word.ends_with("claimed")).count();
+        let taken = said.iter().filter(|word| word.ends_with("taken")).count();
         assert_eq!((claimed, taken), (1, 3), "{said:?}");
     }
 }
@@ -84,6 +84,8 @@ fn a_descriptor_is_replaced_in_one_step() {
     let owner = Owner::start(dir.path(), false);
     let one = Descriptor::of(owner.region.map(), owner.region.identity()).expect("shared");
     let two = Descriptor { generation: one.generation + 1, ..one.clone() };
+    // What an owner left that was killed while it wrote.
+    std::fs::write(dir.path().join(".run.region.new"), vec![1; 5000]).expect("writable");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -118,12 +120,9 @@ fn an_owner_leaves_what_is_not_its_own() {
     assert_eq!(std::fs::read(dir.path().join("run.region")).expect("still there"), other);
 }
 
-/// What opening says, which must not take long whatever is there.
+/// What opening says; a pipe without a writer would keep it for ever.
 fn refusal(directory: &Path) -> String {
-    let start = Instant::now();
-    let error = locate::open_in(directory, NAME).expect_err("must be refused");
-    assert!(start.elapsed() < Duration::from_secs(5), "{error}");
-    error.to_string()
+    locate::open_in(directory, NAME).expect_err("must be refused").to_string()
 }
 
 #[test]

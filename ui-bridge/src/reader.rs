@@ -24,7 +24,7 @@ use wasm_engine_abi::page::{
 };
 use wasm_engine_shm::header::{OwnerState, Status};
 use wasm_engine_shm::layout::SectionKind;
-use wasm_engine_shm::locate::{self, LocateError, Owner as Process};
+use wasm_engine_shm::locate::{self, LocateError};
 use wasm_engine_shm::map::Backing;
 use wasm_engine_shm::mem::ReadMem;
 use wasm_engine_shm::page::{PageError, PageReader};
@@ -53,8 +53,13 @@ pub fn live_in(directory: &Path) -> Result<Vec<String>, MonitorError> {
             return Err(MonitorError::Locate { name: directory.display().to_string(), source });
         }
     };
-    let alive = |d: &locate::Descriptor| d.owner() == Process::Alive;
-    let live = found.into_iter().filter(|f| f.descriptor.as_ref().is_ok_and(alive));
+    // One whose process cannot be seen from here may well run; opening it says more.
+    let may_live = |f: &locate::Found| {
+        let descriptor = f.descriptor.as_ref().ok();
+        let owner = descriptor.and_then(|d| locate::judge_in(directory, &f.name, d).ok());
+        owner.is_some_and(|owner| !owner.is_gone())
+    };
+    let live = found.into_iter().filter(may_live);
     Ok(live.map(|f| f.name).collect())
 }
 

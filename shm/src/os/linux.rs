@@ -18,8 +18,12 @@ const SEALS: SealFlags =
 
 /// Anonymous memory with a length, not yet sealed: it must be mapped first.
 pub(crate) fn memfd(name: &str, len_bytes: u64) -> io::Result<File> {
-    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let file = File::from(fd);
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Never to be executed, which hardened systems demand and those before Linux 6.3 do not know.
+    let file = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(rustix::io::Errno::INVAL) => File::from(rustix::fs::memfd_create(name, flags)?),
+        made => File::from(made?),
+    };
     file.set_len(len_bytes)?;
     Ok(file)
 }

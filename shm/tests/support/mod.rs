@@ -138,9 +138,10 @@ impl Owner {
     }
 }
 
-/// Publishes until killed.
+/// Publishes until killed; says so after the first time.
 pub fn write_for_ever(directory: &Path, in_file: bool) {
     let mut owner = Owner::start(directory, in_file);
+    owner.publish();
     println!("ready");
     loop {
         owner.publish();
