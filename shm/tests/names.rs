@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::{Ends, NAME, Owner, Reader, my_part, play, wait_for, wait_ready, write_for_ever};
-use wasm_engine_shm::locate::{self, Descriptor, LocateError};
+use wasm_engine_shm::locate::{self, Descriptor, LocateError, Owner as Process};
 use wasm_engine_shm::map::MapError;
 use wasm_engine_shm::region::RegionView;
 
@@ -99,6 +99,23 @@ fn a_descriptor_is_replaced_in_one_step() {
             assert!(found == one || found == two);
         }
     });
+}
+
+#[test]
+fn a_descriptor_of_an_earlier_boot_or_process_is_a_left_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let owner = Owner::start(dir.path(), true);
+    let good = Descriptor::of(owner.region.map(), owner.region.identity()).expect("shared");
+    assert_eq!(good.owner(), Process::Alive);
+    let boot = Descriptor { boot_id: [7; 16], ..good.clone() };
+    // The pid was given to another process since.
+    let reused = Descriptor { pid_start_time: good.pid_start_time + 1, ..good.clone() };
+    for (descriptor, owner_is) in [(boot, Process::OtherBoot), (reused, Process::Dead)] {
+        owner.claim.publish(&descriptor).expect("writable");
+        assert_eq!(descriptor.owner(), owner_is);
+        let error = locate::open_in(dir.path(), NAME).expect_err("a left-over");
+        assert!(matches!(error, LocateError::Dead { .. }), "{error}");
+    }
 }
 
 #[test]
