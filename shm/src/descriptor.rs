@@ -259,7 +259,7 @@ mod tests {
             let descriptor = descriptor(place);
             let bytes = encode(&descriptor).expect("fits");
             assert_eq!(decode(&bytes), Ok(descriptor));
-            for len in 0..bytes.len() {
+            for len in (0..bytes.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
                 assert_eq!(decode(&bytes[..len]), Err("it is too short"), "{len}");
             }
         }
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_found() {
         let good = encode(&descriptor(Place::File("/a/b".into()))).expect("fits");
-        for bit in 0..good.len() * 8 {
+        for bit in (0..good.len() * 8).step_by(if cfg!(miri) { 997 } else { 1 }) {
             let mut bytes = good;
             bytes[bit / 8] ^= 1 << (bit % 8);
             let found = decode(&bytes);
