@@ -357,7 +357,7 @@ fn refusal(directory: &Path, name: &str, of: &Descriptor, source: io::Error) -> 
     let own_uid = os::user_id();
     match os::owner_of(&owned) {
         Some(uid) if uid != own_uid => LocateError::OtherUser { path, uid, own_uid },
-        _ if matches!(of.place, Place::Fd(_)) && os::is_protected(of.pid) => {
+        _ if matches!(of.place, Place::Fd(_)) && os::is_protected(&path) => {
             LocateError::Protected { name: name.into(), pid: of.pid }
         }
         _ => LocateError::Refused { path, source },

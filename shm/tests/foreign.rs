@@ -231,6 +231,28 @@ fn a_process_closed_to_inspection() {
     assert_eq!(stage.ask(user), "opened, owner Alive");
 }
 
+#[test]
+fn an_owner_with_privileges_that_its_reader_lacks() {
+    let what = "an owner with more privileges";
+    let raised = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=+net_raw",
+        "--ambient-caps=+net_raw",
+    ];
+    if !root_or_skip(what) || !works_or_skip(&raised, what) {
+        return;
+    }
+    let stage = Stage::new(ALICE, 0o700);
+    let mut command = wrapped(&raised, stage.command("writer", 0));
+    let mut owner = Ends(command.spawn().expect("a process"));
+    wait_ready(&mut owner.0);
+    let said = stage.ask(ALICE);
+    assert!(said.starts_with("Protected") && said.contains("privileges"), "{said}");
+}
+
 /// Waits until an owner is told to be dead.
 fn wait_dead(ask: impl Fn() -> String) {
     let until = Instant::now() + Duration::from_secs(20);

@@ -117,11 +117,11 @@ pub(crate) fn pid_namespace() -> u64 {
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino())
 }
 
-/// Whether a process of this user is closed to inspection: the system then gives its files in
-/// `/proc` to root.
-pub(crate) fn is_protected(pid: u32) -> bool {
-    let owner = std::fs::metadata(format!("/proc/{pid}/stat")).map(|facts| facts.uid());
-    owner.is_ok_and(|uid| uid != user_id())
+/// Whether a path below `/proc/PID` is closed because its process is: then even a look at it is
+/// refused, and not only opening what it leads to.
+pub(crate) fn is_protected(path: &Path) -> bool {
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    std::fs::metadata(path).is_err_and(refused)
 }
 
 /// The user that a path belongs to, or the directory that hides it.
