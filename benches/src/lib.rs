@@ -9,6 +9,7 @@
 //!                                                     dispatch.rs         S5
 //! counting.rs (U) counts allocations                  infer_roundtrip.rs  S6
 //!                                                     allocations.rs      S13
+//!                                                     watched.rs          P9
 //! ```
 //! Absolute figures do not travel between machines, so every row holds its peer or the machine's own
 //! limit, measured in the same seconds. The rivals of the rings live in `rivals/`, a workspace of its
@@ -36,3 +37,4 @@ pub mod row;
 pub mod tick_50;
 #[cfg(feature = "kernel")]
 pub mod wasm_turn;
+pub mod watched;

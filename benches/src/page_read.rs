@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use wasm_engine_shm::claim::Protocol;
 use wasm_engine_shm::map::Map;
-use wasm_engine_shm::mem::{Mem, RawMem};
+use wasm_engine_shm::mem::{Mem, RawMem, ReadMem};
 use wasm_engine_shm::page::{self, PageReader, PageWriter, SLOTS};
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::slots::SlotsReader;
 
 use crate::measure::{Scale, median, median_ratio, ns_each, on_core, pin};
@@ -20,7 +21,7 @@ struct Page {
     /// Keeps the memory.
     _owner: Map,
     /// Keeps the mapping.
-    reader_map: Map,
+    reader_map: ReadMap,
     writer: PageWriter<RawMem>,
     len: usize,
 }
@@ -49,11 +50,11 @@ fn page() -> Page {
 }
 
 impl Page {
-    fn read_only(&self) -> RawMem {
+    fn read_only(&self) -> ReadMem {
         self.reader_map.mem().slice(0, self.len).expect("the map is whole pages")
     }
 
-    fn reader(&self) -> PageReader<RawMem> {
+    fn reader(&self) -> PageReader<ReadMem> {
         PageReader::new(self.read_only(), WORDS).expect("a page of this length")
     }
 }
@@ -118,7 +119,7 @@ fn publishing(scale: Scale) -> Vec<Row> {
     })
 }
 
-fn read_busy(scale: Scale, reader: &PageReader<RawMem>, slots: &SlotsReader<RawMem>) -> Vec<Row> {
+fn read_busy(scale: Scale, reader: &PageReader<ReadMem>, slots: &SlotsReader<ReadMem>) -> Vec<Row> {
     let mut to = vec![0u64; WORDS];
     let count = scale.of(20_000);
     let times: Vec<f64> = (0..scale.segments)

@@ -65,11 +65,6 @@ impl Side {
     fn is_shared(self) -> bool {
         matches!(self, Side::Watcher | Side::Ringer)
     }
-
-    /// Whether the side needs writable memory.
-    pub(crate) fn writes(self) -> bool {
-        matches!(self, Side::Writer | Side::Ringer)
-    }
 }
 
 /// Why a side of a protocol could not be opened on a piece of memory.
@@ -95,8 +90,11 @@ pub enum SetupError {
         /// Side of the claim in the way.
         held_side: Side,
     },
-    /// A writing side was asked for on a read-only mapping.
-    #[error("{protocol:?} cannot be written through a read-only mapping; only its owner writes")]
+    /// A side that writes or takes turns with a writer was asked for on a read-only mapping.
+    #[error(
+        "{protocol:?} cannot be written through a read-only mapping, nor take turns; only its owner \
+         writes"
+    )]
     ReadOnly {
         /// Protocol asked for.
         protocol: Protocol,

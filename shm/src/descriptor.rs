@@ -1,12 +1,15 @@
 //! The descriptor file: where the region of a name is, and whose it is.
 //!
-//! The descriptor has a frozen binary prefix (little-endian, [`DESCRIPTOR_LEN`] bytes); later
-//! versions only append:
+//! The first [`DESCRIPTOR_LEN`] bytes are frozen (little-endian); later versions only append:
 //! ```text
-//!   0 magic "WENGLOC1"     8 version u32   12 pid u32          16 pid start time u64
-//!  24 boot id [16]        40 fd i32 (-1: file)  44 path length u32   48 layout fingerprint u64
-//!  56 region length u64   64 generation u64     72 path, up to 952 bytes, zero-padded
+//!    0 magic "WENGLOC1"     8 version u32   12 pid u32          16 pid start time u64
+//!   24 boot id [16]        40 fd i32 (-1: file)  44 path length u32   48 layout fingerprint u64
+//!   56 region length u64   64 generation u64     72 path, up to 952 bytes, zero-padded
+//! version 2:
+//! 1024 pid namespace u64, 0 if unknown         1032 checksum of the bytes before it u64
 //! ```
+//! A reader takes what it knows of any later version. Were a later form not readable so, the last
+//! digit of the magic would change.
 //!
 //! What this does not do: it locates and never authorises.
 
@@ -19,10 +22,15 @@ use crate::os;
 /// Bytes of the descriptor's frozen prefix.
 pub const DESCRIPTOR_LEN: usize = 1024;
 
+/// Bytes that this version writes and at most reads.
+pub const WRITTEN_LEN: usize = CHECKSUM_AT + 8;
+
 const MAGIC: [u8; 8] = *b"WENGLOC1";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PATH_AT: usize = 72;
 const PATH_MAX: usize = DESCRIPTOR_LEN - PATH_AT;
+const NAMESPACE_AT: usize = DESCRIPTOR_LEN;
+const CHECKSUM_AT: usize = NAMESPACE_AT + 8;
 
 /// Where a region is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +41,8 @@ pub struct Descriptor {
     pub pid_start_time: u64,
     /// Identity of the boot.
     pub boot_id: [u8; 16],
+    /// Number of the owner's pid namespace, 0 if unknown.
+    pub pid_namespace: u64,
     /// Where the bytes are.
     pub place: Place,
     /// Fingerprint of the layout: the region's schema.
@@ -52,15 +62,44 @@ pub enum Place {
     File(PathBuf),
 }
 
-/// Whether the owner of a descriptor lives.
+/// Whether the owner of a region lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// The very process that wrote the descriptor exists.
+    /// The very process that formatted the region exists.
     Alive,
     /// It ended; the descriptor is a left-over.
     Dead,
     /// It belongs to an earlier boot.
     OtherBoot,
+    /// It lives, or lived, in another pid namespace: its pid means nothing here.
+    OtherNamespace,
+    /// A process of that pid exists, of another user, and the system does not show it.
+    Hidden,
+}
+
+impl Owner {
+    /// Judges the process that an identity names.
+    #[must_use]
+    pub fn of(identity: &Identity) -> Self {
+        if identity.boot_id != os::boot_id() {
+            return Self::OtherBoot;
+        }
+        let here = os::pid_namespace();
+        if identity.pid_namespace != 0 && here != 0 && identity.pid_namespace != here {
+            return Self::OtherNamespace;
+        }
+        match os::process(identity.pid) {
+            os::Process::Started(start) if start == identity.pid_start_time => Self::Alive,
+            os::Process::Hidden => Self::Hidden,
+            _ => Self::Dead,
+        }
+    }
+
+    /// Whether it is known that the owner ended.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Dead | Self::OtherBoot)
+    }
 }
 
 impl Descriptor {
@@ -75,6 +114,7 @@ impl Descriptor {
             pid: identity.pid,
             pid_start_time: identity.pid_start_time,
             boot_id: identity.boot_id,
+            pid_namespace: identity.pid_namespace,
             place,
             fingerprint: identity.schema,
             total_len: map.len_bytes() as u64,
@@ -92,20 +132,28 @@ impl Descriptor {
 
     /// The bytes of a descriptor file; `None` if the path does not fit.
     #[must_use]
-    pub fn to_bytes(&self) -> Option<[u8; DESCRIPTOR_LEN]> {
+    pub fn to_bytes(&self) -> Option<[u8; WRITTEN_LEN]> {
         encode(self)
     }
 
     /// Whether the owner lives.
     #[must_use]
     pub fn owner(&self) -> Owner {
-        if self.boot_id != os::boot_id() {
-            return Owner::OtherBoot;
-        }
-        match os::pid_start_time(self.pid) {
-            Some(start) if start == self.pid_start_time => Owner::Alive,
-            _ => Owner::Dead,
-        }
+        Owner::of(&Identity {
+            pid: self.pid,
+            pid_start_time: self.pid_start_time,
+            boot_id: self.boot_id,
+            pid_namespace: self.pid_namespace,
+            ..Identity::default()
+        })
+    }
+
+    /// Whether this is the run that an attached region's header names: if not, the name has a new
+    /// owner and its region is another.
+    #[must_use]
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        (self.generation, self.pid, self.pid_start_time, self.boot_id)
+            == (identity.generation, identity.pid, identity.pid_start_time, identity.boot_id)
     }
 
     /// The path to open.
@@ -118,14 +166,14 @@ impl Descriptor {
     }
 }
 
-/// The frozen prefix; `None` if the path does not fit.
-pub(crate) fn encode(d: &Descriptor) -> Option<[u8; DESCRIPTOR_LEN]> {
+/// The bytes of the file; `None` if the path does not fit.
+pub(crate) fn encode(d: &Descriptor) -> Option<[u8; WRITTEN_LEN]> {
     let (fd, path) = match &d.place {
         Place::Fd(fd) => (*fd, ""),
         Place::File(path) => (-1, path.to_str()?),
     };
     let path_len = u32::try_from(path.len()).ok().filter(|len| *len as usize <= PATH_MAX)?;
-    let mut bytes = [0; DESCRIPTOR_LEN];
+    let mut bytes = [0; WRITTEN_LEN];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
     put(0, &MAGIC);
     put(8, &VERSION.to_le_bytes());
@@ -138,19 +186,44 @@ pub(crate) fn encode(d: &Descriptor) -> Option<[u8; DESCRIPTOR_LEN]> {
     put(56, &d.total_len.to_le_bytes());
     put(64, &d.generation.to_le_bytes());
     put(PATH_AT, path.as_bytes());
+    put(NAMESPACE_AT, &d.pid_namespace.to_le_bytes());
+    let sum = checksum(&bytes[..CHECKSUM_AT]);
+    bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
     Some(bytes)
 }
 
-/// Reads the frozen prefix of this or any later version.
+/// FNV-1a: finds damage, resists nobody.
+fn checksum(bytes: &[u8]) -> u64 {
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// Reads a descriptor of this, an earlier or any later version.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
     fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], &'static str> {
         bytes.get(at..at + N).and_then(|b| b.try_into().ok()).ok_or("it is too short")
     }
-    if field::<8>(bytes, 0)? != MAGIC {
+    let magic = field::<8>(bytes, 0)?;
+    if magic[..7] == MAGIC[..7] && magic != MAGIC {
+        return Err(
+            "it begins with WENGLOC and another digit than the 1 that this program reads: use \
+                    the monitor of the same release as the kernel",
+        );
+    }
+    if magic != MAGIC {
         return Err("it does not begin with WENGLOC1");
     }
-    if u32::from_le_bytes(field(bytes, 8)?) == 0 {
-        return Err("its version is 0");
+    let mut pid_namespace = 0;
+    match u32::from_le_bytes(field(bytes, 8)?) {
+        0 => return Err("its version is 0"),
+        1 => {}
+        _ => {
+            let sum = u64::from_le_bytes(field(bytes, CHECKSUM_AT)?);
+            if sum != checksum(&bytes[..CHECKSUM_AT]) {
+                return Err("its checksum does not fit, it is damaged");
+            }
+            pid_namespace = u64::from_le_bytes(field(bytes, NAMESPACE_AT)?);
+        }
     }
     let fd = i32::from_le_bytes(field(bytes, 40)?);
     let path_len = u32::from_le_bytes(field(bytes, 44)?) as usize;
@@ -169,6 +242,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
         pid: u32::from_le_bytes(field(bytes, 12)?),
         pid_start_time: u64::from_le_bytes(field(bytes, 16)?),
         boot_id: field(bytes, 24)?,
+        pid_namespace,
         place,
         fingerprint: u64::from_le_bytes(field(bytes, 48)?),
         total_len: u64::from_le_bytes(field(bytes, 56)?),
@@ -180,21 +254,62 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
 mod tests {
     use super::*;
 
+    fn descriptor(place: Place) -> Descriptor {
+        Descriptor {
+            pid: 1,
+            pid_start_time: 2,
+            boot_id: [3; 16],
+            pid_namespace: 7,
+            place,
+            fingerprint: 4,
+            total_len: 5,
+            generation: 6,
+        }
+    }
+
     #[test]
     fn descriptors_survive_the_bytes() {
-        for place in [Place::Fd(7), Place::File("/tmp/x".into())] {
-            let descriptor = Descriptor {
-                pid: 1,
-                pid_start_time: 2,
-                boot_id: [3; 16],
-                place,
-                fingerprint: 4,
-                total_len: 5,
-                generation: 6,
-            };
+        for place in [Place::Fd(7), Place::File("/a/b".into())] {
+            let descriptor = descriptor(place);
             let bytes = encode(&descriptor).expect("fits");
             assert_eq!(decode(&bytes), Ok(descriptor));
-            assert!(decode(&bytes[..60]).is_err());
+            for len in (0..bytes.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
+                assert_eq!(decode(&bytes[..len]), Err("it is too short"), "{len}");
+            }
         }
+        assert_eq!(encode(&descriptor(Place::File("/x".repeat(500).into()))), None);
+    }
+
+    #[test]
+    fn versions_before_and_after_are_read() {
+        let mut bytes = encode(&descriptor(Place::Fd(7))).expect("fits").to_vec();
+        let mut as_version = |version: u32, len: usize| {
+            bytes[8..12].copy_from_slice(&version.to_le_bytes());
+            let sum = checksum(&bytes[..CHECKSUM_AT]);
+            bytes[CHECKSUM_AT..WRITTEN_LEN].copy_from_slice(&sum.to_le_bytes());
+            bytes.resize(len, 0xAA);
+            decode(&bytes)
+        };
+        // A later version has appended something.
+        let later = as_version(9, 2000).expect("readable");
+        assert_eq!(later, descriptor(Place::Fd(7)));
+        let first = as_version(1, DESCRIPTOR_LEN.max(WRITTEN_LEN)).expect("readable");
+        assert_eq!(first, Descriptor { pid_namespace: 0, ..later });
+        assert_eq!(as_version(0, WRITTEN_LEN), Err("its version is 0"));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let good = encode(&descriptor(Place::File("/a/b".into()))).expect("fits");
+        for bit in (0..good.len() * 8).step_by(if cfg!(miri) { 997 } else { 1 }) {
+            let mut bytes = good;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let found = decode(&bytes);
+            // Version 1 has no checksum, and is two flips away from version 2.
+            assert!(found.is_err(), "bit {bit}: {found:?}");
+        }
+        let mut other = good;
+        other[7] = b'2';
+        assert!(decode(&other).expect_err("another form").contains("same release"));
     }
 }

@@ -21,6 +21,7 @@
 //!      17  heartbeat: grows while the owner runs
 //!      18  last tick closed
 //!      19  time of the last change of 16-18, nanoseconds on the owner's clock
+//!      24  since layout 1.1: number of the owner's pid namespace, 0 if unknown; written before ready
 //! ---- 256 bytes; then the directory, 8 words per section ----
 //!       0  version << 32 | kind
 //!       1  id
@@ -42,7 +43,7 @@ use crate::layout::{
 };
 use crate::mem::{ALIGN, Mem, Ordering, WORD};
 use crate::site::Site;
-pub use crate::status::{OwnerState, Status};
+pub use crate::status::{Liveness, OwnerState, Pulse, STALE_AFTER_NS, Status};
 
 /// The first word of a region that is ready: `WENGSHM1` in ASCII on a little-endian machine.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"WENGSHM1");
@@ -54,7 +55,7 @@ pub const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
 pub const LAYOUT_MAJOR: u32 = 1;
 
 /// Changed when something was appended that older readers may ignore.
-pub const LAYOUT_MINOR: u32 = 0;
+pub const LAYOUT_MINOR: u32 = 1;
 
 /// Words of the immutable part that the checksum covers, after the magic.
 const FIXED: usize = 16;
@@ -62,10 +63,13 @@ const W_STATE: usize = 16;
 const W_HEARTBEAT: usize = 17;
 const W_TICK: usize = 18;
 const W_SINCE: usize = 19;
+/// Not covered by the checksum, whose words are those of 1.0: a wrong one makes the owner's process
+/// unknown, no more.
+const W_NAMESPACE: usize = 24;
 const ENTRY_WORDS: usize = ENTRY_LEN as usize / WORD;
 const DIRECTORY: usize = HEADER_LEN as usize / WORD;
 
-const _: () = assert!(DIRECTORY * WORD == 256 && ENTRY_WORDS == 8 && W_SINCE < DIRECTORY);
+const _: () = assert!(DIRECTORY * WORD == 256 && ENTRY_WORDS == 8 && W_NAMESPACE < DIRECTORY);
 
 /// Who formats a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -80,6 +84,8 @@ pub struct Identity {
     pub pid_start_time: u64,
     /// Identity of the boot.
     pub boot_id: [u8; 16],
+    /// Number of its pid namespace, in which alone its pid means something; 0 if unknown.
+    pub pid_namespace: u64,
     /// Wall clock at the start in nanoseconds since 1970; for people only.
     pub started_unix_ns: u64,
 }
@@ -95,6 +101,7 @@ impl Identity {
             pid,
             pid_start_time: crate::os::pid_start_time(pid).unwrap_or(0),
             boot_id: crate::os::boot_id(),
+            pid_namespace: crate::os::pid_namespace(),
             started_unix_ns,
         }
     }
@@ -167,6 +174,7 @@ impl<M: Mem> HeaderWriter<M> {
             }
         }
         self.held.store(FIXED - 1, sum.value(), Ordering::Relaxed);
+        self.held.store(W_NAMESPACE, identity.pid_namespace, Ordering::Relaxed);
     }
 
     /// Makes the region ready: stores the magic, last.
@@ -248,7 +256,9 @@ impl<M: Mem> HeaderReader<M> {
             return Err(AttachError::Checksum { found: words[FIXED - 1], computed: sum.value() });
         }
         check_sections(&sections, words[3], mapped)?;
-        Ok(header_of(&words, sections))
+        // Layout 1.0 left the word zero: unknown.
+        let pid_namespace = self.held.load(W_NAMESPACE, Ordering::Relaxed);
+        Ok(header_of(&words, pid_namespace, sections))
     }
 
     /// What the owner says right now.
@@ -324,7 +334,7 @@ fn check_sections(sections: &[Section], start: u64, mapped: u64) -> Result<(), A
     Ok(())
 }
 
-fn header_of(words: &[u64; FIXED], sections: Vec<Section>) -> Header {
+fn header_of(words: &[u64; FIXED], pid_namespace: u64, sections: Vec<Section>) -> Header {
     let mut boot_id = [0; 16];
     boot_id[..8].copy_from_slice(&words[12].to_le_bytes());
     boot_id[8..].copy_from_slice(&words[13].to_le_bytes());
@@ -338,6 +348,7 @@ fn header_of(words: &[u64; FIXED], sections: Vec<Section>) -> Header {
             pid: halves(words[10]).1,
             pid_start_time: words[11],
             boot_id,
+            pid_namespace,
             started_unix_ns: words[14],
         },
         sections,

@@ -17,8 +17,9 @@
 //! | [`wait`] | doorbell | 1 waiter | ringers | - |
 //!
 //! Below them: [`slots`] (the sequence-validated array under broadcast and page), [`claim`] (each
-//! side opened once), [`site`] (the names of all orderings). Around them: [`map`] (the memory),
-//! [`layout`], [`header`], [`region`] (what lies where), [`locate`] (finding it by name).
+//! side opened once), [`site`] (the names of all orderings). Around them: [`map`] (the owner's
+//! memory), [`read_map`] (a monitor's), [`layout`], [`header`], [`region`] (what lies where),
+//! [`locate`] (finding it by name).
 //!
 //! # Invariants
 //! 1. Each shared word has one writer and one width, for life; doorbell epochs alone are added to by
@@ -51,6 +52,7 @@ mod os;
 pub mod outbox;
 pub mod page;
 mod raw;
+pub mod read_map;
 pub mod region;
 pub mod rows;
 pub mod site;

@@ -6,21 +6,31 @@
 //!    NAME.region  the descriptor: where the region is, replaced by atomic rename when it is ready
 //! ```
 //! It locates and never authorises: whoever opens the region checks everything again. A descriptor
-//! can be old; its owner may be dead, its pid reused. [`open`] tells these apart.
+//! can be old; its owner may be dead, its pid reused, or mean nothing here because the owner lives in
+//! another pid namespace. [`open`] tells these apart.
+//!
+//! A name is owned by a lock *and* a descriptor: whoever removes the lock file of a running owner
+//! does not give its name to a second one.
 //!
 //! What this does not do: it does not wait for a name, and it removes nothing of a living owner.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-pub use crate::descriptor::{DESCRIPTOR_LEN, Descriptor, Owner, Place};
+pub use crate::descriptor::{DESCRIPTOR_LEN, Descriptor, Owner, Place, WRITTEN_LEN};
 use crate::descriptor::{decode, encode};
-use crate::header::Identity;
-use crate::map::{Map, MapError};
+use crate::map::MapError;
 use crate::os;
+use crate::read_map::ReadMap;
 
 const NAME_MAX: usize = 64;
+
+/// Attempts to lock a name, and the pause between two: a reader that asks whether the name is owned
+/// holds the lock for a moment, and a lock file may be removed while it is opened.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Why a name could not be claimed or found.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +62,39 @@ pub enum LocateError {
     /// The owner is gone.
     #[error("the owner of {name} (pid {pid}) is not running any more; start it again")]
     Dead {
+        /// Name given.
+        name: String,
+        /// Pid of the owner.
+        pid: u32,
+    },
+    /// The owner lives in another pid namespace, where its memory cannot be reached from here.
+    #[error(
+        "the owner of {name} (pid {pid} there) runs in another pid namespace, such as a container, \
+         and its memory cannot be opened from here; run this program in that namespace, or start the \
+         kernel with backing = \"file\" in a directory that both see"
+    )]
+    OtherNamespace {
+        /// Name given.
+        name: String,
+        /// Pid of the owner, in its own namespace.
+        pid: u32,
+    },
+    /// It is another user's.
+    #[error("{path} belongs to user {uid} and this is user {own_uid}; run as user {uid}")]
+    OtherUser {
+        /// Path that was refused.
+        path: PathBuf,
+        /// User that it belongs to.
+        uid: u32,
+        /// User that asked.
+        own_uid: u32,
+    },
+    /// The owner is this user's, and closed to inspection all the same.
+    #[error(
+        "the owner of {name} (pid {pid}) is closed to inspection: it is not dumpable, or has \
+         privileges that this program lacks; start it without them, or with backing = \"file\""
+    )]
+    Protected {
         /// Name given.
         name: String,
         /// Pid of the owner.
@@ -131,12 +174,28 @@ pub fn claim(name: &str) -> Result<Claim, LocateError> {
 pub fn claim_in(directory: &Path, name: &str) -> Result<Claim, LocateError> {
     check_name(name)?;
     let path = directory.join(format!("{name}.lock"));
-    // The lock file is never removed: a removed one could be locked by two owners at once.
-    let lock = private_options().open(&path).map_err(failed("open", &path))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(LocateError::Taken { name: name.into() }),
-        Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+    for attempt in 1..=LOCK_ATTEMPTS {
+        // The lock file is never removed by us: a removed one could be locked by two owners at once.
+        let lock = open_private(&path)?;
+        match lock.try_lock() {
+            Ok(()) if os::is_at(&lock, &path) => return take(directory, name, lock),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+        }
+        if attempt < LOCK_ATTEMPTS {
+            std::thread::park_timeout(LOCK_PAUSE);
+        }
+    }
+    Err(LocateError::Taken { name: name.into() })
+}
+
+/// Takes a name whose lock is held, unless its descriptor names another process that runs.
+fn take(directory: &Path, name: &str, lock: File) -> Result<Claim, LocateError> {
+    if let Ok(left) = read_descriptor(directory, name)
+        && left.owner() == Owner::Alive
+        && left.pid != os::pid()
+    {
+        return Err(LocateError::Taken { name: name.into() });
     }
     let claim = Claim { name: name.into(), directory: directory.into(), _lock: lock };
     // What an owner left that was killed.
@@ -156,7 +215,7 @@ impl Claim {
         let bytes = encode(descriptor)
             .ok_or_else(|| LocateError::Descriptor { path: path.clone(), problem })?;
         let draft = self.directory.join(format!(".{}.region.new", self.name));
-        let mut file = private_options().open(&draft).map_err(failed("create", &draft))?;
+        let mut file = open_private(&draft)?;
         file.set_len(0).map_err(failed("empty", &draft))?;
         file.write_all(&bytes).map_err(failed("write", &draft))?;
         std::fs::rename(&draft, &path).map_err(failed("rename", &draft))
@@ -183,8 +242,12 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Nothing to do about a failure; readers judge the owner by its process.
-        let _ = std::fs::remove_file(self.path());
+        // Not ours if somebody took the name all the same.
+        let ours = read_descriptor(&self.directory, &self.name).map(|d| d.pid == os::pid());
+        if ours.unwrap_or(true) {
+            // Nothing to do about a failure; readers judge the owner by its process.
+            let _ = std::fs::remove_file(self.path());
+        }
     }
 }
 
@@ -225,11 +288,23 @@ pub fn list_in(directory: &Path) -> Result<Vec<Found>, LocateError> {
     Ok(found)
 }
 
+/// What is known of the owner of a name: as [`Descriptor::owner`], but where its pid means nothing
+/// the lock of the name says whether it ended.
+///
+/// # Errors
+/// [`LocateError::Io`].
+pub fn judge_in(directory: &Path, name: &str, of: &Descriptor) -> Result<Owner, LocateError> {
+    match of.owner() {
+        Owner::OtherNamespace if !is_locked(directory, name)? => Ok(Owner::Dead),
+        owner => Ok(owner),
+    }
+}
+
 /// Opens the region of a name read-only, from the user's runtime directory.
 ///
 /// # Errors
-/// [`LocateError`]: not found, dead, refused.
-pub fn open(name: &str) -> Result<(Descriptor, Map), LocateError> {
+/// [`LocateError`]: not found, dead, in another namespace, another user's, protected, refused.
+pub fn open(name: &str) -> Result<(Descriptor, ReadMap), LocateError> {
     open_in(&runtime_directory()?, name)
 }
 
@@ -237,22 +312,74 @@ pub fn open(name: &str) -> Result<(Descriptor, Map), LocateError> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_in(directory: &Path, name: &str) -> Result<(Descriptor, Map), LocateError> {
+pub fn open_in(directory: &Path, name: &str) -> Result<(Descriptor, ReadMap), LocateError> {
     check_name(name)?;
     let descriptor = read_descriptor(directory, name)?;
-    let dead = || LocateError::Dead { name: name.into(), pid: descriptor.pid };
-    if descriptor.owner() != Owner::Alive {
-        return Err(dead());
+    let pid = descriptor.pid;
+    let dead = || LocateError::Dead { name: name.into(), pid };
+    match (judge_in(directory, name, &descriptor)?, &descriptor.place) {
+        (Owner::Dead | Owner::OtherBoot, _) => return Err(dead()),
+        (Owner::OtherNamespace, Place::Fd(_)) => {
+            return Err(LocateError::OtherNamespace { name: name.into(), pid });
+        }
+        _ => {}
     }
     let path = descriptor.path();
-    match Map::open_read_only(&path) {
-        Ok(map) => Ok((descriptor, map)),
-        Err(MapError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
-            Err(LocateError::Refused { path, source })
-        }
+    let map = match ReadMap::open(&path) {
+        Ok(map) => map,
         // It ended between our look and the opening.
-        Err(_) if descriptor.owner() != Owner::Alive => Err(dead()),
-        Err(error) => Err(error.into()),
+        Err(_) if descriptor.owner().is_gone() => return Err(dead()),
+        Err(MapError::Io { source, .. }) if is_refusal(&source, &descriptor) => {
+            return Err(refusal(directory, name, &descriptor, source));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (expected, now) = (descriptor.total_len, map.len_bytes() as u64);
+    if now != expected {
+        return Err(MapError::Lost { name: path.display().to_string(), expected, now }.into());
+    }
+    Ok((descriptor, map))
+}
+
+/// Whether a region is there but closed to us. A process that `/proc` hides has no files there.
+fn is_refusal(source: &io::Error, descriptor: &Descriptor) -> bool {
+    source.kind() == io::ErrorKind::PermissionDenied || descriptor.owner() == Owner::Hidden
+}
+
+/// Why the region of a living owner may not be opened.
+fn refusal(directory: &Path, name: &str, of: &Descriptor, source: io::Error) -> LocateError {
+    let path = of.path();
+    let owned = match of.place {
+        // The descriptor is the owner's; the files in `/proc` may be root's.
+        Place::Fd(_) => directory.join(format!("{name}.region")),
+        Place::File(_) => path.clone(),
+    };
+    let own_uid = os::user_id();
+    match os::owner_of(&owned) {
+        Some(uid) if uid != own_uid => LocateError::OtherUser { path, uid, own_uid },
+        _ if matches!(of.place, Place::Fd(_)) && os::is_protected(&path) => {
+            LocateError::Protected { name: name.into(), pid: of.pid }
+        }
+        _ => LocateError::Refused { path, source },
+    }
+}
+
+/// Whether somebody holds the lock of a name, in whatever namespace. Holds it, shared with others
+/// who ask, for the moment of the question.
+fn is_locked(directory: &Path, name: &str) -> Result<bool, LocateError> {
+    let path = directory.join(format!("{name}.lock"));
+    let mut options = OpenOptions::new();
+    options.read(true);
+    os::direct(&mut options);
+    let lock = match options.open(&path) {
+        Ok(lock) => lock,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(failed("open", &path)(source)),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
     }
 }
 
@@ -287,13 +414,6 @@ fn check_directory(path: PathBuf) -> Result<PathBuf, LocateError> {
     }
 }
 
-/// Whether the process that an identity names exists.
-#[must_use]
-pub fn process_exists(identity: &Identity) -> bool {
-    identity.boot_id == os::boot_id()
-        && os::pid_start_time(identity.pid) == Some(identity.pid_start_time)
-}
-
 fn check_name(name: &str) -> Result<(), LocateError> {
     let valid = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
     let long = (1..=NAME_MAX).contains(&name.len());
@@ -303,26 +423,58 @@ fn check_name(name: &str) -> Result<(), LocateError> {
     Err(LocateError::Name { name: name.into() })
 }
 
-/// Read, write, create; for this user only.
-fn private_options() -> OpenOptions {
+/// Opens a file for reading and writing, creates it if missing; for this user only, never through
+/// a symbolic link, never a pipe.
+fn open_private(path: &Path) -> Result<File, LocateError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     os::private(&mut options);
-    options
+    os::direct(&mut options);
+    let file = options.open(path).map_err(failed("open", path))?;
+    check_regular(&file, path)?;
+    Ok(file)
+}
+
+fn check_regular(file: &File, path: &Path) -> Result<(), LocateError> {
+    match file.metadata().map_err(failed("look at", path))?.is_file() {
+        true => Ok(()),
+        false => Err(LocateError::Descriptor {
+            path: path.into(),
+            problem: "it is a pipe, a device or a directory",
+        }),
+    }
 }
 
 fn read_descriptor(directory: &Path, name: &str) -> Result<Descriptor, LocateError> {
     let path = directory.join(format!("{name}.region"));
-    let file = match File::open(&path) {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    os::direct(&mut options);
+    let file = match options.open(&path) {
         Ok(file) => file,
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(LocateError::NotFound { name: name.into(), directory: directory.into() });
-        }
-        Err(source) => return Err(failed("open", &path)(source)),
+        Err(source) => return Err(no_descriptor(directory, name, path, source)),
     };
-    let mut bytes = Vec::with_capacity(DESCRIPTOR_LEN);
-    file.take(DESCRIPTOR_LEN as u64).read_to_end(&mut bytes).map_err(failed("read", &path))?;
+    check_regular(&file, &path)?;
+    let mut bytes = Vec::with_capacity(WRITTEN_LEN);
+    file.take(WRITTEN_LEN as u64).read_to_end(&mut bytes).map_err(failed("read", &path))?;
     decode(&bytes).map_err(|problem| LocateError::Descriptor { path, problem })
+}
+
+/// Why a descriptor could not be opened.
+fn no_descriptor(directory: &Path, name: &str, path: PathBuf, source: io::Error) -> LocateError {
+    let own_uid = os::user_id();
+    match (source.kind(), os::owner_of(&path)) {
+        (io::ErrorKind::NotFound, _) => {
+            LocateError::NotFound { name: name.into(), directory: directory.into() }
+        }
+        (io::ErrorKind::PermissionDenied, Some(uid)) if uid != own_uid => {
+            LocateError::OtherUser { path, uid, own_uid }
+        }
+        _ if std::fs::symlink_metadata(&path).is_ok_and(|facts| facts.is_symlink()) => {
+            LocateError::Descriptor { path, problem: "it is a symbolic link" }
+        }
+        _ => failed("open", &path)(source),
+    }
 }
 
 #[cfg(test)]

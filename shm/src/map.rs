@@ -1,15 +1,15 @@
-//! One mapping: the memory that a region lies in.
+//! One mapping: the memory that a region lies in, as its owner holds it.
 //!
 //! ```text
-//!  owner                                   monitor
-//!  Map::memfd  create, map, touch, seal    Map::open_read_only("/proc/PID/fd/N")
-//!  Map::file   create anew, map, touch     Map::open_read_only(path)
-//!  Map::heap   tests, Miri                 Map::copy_of, saved bytes
+//!  owner                                   monitor: crate::read_map
+//!  Map::memfd  create, map, touch, seal    mapped read-only from /proc/PID/fd/N
+//!  Map::file   create anew, map, touch     read through its path, not mapped
+//!  Map::heap   tests, Miri                 a copy of saved bytes
 //! ```
 //! A sealed memfd can never shrink, so a monitor's read cannot raise SIGBUS, and nobody can map it
 //! writable again, the owner included: it is mapped once, for life. A plain file has neither
-//! property: whoever may write the file can truncate it under its readers. It exists for systems
-//! without memfd and for tools that want a path.
+//! property: whoever may write the file can cut it short, which its readers notice and which ends
+//! the owner with SIGBUS. It exists for systems without memfd and for tools that want a path.
 //!
 //! What this does not do: it knows no layout; [`crate::region`] writes and checks it.
 
@@ -17,10 +17,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::MmapRaw;
 
 use crate::mem::{ALIGN, Mem, RawMem};
 use crate::os;
+use crate::read_map::ReadMap;
 
 /// Largest mapping accepted, in bytes (1 TiB): beyond that a length is a mistake.
 pub const LEN_MAX: u64 = 1 << 40;
@@ -60,6 +61,19 @@ pub enum MapError {
         /// Length in bytes.
         len: u64,
     },
+    /// The file has another length than its region, or cannot be read any more.
+    #[error(
+        "{name} was cut short or replaced: its region has {expected} bytes and it has {now}; look for \
+         its owner again"
+    )]
+    Lost {
+        /// Name or path.
+        name: String,
+        /// Length expected, in bytes.
+        expected: u64,
+        /// Length now.
+        now: u64,
+    },
     /// The path names something else than memory or a regular file.
     #[error("{name} is not a regular file or memory; give the path of a region")]
     NotAFile {
@@ -68,7 +82,10 @@ pub enum MapError {
     },
 }
 
-fn failed(what: &'static str, name: impl Into<String>) -> impl FnOnce(io::Error) -> MapError {
+pub(crate) fn failed(
+    what: &'static str,
+    name: impl Into<String>,
+) -> impl FnOnce(io::Error) -> MapError {
     let name = name.into();
     move |source| MapError::Io { what, name, source }
 }
@@ -132,50 +149,12 @@ impl Map {
         Self { mem, backing: Backing::Heap, file: None, owned_path: None }
     }
 
-    /// A copy of a region's bytes in memory of this process, read-only like a mapping; rounded up
-    /// to whole blocks of 128 bytes. For a region that was saved or came from somewhere else.
-    ///
-    /// # Panics
-    /// If there are no bytes.
-    #[must_use]
-    pub fn copy_of(bytes: &[u8]) -> Self {
-        let mem = RawMem::copy_of(bytes);
-        Self { mem, backing: Backing::Heap, file: None, owned_path: None }
-    }
-
-    /// Maps an existing region read-only: the path of a file, or `/proc/PID/fd/N` of sealed memory.
-    /// Nothing is written, ever: the mapping has no write permission.
+    /// Opens an existing region for reading; short for [`ReadMap::open`].
     ///
     /// # Errors
-    /// [`MapError::NotAFile`], [`MapError::Length`] or [`MapError::Io`].
-    pub fn open_read_only(path: &Path) -> Result<Self, MapError> {
-        let name = path.display().to_string();
-        let mut options = OpenOptions::new();
-        options.read(true);
-        // A pipe of that name must not block us.
-        os::without_blocking(&mut options);
-        let file = options.open(path).map_err(failed("open", name.as_str()))?;
-        Self::read_only(name, file)
-    }
-
-    /// Maps an open file read-only.
-    ///
-    /// # Errors
-    /// As [`Map::open_read_only`].
-    pub fn read_only(name: String, file: File) -> Result<Self, MapError> {
-        let facts = file.metadata().map_err(failed("look at", name.as_str()))?;
-        if !facts.is_file() {
-            return Err(MapError::NotAFile { name });
-        }
-        let len = facts.len();
-        if !(ALIGN as u64..=LEN_MAX).contains(&len) {
-            return Err(MapError::Length { name, len });
-        }
-        let sealed = os::cannot_shrink(&file);
-        let map = MmapOptions::new().map_raw_read_only(&file).map_err(failed("map", name))?;
-        let mem = RawMem::mapping(map, false);
-        let backing = if sealed { Backing::SealedMemory } else { Backing::File };
-        Ok(Self { mem, backing, file: Some(file), owned_path: None })
+    /// As [`ReadMap::open`].
+    pub fn open_read_only(path: &Path) -> Result<ReadMap, MapError> {
+        ReadMap::open(path)
     }
 
     /// The whole memory.
@@ -207,23 +186,13 @@ impl Map {
     pub fn path(&self) -> Option<&Path> {
         self.owned_path.as_deref()
     }
-
-    /// Whether the file still has the length it was mapped with. A monitor of a plain file asks this
-    /// now and then (once a second): a truncated file must not be read any more.
-    #[must_use]
-    pub fn still_whole(&self) -> bool {
-        match (&self.file, self.backing) {
-            (Some(file), Backing::File) => file.metadata().is_ok_and(|facts| {
-                usize::try_from(facts.len()).is_ok_and(|n| n >= self.len_bytes())
-            }),
-            _ => true,
-        }
-    }
 }
 
 impl Drop for Map {
     fn drop(&mut self) {
-        if let Some(path) = &self.owned_path {
+        if let (Some(path), Some(file)) = (&self.owned_path, &self.file)
+            && os::is_at(file, path)
+        {
             // Nothing to do about a failure: the file may have been removed by someone else.
             let _ = std::fs::remove_file(path);
         }

@@ -3,7 +3,8 @@
 //! A protocol is written once, over [`Mem`]: an array of 64-bit words, some of which are used as
 //! 32-bit doorbell words, some of which are plain bytes whose owner changes by agreement. What ships
 //! is [`RawMem`], a pointer and a length over a mapping or the heap, whose methods compile to bare
-//! moves. A model checker brings its own `Mem` and runs the same source.
+//! moves, and [`ReadMem`] for monitors, which can only watch. A model checker brings its own `Mem`
+//! and runs the same source.
 //!
 //! Rules for a word, for life:
 //! - atomic (`load`, `store`, `copy_*`), or plain (`get`, `put`, `window*`), or doorbell (`bell_*`,
@@ -22,6 +23,7 @@ pub use core::sync::atomic::Ordering;
 
 use crate::claim::{Protocol, SetupError, Side};
 pub use crate::raw::RawMem;
+pub use crate::read_map::ReadMem;
 use crate::site::Site;
 
 /// Alignment of every section and block, in bytes: two cache lines, because the adjacent-line
@@ -57,8 +59,8 @@ pub unsafe trait Mem: Clone + Send + Sync {
     /// Registers a side of a protocol on this memory.
     ///
     /// # Errors
-    /// [`SetupError::Taken`] if the side exists, [`SetupError::ReadOnly`] for a writing side on a
-    /// read-only mapping.
+    /// [`SetupError::Taken`] if the side exists, [`SetupError::ReadOnly`] for any side but a watcher
+    /// on a read-only mapping.
     fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError>;
 
     /// The ordering to use at a site. A model may weaken it; memory that ships returns it unchanged.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  owner     RegionPlan -> Region::format -> sections opened by their protocols -> publish_ready
-//!  monitor   Map::open_read_only -> RegionView::attach -> read sides of the protocols
+//!  monitor   ReadMap::open -> RegionView::attach -> read sides of the protocols
 //! ```
 //! The owner never reads back what it wrote here: control state is its private memory, the region
 //! holds copies for others and the rings of its own threads. A region is never repaired or re-used;
@@ -12,10 +12,12 @@
 //! sections their protocols'.
 
 use crate::claim::SetupError;
+use crate::descriptor::Owner;
 use crate::header::{AttachError, Header, HeaderReader, HeaderWriter, Identity, Status};
 use crate::layout::{RegionPlan, Section, SectionKind, directory_end};
-use crate::map::Map;
-use crate::mem::{Mem, RawMem};
+use crate::map::{Map, MapError};
+use crate::mem::{Mem, RawMem, ReadMem};
+use crate::read_map::ReadMap;
 
 /// Why a region could not be formatted or a section not be found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -76,7 +78,8 @@ impl Region {
     /// # Errors
     /// [`RegionError::NoSection`].
     pub fn section(&self, kind: SectionKind, id: u32) -> Result<RawMem, RegionError> {
-        find(&self.map, &self.sections, kind, id).ok_or(RegionError::NoSection { kind: kind.0, id })
+        find(&self.map.mem(), &self.sections, kind, id)
+            .ok_or(RegionError::NoSection { kind: kind.0, id })
     }
 
     /// Makes the region ready for readers: call it once all sections are formatted. Gives the handle
@@ -109,8 +112,8 @@ impl Region {
 /// A reader's side of a region: checked when attached, never written.
 #[derive(Debug)]
 pub struct RegionView {
-    map: Map,
-    reader: HeaderReader<RawMem>,
+    map: ReadMap,
+    reader: HeaderReader<ReadMem>,
     header: Header,
 }
 
@@ -119,7 +122,7 @@ impl RegionView {
     ///
     /// # Errors
     /// [`AttachError`], naming the first thing that is wrong. The map is dropped then.
-    pub fn attach(map: Map) -> Result<Self, AttachError> {
+    pub fn attach(map: ReadMap) -> Result<Self, AttachError> {
         let reader = HeaderReader::open(map.mem())?;
         let header = reader.read(map.len_bytes() as u64)?;
         Ok(Self { map, reader, header })
@@ -148,16 +151,31 @@ impl RegionView {
         self.reader.status()
     }
 
-    /// Whether the owner's process still exists, judged by pid, start time and boot.
+    /// What is known of the owner's process, judged by pid, start time, boot and pid namespace.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner::of(&self.header.identity)
+    }
+
+    /// Whether the owner's process may still exist: false if it is known to be gone.
     #[must_use]
     pub fn owner_exists(&self) -> bool {
-        crate::locate::process_exists(&self.header.identity)
+        !self.owner().is_gone()
+    }
+
+    /// Whether what was read so far was there: a plain file can be cut short at any time. Call it
+    /// after reading.
+    ///
+    /// # Errors
+    /// [`MapError::Lost`].
+    pub fn check(&self) -> Result<(), MapError> {
+        self.map.check()
     }
 
     /// The memory of a section, or `None` if the region has none of that kind and id.
     #[must_use]
-    pub fn section(&self, kind: SectionKind, id: u32) -> Option<RawMem> {
-        find(&self.map, &self.header.sections, kind, id)
+    pub fn section(&self, kind: SectionKind, id: u32) -> Option<ReadMem> {
+        find(&self.map.mem(), &self.header.sections, kind, id)
     }
 
     /// The directory entry of a section.
@@ -173,12 +191,12 @@ impl RegionView {
 
     /// The map.
     #[must_use]
-    pub fn map(&self) -> &Map {
+    pub fn map(&self) -> &ReadMap {
         &self.map
     }
 }
 
-fn find(map: &Map, sections: &[Section], kind: SectionKind, id: u32) -> Option<RawMem> {
+fn find<M: Mem>(mem: &M, sections: &[Section], kind: SectionKind, id: u32) -> Option<M> {
     let section = sections.iter().find(|s| s.kind == kind && s.id == id)?;
-    map.mem().slice(usize::try_from(section.offset).ok()?, usize::try_from(section.len).ok()?)
+    mem.slice(usize::try_from(section.offset).ok()?, usize::try_from(section.len).ok()?)
 }

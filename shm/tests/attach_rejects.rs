@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use wasm_engine_shm::header::{AttachError, Identity, MAGIC, OwnerState};
+use wasm_engine_shm::header::{AttachError, Identity, LAYOUT_MAJOR, MAGIC, OwnerState};
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
-use wasm_engine_shm::map::{Map, MapError};
+use wasm_engine_shm::map::{Backing, Map, MapError};
 use wasm_engine_shm::page::{self, PageWriter};
 use wasm_engine_shm::region::{Region, RegionError, RegionView};
 
@@ -167,6 +167,161 @@ fn the_owner_is_held_to_the_plan() {
     }
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn another_major_version_is_refused_naming_both() {
+    for major in [0, 2, 77] {
+        let refused = refusal(|w| {
+            w[2] = major << 32 | 9;
+            seal(w);
+        });
+        let text = refused.to_string();
+        assert!(text.contains(&format!("layout {major}.9")), "{text}");
+        assert!(text.contains(&format!("reads {LAYOUT_MAJOR}.x")), "{text}");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn a_later_minor_version_is_read_and_unknown_sections_are_passed_over() {
+    let mut words = good();
+    words[2] = u64::from(LAYOUT_MAJOR) << 32 | 99;
+    // A kind and a version of a section that nobody here knows, and words of the status block that
+    // were reserved.
+    words[DIRECTORY + 8] = 7 << 32 | 0x7777;
+    words[20] = 1;
+    words[31] = u64::MAX;
+    seal(&mut words);
+    let view = attach(&words).expect("readable");
+    assert_eq!(view.header().version, (LAYOUT_MAJOR, 99));
+    let unknown = view.sections_of(SectionKind(0x7777)).next().expect("listed");
+    assert_eq!((unknown.id, unknown.version), (2, 7));
+    assert!(view.section(SectionKind::BELL, 2).is_none());
+    let section = view.section(SectionKind::PAGE, 1).expect("there");
+    let reader = page::PageReader::new(section, WORDS).expect("free");
+    assert_eq!(reader.read(&mut [0; WORDS]).expect("published").words, 4);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn a_header_of_the_first_minor_version_is_read() {
+    let mut words = good();
+    words[2] = u64::from(LAYOUT_MAJOR) << 32;
+    words[24] = 0;
+    seal(&mut words);
+    let header = attach(&words).expect("readable").header().clone();
+    assert_eq!(header.version, (LAYOUT_MAJOR, 0));
+    assert_eq!(header.identity, Identity { pid_namespace: 0, ..identity() });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn every_flipped_bit_of_header_and_directory_is_found() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("r");
+    let words = good();
+    let attach_flipped = |word: usize, bit: usize| {
+        let mut words = words.clone();
+        words[word] ^= 1 << bit;
+        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        std::fs::write(&path, bytes).expect("writable");
+        RegionView::attach(Map::open_read_only(&path).expect("a file"))
+    };
+    for word in (0..16).chain(DIRECTORY..DIRECTORY + 16) {
+        for bit in (0..64).step_by(3) {
+            let found = attach_flipped(word, bit).map(|_| ());
+            assert!(found.is_err(), "word {word}, bit {bit}");
+        }
+    }
+    // The status words change all the time: any number there is a status.
+    for word in 16..DIRECTORY {
+        let _ = attach_flipped(word, 5).expect("readable").status();
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "needs the system's memory")]
+#[cfg(target_os = "linux")]
+fn memory_without_seals_is_read_like_a_file() {
+    use std::os::fd::AsRawFd;
+    let fd = rustix::fs::memfd_create("bare", rustix::fs::MemfdFlags::CLOEXEC).expect("memory");
+    let memory = std::fs::File::from(fd);
+    let bytes: Vec<u8> = good().iter().flat_map(|w| w.to_ne_bytes()).collect();
+    std::io::Write::write_all(&mut &memory, &bytes).expect("written");
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    let view = RegionView::attach(Map::open_read_only(Path::new(&path)).expect("there"));
+    let view = view.expect("good");
+    assert_eq!(view.map().backing(), Backing::File);
+    let section = view.section(SectionKind::PAGE, 1).expect("there");
+    let reader = page::PageReader::new(section, WORDS).expect("free");
+    assert!(reader.read(&mut [0; WORDS]).is_ok());
+    memory.set_len(64).expect("not sealed");
+    assert_eq!(reader.read(&mut [0; WORDS]), Err(page::PageError::NotYet));
+    assert!(matches!(view.check(), Err(MapError::Lost { now: 64, .. })));
+}
+
+/// Looks at everything in a region, whatever it holds.
+fn read_everything(view: &RegionView) {
+    use wasm_engine_shm::{broadcast, counters, rows};
+    let _ = view.status();
+    for section in view.header().sections.clone() {
+        let Some(mem) = view.section(section.kind, section.id) else { continue };
+        let words = section.params[0] as usize;
+        if let Ok(reader) = page::PageReader::new(mem.clone(), words) {
+            let _ = reader.read(&mut [0; WORDS]);
+        }
+        if let Ok(reader) = rows::RowsReader::new(mem.clone(), 2, 2) {
+            let _ = reader.read_newest(1, &mut [0; 2]);
+        }
+        if let Ok(mut reader) = broadcast::BroadcastReader::new(mem.clone(), 2, 16) {
+            for _ in 0..4 {
+                let _ = reader.next(&mut [0; 16]);
+            }
+        }
+        if let Ok(reader) = counters::CountersReader::new(mem) {
+            for counter in reader.list() {
+                let _ = reader.value(&counter);
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+#[cfg(target_os = "linux")]
+fn nonsense_written_under_a_reader_ends_in_answers() {
+    use std::os::unix::fs::FileExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("r");
+    let bytes: Vec<u8> = good().iter().flat_map(|w| w.to_ne_bytes()).collect();
+    std::fs::write(&path, &bytes).expect("writable");
+    let view = RegionView::attach(Map::open_read_only(&path).expect("a file")).expect("good");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = std::fs::File::options().write(true).open(&path).expect("ours");
+            let mut random = 1u64;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+                let at = (random >> 33) % (bytes.len() as u64 / 8) * 8;
+                // Small numbers look true now and then.
+                let value = if random.is_multiple_of(3) { random } else { random >> 61 };
+                file.write_all_at(&value.to_ne_bytes(), at).expect("written");
+            }
+        });
+        for _ in 0..2_000 {
+            read_everything(&view);
+            if let Ok(map) = Map::open_read_only(&path)
+                && let Ok(other) = RegionView::attach(map)
+            {
+                read_everything(&other);
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    view.check().expect("as long as it was");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
@@ -185,28 +340,7 @@ proptest! {
         words[0] = MAGIC;
         seal(&mut words);
         if let Ok(view) = attach(&words) {
-            let _ = view.status();
-            for section in view.header().sections.clone() {
-                let Some(mem) = view.section(section.kind, section.id) else { continue };
-                let words = section.params[0] as usize;
-                if let Ok(reader) = page::PageReader::new(mem.clone(), words) {
-                    let _ = reader.read(&mut [0; WORDS]);
-                }
-                use wasm_engine_shm::{broadcast, counters, rows};
-                if let Ok(reader) = rows::RowsReader::new(mem.clone(), 2, 2) {
-                    let _ = reader.read_newest(1, &mut [0; 2]);
-                }
-                if let Ok(mut reader) = broadcast::BroadcastReader::new(mem.clone(), 2, 16) {
-                    for _ in 0..4 {
-                        let _ = reader.next(&mut [0; 16]);
-                    }
-                }
-                if let Ok(reader) = counters::CountersReader::new(mem) {
-                    for counter in reader.list() {
-                        let _ = reader.value(&counter);
-                    }
-                }
-            }
+            read_everything(&view);
         }
     }
 }

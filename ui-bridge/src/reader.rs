@@ -9,9 +9,9 @@
 //! an error: offsets and sizes are checked once at attach, reads are bounded in number, and codes
 //! without a word stay numbers.
 //!
-//! What this does not do: it never writes, never waits for the kernel and never blocks it. Memory
-//! that is not sealed (a file) can be cut short by whoever may write it; that is looked for at each
-//! look, but a cut in the middle of one ends the monitor.
+//! What this does not do: it never writes, never waits for the kernel and never blocks it. A file, as
+//! opposed to sealed memory, can be cut short by whoever may write it; it is not mapped but read, and
+//! a look during which that happens is an error like a look after it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,10 +24,11 @@ use wasm_engine_abi::page::{
 };
 use wasm_engine_shm::header::{OwnerState, Status};
 use wasm_engine_shm::layout::SectionKind;
-use wasm_engine_shm::locate::{self, LocateError, Owner as Process};
-use wasm_engine_shm::map::{Backing, Map};
-use wasm_engine_shm::mem::RawMem;
+use wasm_engine_shm::locate::{self, LocateError};
+use wasm_engine_shm::map::Backing;
+use wasm_engine_shm::mem::ReadMem;
 use wasm_engine_shm::page::{PageError, PageReader};
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::RegionView;
 use wasm_engine_shm::rows::{RowError, RowsReader};
 
@@ -52,8 +53,13 @@ pub fn live_in(directory: &Path) -> Result<Vec<String>, MonitorError> {
             return Err(MonitorError::Locate { name: directory.display().to_string(), source });
         }
     };
-    let alive = |d: &locate::Descriptor| d.owner() == Process::Alive;
-    let live = found.into_iter().filter(|f| f.descriptor.as_ref().is_ok_and(alive));
+    // One whose process cannot be seen from here may well run; opening it says more.
+    let may_live = |f: &locate::Found| {
+        let descriptor = f.descriptor.as_ref().ok();
+        let owner = descriptor.and_then(|d| locate::judge_in(directory, &f.name, d).ok());
+        owner.is_some_and(|owner| !owner.is_gone())
+    };
+    let live = found.into_iter().filter(may_live);
     Ok(live.map(|f| f.name).collect())
 }
 
@@ -61,12 +67,12 @@ pub fn live_in(directory: &Path) -> Result<Vec<String>, MonitorError> {
 #[derive(Debug)]
 struct Attached {
     view: RegionView,
-    kernel: PageReader<RawMem>,
+    kernel: PageReader<ReadMem>,
     names: Names,
-    agents: Option<RowsReader<RawMem>>,
-    lanes: Option<RowsReader<RawMem>>,
-    models: Option<RowsReader<RawMem>>,
-    rings: Option<RowsReader<RawMem>>,
+    agents: Option<RowsReader<ReadMem>>,
+    lanes: Option<RowsReader<ReadMem>>,
+    models: Option<RowsReader<ReadMem>>,
+    rings: Option<RowsReader<ReadMem>>,
 }
 
 /// A running kernel, by name.
@@ -104,7 +110,7 @@ impl Live {
     ///
     /// # Errors
     /// [`MonitorError`].
-    pub fn from_map(name: &str, map: Map) -> Result<Self, MonitorError> {
+    pub fn from_map(name: &str, map: ReadMap) -> Result<Self, MonitorError> {
         Ok(Self::new(name.to_owned(), None, Attached::new(name, map)?))
     }
 
@@ -192,6 +198,8 @@ impl Source for Live {
         let lanes = table::<LaneRow>(name, "lanes", a.lanes.as_ref())?;
         let models = table::<ModelRow>(name, "models", a.models.as_ref())?;
         let rings = table::<RingRow>(name, "rings", a.rings.as_ref())?;
+        // What was read of a file that was cut meanwhile is nothing.
+        a.check_whole(name)?;
         let identity = &a.view.header().identity;
         let owner = Owner {
             pid: identity.pid,
@@ -233,7 +241,7 @@ fn attach_in(directory: &Path, name: &str) -> Result<Attached, MonitorError> {
 
 impl Attached {
     /// Checks everything that can be checked once.
-    fn new(name: &str, map: Map) -> Result<Self, MonitorError> {
+    fn new(name: &str, map: ReadMap) -> Result<Self, MonitorError> {
         let failed = |source| MonitorError::attach(name, source);
         let view = RegionView::attach(map).map_err(failed)?;
         view.expect_schema(SCHEMA).map_err(failed)?;
@@ -296,7 +304,7 @@ fn page(
     id: u32,
     what: &'static str,
     words: std::ops::RangeInclusive<usize>,
-) -> Result<PageReader<RawMem>, MonitorError> {
+) -> Result<PageReader<ReadMem>, MonitorError> {
     let missing = || damaged(name, what, "is missing");
     let entry = view.entry(SectionKind::PAGE, id).ok_or_else(missing)?;
     let have = usize::try_from(entry.params[0]).ok().filter(|n| words.contains(n));
@@ -311,7 +319,7 @@ fn rows<T>(
     view: &RegionView,
     id: u32,
     what: &'static str,
-) -> Result<Option<RowsReader<RawMem>>, MonitorError> {
+) -> Result<Option<RowsReader<ReadMem>>, MonitorError> {
     let Some((entry, mem)) =
         view.entry(SectionKind::ROWS, id).zip(view.section(SectionKind::ROWS, id))
     else {
@@ -330,7 +338,7 @@ fn rows<T>(
         .map_err(|e| damaged(name, what, format!("cannot be opened: {e}")))
 }
 
-fn read_names(name: &str, page: &PageReader<RawMem>) -> Result<Names, MonitorError> {
+fn read_names(name: &str, page: &PageReader<ReadMem>) -> Result<Names, MonitorError> {
     let mut words = vec![0u64; page.words_max()];
     let read = match page.read(&mut words) {
         Ok(read) => read,
@@ -362,7 +370,7 @@ struct TableRead<T> {
 fn table<T: Pod>(
     name: &str,
     section: &'static str,
-    reader: Option<&RowsReader<RawMem>>,
+    reader: Option<&RowsReader<ReadMem>>,
 ) -> Result<TableRead<T>, MonitorError> {
     let Some(reader) = reader else {
         return Ok(TableRead { rows: Vec::new(), one_cut: true });

@@ -136,7 +136,7 @@ fn another_schema_is_refused_with_both() {
     let mut bytes = good(directory.path());
     bytes[20] = 9;
     let text = read(directory.path(), &bytes).expect_err("another layout").to_string();
-    assert!(text.contains("layout 9.0") && text.contains("reads 1.x"), "{text}");
+    assert!(text.contains("layout 9.1") && text.contains("reads 1.x"), "{text}");
 }
 
 #[test]

@@ -10,13 +10,13 @@ use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::{Row, report, table};
 use wasm_engine_benches::{
     allocations, dispatch, infer_roundtrip, machine, page_read, ring_batch, ring_spsc, tick_50,
-    wasm_turn,
+    wasm_turn, watched,
 };
 
 /// One question: its goal, its name, its answer.
 type Question = (&'static str, &'static str, fn(Scale) -> Vec<Row>);
 
-const QUESTIONS: [Question; 8] = [
+const QUESTIONS: [Question; 9] = [
     ("S1", "ring_spsc", ring_spsc::rows),
     ("S1", "ring_batch", ring_batch::rows),
     ("S2", "page_read", page_read::rows),
@@ -25,6 +25,7 @@ const QUESTIONS: [Question; 8] = [
     ("S5", "dispatch", dispatch::rows),
     ("S6", "infer_roundtrip", infer_roundtrip::rows),
     ("S13", "allocations", allocations::rows),
+    ("P9", "watched", watched::rows),
 ];
 
 /// What is asked for.
@@ -36,6 +37,9 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    if watched::is_reader() {
+        return ExitCode::SUCCESS;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -91,7 +95,9 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     if let Some(goal) = &options.goal
         && !QUESTIONS.iter().any(|(of, ..)| of == goal)
     {
-        return Err(format!("no benchmark belongs to goal {goal}; there are S1, S2, S3, S6, S13"));
+        return Err(format!(
+            "no benchmark belongs to goal {goal}; there are S1, S2, S3, S6, S13, P9"
+        ));
     }
     Ok(options)
 }

@@ -15,8 +15,9 @@ fn region_ready(marks: &Marks) {
     let mut plan = RegionPlan::new();
     plan.add_with(SectionKind::PAGE, 1, 128, 2, [3, 4]).expect("fits");
     let len = plan.total_bytes();
-    let identity = Identity { schema: 5, generation: 6, pid: 7, ..Identity::default() };
-    let used = |word: usize| word < 16 || (32..40).contains(&word);
+    let identity =
+        Identity { schema: 5, generation: 6, pid: 7, pid_namespace: 8, ..Identity::default() };
+    let used = |word: usize| word < 16 || word == 24 || (32..40).contains(&word);
     let class = move |word| if used(word) { Class::Atomic } else { Class::Unused };
     let mem = LoomMem::new(len as usize, class);
     let reader = HeaderReader::open(mem.clone()).expect("long enough");

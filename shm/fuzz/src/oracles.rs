@@ -18,6 +18,7 @@ use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::{Mem, Ordering, RawMem};
 use wasm_engine_shm::outbox::OutboxReader;
 use wasm_engine_shm::page::{self, PageReader, PageWriter};
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::{Region, RegionView};
 use wasm_engine_shm::rows::{self, RowsReader, RowsWriter};
 use wasm_engine_shm::stash::StashReader;
@@ -64,7 +65,7 @@ fn scribble(mem: &RawMem, word: usize, value: u64) {
 }
 
 /// The words of memory, wherever they come from.
-fn words_of(mem: &RawMem) -> Vec<u64> {
+fn words_of<M: Mem>(mem: &M) -> Vec<u64> {
     // SAFETY: as in `scribble`.
     (0..mem.len_bytes() / 8).map(|word| unsafe { mem.load(word, Ordering::Relaxed) }).collect()
 }
@@ -108,7 +109,7 @@ pub fn region(data: &[u8]) {
         seal(&mut words);
     }
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    if let Ok(view) = RegionView::attach(Map::copy_of(&bytes)) {
+    if let Ok(view) = RegionView::attach(ReadMap::copy_of(&bytes)) {
         check_view(&view);
     }
 }
@@ -193,8 +194,12 @@ fn check_view(view: &RegionView) {
         assert!(section.offset >= free && section.len > 0, "sections overlap");
         free = section.offset + section.len;
         assert!(free <= len, "a section outside");
-        let mem = view.section(section.kind, section.id).expect("it is inside");
-        assert_eq!(mem.len_bytes() as u64, section.len);
+        let part = view.section(section.kind, section.id).expect("it is inside");
+        assert_eq!(part.len_bytes() as u64, section.len);
+        let mem = RawMem::heap(part.len_bytes());
+        for (word, value) in words_of(&part).into_iter().enumerate() {
+            scribble(&mem, word, value);
+        }
         // As a monitor does: parameters are checked against limits of its own before they are used.
         let [a, b] = section.params.map(|n| usize::try_from(n).unwrap_or(usize::MAX).min(1 << 12));
         let mut still = Script(&[]);

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -16,8 +18,12 @@ const SEALS: SealFlags =
 
 /// Anonymous memory with a length, not yet sealed: it must be mapped first.
 pub(crate) fn memfd(name: &str, len_bytes: u64) -> io::Result<File> {
-    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let file = File::from(fd);
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Never to be executed, which hardened systems demand and those before Linux 6.3 do not know.
+    let file = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(rustix::io::Errno::INVAL) => File::from(rustix::fs::memfd_create(name, flags)?),
+        made => File::from(made?),
+    };
     file.set_len(len_bytes)?;
     Ok(file)
 }
@@ -56,14 +62,66 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// Start of a process in clock ticks since boot, which together with the pid names it once and for
-/// all; `None` if there is no such process (or `/proc` hides it).
-pub(crate) fn pid_start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What can be learned about a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// It runs; its start in clock ticks since boot, which together with the pid names it once and
+    /// for all.
+    Started(u64),
+    /// There is none, or only its exit status is left.
+    Gone,
+    /// There is one, of another user, and `/proc` does not show it.
+    Hidden,
+}
+
+/// Looks at a process.
+pub(crate) fn process(pid: u32) -> Process {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => started(&stat).map_or(Process::Gone, Process::Started),
+        // Mounted with `hidepid`, `/proc` shows a user its own processes only; a signal that may not
+        // be sent has somebody to receive it.
+        Err(_) => match i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+            Some(pid) => match rustix::process::test_kill_process(pid) {
+                Err(rustix::io::Errno::PERM) => Process::Hidden,
+                _ => Process::Gone,
+            },
+            None => Process::Gone,
+        },
+    }
+}
+
+/// Start time from `/proc/PID/stat`; `None` if only the exit status is left.
+fn started(stat: &str) -> Option<u64> {
     // The command name is in parentheses and may itself contain anything: fields count from the
-    // last parenthesis. Start time is field 22, the 20th after the name.
-    let fields = &stat[stat.rfind(')')? + 1..];
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    // last parenthesis. State is field 3, the number of threads 20, start time 22.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?;
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    let start = fields.nth(1)?.parse().ok()?;
+    // Ended and not yet fetched by its parent; a main thread that ended before the others looks
+    // alike, but for their number.
+    let ended = matches!(state, "Z" | "X") && threads <= 1;
+    (!ended).then_some(start)
+}
+
+/// Start of a process in clock ticks since boot; `None` if it is gone or hidden.
+pub(crate) fn pid_start_time(pid: u32) -> Option<u64> {
+    match process(pid) {
+        Process::Started(start) => Some(start),
+        Process::Gone | Process::Hidden => None,
+    }
+}
+
+/// Number of this process' pid namespace: pids of another one mean nothing here. 0 if unknown.
+pub(crate) fn pid_namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino())
+}
+
+/// Whether a path below `/proc/PID` is closed because its process is: then even a look at it is
+/// refused, and not only opening what it leads to.
+pub(crate) fn is_protected(path: &Path) -> bool {
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    std::fs::metadata(path).is_err_and(refused)
 }
 
 /// Random identity of this boot: pids and start times of another boot mean nothing.
@@ -81,4 +139,30 @@ pub(crate) fn boot_id() -> [u8; 16] {
 /// Where another process' descriptor can be opened.
 pub(crate) fn fd_path(pid: u32, fd: i32) -> std::path::PathBuf {
     format!("/proc/{pid}/fd/{fd}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_from_what_is_left_of_it() {
+        let stat = |state: &str, threads: u32| {
+            let zeros = "0 ".repeat(16);
+            format!("7 (a ) b) {state} {zeros}{threads} 0 4711 0 0")
+        };
+        assert_eq!(started(&stat("S", 1)), Some(4711));
+        assert_eq!(started(&stat("T", 9)), Some(4711));
+        assert_eq!(started(&stat("Z", 1)), None);
+        assert_eq!(started(&stat("Z", 3)), Some(4711));
+        assert_eq!(started("7 (a"), None);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "looks at processes")]
+    fn this_process_is_found() {
+        assert!(matches!(process(pid()), Process::Started(_)));
+        assert_eq!(process(u32::MAX), Process::Gone);
+        assert_ne!(pid_namespace(), 0);
+    }
 }

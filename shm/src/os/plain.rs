@@ -20,7 +20,31 @@ pub(crate) fn page_size() -> usize {
 pub(crate) fn private(_options: &mut OpenOptions) {}
 
 /// Nothing blocks when it is opened.
-pub(crate) fn without_blocking(_options: &mut OpenOptions) {}
+pub(crate) fn harmless(_options: &mut OpenOptions) {}
+
+/// Links are followed here.
+pub(crate) fn direct(_options: &mut OpenOptions) {}
+
+/// Users are not told apart here.
+pub(crate) fn owner_of(_path: &Path) -> Option<u32> {
+    None
+}
+
+/// Whether a path still names a file, this one as far as anybody knows.
+pub(crate) fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Reads at a distance from the start of a file; gives the number of bytes, 0 at the end.
+pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, dst, offset);
+    #[cfg(not(windows))]
+    {
+        let _ = (file, dst, offset);
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this system reads files in order only"))
+    }
+}
 
 /// Creates a directory.
 pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {

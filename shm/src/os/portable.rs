@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::mem::Ordering;
@@ -40,21 +41,51 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// Start times are unknown here: 0 for a process that exists, so that a reused pid passes.
+/// What can be learned about a process; as on Linux.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// It runs, as far as anybody knows; start times are unknown here, so a reused pid passes.
+    Started(u64),
+    /// There is none.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "processes are not looked at here"))]
+    Gone,
+    /// There is one that cannot be looked at.
+    #[expect(dead_code, reason = "a process that exists counts as running here")]
+    Hidden,
+}
+
+/// Looks at a process.
 #[cfg(unix)]
-pub(crate) fn pid_start_time(pid: u32) -> Option<u64> {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
-    match rustix::process::test_kill_process(pid) {
-        Err(rustix::io::Errno::SRCH) => None,
-        // It exists, whether or not we may signal it.
-        _ => Some(0),
+pub(crate) fn process(pid: u32) -> Process {
+    match i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        Some(pid) => match rustix::process::test_kill_process(pid) {
+            Err(rustix::io::Errno::SRCH) => Process::Gone,
+            // It exists, whether or not we may signal it.
+            _ => Process::Started(0),
+        },
+        None => Process::Gone,
     }
 }
 
 /// Processes are unknown here: liveness is judged by the heartbeat alone.
 #[cfg(not(unix))]
+pub(crate) fn process(_pid: u32) -> Process {
+    Process::Started(0)
+}
+
+/// Unknown here.
 pub(crate) fn pid_start_time(_pid: u32) -> Option<u64> {
     Some(0)
+}
+
+/// There are none here.
+pub(crate) fn pid_namespace() -> u64 {
+    0
+}
+
+/// Unknown here.
+pub(crate) fn is_protected(_path: &Path) -> bool {
+    false
 }
 
 /// Unknown here.

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -23,9 +23,34 @@ pub(crate) fn private(options: &mut OpenOptions) {
     options.mode(0o600);
 }
 
-/// Opening a pipe must not block.
-pub(crate) fn without_blocking(options: &mut OpenOptions) {
-    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+/// Opens without blocking on a pipe and without taking a terminal.
+pub(crate) fn harmless(options: &mut OpenOptions) {
+    options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+}
+
+/// As [`harmless`], and refuses a symbolic link.
+pub(crate) fn direct(options: &mut OpenOptions) {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    options.custom_flags(flags.bits().cast_signed());
+}
+
+/// The user that a path belongs to, or the directory that hides it.
+pub(crate) fn owner_of(path: &Path) -> Option<u32> {
+    let facts = std::fs::symlink_metadata(path);
+    let facts = facts.or_else(|_| std::fs::symlink_metadata(path.parent().unwrap_or(path)));
+    facts.ok().map(|facts| facts.uid())
+}
+
+/// Whether a path still names this very file.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let here = file.metadata().map(|facts| (facts.dev(), facts.ino()));
+    let there = std::fs::symlink_metadata(path).map(|facts| (facts.dev(), facts.ino()));
+    matches!((here, there), (Ok(here), Ok(there)) if here == there)
+}
+
+/// Reads at a distance from the start of a file; gives the number of bytes, 0 at the end.
+pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(dst, offset)
 }
 
 /// Creates a directory for this user only.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use wasm_engine_shm::map::Map;
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_ui_bridge::tui::{Pane, Screen, draw};
 use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, json, text};
 
@@ -114,7 +115,7 @@ pub fn names(data: &[u8]) {
 
 /// Attaches and looks; an error says what is wrong and has an exit code.
 fn look(words: &[u64]) -> Result<View, MonitorError> {
-    let looked = Live::from_map("x", Map::copy_of(bytemuck::cast_slice(words)))
+    let looked = Live::from_map("x", ReadMap::copy_of(bytemuck::cast_slice(words)))
         .and_then(|mut live| live.look())
         .map(|now| View::new(&now, Some(&now)));
     if let Err(error) = &looked {

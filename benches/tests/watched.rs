@@ -1,0 +1,21 @@
+//! P9 at its smallest, for the results that it checks; without the kernel, with
+//! `--no-default-features`.
+
+use wasm_engine_benches::measure::Scale;
+use wasm_engine_benches::watched;
+
+/// The reading processes of the question below; nothing to do in the first process.
+#[test]
+fn p9_reader() {
+    let _ = watched::is_reader();
+}
+
+#[test]
+fn p9_readers_of_any_kind_see_whole_pages() {
+    let rows = watched::rows(Scale::TINY);
+    assert_eq!(rows.len(), 13);
+    for row in rows {
+        let skipped = row.note.as_deref().is_some_and(|note| note.starts_with("skipped: "));
+        assert!(skipped || row.ours.is_some_and(|ours| ours > 0.0), "{row:?}");
+    }
+}
