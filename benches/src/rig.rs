@@ -96,7 +96,7 @@ fn setup(agents: u32) -> Setup {
         priority: 0,
         restart: Restart::Never,
     };
-    let agent = |copy| AgentSetup { template: 0, copy, args: String::new() };
+    let agent = |copy| AgentSetup { template: 0, copy, group: None, args: String::new() };
     Setup {
         seed: 1,
         schedule: Schedule::Fifo,
@@ -106,6 +106,7 @@ fn setup(agents: u32) -> Setup {
         topics: vec![TopicSetup { name: "t".to_owned(), policy: Policy::Refuse, output: false }],
         sources: vec![SourceSetup { id: "bench".to_owned() }],
         templates: vec![template],
+        groups: Vec::new(),
         agents: (0..agents).map(agent).collect(),
         models: Vec::new(),
     }

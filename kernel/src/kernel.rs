@@ -222,6 +222,10 @@ impl Kernel {
         while self.core.plan(&mut world) > 0 {
             let results = self.lanes.step(&self.core).map_err(machine)?;
             self.core.commit(results, &mut world);
+            self.core.take_fallen(&mut self.agents);
+            if !self.agents.is_empty() {
+                self.lanes.drop_states(&self.agents).map_err(machine)?;
+            }
         }
         let state = if self.core.state_due() {
             self.core.state_agents(&mut self.agents);

@@ -151,6 +151,26 @@ impl Round for States<'_> {
     }
 }
 
+/// Agents whose instances are to be dropped (SEMANTICS A8).
+struct Fallen<'a>(&'a [AgentId]);
+
+impl Round for Fallen<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn agent_slot(&self, position: usize) -> u32 {
+        self.0[position].index()
+    }
+
+    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
+        frames.clear();
+        let agent = self.0[position].to_bits();
+        let position = position as u32;
+        (TurnCommand { agent, position, kind: turn::DROP, ..TurnCommand::zeroed() }, &[])
+    }
+}
+
 /// All lanes.
 #[derive(Debug)]
 pub(crate) struct Lanes {
@@ -210,6 +230,11 @@ impl Lanes {
             hasher.update(&self.store.turn(position).result.digest.to_bytes());
         }
         Ok(Digest::new(hasher.digest128()))
+    }
+
+    /// Drops the instances of `agents` and gives their memory back.
+    pub(crate) fn drop_states(&mut self, agents: &[AgentId]) -> Result<(), MachineError> {
+        self.round(None, &Fallen(agents))
     }
 
     fn round(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {

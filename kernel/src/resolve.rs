@@ -168,6 +168,7 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
         topics,
         sources: sources.iter().map(|source| SourceSetup { id: source.id().to_owned() }).collect(),
         templates: templates.templates,
+        groups: templates.groups.names,
         agents: templates.agents,
         models: model_setups,
     };

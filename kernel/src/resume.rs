@@ -157,6 +157,7 @@ fn check_same(logged: &Preamble, here: &Preamble) -> Result<(), ResumeError> {
             ("topics", a.topics == b.topics),
             ("sources", a.sources == b.sources),
             ("agents or their modules", (&a.templates, &a.agents) == (&b.templates, &b.agents)),
+            ("restart groups", a.groups == b.groups),
             ("models", a.models == b.models),
         ];
         let differs = parts.iter().find(|(_, same)| !same);

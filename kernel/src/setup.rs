@@ -178,6 +178,8 @@ pub struct AgentSetup {
     pub template: u32,
     /// Copy number within the template.
     pub copy: u32,
+    /// Its restart group, a place in [`Setup::groups`] (SEMANTICS A8).
+    pub group: Option<u32>,
     /// Arguments given to `agent_init`.
     pub args: String,
 }
@@ -218,6 +220,8 @@ pub struct Setup {
     pub sources: Vec<SourceSetup>,
     /// Templates, in configuration order.
     pub templates: Vec<Template>,
+    /// Names of restart groups, by first member.
+    pub groups: Vec<String>,
     /// Agents of tick 0, in configuration order.
     pub agents: Vec<AgentSetup>,
     /// Models, in configuration order.

@@ -85,6 +85,7 @@ fn setup() -> Setup {
         topics: vec![topic("a"), topic("b"), topic("c")],
         sources: Vec::new(),
         templates: vec![template("some", &some), template("none", &[])],
+        groups: Vec::new(),
         agents: Vec::new(),
         models: vec![model("m"), model("n")],
     }

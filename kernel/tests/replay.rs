@@ -300,6 +300,33 @@ fn l5_a_run_that_lost_its_tail_goes_on_to_the_same_end_even_twice() {
 }
 
 #[test]
+fn a8_a_restart_of_a_group_is_verified_replayed_and_resumed_across() {
+    // The clumsy one takes all stations with it, at each of its faults.
+    let grouped = |name: &str| format!("name = \"{name}\"\ngroup = \"all\"\n");
+    let text = config("")
+        .replace("name = \"station\"\n", &grouped("station"))
+        .replace("name = \"clumsy\"\n", &grouped("clumsy"))
+        .replace("backoff_ticks = 1", "backoff_ticks = 2");
+    let folder = Folder::with(&text, &data(ROWS));
+    let whole = folder.logged("whole", None);
+    assert!(whole.restarts >= 3 * 4, "{} restarts of four agents", whole.restarts);
+    assert_eq!(strict(&folder.path("whole")).expect("a whole log").divergence, None);
+    for workers in [1, 2] {
+        let options = ReplayOptions { workers, ..ReplayOptions::default() };
+        let replayed = replay(&folder.path("whole"), options).expect("it replays");
+        assert_eq!((replayed.digest, replayed.restarts), (whole.digest, whole.restarts));
+    }
+    // Cut in the tick of a fall, in its backoff, at its restart.
+    for cut in 2..6 {
+        folder.logged("part", Some(cut));
+        let resumed = folder.resumed("part", None).expect("it goes on");
+        assert_eq!((resumed.digest, resumed.restarts), (whole.digest, whole.restarts), "{cut}");
+        assert_eq!(outputs(&folder, "part"), outputs(&folder, "whole"));
+        fs::remove_dir_all(folder.path("part")).expect("removed");
+    }
+}
+
+#[test]
 fn l5_another_setup_or_other_data_is_not_resumed() {
     let folder = Folder::new(ROWS);
     folder.logged("log", Some(20));

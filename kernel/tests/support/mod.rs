@@ -265,6 +265,7 @@ impl Scene {
                 topics: Vec::new(),
                 sources: vec![SourceSetup { id: "host".to_owned() }],
                 templates: Vec::new(),
+                groups: Vec::new(),
                 agents: Vec::new(),
                 models: Vec::new(),
             },
@@ -319,8 +320,17 @@ impl Scene {
     pub fn raw_agent(&mut self, template: u32, init: &Prog) -> u32 {
         let of = |agent: &&AgentSetup| agent.template == template;
         let copy = self.setup.agents.iter().filter(of).count() as u32;
-        self.setup.agents.push(AgentSetup { template, copy, args: init.args() });
+        self.setup.agents.push(AgentSetup { template, copy, group: None, args: init.args() });
         self.setup.agents.len() as u32 - 1
+    }
+
+    /// Puts agents into one restart group.
+    pub fn group(&mut self, name: &str, members: &[u32]) {
+        let group = self.setup.groups.len() as u32;
+        self.setup.groups.push(name.to_owned());
+        for &member in members {
+            self.setup.agents[member as usize].group = Some(group);
+        }
     }
 
     /// A model of one `f32` in and one out.
@@ -607,6 +617,7 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
             .timer(1 + number % 4, number);
         scene.agent(number as u32 % 2, init);
     }
+    scene.group("all or none", &[0, 2, 6]);
     scene
 }
 
