@@ -47,8 +47,6 @@ pub struct Parts<'a> {
     pub setup: Arc<Setup>,
     /// The module of each template.
     pub modules: &'a [Arc<Admitted>],
-    /// Names of the configured agents.
-    pub agent_names: Vec<String>,
     /// Name of the kernel.
     pub name: String,
     /// The engine.
@@ -100,7 +98,6 @@ pub struct Kernel {
     publisher: Publisher,
     header: Option<HeaderWriter<RawMem>>,
     built: Built,
-    agent_names: Vec<String>,
     agents: Vec<AgentId>,
     touched: Vec<u32>,
     page: KernelPage,
@@ -121,8 +118,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError`].
     pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
-        let Parts { setup, modules, agent_names, name, engine, threads, placing, region_bytes_max } =
-            parts;
+        let Parts { setup, modules, name, engine, threads, placing, region_bytes_max } = parts;
         let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
         let built = region::build(&setup, lanes, names.len() as u32, &placing, region_bytes_max)?;
@@ -158,7 +154,6 @@ impl Kernel {
             publisher,
             header: None,
             built,
-            agent_names,
             agents,
             touched,
             page,
@@ -242,10 +237,11 @@ impl Kernel {
     #[must_use]
     pub fn agent_name(&self, index: u32) -> String {
         let agent = self.core.agent(index);
-        match self.agent_names.get(index as usize) {
-            Some(name) if agent.id.generation() == 0 => name.clone(),
+        let setup = self.core.setup();
+        match setup.agents.get(index as usize) {
+            Some(configured) if agent.id.generation() == 0 => configured.name.clone(),
             _ => {
-                let template = &self.core.setup().templates[agent.template as usize].name;
+                let template = &setup.templates[agent.template as usize].name;
                 agent_name(template, &agent.copy.to_string())
             }
         }

@@ -131,7 +131,7 @@ impl Exits for PreambleError {
     fn exit(&self) -> Exit {
         match self {
             Self::Log(error) => Exit::of_code(error.exit_code()),
-            Self::Malformed { .. } => Exit::Divergence,
+            Self::Malformed { .. } | Self::Changed { .. } => Exit::Divergence,
             Self::Missing { .. } => Exit::Corrupt,
         }
     }

@@ -150,7 +150,8 @@ fn a_configuration_becomes_a_setup() {
             ("alarm", Policy::Refuse, true),
         ]
     );
-    assert_eq!(run.agent_names, ["forecaster/EWR", "forecaster/JFK", "idle/0", "idle/1"]);
+    let names: Vec<_> = run.setup.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["forecaster/EWR", "forecaster/JFK", "idle/0", "idle/1"]);
     let agents: Vec<_> =
         setup.agents.iter().map(|a| (a.template, a.copy, a.args.as_str())).collect();
     assert_eq!(
@@ -466,7 +467,7 @@ fn copies_see_the_series_rotated() {
     let source = &run.sources[0];
     let names: Vec<_> = (0..source.streams()).map(|s| source.stream_name(s)).collect();
     assert_eq!(names, ["EWR", "JFK", "EWR.1", "JFK.1", "EWR.2", "JFK.2"]);
-    assert_eq!(run.agent_names[3], "forecaster/JFK.1");
+    assert_eq!(run.setup.agents[3].name, "forecaster/JFK.1");
     assert_eq!(run.setup.agents[3].args, "{\"topic\": \"observation/JFK.1\", \"copy\": 1}");
     // Copy 1 begins at step 4 of 5, copy 2 at step 8 mod 5 = 3; steps 0, 1 and 4 have rows.
     let all = inputs(source);

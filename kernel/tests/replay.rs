@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use support::{
     Mix,
-    reseal::{Rec, change, records},
+    reseal::{Rec, change, forge, records},
     run::{Folder, config, data},
 };
 use wasm_engine::{
@@ -119,19 +119,28 @@ fn l7_a_sealed_lie_is_named_with_tick_and_agent() {
         let found = divergence(lie(&folder, close(30), at, 4));
         assert!(found.tick == 30 && found.agent.is_some(), "byte {at}: {found:?}");
     }
-    // Of the setup: the seed.
+    // Of the setup: the seed, the name of an agent. Of what decides nothing: the run's name.
     let run = records(&folder.path("log")).into_iter().find(|r| r.kind == kind::RUN).expect("RUN");
     let text = String::from_utf8(run.payload).expect("JSON");
-    let seed = text.find("\"seed\":0").expect("the seed") + 7;
-    let found = divergence(lie(&folder, |r| r.kind == kind::RUN, seed, 1));
-    assert!(found.tick == 0 && found.agent.is_some(), "{found:?}");
+    for part in ["\"seed\":0", "station/EWR", "{\"name\":\"t"] {
+        let at = text.find(part).expect("it is there") + part.len() - 1;
+        let found = divergence(lie(&folder, |r| r.kind == kind::RUN, at, 1));
+        assert!(found.tick == 0 && found.what.contains("RUN"), "{part}: {found:?}");
+    }
     // A byte of the module.
     let found = divergence(lie(&folder, |r| r.kind == kind::MODULE, 32 + 200, 1));
     assert_eq!((found.tick, found.agent.as_deref()), (0, Some("station/EWR")), "{found:?}");
-    // Another engine is refused by name.
-    let engine = lie(&folder, |r| r.kind == kind::ENGINE, 24, 1);
-    let error = engine.expect_err("another engine, or no JSON");
-    assert!(matches!(error.exit(), Exit::Refused | Exit::Divergence), "{error}");
+    // A log that was made anew as that of another engine is refused by name.
+    let engine = records(&folder.path("log")).into_iter().find(|r| r.kind == kind::ENGINE);
+    let text = String::from_utf8(engine.expect("ENGINE").payload).expect("JSON");
+    let version = text.find("48.0.").expect("wasmtime's version") + 1;
+    let of_engine = |r: &Rec| r.kind == kind::ENGINE;
+    let found = divergence(lie(&folder, of_engine, version, 1));
+    assert!(found.tick == 0 && found.what.contains("ENGINE"), "{found:?}");
+    let dir = folder.copy("log", "lie");
+    forge(&dir, of_engine, version, 1);
+    let error = strict(&dir).expect_err("another engine");
+    assert!(error.exit() == Exit::Refused && error.to_string().contains("49.0."), "{error}");
 }
 
 #[test]
@@ -144,6 +153,35 @@ fn l7_a_sealed_lie_about_a_ticks_number_or_counts_is_named_too() {
         let found = found.expect("no checksum tells").divergence;
         let found = found.unwrap_or_else(|| panic!("byte {at} passed"));
         assert_eq!(found.tick, 30, "byte {at}: {found:?}");
+    }
+}
+
+#[test]
+fn l7_a_sealed_change_of_any_byte_before_tick_0_is_found() {
+    let folder = Folder::new(4);
+    folder.logged("log", None);
+    let all = records(&folder.path("log"));
+    for victim in all.iter().filter(|r| (kind::RUN..=kind::MODEL).contains(&r.kind)) {
+        // Every byte of what is text and not the setup's, some of the rest.
+        for at in 0..victim.payload.len() {
+            if victim.kind == kind::MODULE && at % 97 > 0 || at > 200 && at % 29 > 0 {
+                continue;
+            }
+            let of_kind = |r: &Rec| r.kind == victim.kind;
+            match lie(&folder, of_kind, at, 1) {
+                Ok(verified) => {
+                    let found = verified.divergence;
+                    let found = found.unwrap_or_else(|| panic!("{}: {at} passed", victim.kind));
+                    assert_eq!(found.tick, 0, "{found:?}");
+                }
+                Err(error) => assert_eq!(error.exit(), Exit::Divergence, "{at}: {error}"),
+            }
+            // Nor is such a log resumed.
+            if at % 64 == 0 {
+                let error = folder.resumed("lie", None).expect_err("it was changed");
+                assert_eq!(error.exit(), Exit::Divergence, "{at}: {error}");
+            }
+        }
     }
 }
 

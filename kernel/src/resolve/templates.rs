@@ -20,7 +20,6 @@ pub(super) struct Templates {
     pub(super) modules: Vec<Arc<Admitted>>,
     pub(super) agents: Vec<AgentSetup>,
     pub(super) groups: Groups,
-    pub(super) agent_names: Vec<String>,
 }
 
 /// Restart groups: their names, and the template of each one's first member.
@@ -187,8 +186,8 @@ fn add_agents(
             Some(group) => Some(join(config, agent, expand(group), template, all)?),
             None => None,
         };
-        all.agents.push(AgentSetup { template, copy, group, args });
-        all.agent_names.push(agent_name(&agent.name, &name));
+        let name = agent_name(&agent.name, &name);
+        all.agents.push(AgentSetup { name, template, copy, group, args });
     }
     Ok(())
 }

@@ -320,8 +320,10 @@ impl Scene {
     pub fn raw_agent(&mut self, template: u32, init: &Prog) -> u32 {
         let of = |agent: &&AgentSetup| agent.template == template;
         let copy = self.setup.agents.iter().filter(of).count() as u32;
-        self.setup.agents.push(AgentSetup { template, copy, group: None, args: init.args() });
-        self.setup.agents.len() as u32 - 1
+        let number = self.setup.agents.len() as u32;
+        let (name, args) = (format!("agent/{number}"), init.args());
+        self.setup.agents.push(AgentSetup { name, template, copy, group: None, args });
+        number
     }
 
     /// Puts agents into one restart group.
@@ -447,7 +449,6 @@ impl Rig {
         })
         .expect("the engine starts");
         let kernel = Kernel::new(Parts {
-            agent_names: (0..setup.agents.len()).map(|n| format!("agent/{n}")).collect(),
             setup: Arc::new(setup),
             modules: &scene.modules,
             name: "test".to_owned(),
