@@ -17,7 +17,7 @@ use wasm_engine_abi::{
 use crate::{
     core::OpenError,
     engine::{self, EngineError, MemoryProfile},
-    event_log::{Ending, LogError, LogReader, LogReport},
+    event_log::{Ending, LogError, LogReader, LogReport, SegmentContent},
     exit::{Exit, Exits},
     inference::InferenceError,
     kernel::{Kernel, KernelError, Parts, TickError},
@@ -404,7 +404,7 @@ pub fn inspect(dir: &Path) -> Result<InspectReport, ReplayError> {
     let instrumentation = engine.instrumentation_version.to_string();
     report.engine.insert("instrumentation".to_owned(), instrumentation);
     report.modules = modules(&preamble);
-    report.segments = segments(dir, log.segments)?;
+    report.segments = segments(dir, &log.segments)?;
     Ok(report)
 }
 
@@ -431,14 +431,17 @@ fn modules(preamble: &Preamble) -> Vec<ModuleReport> {
     preamble.run.setup.templates.iter().enumerate().map(report).collect()
 }
 
-fn segments(dir: &Path, count: u32) -> Result<Vec<SegmentReport>, ReplayError> {
-    (0..count)
-        .map(|number| {
+fn segments(dir: &Path, contents: &[SegmentContent]) -> Result<Vec<SegmentReport>, ReplayError> {
+    (0..)
+        .zip(contents)
+        .map(|(number, SegmentContent { blocks, ticks })| {
             let path = crate::event_log::segment_path(dir, number);
             let metadata =
                 path.metadata().map_err(|source| ReplayError::Io { path: path.clone(), source })?;
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(SegmentReport { file, bytes: metadata.len(), ..SegmentReport::default() })
+            let (first_tick, last_tick) = ticks.unzip();
+            let (bytes, blocks) = (metadata.len(), *blocks);
+            Ok(SegmentReport { file, bytes, blocks, first_tick, last_tick })
         })
         .collect()
 }

@@ -15,7 +15,7 @@ use wasm_engine::{
     exit::{Exit, Exits},
     output::OUTPUTS_FILE,
     replay::{ReplayError, ReplayOptions, inspect, replay, verify},
-    report::{Divergence, Ended, VerifyReport},
+    report::{Divergence, Ended, SegmentReport, VerifyReport},
     runtime::RunError,
 };
 use wasm_engine_abi::record::{FactHeader, TickOpen, kind};
@@ -75,6 +75,40 @@ fn d3_two_runs_have_one_digest_whatever_is_physical() {
     let options = support::run::named(support::run::options(), &folder.path("other"));
     let other = wasm_engine::runtime::run(resolved, options).expect("runs");
     assert_eq!((other.digest, other.fuel_digest), (run.digest, run.fuel_digest));
+}
+
+#[test]
+fn l3_inspect_tells_of_each_segment_what_is_in_it() {
+    let folder = Folder::new(300);
+    let run = folder.logged("log", None);
+    let sizes = |dir: &Path| -> Vec<(String, u64)> {
+        let file = |number| format!("{number:06}.log");
+        let size = |name: String| Some((name.clone(), fs::metadata(dir.join(name)).ok()?.len()));
+        (0..).map_while(|number| size(file(number))).collect()
+    };
+    let dir = folder.path("log");
+    let inspected = inspect(&dir).expect("a whole log");
+    let found: Vec<_> = inspected.segments.iter().map(|s| (s.file.clone(), s.bytes)).collect();
+    assert_eq!(found, sizes(&dir));
+    assert!(found.len() > 1, "the folder's segments are short: {found:?}");
+    let ticks = |s: &SegmentReport| (s.first_tick.unwrap(), s.last_tick.unwrap());
+    assert_eq!(ticks(&inspected.segments[0]).0, 0);
+    assert_eq!(ticks(inspected.segments.last().unwrap()).1, run.last_tick);
+    for pair in inspected.segments.windows(2) {
+        let ((_, last), (first, _)) = (ticks(&pair[0]), ticks(&pair[1]));
+        assert!(first == last || first == last + 1, "{pair:?}");
+    }
+    assert!(inspected.segments.iter().all(|s| s.blocks * 4096 + 64 >= s.bytes), "{inspected:?}");
+
+    // A torn end counts as bytes, not as a block; a resumed log has one segment more.
+    let file = dir.join(&found.last().unwrap().0);
+    let whole = fs::read(&file).expect("read");
+    fs::write(&file, &whole[..whole.len() - 1]).expect("written");
+    let torn = inspect(&dir).expect("it is recovered");
+    let (before, after) = (inspected.segments.last().unwrap(), torn.segments.last().unwrap());
+    assert_eq!((after.bytes, after.blocks), (before.bytes - 1, before.blocks - 1));
+    folder.resumed("log", None).expect("it goes on");
+    assert_eq!(inspect(&dir).expect("whole").segments.len(), inspected.segments.len() + 1);
 }
 
 /// Changes a copy of the log and gives what verify says of it.
