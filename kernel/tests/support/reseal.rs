@@ -16,7 +16,8 @@ pub struct Rec {
     pieces: Vec<(usize, usize, usize)>,
 }
 
-fn segments(dir: &Path) -> Vec<Vec<u8>> {
+/// The segments of a log.
+pub fn segments(dir: &Path) -> Vec<Vec<u8>> {
     let file = |number| fs::read(dir.join(format!("{number:06}.log"))).ok();
     (0..).map_while(file).collect()
 }
@@ -89,8 +90,16 @@ fn change_as(
     }
     let (segment, byte) = place.expect("the record is that long");
     segments[segment][byte] ^= xor;
-    let mut chain = Chain::new(rename(run_id, &records));
-    for (number, bytes) in segments.iter_mut().enumerate() {
+    seal(&mut segments, rename(run_id, &records));
+    for (number, bytes) in segments.iter().enumerate() {
+        fs::write(dir.join(format!("{number:06}.log")), bytes).expect("written");
+    }
+}
+
+/// Seals every block anew, whatever the records say.
+pub fn seal(segments: &mut [Vec<u8>], run_id: [u8; 16]) {
+    let mut chain = Chain::new(run_id);
+    for bytes in segments {
         let header = chain.segment_header(crc32c);
         bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
         chain.enter(&header);
@@ -102,6 +111,5 @@ fn change_as(
             chain.seal(&mut bytes[at..end], old.records, old.first_tick, old.last_tick, crc32c);
             at = end;
         }
-        fs::write(dir.join(format!("{number:06}.log")), bytes).expect("written");
     }
 }
