@@ -10,8 +10,8 @@ use wasm_engine_abi::{
     AgentId, Tick,
     limits::BLOCK_BYTES,
     page::{
-        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, agent_state,
-        lane_state, run_state,
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, RingRow, agent_state, lane_state,
+        run_state,
     },
     record::TickClose,
 };
@@ -37,7 +37,7 @@ use crate::{
     snapshot::Publisher,
     thread::Threads,
     time,
-    worker::Worker,
+    worker::{LaneUse, Worker},
 };
 
 /// What a kernel is built from; only `setup` and `modules` decide results.
@@ -100,6 +100,10 @@ pub struct Kernel {
     built: Built,
     agents: Vec<AgentId>,
     touched: Vec<u32>,
+    /// By slot: whether an agent lives there, as monitors were told.
+    alive: Vec<bool>,
+    /// By lane: how many do.
+    lane_agents: Vec<u32>,
     page: KernelPage,
     /// In the order of their rows.
     rings: Vec<Watched>,
@@ -146,6 +150,7 @@ impl Kernel {
         };
         let (agents, touched) = (Vec::new(), Vec::new());
         let rings = watch_rings(&built, &setup, threads.workers + 1)?;
+        let (core_slots, lanes_count) = (setup.limits.agents_max as usize, lanes.uses().len());
         let core = Core::new(setup);
         Ok(Self {
             core,
@@ -156,6 +161,8 @@ impl Kernel {
             built,
             agents,
             touched,
+            alive: vec![false; core_slots],
+            lane_agents: vec![0; lanes_count],
             page,
             rings,
         })
@@ -254,19 +261,14 @@ impl Kernel {
         for &index in &touched {
             let row = self.agent_row(index);
             self.publisher.agent(index, &row);
+            let lives = row.state != agent_state::EMPTY;
+            if std::mem::replace(&mut self.alive[index as usize], lives) != lives {
+                let agents = &mut self.lane_agents[row.lane as usize];
+                *agents = if lives { *agents + 1 } else { *agents - 1 };
+            }
         }
         self.touched = touched;
-        for (lane, used) in self.lanes.uses().iter().enumerate() {
-            let row = LaneRow {
-                turns: used.turns,
-                busy_ns: used.busy_ns,
-                wait_ns: used.wait_ns,
-                core: NONE_U32,
-                state: lane_state::BUSY,
-                ..LaneRow::zeroed()
-            };
-            self.publisher.lane(lane as u32, &row);
-        }
+        self.publish_lanes();
         for (index, Watched { gauge, row }) in self.rings.iter_mut().enumerate() {
             (_, row.used_bytes) = gauge.read();
             row.high_bytes = row.high_bytes.max(row.used_bytes);
@@ -276,6 +278,33 @@ impl Kernel {
         self.publisher.kernel(&self.page);
         if let Some(header) = &mut self.header {
             header.beat(self.page.tick, self.page.now_ns);
+        }
+    }
+
+    fn publish_lanes(&mut self) {
+        let running = self.page.run_state == run_state::RUNNING;
+        for (lane, used) in self.lanes.uses().iter().enumerate() {
+            // Between two ticks: the scheduler is at work, every worker has given its results.
+            let state = match lane {
+                0 if running => lane_state::BUSY,
+                _ if self.lanes.is_stopped(lane) => lane_state::STOPPED,
+                _ => lane_state::IDLE,
+            };
+            let row = LaneRow {
+                turns: used.turns,
+                busy_ns: used.busy_ns,
+                wait_ns: used.wait_ns,
+                commands: used.commands,
+                results: used.results,
+                outbox_bytes: used.outbox_bytes,
+                outbox_capacity: used.outbox_capacity,
+                outbox_high_bytes: used.outbox_high_bytes,
+                agents: self.lane_agents[lane],
+                core: used.core,
+                state,
+                reserved: 0,
+            };
+            self.publisher.lane(lane as u32, &row);
         }
     }
 
@@ -350,11 +379,32 @@ impl Kernel {
     /// Says that the run is over, for good or with a failure.
     pub(crate) fn finish(&mut self, exit_code: u32) {
         let failed = exit_code == 1;
+        self.lanes.stop();
         self.page.run_state = if failed { run_state::FAILED } else { run_state::FINISHED };
         self.page.exit_code = exit_code;
         self.publish();
         self.set_state(OwnerState::Stopped);
     }
+}
+
+/// Longest name of an agent that monitors are told, in bytes; a longer one is cut.
+const AGENT_NAME_BYTES_MAX: usize = 64;
+/// Bytes of agents' names that monitors are told; the agents behind them go without.
+const AGENT_NAMES_BYTES_MAX: usize = 256 << 10;
+
+/// Names of the configured agents by slot, within the limits.
+fn agent_names(setup: &Setup) -> Vec<&str> {
+    let mut left = AGENT_NAMES_BYTES_MAX;
+    let cut = |name: &str| name.floor_char_boundary(AGENT_NAME_BYTES_MAX.min(name.len()));
+    let names = setup.agents.iter().map(|agent| &agent.name[..cut(&agent.name)]);
+    names
+        .take_while(|name| {
+            // With its quotation marks and comma.
+            let room = left.checked_sub(name.len() + 3);
+            left = room.unwrap_or(0);
+            room.is_some()
+        })
+        .collect()
 }
 
 /// The text that tells monitors what the numbers point to.
@@ -366,7 +416,7 @@ fn names(setup: &Setup, name: &str, lanes: u32) -> String {
     let agents_max = setup.limits.agents_max;
     serde_json::json!({
         "name": name, "templates": templates, "models": models, "rings": rings,
-        "lanes": lanes, "agents_max": agents_max,
+        "lanes": lanes, "agents_max": agents_max, "agents": agent_names(setup),
     })
     .to_string()
 }
@@ -410,6 +460,7 @@ fn open_lanes(
             bell: Waiter::new(bell.clone())?,
             scheduler: Ringer::new(built.bell(ring::SCHEDULER)?)?,
             wait: threads.wait,
+            used: LaneUse::default(),
         };
         remotes.push(Remote::start(
             worker,

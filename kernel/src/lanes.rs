@@ -30,7 +30,8 @@ use crate::{
     lane::{Areas, Lane, LaneShared, MachineError, MachineFailure},
     time,
     worker::{
-        Reply, Worker, execute_guarded, push_begin, push_stop, push_turn, read_reply, read_result,
+        LaneUse, Reply, Worker, execute_guarded, push_begin, push_stop, push_turn, read_reply,
+        read_result,
     },
 };
 
@@ -61,14 +62,6 @@ impl Results for Store {
     }
 }
 
-/// What a lane did, for monitors.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LaneUse {
-    pub(crate) turns: u64,
-    pub(crate) busy_ns: u64,
-    pub(crate) wait_ns: u64,
-}
-
 /// What the scheduler holds of a worker.
 #[derive(Debug)]
 pub(crate) struct Remote {
@@ -84,7 +77,7 @@ pub(crate) struct Remote {
 impl Remote {
     /// Starts the thread of `worker`; `pin_to` is called first on it.
     pub(crate) fn start(
-        worker: Worker,
+        mut worker: Worker,
         commands: Producer<RawMem>,
         replies: Consumer<RawMem>,
         bell: Ringer<RawMem>,
@@ -93,8 +86,10 @@ impl Remote {
         let name = format!("we-lane-{}", worker.lane.number());
         let thread =
             std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
-                if let Some(core) = core {
-                    core_affinity::set_for_current(core);
+                if let Some(core) = core
+                    && core_affinity::set_for_current(core)
+                {
+                    worker.used.core = core.id as u32;
                 }
                 worker.run();
             })?;
@@ -204,6 +199,11 @@ impl Lanes {
         }
     }
 
+    /// Whether the thread of `lane` has been stopped.
+    pub(crate) fn is_stopped(&self, lane: usize) -> bool {
+        lane > 0 && self.remotes[lane - 1].thread.is_none()
+    }
+
     /// By lane.
     pub(crate) fn uses(&self) -> &[LaneUse] {
         &self.uses
@@ -250,6 +250,7 @@ impl Lanes {
         self.step_own(epoch, round)?;
         let stepped = time::now_ns();
         self.uses[0].busy_ns += stepped - begin;
+        self.uses[0].look_at_outbox(&self.own);
         if !self.remotes.is_empty() {
             self.collect()?;
             self.uses[0].wait_ns += time::now_ns() - stepped;
@@ -273,7 +274,6 @@ impl Lanes {
             self.push(home - 1, |ring| push_turn(ring, &command, &frames, args))?;
             self.frames = frames;
             self.remotes[home - 1].outstanding += 1;
-            self.uses[home].turns += 1;
         }
         self.remotes.iter_mut().for_each(Remote::publish);
         Ok(())
@@ -310,7 +310,7 @@ impl Lanes {
             let bytes = &mut self.store.lanes[0];
             self.store.turns[position] = Place { lane: 0, offset: bytes.len() };
             execute_guarded(&mut self.own, &command, &self.frames, args, bytes)?;
-            self.uses[0].turns += 1;
+            self.uses[0].count(command.kind);
         }
         Ok(())
     }
@@ -330,7 +330,7 @@ impl Lanes {
 
     /// Takes the replies there are.
     fn drain(&mut self) -> Result<(), MachineError> {
-        let Self { remotes, store, .. } = self;
+        let Self { remotes, store, uses, .. } = self;
         for (at, remote) in remotes.iter_mut().enumerate() {
             let lane = at as u32 + 1;
             loop {
@@ -340,6 +340,7 @@ impl Lanes {
                 let Some(record) = next else { break };
                 match read_reply(&record, lane)? {
                     Reply::Failed(error) => return Err(error),
+                    Reply::Use(used) => uses[at + 1] = used,
                     Reply::Turn { result, effects } => {
                         let bytes = &mut store.lanes[at + 1];
                         let place = store.turns.get_mut(result.position as usize);
@@ -362,8 +363,14 @@ impl Lanes {
 }
 
 impl Drop for Lanes {
-    /// Stops the workers. One that failed has ended already and reads no more.
     fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Lanes {
+    /// Stops the workers, once. One that failed has ended already and reads no more.
+    pub(crate) fn stop(&mut self) {
         for remote in &mut self.remotes {
             loop {
                 // Replies of an abandoned round must not keep the worker from its stop.
