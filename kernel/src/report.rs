@@ -77,7 +77,7 @@ pub struct RunReport {
     pub fuel: u64,
     /// Times the scheduler had to wait for something outside.
     pub stalls: u64,
-    /// The same by what it waited for (`model`, `log`, `source`, `load`).
+    /// The same by what it waited for (`model`, `log`, `outputs`, `source`, `load`).
     pub stalls_by_cause: BTreeMap<String, u64>,
     /// Digest of the last tick (SEMANTICS D3).
     #[serde(serialize_with = "hex")]

@@ -385,6 +385,8 @@ impl Run {
             report.durable_tick = log.close()?;
         }
         if let Some(mut outputs) = self.takers.outputs.take() {
+            report.stalls += outputs.stalls();
+            report.stalls_by_cause.insert("outputs".to_owned(), outputs.stalls());
             outputs.sync()?;
         }
         Ok(())
