@@ -545,6 +545,8 @@ fn a8_a_group_falls_and_restarts_together_and_keeps_its_mail() {
         rig.tick();
         let fallen = Phase::Backoff(5);
         assert_eq!(phases(&rig), [fallen, fallen, fallen, Phase::Active]);
+        // Their memory is given back; agent 3 and the child of 0 have some.
+        assert_eq!(rig.instances(), 2);
         assert_eq!(rig.next_tick(), Some(5));
         rig.settle(20);
         rig
@@ -598,6 +600,7 @@ fn a8_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit() {
     rig.tick();
     let over = [Phase::Free, Phase::Free, Phase::Free, Phase::Active];
     assert_eq!(phases(&rig), over, "the third is one too many");
+    assert_eq!(rig.instances(), 1);
     assert!(rig.published(at(0), OUT).iter().all(|text| text.len() == 8), "A10: no farewell");
     assert_eq!(rig.kernel.core().held(), (0, 0));
     rig.tell(3, prog().send(to(0), b"late").spawn("member", &prog()));

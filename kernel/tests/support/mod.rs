@@ -405,6 +405,7 @@ pub struct Seen {
 /// A kernel, driven tick by tick.
 #[derive(Debug)]
 pub struct Rig {
+    pub engine: wasmtime::Engine,
     pub kernel: Kernel,
     pub sink: Recorder,
     pub facts: FactsBuilder,
@@ -452,13 +453,14 @@ impl Rig {
             setup: Arc::new(setup),
             modules: &scene.modules,
             name: "test".to_owned(),
-            engine,
+            engine: engine.clone(),
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
             region_bytes_max: u64::MAX,
         })
         .expect("the kernel starts");
         Self {
+            engine,
             kernel,
             sink: Recorder::default(),
             facts: FactsBuilder::default(),
@@ -564,6 +566,11 @@ impl Rig {
     /// The positive status of the last refused call in the agent's last turn, else 0.
     pub fn code(&self, index: u32) -> i32 {
         self.kernel.core().agent(index).activity.last_code
+    }
+
+    /// Instances that lanes hold.
+    pub fn instances(&self) -> u64 {
+        self.engine.pooling_allocator_metrics().expect("instances are pooled").core_instances()
     }
 
     pub fn digests(&self) -> Vec<Digest> {
