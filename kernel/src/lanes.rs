@@ -126,43 +126,26 @@ impl Round for Plan<'_> {
     }
 }
 
-/// Agents whose state is to be hashed (SEMANTICS D5).
-struct States<'a>(&'a [AgentId]);
-
-impl Round for States<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn agent_slot(&self, position: usize) -> u32 {
-        self.0[position].index()
-    }
-
-    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
-        frames.clear();
-        let agent = self.0[position].to_bits();
-        let position = position as u32;
-        (TurnCommand { agent, position, kind: turn::HASH, ..TurnCommand::zeroed() }, &[])
-    }
+/// One command for each agent that is no turn of its guest: `HASH` or `DROP`.
+struct Each<'a> {
+    kind: u32,
+    agents: &'a [AgentId],
 }
 
-/// Agents whose instances are to be dropped (SEMANTICS A8).
-struct Fallen<'a>(&'a [AgentId]);
-
-impl Round for Fallen<'_> {
+impl Round for Each<'_> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.agents.len()
     }
 
     fn agent_slot(&self, position: usize) -> u32 {
-        self.0[position].index()
+        self.agents[position].index()
     }
 
     fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
         frames.clear();
-        let agent = self.0[position].to_bits();
+        let agent = self.agents[position].to_bits();
         let position = position as u32;
-        (TurnCommand { agent, position, kind: turn::DROP, ..TurnCommand::zeroed() }, &[])
+        (TurnCommand { agent, position, kind: self.kind, ..TurnCommand::zeroed() }, &[])
     }
 }
 
@@ -223,7 +206,7 @@ impl Lanes {
     /// Digest over the states of `agents`, in this order (SEMANTICS D5): xxh3-128 of address and
     /// state digest of each.
     pub(crate) fn state_digest(&mut self, agents: &[AgentId]) -> Result<Digest, MachineError> {
-        self.round(None, &States(agents))?;
+        self.round(None, &Each { kind: turn::HASH, agents })?;
         let mut hasher = Xxh3Default::new();
         for (position, agent) in agents.iter().enumerate() {
             hasher.update(&agent.to_bits().to_le_bytes());
@@ -232,9 +215,9 @@ impl Lanes {
         Ok(Digest::new(hasher.digest128()))
     }
 
-    /// Drops the instances of `agents` and gives their memory back.
+    /// Drops the instances of `agents` and gives their memory back (SEMANTICS A8).
     pub(crate) fn drop_states(&mut self, agents: &[AgentId]) -> Result<(), MachineError> {
-        self.round(None, &Fallen(agents))
+        self.round(None, &Each { kind: turn::DROP, agents })
     }
 
     fn round(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {

@@ -74,6 +74,9 @@ pub enum PreambleError {
         /// Which record.
         what: &'static str,
     },
+    /// The run ended while they were written.
+    #[error("the log's records before tick 0 are not all there; begin the run again")]
+    Incomplete,
     /// The records are not those that the run began with.
     #[error("{what}; the log was changed after the run")]
     Changed {
@@ -136,7 +139,7 @@ impl Preamble {
         }
         if log.opened.is_none() {
             // Not all of them may have reached the disk.
-            return Err(PreambleError::Missing { what: "complete set of first" });
+            return Err(PreambleError::Incomplete);
         }
         let of = |model: &ModelRecord| (model.name.clone(), model.sha256.clone());
         let expected = setup.models.iter().map(|model| (model.name.clone(), model.sha256.clone()));

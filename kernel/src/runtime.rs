@@ -132,7 +132,7 @@ impl Exits for PreambleError {
         match self {
             Self::Log(error) => Exit::of_code(error.exit_code()),
             Self::Malformed { .. } | Self::Changed { .. } => Exit::Divergence,
-            Self::Missing { .. } => Exit::Corrupt,
+            Self::Missing { .. } | Self::Incomplete => Exit::Corrupt,
         }
     }
 }
