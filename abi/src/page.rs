@@ -22,7 +22,8 @@
 //! and what a list is too short for goes without a name:
 //! ```text
 //! {"name": "weather", "templates": ["station", "forecaster"], "models": ["temperature"],
-//!  "rings": ["commands 1", "results 1", "log"], "lanes": 2, "agents_max": 4096}
+//!  "rings": ["commands 1", "results 1", "log"], "lanes": 2, "agents_max": 4096,
+//!  "agents": ["station/EWR", "forecaster/EWR"]}
 //! ```
 //!
 //! What this is not: no state of the run. Nothing here is read back by the kernel, hashed or logged.
@@ -270,7 +271,7 @@ LaneRow {
     results: u64,
     /// Outbox bytes in use after the last microstep.
     outbox_bytes: u64,
-    /// Bytes of the outbox.
+    /// Outbox bytes that a microstep may use: half of the outbox.
     outbox_capacity: u64,
     /// Most outbox bytes ever in use.
     outbox_high_bytes: u64,

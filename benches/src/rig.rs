@@ -96,7 +96,13 @@ fn setup(agents: u32) -> Setup {
         priority: 0,
         restart: Restart::Never,
     };
-    let agent = |copy| AgentSetup { template: 0, copy, args: String::new() };
+    let agent = |copy| AgentSetup {
+        name: format!("trivial.{copy}"),
+        template: 0,
+        copy,
+        group: None,
+        args: String::new(),
+    };
     Setup {
         seed: 1,
         schedule: Schedule::Fifo,
@@ -106,6 +112,7 @@ fn setup(agents: u32) -> Setup {
         topics: vec![TopicSetup { name: "t".to_owned(), policy: Policy::Refuse, output: false }],
         sources: vec![SourceSetup { id: "bench".to_owned() }],
         templates: vec![template],
+        groups: Vec::new(),
         agents: (0..agents).map(agent).collect(),
         models: Vec::new(),
     }
@@ -154,7 +161,6 @@ impl Rig {
         let kernel = Kernel::new(Parts {
             setup: Arc::new(setup(agents)),
             modules: &[module],
-            agent_names: (0..agents).map(|copy| format!("trivial.{copy}")).collect(),
             name: "bench".to_owned(),
             engine: engine(agents),
             threads: Threads::unpinned(workers),

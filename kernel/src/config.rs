@@ -19,7 +19,7 @@ use std::{fs, io, path::Path, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::check::check_kernel_name;
-pub(crate) use self::check::check_topic_name;
+pub(crate) use self::check::{check_group_name, check_topic_name};
 pub use self::forms::Sync;
 use crate::setup::{Limits, Policy, Restart, Schedule};
 
@@ -281,6 +281,10 @@ pub struct AgentConfig {
     /// window_ticks }`, each at least 1. Default `never`.
     #[serde(default, with = "forms::restart")]
     pub restart: Restart,
+    /// Restart group: its members fall and restart together (SEMANTICS A8); `{copy}` and `{key}`
+    /// make one group for each copy or stream. Default: none.
+    #[serde(default)]
+    pub group: Option<String>,
     /// Given to `agent_init`; `{copy}` is the copy number, or with `for_each` that of the stream,
     /// whose name is `{key}`. At most 4,096 bytes. Default empty.
     #[serde(default)]

@@ -79,6 +79,8 @@ impl Host {
 #[derive(Debug)]
 pub(crate) struct Work {
     outbox: OutboxWriter<RawMem>,
+    /// Bytes of the half of the outbox that an epoch writes.
+    outbox_capacity: usize,
     seed: u64,
     command: TurnCommand,
     effects: Vec<Effect>,
@@ -105,6 +107,8 @@ impl Work {
         calls_max: usize,
     ) -> Self {
         Self {
+            // Of a fresh outbox a whole half is free.
+            outbox_capacity: outbox.free_bytes(),
             outbox,
             seed,
             command: TurnCommand::default(),
@@ -125,6 +129,12 @@ impl Work {
     /// Empties the half of the outbox that `epoch` writes.
     pub(crate) fn begin_epoch(&mut self, epoch: u64) {
         self.outbox.begin(epoch);
+    }
+
+    /// Outbox bytes in use, and how many there are for an epoch.
+    pub(crate) fn outbox_bytes(&self) -> (u64, u64) {
+        let used = self.outbox_capacity - self.outbox.free_bytes();
+        (used as u64, self.outbox_capacity as u64)
     }
 
     /// Begins a turn.

@@ -10,8 +10,8 @@ use wasm_engine_abi::{
     AgentId, Tick,
     limits::BLOCK_BYTES,
     page::{
-        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, agent_state,
-        lane_state, run_state,
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, RingRow, agent_state, lane_state,
+        run_state,
     },
     record::TickClose,
 };
@@ -37,7 +37,7 @@ use crate::{
     snapshot::Publisher,
     thread::Threads,
     time,
-    worker::Worker,
+    worker::{LaneUse, Worker},
 };
 
 /// What a kernel is built from; only `setup` and `modules` decide results.
@@ -47,8 +47,6 @@ pub struct Parts<'a> {
     pub setup: Arc<Setup>,
     /// The module of each template.
     pub modules: &'a [Arc<Admitted>],
-    /// Names of the configured agents.
-    pub agent_names: Vec<String>,
     /// Name of the kernel.
     pub name: String,
     /// The engine.
@@ -104,9 +102,12 @@ pub struct Kernel {
     publisher: Publisher,
     header: Option<HeaderWriter<RawMem>>,
     built: Built,
-    agent_names: Vec<String>,
     agents: Vec<AgentId>,
     touched: Vec<u32>,
+    /// By slot: whether an agent lives there, as monitors were told.
+    alive: Vec<bool>,
+    /// By lane: how many do.
+    lane_agents: Vec<u32>,
     page: KernelPage,
     /// In the order of their rows.
     rings: Vec<Watched>,
@@ -129,8 +130,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError`].
     pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
-        let Parts { setup, modules, agent_names, name, engine, threads, placing, region_bytes_max } =
-            parts;
+        let Parts { setup, modules, name, engine, threads, placing, region_bytes_max } = parts;
         let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
         let built = region::build(&setup, lanes, names.len() as u32, &placing, region_bytes_max)?;
@@ -158,6 +158,7 @@ impl Kernel {
         };
         let (agents, touched) = (Vec::new(), Vec::new());
         let rings = watch_rings(&built, &setup, threads.workers + 1)?;
+        let (core_slots, lanes_count) = (setup.limits.agents_max as usize, lanes.uses().len());
         let core = Core::new(setup);
         Ok(Self {
             core,
@@ -166,9 +167,10 @@ impl Kernel {
             publisher,
             header: None,
             built,
-            agent_names,
             agents,
             touched,
+            alive: vec![false; core_slots],
+            lane_agents: vec![0; lanes_count],
             page,
             rings,
             closed_ns: 0,
@@ -232,6 +234,10 @@ impl Kernel {
         while self.core.plan(&mut world) > 0 {
             let results = self.lanes.step(&self.core).map_err(machine)?;
             self.core.commit(results, &mut world);
+            self.core.take_fallen(&mut self.agents);
+            if !self.agents.is_empty() {
+                self.lanes.drop_states(&self.agents).map_err(machine)?;
+            }
         }
         let state = if self.core.state_due() {
             self.core.state_agents(&mut self.agents);
@@ -249,10 +255,11 @@ impl Kernel {
     #[must_use]
     pub fn agent_name(&self, index: u32) -> String {
         let agent = self.core.agent(index);
-        match self.agent_names.get(index as usize) {
-            Some(name) if agent.id.generation() == 0 => name.clone(),
+        let setup = self.core.setup();
+        match setup.agents.get(index as usize) {
+            Some(configured) if agent.id.generation() == 0 => configured.name.clone(),
             _ => {
-                let template = &self.core.setup().templates[agent.template as usize].name;
+                let template = &setup.templates[agent.template as usize].name;
                 agent_name(template, &agent.copy.to_string())
             }
         }
@@ -279,19 +286,14 @@ impl Kernel {
         for &index in &touched {
             let row = self.agent_row(index);
             self.publisher.agent(index, &row);
+            let lives = row.state != agent_state::EMPTY;
+            if std::mem::replace(&mut self.alive[index as usize], lives) != lives {
+                let agents = &mut self.lane_agents[row.lane as usize];
+                *agents = if lives { *agents + 1 } else { *agents - 1 };
+            }
         }
         self.touched = touched;
-        for (lane, used) in self.lanes.uses().iter().enumerate() {
-            let row = LaneRow {
-                turns: used.turns,
-                busy_ns: used.busy_ns,
-                wait_ns: used.wait_ns,
-                core: NONE_U32,
-                state: lane_state::BUSY,
-                ..LaneRow::zeroed()
-            };
-            self.publisher.lane(lane as u32, &row);
-        }
+        self.publish_lanes();
         for (index, Watched { gauge, row }) in self.rings.iter_mut().enumerate() {
             (_, row.used_bytes) = gauge.read();
             row.high_bytes = row.high_bytes.max(row.used_bytes);
@@ -301,6 +303,33 @@ impl Kernel {
         self.publisher.kernel(&self.page);
         if let Some(header) = &mut self.header {
             header.beat(self.page.tick, self.page.now_ns);
+        }
+    }
+
+    fn publish_lanes(&mut self) {
+        let running = self.page.run_state == run_state::RUNNING;
+        for (lane, used) in self.lanes.uses().iter().enumerate() {
+            // Between two ticks: the scheduler is at work, every worker has given its results.
+            let state = match lane {
+                0 if running => lane_state::BUSY,
+                _ if self.lanes.is_stopped(lane) => lane_state::STOPPED,
+                _ => lane_state::IDLE,
+            };
+            let row = LaneRow {
+                turns: used.turns,
+                busy_ns: used.busy_ns,
+                wait_ns: used.wait_ns,
+                commands: used.commands,
+                results: used.results,
+                outbox_bytes: used.outbox_bytes,
+                outbox_capacity: used.outbox_capacity,
+                outbox_high_bytes: used.outbox_high_bytes,
+                agents: self.lane_agents[lane],
+                core: used.core,
+                state,
+                reserved: 0,
+            };
+            self.publisher.lane(lane as u32, &row);
         }
     }
 
@@ -376,11 +405,32 @@ impl Kernel {
     /// Says that the run is over, for good or with a failure.
     pub(crate) fn finish(&mut self, exit_code: u32) {
         let failed = exit_code == 1;
+        self.lanes.stop();
         self.page.run_state = if failed { run_state::FAILED } else { run_state::FINISHED };
         self.page.exit_code = exit_code;
         self.publish();
         self.set_state(OwnerState::Stopped);
     }
+}
+
+/// Longest name of an agent that monitors are told, in bytes; a longer one is cut.
+const AGENT_NAME_BYTES_MAX: usize = 64;
+/// Bytes of agents' names that monitors are told; the agents behind them go without.
+const AGENT_NAMES_BYTES_MAX: usize = 256 << 10;
+
+/// Names of the configured agents by slot, within the limits.
+fn agent_names(setup: &Setup) -> Vec<&str> {
+    let mut left = AGENT_NAMES_BYTES_MAX;
+    let cut = |name: &str| name.floor_char_boundary(AGENT_NAME_BYTES_MAX.min(name.len()));
+    let names = setup.agents.iter().map(|agent| &agent.name[..cut(&agent.name)]);
+    names
+        .take_while(|name| {
+            // With its quotation marks and comma.
+            let room = left.checked_sub(name.len() + 3);
+            left = room.unwrap_or(0);
+            room.is_some()
+        })
+        .collect()
 }
 
 /// The text that tells monitors what the numbers point to.
@@ -392,7 +442,7 @@ fn names(setup: &Setup, name: &str, lanes: u32) -> String {
     let agents_max = setup.limits.agents_max;
     serde_json::json!({
         "name": name, "templates": templates, "models": models, "rings": rings,
-        "lanes": lanes, "agents_max": agents_max,
+        "lanes": lanes, "agents_max": agents_max, "agents": agent_names(setup),
     })
     .to_string()
 }
@@ -436,6 +486,7 @@ fn open_lanes(
             bell: Waiter::new(bell.clone())?,
             scheduler: Ringer::new(built.bell(ring::SCHEDULER)?)?,
             wait: threads.wait,
+            used: LaneUse::default(),
         };
         remotes.push(Remote::start(
             worker,

@@ -149,6 +149,12 @@ impl Lane {
         AgentId::from_bits(self.agent)
     }
 
+    /// Outbox bytes in use, and how many a microstep may use.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> (u64, u64) {
+        self.work.as_ref().map_or((0, 0), |work| work.outbox_bytes())
+    }
+
     /// Begins a microstep: what was written two epochs ago is gone from the outbox.
     pub fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;

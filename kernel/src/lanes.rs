@@ -29,7 +29,7 @@ use crate::{
     core::{Core, Results, TurnOutput},
     lane::{Areas, Lane, LaneShared, MachineError, MachineFailure},
     time,
-    worker::{Reply, Worker, guarded, push_begin, push_stop, push_turn, read_reply},
+    worker::{LaneUse, Reply, Worker, guarded, push_begin, push_stop, push_turn, read_reply},
 };
 
 /// Stack of a worker's thread: the guests' and room to spare.
@@ -65,14 +65,6 @@ impl Results for Store {
     }
 }
 
-/// What a lane did, for monitors.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LaneUse {
-    pub(crate) turns: u64,
-    pub(crate) busy_ns: u64,
-    pub(crate) wait_ns: u64,
-}
-
 /// What the scheduler holds of a worker.
 #[derive(Debug)]
 pub(crate) struct Remote {
@@ -88,7 +80,7 @@ pub(crate) struct Remote {
 impl Remote {
     /// Starts the thread of `worker`; `pin_to` is called first on it.
     pub(crate) fn start(
-        worker: Worker,
+        mut worker: Worker,
         commands: Producer<RawMem>,
         replies: Consumer<RawMem>,
         bell: Ringer<RawMem>,
@@ -97,8 +89,10 @@ impl Remote {
         let name = format!("we-lane-{}", worker.lane.number());
         let thread =
             std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
-                if let Some(core) = core {
-                    core_affinity::set_for_current(core);
+                if let Some(core) = core
+                    && core_affinity::set_for_current(core)
+                {
+                    worker.used.core = core.id as u32;
                 }
                 worker.run();
             })?;
@@ -135,23 +129,26 @@ impl Round for Plan<'_> {
     }
 }
 
-/// Agents whose state is to be hashed (SEMANTICS D5).
-struct States<'a>(&'a [AgentId]);
+/// One command for each agent that is no turn of its guest: `HASH` or `DROP`.
+struct Each<'a> {
+    kind: u32,
+    agents: &'a [AgentId],
+}
 
-impl Round for States<'_> {
+impl Round for Each<'_> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.agents.len()
     }
 
     fn agent_slot(&self, position: usize) -> u32 {
-        self.0[position].index()
+        self.agents[position].index()
     }
 
     fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
         frames.clear();
-        let agent = self.0[position].to_bits();
+        let agent = self.agents[position].to_bits();
         let position = position as u32;
-        (TurnCommand { agent, position, kind: turn::HASH, ..TurnCommand::zeroed() }, &[])
+        (TurnCommand { agent, position, kind: self.kind, ..TurnCommand::zeroed() }, &[])
     }
 }
 
@@ -188,6 +185,11 @@ impl Lanes {
         }
     }
 
+    /// Whether the thread of `lane` has been stopped.
+    pub(crate) fn is_stopped(&self, lane: usize) -> bool {
+        lane > 0 && self.remotes[lane - 1].thread.is_none()
+    }
+
     /// By lane.
     pub(crate) fn uses(&self) -> &[LaneUse] {
         &self.uses
@@ -208,13 +210,18 @@ impl Lanes {
     /// Digest over the states of `agents`, in this order (SEMANTICS D5): xxh3-128 of address and
     /// state digest of each.
     pub(crate) fn state_digest(&mut self, agents: &[AgentId]) -> Result<Digest, MachineError> {
-        self.round(None, &States(agents))?;
+        self.round(None, &Each { kind: turn::HASH, agents })?;
         let mut hasher = Xxh3Default::new();
         for (position, agent) in agents.iter().enumerate() {
             hasher.update(&agent.to_bits().to_le_bytes());
             hasher.update(&self.store.turn(position).result.digest.to_bytes());
         }
         Ok(Digest::new(hasher.digest128()))
+    }
+
+    /// Drops the instances of `agents` and gives their memory back (SEMANTICS A8).
+    pub(crate) fn drop_states(&mut self, agents: &[AgentId]) -> Result<(), MachineError> {
+        self.round(None, &Each { kind: turn::DROP, agents })
     }
 
     fn round(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
@@ -230,6 +237,7 @@ impl Lanes {
         self.step_own(epoch, round)?;
         let stepped = time::now_ns();
         self.uses[0].busy_ns += stepped - begin;
+        self.uses[0].look_at_outbox(&self.own);
         if !self.remotes.is_empty() {
             self.collect()?;
             self.uses[0].wait_ns += time::now_ns() - stepped;
@@ -253,7 +261,6 @@ impl Lanes {
             self.push(home - 1, |ring| push_turn(ring, &command, &frames, args))?;
             self.frames = frames;
             self.remotes[home - 1].outstanding += 1;
-            self.uses[home].turns += 1;
         }
         self.remotes.iter_mut().for_each(Remote::publish);
         Ok(())
@@ -292,7 +299,7 @@ impl Lanes {
                 let (command, args) = round.command(position, frames);
                 store.turns[position] = Place { lane: 0, offset: words.len() };
                 own.execute(&command, frames, args, words)?;
-                uses[0].turns += 1;
+                uses[0].count(command.kind);
             }
             Ok(())
         })
@@ -313,7 +320,7 @@ impl Lanes {
 
     /// Takes the replies there are.
     fn drain(&mut self) -> Result<(), MachineError> {
-        let Self { remotes, store, .. } = self;
+        let Self { remotes, store, uses, .. } = self;
         for (at, remote) in remotes.iter_mut().enumerate() {
             let lane = at as u32 + 1;
             loop {
@@ -323,6 +330,7 @@ impl Lanes {
                 let Some(record) = next else { break };
                 match read_reply(&record, lane)? {
                     Reply::Failed(error) => return Err(error),
+                    Reply::Use(used) => uses[at + 1] = used,
                     Reply::Turn { result, effects } => {
                         let words = &mut store.lanes[at + 1];
                         let place = store.turns.get_mut(result.position as usize);
@@ -345,8 +353,14 @@ impl Lanes {
 }
 
 impl Drop for Lanes {
-    /// Stops the workers. One that failed has ended already and reads no more.
     fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Lanes {
+    /// Stops the workers, once. One that failed has ended already and reads no more.
+    pub(crate) fn stop(&mut self) {
         for remote in &mut self.remotes {
             loop {
                 // Replies of an abandoned round must not keep the worker from its stop.

@@ -11,15 +11,21 @@
 //! so a resumed run cuts it to earlier ticks (SEMANTICS L5), compares what is left with what it
 //! executes again, and writes what is missing.
 //!
-//! Not here: when to sync, and holding outputs until their tick is durable.
+//! Lines are written by a thread of their own (`writer.rs`), so that a slow disk does not hold up
+//! the tick; a full ring to it is a counted stall.
+//!
+//! Not here: holding outputs until their tick is durable.
+
+mod writer;
 
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
+use self::writer::OutputWriter;
 use serde::Deserialize;
 use serde_json::Value;
 use wasm_engine_abi::ids::Tick;
@@ -235,7 +241,7 @@ pub struct OutputFile {
     file: PathBuf,
     existing: Option<BufReader<File>>,
     /// `None` when verifying: nothing is written.
-    writer: Option<BufWriter<File>>,
+    writer: Option<OutputWriter>,
     /// Lines given.
     lines: u64,
     /// Lines found equal.
@@ -253,7 +259,7 @@ impl OutputFile {
         let file = dir.join(OUTPUTS_FILE);
         let opened = OpenOptions::new().write(true).create_new(true).open(&file);
         let writer = opened.map_err(|source| io_error(&file, "created", source))?;
-        Ok(Self::new(file, None, Some(writer)))
+        Self::new(file, None, Some(writer))
     }
 
     /// The file in `dir`, cut to ticks before `before`; a missing one counts as empty.
@@ -279,7 +285,7 @@ impl OutputFile {
         writer.seek(SeekFrom::Start(end)).map_err(fail("cut"))?;
         let existing = BufReader::new(File::open(&file).map_err(fail("opened"))?);
         let cut = Cut { lines_kept, bytes_dropped: len - end };
-        Ok((Self::new(file, Some(existing), Some(writer)), cut))
+        Ok((Self::new(file, Some(existing), Some(writer))?, cut))
     }
 
     /// The file in `dir`, to be compared only; a missing one counts as empty.
@@ -293,13 +299,18 @@ impl OutputFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(io_error(&file, "opened", source)),
         };
-        Ok(Self::new(file, existing, None))
+        Self::new(file, existing, None)
     }
 
-    fn new(file: PathBuf, existing: Option<BufReader<File>>, writer: Option<File>) -> Self {
-        let writer = writer.map(BufWriter::new);
+    fn new(
+        file: PathBuf,
+        existing: Option<BufReader<File>>,
+        writer: Option<File>,
+    ) -> Result<Self, OutputError> {
+        let writer = writer.map(OutputWriter::start).transpose();
+        let writer = writer.map_err(|(action, source)| io_error(&file, action, source))?;
         let (expected, found) = (Vec::new(), Vec::new());
-        Self { file, existing, writer, lines: 0, equal: 0, expected, found }
+        Ok(Self { file, existing, writer, lines: 0, equal: 0, expected, found })
     }
 
     /// Takes the run's next line.
@@ -318,7 +329,8 @@ impl OutputFile {
             return Ok(());
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.write_all(&self.expected).map_err(|source| io_error(&self.file, "written", source))
+        let written = writer.write(&self.expected, &mut || {});
+        written.map_err(|(action, source)| io_error(&self.file, action, source))
     }
 
     /// Reads the next line of the file; false behind its end.
@@ -337,23 +349,19 @@ impl OutputFile {
         OutputError::Mismatch { file: self.file.clone(), line: self.lines, tick }
     }
 
-    /// Hands what was written to the system.
-    ///
-    /// # Errors
-    /// [`OutputError::Io`].
-    pub fn flush(&mut self) -> Result<(), OutputError> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.flush().map_err(|source| io_error(&self.file, "written", source))
+    /// How often a line had to wait because the disk was slow.
+    #[must_use]
+    pub fn stalls(&self) -> u64 {
+        self.writer.as_ref().map_or(0, OutputWriter::stalls)
     }
 
-    /// Flushes and waits until the disk has it.
+    /// Waits until the disk has all lines. None can follow.
     ///
     /// # Errors
     /// [`OutputError::Io`].
     pub fn sync(&mut self) -> Result<(), OutputError> {
-        self.flush()?;
-        let Some(writer) = &self.writer else { return Ok(()) };
-        writer.get_ref().sync_data().map_err(|source| io_error(&self.file, "synced", source))
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writer.close().map_err(|(action, source)| io_error(&self.file, action, source))
     }
 
     /// Ends a comparison behind the run's last line. With `torn_tail` the file may lag behind or
@@ -362,7 +370,7 @@ impl OutputFile {
     /// # Errors
     /// [`OutputError::Length`], or [`OutputError::Io`].
     pub fn finish(mut self, torn_tail: bool) -> Result<(), OutputError> {
-        self.flush()?;
+        self.sync()?;
         let more = self.read_existing()?;
         let short = self.writer.is_none() && self.equal < self.lines;
         if torn_tail || !(more || short) {

@@ -1,7 +1,10 @@
 //! What a log says before its first tick, so that the directory is complete (SEMANTICS L4).
 //!
+//! The run id, which stands in every block, is the hash of these records: what decides nothing,
+//! like the run's start, is covered by it, and everything else too.
+//!
 //! ```text
-//!  RUN     JSON {name, agent_names, started_unix_ns, setup}
+//!  RUN     JSON {name, started_unix_ns, setup}
 //!  ENGINE  JSON of the engine's fingerprint
 //!  MODULE  blake3 of the original 32 bytes | the original module      one per distinct module
 //!  MODEL   JSON {name, path, sha256, fingerprint}                     one per model
@@ -15,16 +18,15 @@ use wasm_engine_abi::record::kind;
 use crate::{
     admission::{Admitted, ModuleLimits, admit},
     engine::EngineFingerprint,
-    event_log::{LogError, LogReader, LogWriter},
+    event_log::{LogError, LogReader, LogReport, LogWriter},
     setup::Setup,
 };
 
-/// The run as a log names it.
+/// The run as a log names it; name and start time are physical.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
     pub(crate) name: String,
     pub(crate) started_unix_ns: u64,
-    pub(crate) agent_names: Vec<String>,
     pub(crate) setup: Setup,
 }
 
@@ -46,6 +48,8 @@ pub(crate) struct Preamble {
     /// Original modules by the blake3 that the record claims, in hexadecimal.
     pub(crate) modules: BTreeMap<String, Vec<u8>>,
     pub(crate) models: Vec<ModelRecord>,
+    /// blake3, cut to 128 bits, of kind, length and payload of each record.
+    pub(crate) run_id: [u8; 16],
 }
 
 /// Why a preamble cannot be used.
@@ -70,6 +74,15 @@ pub enum PreambleError {
         /// Which record.
         what: &'static str,
     },
+    /// The run ended while they were written.
+    #[error("the log's records before tick 0 are not all there; begin the run again")]
+    Incomplete,
+    /// The records are not those that the run began with.
+    #[error("{what}; the log was changed after the run")]
+    Changed {
+        /// What does not fit what.
+        what: String,
+    },
 }
 
 /// A module of the log that is not what the setup names.
@@ -85,25 +98,71 @@ pub struct ModuleMismatch {
 }
 
 impl Preamble {
+    /// What is said of a run that begins.
+    pub(crate) fn new(
+        run: RunRecord,
+        engine: EngineFingerprint,
+        modules: BTreeMap<String, Vec<u8>>,
+        models: Vec<ModelRecord>,
+    ) -> Self {
+        let mut preamble = Self { run, engine, modules, models, run_id: [0; 16] };
+        let mut hasher = blake3::Hasher::new();
+        for (kind, payload) in preamble.records() {
+            hash_record(&mut hasher, kind, &payload);
+        }
+        preamble.run_id = cut(&hasher);
+        preamble
+    }
+
+    /// Kind and payload of each record.
+    fn records(&self) -> Vec<(u16, Vec<u8>)> {
+        let mut all = vec![(kind::RUN, json(&self.run)), (kind::ENGINE, json(&self.engine))];
+        all.extend(self.modules.values().map(|bytes| {
+            (kind::MODULE, [blake3::hash(bytes).as_bytes().as_slice(), bytes].concat())
+        }));
+        all.extend(self.models.iter().map(|model| (kind::MODEL, json(model))));
+        all
+    }
+
     /// Appends the records.
     pub(crate) fn write(&self, log: &mut LogWriter) -> Result<(), LogError> {
-        log.append(kind::RUN, 0, &[&json(&self.run)])?;
-        log.append(kind::ENGINE, 0, &[&json(&self.engine)])?;
-        for bytes in self.modules.values() {
-            log.append(kind::MODULE, 0, &[blake3::hash(bytes).as_bytes(), bytes])?;
+        self.records().iter().try_for_each(|(kind, payload)| log.append(*kind, 0, &[payload]))
+    }
+
+    /// Whether these are the records of the run whose blocks name `run_id`.
+    pub(crate) fn check(&self, log: &LogReport) -> Result<(), PreambleError> {
+        let changed = |what| PreambleError::Changed { what };
+        let setup = &self.run.setup;
+        setup.check().map_err(|what| changed(format!("the RUN record's setup is none: {what}")))?;
+        if self.run_id == log.run_id {
+            return Ok(());
         }
-        for model in &self.models {
-            log.append(kind::MODEL, 0, &[&json(model)])?;
+        if log.opened.is_none() {
+            // Not all of them may have reached the disk.
+            return Err(PreambleError::Incomplete);
         }
-        Ok(())
+        let of = |model: &ModelRecord| (model.name.clone(), model.sha256.clone());
+        let expected = setup.models.iter().map(|model| (model.name.clone(), model.sha256.clone()));
+        let kinds = if expected.eq(self.models.iter().map(of)) {
+            "RUN, ENGINE, MODULE, MODEL"
+        } else {
+            "models of RUN and MODEL"
+        };
+        Err(changed(format!(
+            "the records before tick 0 ({kinds}) are not those that the run id is the hash of"
+        )))
     }
 
     /// Reads the records in front of the first tick and rewinds the reader.
     pub(crate) fn read(log: &mut LogReader) -> Result<Self, PreambleError> {
         let (mut run, mut engine) = (None, None);
         let (mut modules, mut models) = (BTreeMap::new(), Vec::new());
+        let mut hasher = blake3::Hasher::new();
         log.rewind();
         while let Some(record) = log.next()? {
+            if (kind::RUN..=kind::MODEL).contains(&record.kind) {
+                hash_record(&mut hasher, record.kind, record.payload);
+            }
             match record.kind {
                 kind::RUN => run = Some(parse("RUN", record.payload)?),
                 kind::ENGINE => engine = Some(parse("ENGINE", record.payload)?),
@@ -124,6 +183,7 @@ impl Preamble {
             engine: engine.ok_or(PreambleError::Missing { what: "ENGINE" })?,
             modules,
             models,
+            run_id: cut(&hasher),
         })
     }
 
@@ -156,6 +216,17 @@ impl Preamble {
         }
         Ok(all)
     }
+}
+
+fn hash_record(hasher: &mut blake3::Hasher, kind: u16, payload: &[u8]) {
+    hasher.update(&kind.to_le_bytes()).update(&(payload.len() as u64).to_le_bytes());
+    hasher.update(payload);
+}
+
+fn cut(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    id
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

@@ -17,7 +17,7 @@ use wasm_engine_abi::{
 use crate::{
     core::OpenError,
     engine::{self, EngineError, MemoryProfile},
-    event_log::{Ending, LogError, LogReader, LogReport},
+    event_log::{Ending, LogError, LogReader, LogReport, SegmentContent},
     exit::{Exit, Exits},
     inference::InferenceError,
     kernel::{Kernel, KernelError, Parts, TickError},
@@ -207,13 +207,18 @@ impl Replay {
         let modules = match self.preamble.admit() {
             Ok(modules) => modules,
             Err(mismatch) => {
-                let names = &self.preamble.run.agent_names;
-                let of = |a: &crate::setup::AgentSetup| a.template as usize == mismatch.index;
-                let agent = setup.agents.iter().position(of).and_then(|at| names.get(at)).cloned();
+                let of = |a: &&crate::setup::AgentSetup| a.template as usize == mismatch.index;
+                let agent = setup.agents.iter().find(of).map(|agent| agent.name.clone());
                 let what = mismatch.to_string();
                 return Ok(Err(Divergence { tick: 0, agent, message: None, what }));
             }
         };
+        match self.preamble.check(&self.log) {
+            Err(PreambleError::Changed { what }) => {
+                return Ok(Err(Divergence { tick: 0, agent: None, message: None, what }));
+            }
+            checked => checked?,
+        }
         let profile = MemoryProfile {
             agents_max: setup.limits.agents_max,
             memory_bytes_max: setup.limits.memory_bytes_max,
@@ -224,11 +229,9 @@ impl Replay {
             let (logged, here) = (self.preamble.engine.to_string(), here.to_string());
             return Err(ReplayError::Engine { logged, here });
         }
-        let agent_names = self.preamble.run.agent_names.clone();
         let built = Kernel::new(Parts {
             setup: Arc::clone(&setup),
             modules: &modules,
-            agent_names: agent_names.clone(),
             name: self.preamble.run.name.clone(),
             engine,
             threads: Threads::unpinned(self.options.workers),
@@ -239,12 +242,13 @@ impl Replay {
             Ok(kernel) => kernel,
             // The run could load what it logged, so the record was changed after it.
             Err(KernelError::Load(error)) => {
-                let (agent, what) = (agent_names.first().cloned(), error.to_string());
+                let agent = setup.agents.first().map(|agent| agent.name.clone());
+                let what = error.to_string();
                 return Ok(Err(Divergence { tick: 0, agent, message: None, what }));
             }
             Err(error) => return Err(error.into()),
         };
-        let mut takers = Takers::new(setup, agent_names, false);
+        let mut takers = Takers::new(setup, false);
         if self.dir.join(OUTPUTS_FILE).exists() {
             takers.outputs = Some(OutputFile::verify(&self.dir)?);
         }
@@ -400,7 +404,7 @@ pub fn inspect(dir: &Path) -> Result<InspectReport, ReplayError> {
     let instrumentation = engine.instrumentation_version.to_string();
     report.engine.insert("instrumentation".to_owned(), instrumentation);
     report.modules = modules(&preamble);
-    report.segments = segments(dir, log.segments)?;
+    report.segments = segments(dir, &log.segments)?;
     Ok(report)
 }
 
@@ -427,14 +431,17 @@ fn modules(preamble: &Preamble) -> Vec<ModuleReport> {
     preamble.run.setup.templates.iter().enumerate().map(report).collect()
 }
 
-fn segments(dir: &Path, count: u32) -> Result<Vec<SegmentReport>, ReplayError> {
-    (0..count)
-        .map(|number| {
+fn segments(dir: &Path, contents: &[SegmentContent]) -> Result<Vec<SegmentReport>, ReplayError> {
+    (0..)
+        .zip(contents)
+        .map(|(number, SegmentContent { blocks, ticks })| {
             let path = crate::event_log::segment_path(dir, number);
             let metadata =
                 path.metadata().map_err(|source| ReplayError::Io { path: path.clone(), source })?;
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(SegmentReport { file, bytes: metadata.len(), ..SegmentReport::default() })
+            let (first_tick, last_tick) = ticks.unzip();
+            let (bytes, blocks) = (metadata.len(), *blocks);
+            Ok(SegmentReport { file, bytes, blocks, first_tick, last_tick })
         })
         .collect()
 }

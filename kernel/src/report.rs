@@ -77,7 +77,7 @@ pub struct RunReport {
     pub fuel: u64,
     /// Times the scheduler had to wait for something outside.
     pub stalls: u64,
-    /// The same by what it waited for (`model`, `log`, `source`, `load`).
+    /// The same by what it waited for (`model`, `log`, `outputs`, `source`, `load`).
     pub stalls_by_cause: BTreeMap<String, u64>,
     /// Digest of the last tick (SEMANTICS D3).
     #[serde(serialize_with = "hex")]
@@ -135,13 +135,13 @@ pub struct VerifyReport {
 pub struct SegmentReport {
     /// Name of the file.
     pub file: String,
-    /// Bytes of it.
+    /// Bytes of it, a torn end included.
     pub bytes: u64,
-    /// Blocks in it.
+    /// Sound blocks in it.
     pub blocks: u64,
-    /// First tick in it.
+    /// First tick in them; what comes before tick 0 counts as 0.
     pub first_tick: Option<Tick>,
-    /// Last tick in it.
+    /// Last tick in them.
     pub last_tick: Option<Tick>,
 }
 

@@ -133,8 +133,6 @@ pub struct Resolved {
     pub sources: Vec<CsvSource>,
     /// The models' files, in the setup's order.
     pub models: Vec<ModelFile>,
-    /// Names of the setup's agents, in its order (`scorer/EWR`).
-    pub agent_names: Vec<String>,
     /// What does not decide it.
     pub physical: Physical,
 }
@@ -168,11 +166,12 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
         topics,
         sources: sources.iter().map(|source| SourceSetup { id: source.id().to_owned() }).collect(),
         templates: templates.templates,
+        groups: templates.groups.names,
         agents: templates.agents,
         models: model_setups,
     };
-    let (modules, agent_names) = (templates.modules, templates.agent_names);
-    Ok(Resolved { setup, modules, sources, models, agent_names, physical: physical(config) })
+    let modules = templates.modules;
+    Ok(Resolved { setup, modules, sources, models, physical: physical(config) })
 }
 
 fn physical(config: &Config) -> Physical {

@@ -115,7 +115,9 @@ pub(crate) fn go_on(
     ingest: &mut Ingest,
 ) -> Result<GoingOn, ResumeError> {
     let (mut reader, report, mut log) = event_log::resume(options, ring)?;
-    check_same(&Preamble::read(&mut reader)?, preamble)?;
+    let logged = Preamble::read(&mut reader)?;
+    logged.check(&report)?;
+    check_same(&logged, preamble)?;
     let redo = if report.closed { None } else { report.opened };
     let before = redo.or(report.opened.map(|last| last + 1)).unwrap_or(0);
     let (outputs, _cut) = OutputFile::resume(&options.dir, before)?;
@@ -157,6 +159,7 @@ fn check_same(logged: &Preamble, here: &Preamble) -> Result<(), ResumeError> {
             ("topics", a.topics == b.topics),
             ("sources", a.sources == b.sources),
             ("agents or their modules", (&a.templates, &a.agents) == (&b.templates, &b.agents)),
+            ("restart groups", a.groups == b.groups),
             ("models", a.models == b.models),
         ];
         let differs = parts.iter().find(|(_, same)| !same);

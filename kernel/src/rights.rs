@@ -167,6 +167,7 @@ pub(crate) mod tests {
                     restart: Restart::Never,
                 })
                 .collect(),
+            groups: Vec::new(),
             agents: Vec::new(),
             models: models
                 .iter()

@@ -131,8 +131,8 @@ impl Exits for PreambleError {
     fn exit(&self) -> Exit {
         match self {
             Self::Log(error) => Exit::of_code(error.exit_code()),
-            Self::Malformed { .. } => Exit::Divergence,
-            Self::Missing { .. } => Exit::Corrupt,
+            Self::Malformed { .. } | Self::Changed { .. } => Exit::Divergence,
+            Self::Missing { .. } | Self::Incomplete => Exit::Corrupt,
         }
     }
 }
@@ -393,6 +393,8 @@ impl Run {
             report.durable_tick = log.close()?;
         }
         if let Some(mut outputs) = self.takers.outputs.take() {
+            report.stalls += outputs.stalls();
+            report.stalls_by_cause.insert("outputs".to_owned(), outputs.stalls());
             outputs.sync()?;
         }
         Ok(())

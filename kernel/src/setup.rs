@@ -174,10 +174,14 @@ pub struct Template {
 /// One agent that exists from tick 0.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AgentSetup {
+    /// Name, unique: what outputs and reports call it.
+    pub name: String,
     /// Place in [`Setup::templates`].
     pub template: u32,
     /// Copy number within the template.
     pub copy: u32,
+    /// Its restart group, a place in [`Setup::groups`] (SEMANTICS A8).
+    pub group: Option<u32>,
     /// Arguments given to `agent_init`.
     pub args: String,
 }
@@ -218,8 +222,31 @@ pub struct Setup {
     pub sources: Vec<SourceSetup>,
     /// Templates, in configuration order.
     pub templates: Vec<Template>,
+    /// Names of restart groups, by first member.
+    pub groups: Vec<String>,
     /// Agents of tick 0, in configuration order.
     pub agents: Vec<AgentSetup>,
     /// Models, in configuration order.
     pub models: Vec<ModelSetup>,
+}
+
+impl Setup {
+    /// Whether every place that it names exists; a setup read from a log may be anything.
+    ///
+    /// # Errors
+    /// What does not exist, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |what: &str, place: Option<u32>, len: usize| match place {
+            Some(place) if place as usize >= len => Err(format!("there is no {what} {place}")),
+            _ => Ok(()),
+        };
+        if self.agents.len() > self.limits.agents_max as usize {
+            return Err(format!("{} agents have no slots", self.agents.len()));
+        }
+        for agent in &self.agents {
+            within("template", Some(agent.template), self.templates.len())?;
+            within("group", agent.group, self.groups.len())?;
+        }
+        Ok(())
+    }
 }

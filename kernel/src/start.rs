@@ -47,31 +47,28 @@ pub(crate) fn start(
     log_dir: Option<PathBuf>,
     resume: Option<PathBuf>,
 ) -> Result<Started, RunError> {
-    let Resolved { mut setup, modules, sources, models, agent_names, .. } = resolved;
+    let Resolved { mut setup, modules, sources, models, .. } = resolved;
     let loaded = load_models(&models, &mut setup)?;
     let setup = Arc::new(setup);
     let engine = engine::deterministic_engine(MemoryProfile {
         agents_max: setup.limits.agents_max,
         memory_bytes_max: setup.limits.memory_bytes_max,
     })?;
-    let preamble = Preamble {
-        run: RunRecord {
-            name: physical.name.clone(),
-            started_unix_ns: time::unix_ns(),
-            agent_names: agent_names.clone(),
-            setup: Setup::clone(&setup),
-        },
-        engine: engine::fingerprint(&engine),
-        modules: setup
-            .templates
-            .iter()
-            .zip(&modules)
-            .map(|(template, module)| (template.module.clone(), module.original.clone()))
-            .collect(),
-        models: model_records(&models, &loaded),
+    let run = RunRecord {
+        name: physical.name.clone(),
+        started_unix_ns: time::unix_ns(),
+        setup: Setup::clone(&setup),
     };
-    let (mut kernel, inference) = kernel(&setup, &modules, &agent_names, engine, loaded, physical)?;
-    let mut takers = Takers::new(Arc::clone(&setup), agent_names, true);
+    let originals = setup
+        .templates
+        .iter()
+        .zip(&modules)
+        .map(|(template, module)| (template.module.clone(), module.original.clone()))
+        .collect();
+    let records = model_records(&models, &loaded);
+    let preamble = Preamble::new(run, engine::fingerprint(&engine), originals, records);
+    let (mut kernel, inference) = kernel(&setup, &modules, engine, loaded, physical)?;
+    let mut takers = Takers::new(Arc::clone(&setup), true);
     takers.inference = inference;
     let mut ingest = Ingest::new(sources, &setup.limits);
     let (mut log, mut recovered) = (None, None);
@@ -83,7 +80,7 @@ pub(crate) fn start(
         (log, recovered) = (Some(going_on.log), going_on.recovered);
     } else if let Some(dir) = log_dir {
         let options = log_options(dir, physical);
-        let mut writer = LogWriter::create(&options, run_id(&preamble), log_ring(&kernel)?)?;
+        let mut writer = LogWriter::create(&options, preamble.run_id, log_ring(&kernel)?)?;
         preamble.write(&mut writer)?;
         takers.outputs = Some(OutputFile::create(&options.dir)?);
         log = Some(writer);
@@ -97,7 +94,6 @@ pub(crate) fn start(
 fn kernel(
     setup: &Arc<Setup>,
     modules: &[Arc<Admitted>],
-    agent_names: &[String],
     engine: Engine,
     loaded: Vec<LoadedModel>,
     physical: &Physical,
@@ -108,7 +104,6 @@ fn kernel(
     let kernel = Kernel::new(Parts {
         setup: Arc::clone(setup),
         modules,
-        agent_names: agent_names.to_vec(),
         name: name.clone(),
         engine,
         threads: threads.clone(),
@@ -204,15 +199,4 @@ fn log_options(dir: PathBuf, physical: &Physical) -> LogOptions {
         block_bytes: log.block_bytes as usize,
         ..LogOptions::new(dir)
     }
-}
-
-/// Tells runs apart: hash of what was run, where and when.
-fn run_id(preamble: &Preamble) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(preamble.run.name.as_bytes());
-    hasher.update(&preamble.run.started_unix_ns.to_le_bytes());
-    hasher.update(&std::process::id().to_le_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    id
 }

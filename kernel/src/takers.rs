@@ -40,7 +40,6 @@ struct LogLine {
 #[derive(Debug)]
 pub(crate) struct Takers {
     setup: Arc<Setup>,
-    agent_names: Vec<String>,
     /// Outputs go here, or are compared with what it holds.
     pub(crate) outputs: Option<OutputFile>,
     /// Requests go here; without, they are answered from elsewhere.
@@ -54,10 +53,9 @@ pub(crate) struct Takers {
 }
 
 impl Takers {
-    pub(crate) fn new(setup: Arc<Setup>, agent_names: Vec<String>, show_lines: bool) -> Self {
+    pub(crate) fn new(setup: Arc<Setup>, show_lines: bool) -> Self {
         Self {
             setup,
-            agent_names,
             outputs: None,
             inference: None,
             last: LastOutputs::default(),
@@ -100,8 +98,8 @@ impl Sink for Takers {
         self.output_lines += 1;
         let Some(file) = &mut self.outputs else { return };
         let spawned;
-        let from = match self.agent_names.get(output.from.index() as usize) {
-            Some(name) if output.from.generation() == 0 => name,
+        let from = match self.setup.agents.get(output.from.index() as usize) {
+            Some(agent) if output.from.generation() == 0 => &agent.name,
             _ => {
                 let template = &self.setup.templates[output.template as usize].name;
                 spawned = agent_name(template, &output.copy.to_string());

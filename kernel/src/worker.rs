@@ -8,7 +8,8 @@
 //! ```
 //! Commands, by the tag of their record: `BEGIN` (the epoch is the record's number, no bytes),
 //! `TURN` ([`TurnCommand`], its [`ItemFrame`]s, its arguments), `STOP`. Replies: `TURN`
-//! ([`TurnResult`] and its effects, as [`Lane::execute`] wrote them), `FAILED`:
+//! ([`TurnResult`] and its effects, as [`Lane::execute`] wrote them), `USE` ([`LaneUse`], behind
+//! the results of a batch, left out where it has no room), `FAILED`:
 //!
 //! ```text
 //!  0 failure u32 | 4 lane u32 | 8 agent u64 | 16 detail, UTF-8
@@ -27,21 +28,24 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytemuck::{bytes_of, cast_slice, pod_read_unaligned, try_cast_slice};
+use bytemuck::{Pod, Zeroable, bytes_of, cast_slice, pod_read_unaligned, try_cast_slice};
 use wasm_engine_abi::AgentId;
-use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult};
+use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult, turn};
+use wasm_engine_abi::page::NONE_U32;
 use wasm_engine_shm::bytes::{Consumer, Producer, Record, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
 use wasmtime::Engine;
 
 use crate::lane::{Lane, MachineError, MachineFailure};
+use crate::time::now_ns;
 
 const COMMAND_BEGIN: u32 = 1;
 const COMMAND_TURN: u32 = 2;
 const COMMAND_STOP: u32 = 3;
 const REPLY_TURN: u32 = 1;
 const REPLY_FAILED: u32 = 2;
+const REPLY_USE: u32 = 3;
 
 const COMMAND_BYTES: usize = size_of::<TurnCommand>();
 const ITEM_BYTES: usize = size_of::<ItemFrame>();
@@ -49,6 +53,55 @@ const RESULT_BYTES: usize = size_of::<TurnResult>();
 const FAILED_BYTES: usize = 16;
 /// Bytes of a failure's detail that cross the ring, at most.
 const DETAIL_BYTES_MAX: usize = 512;
+
+/// What a lane did so far, counted by its own thread, for monitors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct LaneUse {
+    /// Turns executed.
+    pub turns: u64,
+    /// Time spent executing commands, in ns.
+    pub busy_ns: u64,
+    /// Time spent waiting, in ns: for commands, or on lane 0 for the other lanes.
+    pub wait_ns: u64,
+    /// Commands executed: turns, state digests, drops.
+    pub commands: u64,
+    /// Results given.
+    pub results: u64,
+    /// Outbox bytes in use after the last microstep.
+    pub outbox_bytes: u64,
+    /// Outbox bytes that a microstep may use.
+    pub outbox_capacity: u64,
+    /// Most outbox bytes ever in use.
+    pub outbox_high_bytes: u64,
+    /// Core that the thread is pinned to; [`NONE_U32`] if it is not.
+    pub core: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Default for LaneUse {
+    fn default() -> Self {
+        Self { core: NONE_U32, ..Self::zeroed() }
+    }
+}
+
+impl LaneUse {
+    /// A command of this kind was executed.
+    #[inline]
+    pub(crate) fn count(&mut self, kind: u32) {
+        self.commands += 1;
+        self.results += 1;
+        self.turns += u64::from(!matches!(kind, turn::HASH | turn::DROP));
+    }
+
+    /// A lane's outbox is filled like this.
+    #[inline]
+    pub(crate) fn look_at_outbox(&mut self, lane: &Lane) {
+        (self.outbox_bytes, self.outbox_capacity) = lane.outbox_bytes();
+        self.outbox_high_bytes = self.outbox_high_bytes.max(self.outbox_bytes);
+    }
+}
 
 /// Bytes of the record of a turn with `items` items and `args_len` bytes of arguments.
 #[must_use]
@@ -111,6 +164,8 @@ pub enum Reply<'a> {
         /// `result.effects` frames of [`Effect`], at any alignment.
         effects: &'a [u8],
     },
+    /// What the lane did so far.
+    Use(LaneUse),
     /// The lane failed and is gone.
     Failed(MachineError),
 }
@@ -134,6 +189,11 @@ pub fn read_reply<'a>(
             let (result, effects) =
                 read_result(record).ok_or_else(|| broken("a reply has not its length"))?;
             Ok(Reply::Turn { result, effects })
+        }
+        REPLY_USE => {
+            let used = record.split_at_checked(size_of::<LaneUse>()).filter(|(_, r)| r.is_empty());
+            let (used, _) = used.ok_or_else(|| broken("a count has not its length"))?;
+            Ok(Reply::Use(pod_read_unaligned(used)))
         }
         REPLY_FAILED => {
             let failed = read_failed(record).ok_or_else(|| broken("a failure is cut short"))?;
@@ -220,6 +280,8 @@ pub struct Worker {
     pub scheduler: Ringer<RawMem>,
     /// How to wait for commands.
     pub wait: WaitMode,
+    /// What it did so far.
+    pub used: LaneUse,
 }
 
 impl Worker {
@@ -228,13 +290,21 @@ impl Worker {
     pub fn run(mut self) {
         Engine::tls_eager_initialize();
         let mut out = Vec::with_capacity(self.lane.result_words_max());
+        let mut since_ns = now_ns();
         loop {
             let Self { commands, bell, wait, .. } = &mut self;
             bell.wait(*wait, || commands.has_next());
+            let begin_ns = now_ns();
+            self.used.wait_ns += begin_ns - since_ns;
             let batch = self.batch(&mut out);
             if let Err(error) = &batch {
                 self.reply_with(REPLY_FAILED, &failed_bytes(error));
             }
+            since_ns = now_ns();
+            self.used.busy_ns += since_ns - begin_ns;
+            self.used.look_at_outbox(&self.lane);
+            // Without room the next batch says it: the counts only grow.
+            let _ = self.replies.push(REPLY_USE, 0, bytes_of(&self.used));
             self.commands.release();
             self.replies.publish();
             self.scheduler.ring();
@@ -253,7 +323,7 @@ impl Worker {
             agent: AgentId::NONE,
             detail,
         };
-        let Self { lane, commands, replies, scheduler, .. } = self;
+        let Self { lane, commands, replies, scheduler, used, .. } = self;
         guarded(lane, |lane| {
             loop {
                 let record = match commands.next() {
@@ -268,6 +338,7 @@ impl Worker {
                             .ok_or_else(|| broken("a command has not its length".to_owned()))?;
                         out.clear();
                         lane.execute(&command, items, args, out)?;
+                        used.count(command.kind);
                         reply(replies, scheduler, REPLY_TURN, cast_slice(out))
                             .map_err(|error| broken(error.to_string()))?;
                     }

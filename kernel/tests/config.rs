@@ -150,7 +150,8 @@ fn a_configuration_becomes_a_setup() {
             ("alarm", Policy::Refuse, true),
         ]
     );
-    assert_eq!(run.agent_names, ["forecaster/EWR", "forecaster/JFK", "idle/0", "idle/1"]);
+    let names: Vec<_> = run.setup.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["forecaster/EWR", "forecaster/JFK", "idle/0", "idle/1"]);
     let agents: Vec<_> =
         setup.agents.iter().map(|a| (a.template, a.copy, a.args.as_str())).collect();
     assert_eq!(
@@ -289,6 +290,15 @@ fn values_that_do_not_fit_are_refused() {
         ),
         (&["agent.0.for_each=nowhere"], Exit::Usage, &["agent.forecaster.for_each", "nowhere"]),
         (&["agent.0.count=2"], Exit::Usage, &["agent.forecaster.count", "for_each"]),
+        (&["agent.1.group={key}"], Exit::Usage, &["agent.idle.group", "for_each"]),
+        (&["agent.0.group={who}"], Exit::Usage, &["agent.forecaster.group", "{key}"]),
+        (&["agent.0.group="], Exit::Usage, &["agent.forecaster.group", "1 to"]),
+        (&["agent.1.group=g", "agent.1.count=0"], Exit::Usage, &["agent.idle.group", "count"]),
+        (
+            &["agent.0.group=g", "agent.1.group=g"],
+            Exit::Usage,
+            &["agent.idle.group", "forecaster", "restart"],
+        ),
         (&["agent.1.args={key}"], Exit::Usage, &["agent.idle.args", "{key}"]),
         (&["agent.0.module=none.wasm"], Exit::Usage, &["agent.forecaster.module", "none.wasm"]),
         (&["agent.0.module=bad.wasm"], Exit::Refused, &["forecaster", "invalid WebAssembly"]),
@@ -429,6 +439,27 @@ fn rows_enter_at_their_tick_in_stream_order() {
 }
 
 #[test]
+fn a8_groups_are_one_name_or_one_for_each_stream_or_copy() {
+    let folder = Folder::new();
+    let groups = |sets: &[&str]| {
+        let setup = folder.resolve(sets).expect("good").setup;
+        let members: Vec<_> = setup.agents.iter().map(|agent| agent.group).collect();
+        (setup.groups, members)
+    };
+    let (names, members) = groups(&[]);
+    assert!(names.is_empty() && members.iter().all(Option::is_none));
+    let (names, members) = groups(&["agent.0.group=all"]);
+    assert_eq!((names, members), (vec!["all".to_owned()], vec![Some(0), Some(0), None, None]));
+    let sets = ["agent.0.group=at/{key}", "agent.1.group=n{copy}"];
+    let (names, members) = groups(&sets);
+    assert_eq!(names, ["at/EWR", "at/JFK", "n0", "n1"]);
+    assert_eq!(members, [Some(0), Some(1), Some(2), Some(3)]);
+    let first =
+        |sets: &[&str]| wasm_engine::core::first_digest(&folder.resolve(sets).unwrap().setup);
+    assert_ne!(first(&[]), first(&["agent.0.group=all"]), "D3: groups are semantic");
+}
+
+#[test]
 fn copies_see_the_series_rotated() {
     let folder = Folder::new();
     let sets = ["source.0.copies=3", "source.0.offset_rows=4", "kernel.schedule=fifo"];
@@ -436,7 +467,7 @@ fn copies_see_the_series_rotated() {
     let source = &run.sources[0];
     let names: Vec<_> = (0..source.streams()).map(|s| source.stream_name(s)).collect();
     assert_eq!(names, ["EWR", "JFK", "EWR.1", "JFK.1", "EWR.2", "JFK.2"]);
-    assert_eq!(run.agent_names[3], "forecaster/JFK.1");
+    assert_eq!(run.setup.agents[3].name, "forecaster/JFK.1");
     assert_eq!(run.setup.agents[3].args, "{\"topic\": \"observation/JFK.1\", \"copy\": 1}");
     // Copy 1 begins at step 4 of 5, copy 2 at step 8 mod 5 = 3; steps 0, 1 and 4 have rows.
     let all = inputs(source);

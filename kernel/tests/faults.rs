@@ -3,11 +3,13 @@
 
 mod support;
 
-use support::{CMD, Mix, OUT, Out, Prog, REFUSE, Rig, SCRIPT, SELF, Scene, at, prog};
+use support::{CMD, LATEST, Mix, OUT, Out, Prog, REFUSE, Rig, SCRIPT, SELF, Scene, at, prog};
 use wasm_engine::{core::Phase, setup::Restart};
 use wasm_engine_abi::{calls::Status, frame::fault};
 
 const GOOD: u32 = 2;
+/// A topic that the good ones do not hear.
+const SECRET: u32 = LATEST;
 
 /// Two agents that talk to each other, and perhaps a third that does `bad` in every tick.
 fn run(bad: Option<&dyn Fn(u32) -> Prog>, wat: Option<&str>, restart: Restart) -> (Vec<Out>, Rig) {
@@ -21,6 +23,13 @@ fn run(bad: Option<&dyn Fn(u32) -> Prog>, wat: Option<&str>, restart: Restart) -
         }
     }
     let mut rig = Rig::new(&scene);
+    drive(&mut rig, bad);
+    let good = rig.sink.outputs.iter().filter(|o| o.from.index() < GOOD && o.topic == OUT);
+    (good.cloned().collect(), rig)
+}
+
+/// Eight rounds of what all do.
+fn drive(rig: &mut Rig, bad: Option<&dyn Fn(u32) -> Prog>) {
     rig.tick();
     rig.tell(1, prog().subscribe(REFUSE).join("room"));
     for round in 0..8 {
@@ -33,8 +42,6 @@ fn run(bad: Option<&dyn Fn(u32) -> Prog>, wat: Option<&str>, restart: Restart) -
         rig.tick();
     }
     rig.settle(20);
-    let good = rig.sink.outputs.iter().filter(|o| o.from.index() < GOOD && o.topic == OUT);
-    (good.cloned().collect(), rig)
 }
 
 fn neighbours_are_equal(bad: &dyn Fn(u32) -> Prog) -> Rig {
@@ -138,6 +145,27 @@ fn a4_who_sends_to_itself_for_ever_fills_its_own_inbox_only() {
     let core = rig.kernel.core();
     assert!(core.agent(GOOD).inbox_items <= core.setup().limits.inbox_items_max);
     assert!(core.stats().refused > 0);
+}
+
+#[test]
+fn a8_a_group_that_falls_again_and_again_changes_nothing_for_its_neighbours() {
+    let alone = run(None, None, Restart::Never).0;
+    for workers in [0, 2] {
+        let mut scene = Scene::of(GOOD);
+        let restart = Restart::Fresh { backoff_ticks: 1, restarts_max: 3, window_ticks: 100 };
+        let bad = scene.template("bad", restart);
+        scene.agent(bad, prog());
+        let quiet = scene.agent(bad, prog().subscribe(SECRET));
+        scene.group("bad", &[GOOD, quiet]);
+        let mut rig = Rig::with_workers(&scene, workers);
+        drive(&mut rig, Some(&|_| prog().publish(SECRET, b"x").trap()));
+        let good = rig.sink.outputs.iter().filter(|o| o.from.index() < GOOD && o.topic == OUT);
+        assert_eq!(good.cloned().collect::<Vec<_>>(), alone, "{workers} workers");
+        let core = rig.kernel.core();
+        assert_eq!((core.stats().faults, core.stats().restarts), (4, 6), "3 falls of 2 members");
+        assert_eq!(core.agent(quiet).activity.faults, 0);
+        assert_eq!([GOOD, quiet].map(|index| core.agent(index).phase), [Phase::Free; 2]);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use wasm_engine::setup::{
 };
 use wasm_engine::time::now_ns;
 use wasm_engine::worker::{
-    Reply, Worker, push_begin, push_stop, push_turn, read_reply, read_result, reply_bytes,
+    LaneUse, Reply, Worker, push_begin, push_stop, push_turn, read_reply, read_result, reply_bytes,
 };
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{
@@ -85,6 +85,7 @@ fn setup() -> Setup {
         topics: vec![topic("a"), topic("b"), topic("c")],
         sources: Vec::new(),
         templates: vec![template("some", &some), template("none", &[])],
+        groups: Vec::new(),
         agents: Vec::new(),
         models: vec![model("m"), model("n")],
     }
@@ -750,6 +751,7 @@ fn a_worker_gives_what_its_lane_gives() {
         bell: Waiter::new(to_worker.clone()).expect("fresh"),
         scheduler: Ringer::new(to_scheduler.clone()).expect("fresh"),
         wait: WaitMode::Hybrid,
+        used: LaneUse::default(),
     };
     let worker_bell = Ringer::new(to_worker).expect("fresh");
     let mut bell = Waiter::new(to_scheduler).expect("fresh");
@@ -776,7 +778,7 @@ fn a_worker_gives_what_its_lane_gives() {
     commands.publish();
     worker_bell.ring();
 
-    let (mut turns, mut failed) = (0, None);
+    let (mut turns, mut failed, mut last) = (0, None, LaneUse::default());
     while failed.is_none() {
         bell.wait(WaitMode::Hybrid, || replies.has_next());
         while let Some(record) = replies.next().expect("sound") {
@@ -786,6 +788,7 @@ fn a_worker_gives_what_its_lane_gives() {
                     assert_eq!(result.fault, fault::NONE);
                     turns += 1;
                 }
+                Reply::Use(used) => last = used,
                 Reply::Failed(error) => failed = Some(error),
             }
         }
@@ -793,6 +796,7 @@ fn a_worker_gives_what_its_lane_gives() {
     }
     thread.join().expect("the worker does not panic");
     assert_eq!(turns, 101);
+    assert!(last.turns <= turns, "what a batch did, before the one that failed: {last:?}");
     let error = failed.expect("it failed");
     assert_eq!((error.failure, error.agent), (MachineFailure::Command, AgentId::new(1, 0)));
 }

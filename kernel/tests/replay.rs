@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use support::{
     Mix,
-    reseal::{Rec, change, records},
+    reseal::{Rec, change, forge, records},
     run::{Folder, config, data},
 };
 use wasm_engine::{
@@ -15,7 +15,7 @@ use wasm_engine::{
     exit::{Exit, Exits},
     output::OUTPUTS_FILE,
     replay::{ReplayError, ReplayOptions, inspect, replay, verify},
-    report::{Divergence, Ended, VerifyReport},
+    report::{Divergence, Ended, SegmentReport, VerifyReport},
     runtime::RunError,
 };
 use wasm_engine_abi::record::{FactHeader, TickOpen, kind};
@@ -77,6 +77,40 @@ fn d3_two_runs_have_one_digest_whatever_is_physical() {
     assert_eq!((other.digest, other.fuel_digest), (run.digest, run.fuel_digest));
 }
 
+#[test]
+fn l3_inspect_tells_of_each_segment_what_is_in_it() {
+    let folder = Folder::new(300);
+    let run = folder.logged("log", None);
+    let sizes = |dir: &Path| -> Vec<(String, u64)> {
+        let file = |number| format!("{number:06}.log");
+        let size = |name: String| Some((name.clone(), fs::metadata(dir.join(name)).ok()?.len()));
+        (0..).map_while(|number| size(file(number))).collect()
+    };
+    let dir = folder.path("log");
+    let inspected = inspect(&dir).expect("a whole log");
+    let found: Vec<_> = inspected.segments.iter().map(|s| (s.file.clone(), s.bytes)).collect();
+    assert_eq!(found, sizes(&dir));
+    assert!(found.len() > 1, "the folder's segments are short: {found:?}");
+    let ticks = |s: &SegmentReport| (s.first_tick.unwrap(), s.last_tick.unwrap());
+    assert_eq!(ticks(&inspected.segments[0]).0, 0);
+    assert_eq!(ticks(inspected.segments.last().unwrap()).1, run.last_tick);
+    for pair in inspected.segments.windows(2) {
+        let ((_, last), (first, _)) = (ticks(&pair[0]), ticks(&pair[1]));
+        assert!(first == last || first == last + 1, "{pair:?}");
+    }
+    assert!(inspected.segments.iter().all(|s| s.blocks * 4096 + 64 >= s.bytes), "{inspected:?}");
+
+    // A torn end counts as bytes, not as a block; a resumed log has one segment more.
+    let file = dir.join(&found.last().unwrap().0);
+    let whole = fs::read(&file).expect("read");
+    fs::write(&file, &whole[..whole.len() - 1]).expect("written");
+    let torn = inspect(&dir).expect("it is recovered");
+    let (before, after) = (inspected.segments.last().unwrap(), torn.segments.last().unwrap());
+    assert_eq!((after.bytes, after.blocks), (before.bytes - 1, before.blocks - 1));
+    folder.resumed("log", None).expect("it goes on");
+    assert_eq!(inspect(&dir).expect("whole").segments.len(), inspected.segments.len() + 1);
+}
+
 /// Changes a copy of the log and gives what verify says of it.
 #[track_caller]
 fn lie(
@@ -119,19 +153,28 @@ fn l7_a_sealed_lie_is_named_with_tick_and_agent() {
         let found = divergence(lie(&folder, close(30), at, 4));
         assert!(found.tick == 30 && found.agent.is_some(), "byte {at}: {found:?}");
     }
-    // Of the setup: the seed.
+    // Of the setup: the seed, the name of an agent. Of what decides nothing: the run's name.
     let run = records(&folder.path("log")).into_iter().find(|r| r.kind == kind::RUN).expect("RUN");
     let text = String::from_utf8(run.payload).expect("JSON");
-    let seed = text.find("\"seed\":0").expect("the seed") + 7;
-    let found = divergence(lie(&folder, |r| r.kind == kind::RUN, seed, 1));
-    assert!(found.tick == 0 && found.agent.is_some(), "{found:?}");
+    for part in ["\"seed\":0", "station/EWR", "{\"name\":\"t"] {
+        let at = text.find(part).expect("it is there") + part.len() - 1;
+        let found = divergence(lie(&folder, |r| r.kind == kind::RUN, at, 1));
+        assert!(found.tick == 0 && found.what.contains("RUN"), "{part}: {found:?}");
+    }
     // A byte of the module.
     let found = divergence(lie(&folder, |r| r.kind == kind::MODULE, 32 + 200, 1));
     assert_eq!((found.tick, found.agent.as_deref()), (0, Some("station/EWR")), "{found:?}");
-    // Another engine is refused by name.
-    let engine = lie(&folder, |r| r.kind == kind::ENGINE, 24, 1);
-    let error = engine.expect_err("another engine, or no JSON");
-    assert!(matches!(error.exit(), Exit::Refused | Exit::Divergence), "{error}");
+    // A log that was made anew as that of another engine is refused by name.
+    let engine = records(&folder.path("log")).into_iter().find(|r| r.kind == kind::ENGINE);
+    let text = String::from_utf8(engine.expect("ENGINE").payload).expect("JSON");
+    let version = text.find("48.0.").expect("wasmtime's version") + 1;
+    let of_engine = |r: &Rec| r.kind == kind::ENGINE;
+    let found = divergence(lie(&folder, of_engine, version, 1));
+    assert!(found.tick == 0 && found.what.contains("ENGINE"), "{found:?}");
+    let dir = folder.copy("log", "lie");
+    forge(&dir, of_engine, version, 1);
+    let error = strict(&dir).expect_err("another engine");
+    assert!(error.exit() == Exit::Refused && error.to_string().contains("49.0."), "{error}");
 }
 
 #[test]
@@ -144,6 +187,35 @@ fn l7_a_sealed_lie_about_a_ticks_number_or_counts_is_named_too() {
         let found = found.expect("no checksum tells").divergence;
         let found = found.unwrap_or_else(|| panic!("byte {at} passed"));
         assert_eq!(found.tick, 30, "byte {at}: {found:?}");
+    }
+}
+
+#[test]
+fn l7_a_sealed_change_of_any_byte_before_tick_0_is_found() {
+    let folder = Folder::new(4);
+    folder.logged("log", None);
+    let all = records(&folder.path("log"));
+    for victim in all.iter().filter(|r| (kind::RUN..=kind::MODEL).contains(&r.kind)) {
+        // Every byte of what is text and not the setup's, some of the rest.
+        for at in 0..victim.payload.len() {
+            if victim.kind == kind::MODULE && at % 97 > 0 || at > 200 && at % 29 > 0 {
+                continue;
+            }
+            let of_kind = |r: &Rec| r.kind == victim.kind;
+            match lie(&folder, of_kind, at, 1) {
+                Ok(verified) => {
+                    let found = verified.divergence;
+                    let found = found.unwrap_or_else(|| panic!("{}: {at} passed", victim.kind));
+                    assert_eq!(found.tick, 0, "{found:?}");
+                }
+                Err(error) => assert_eq!(error.exit(), Exit::Divergence, "{at}: {error}"),
+            }
+            // Nor is such a log resumed.
+            if at % 64 == 0 {
+                let error = folder.resumed("lie", None).expect_err("it was changed");
+                assert_eq!(error.exit(), Exit::Divergence, "{at}: {error}");
+            }
+        }
     }
 }
 
@@ -297,6 +369,33 @@ fn l5_a_run_that_lost_its_tail_goes_on_to_the_same_end_even_twice() {
         resumed += 1;
     }
     assert!(resumed >= 4, "{resumed} of 8 had ticks left");
+}
+
+#[test]
+fn a8_a_restart_of_a_group_is_verified_replayed_and_resumed_across() {
+    // The clumsy one takes all stations with it, at each of its faults.
+    let grouped = |name: &str| format!("name = \"{name}\"\ngroup = \"all\"\n");
+    let text = config("")
+        .replace("name = \"station\"\n", &grouped("station"))
+        .replace("name = \"clumsy\"\n", &grouped("clumsy"))
+        .replace("backoff_ticks = 1", "backoff_ticks = 2");
+    let folder = Folder::with(&text, &data(ROWS));
+    let whole = folder.logged("whole", None);
+    assert!(whole.restarts >= 3 * 4, "{} restarts of four agents", whole.restarts);
+    assert_eq!(strict(&folder.path("whole")).expect("a whole log").divergence, None);
+    for workers in [1, 2] {
+        let options = ReplayOptions { workers, ..ReplayOptions::default() };
+        let replayed = replay(&folder.path("whole"), options).expect("it replays");
+        assert_eq!((replayed.digest, replayed.restarts), (whole.digest, whole.restarts));
+    }
+    // Cut in the tick of a fall, in its backoff, at its restart.
+    for cut in 2..6 {
+        folder.logged("part", Some(cut));
+        let resumed = folder.resumed("part", None).expect("it goes on");
+        assert_eq!((resumed.digest, resumed.restarts), (whole.digest, whole.restarts), "{cut}");
+        assert_eq!(outputs(&folder, "part"), outputs(&folder, "whole"));
+        fs::remove_dir_all(folder.path("part")).expect("removed");
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use proptest::{
     proptest,
 };
 use support::{
-    CHILD, CMD, DROP_NEWEST, DROP_OLDEST, ECHO, FROM, LATEST, Mix, OUT, REFUSE, Rig, SELF, Scene,
-    Seen, at, prog, random_program, reply_to, to,
+    CHILD, CMD, DROP_NEWEST, DROP_OLDEST, ECHO, FROM, LATEST, Mix, OUT, Prog, REFUSE, Rig, SELF,
+    Scene, Seen, at, prog, random_program, reply_to, to,
 };
 use wasm_engine::{
     core::{OpenError, Phase},
@@ -512,6 +512,193 @@ fn a8_an_init_that_faults_is_supervised_too() {
     assert_eq!(rig.kernel.core().agents_alive(), 0);
 }
 
+/// Agents 0 to 2 are one group of a template with this restart, agent 3 stands alone.
+fn grouped(restart: Restart) -> Scene {
+    let mut scene = Scene::empty();
+    scene.template("member", restart);
+    scene.template("alone", Restart::Never);
+    for _ in 0..3 {
+        scene.agent(0, prog().count(OUT));
+    }
+    scene.agent(1, prog());
+    scene.group("g", &[0, 1, 2]);
+    scene
+}
+
+fn phases(rig: &Rig) -> Vec<Phase> {
+    (0..4).map(|index| rig.kernel.core().agent(index).phase).collect()
+}
+
+#[test]
+fn a8_a_group_falls_and_restarts_together_and_keeps_its_mail() {
+    let run = |workers: u32| {
+        let mut rig = Rig::with_workers(&grouped(fresh(3, 5, 50)), workers);
+        rig.tick();
+        for agent in 0..3 {
+            rig.tell(agent, prog().count(OUT).timer(5, 1));
+        }
+        rig.tick();
+        // In one microstep 1 faults, 0 has a turn whose effects stand, 2 has none; all get mail.
+        rig.tell(1, prog().publish(OUT, b"lost").trap());
+        rig.tell(0, prog().publish(OUT, b"stands").spawn("alone", &prog()));
+        rig.tell(3, (0..3).fold(prog(), |p, n| p.send_prog(to(n), prog().count(OUT))));
+        rig.tick();
+        let fallen = Phase::Backoff(5);
+        assert_eq!(phases(&rig), [fallen, fallen, fallen, Phase::Active]);
+        // Their memory is given back; agent 3 and the child of 0 have some.
+        assert_eq!(rig.instances(), 2);
+        assert_eq!(rig.next_tick(), Some(5));
+        rig.settle(20);
+        rig
+    };
+    let rig = run(0);
+    let core = rig.kernel.core();
+    assert_eq!(phases(&rig), [Phase::Active; 4]);
+    assert_eq!((core.stats().faults, core.stats().restarts), (1, 3));
+    for index in 0..3 {
+        assert_eq!(core.agent(index).incarnation, 1);
+        // A count at init, one by order; then both again by the new incarnation.
+        let texts = rig.published(at(index), OUT);
+        let counted: Vec<u64> = texts
+            .iter()
+            .filter_map(|text| Some(u64::from_le_bytes(text.as_slice().try_into().ok()?)))
+            .collect();
+        assert_eq!(counted, [0, 1, 0, 1], "a fresh state");
+        let late = [item::TIMER, item::OUTCOME];
+        let seen = rig.seen(at(index));
+        assert!(seen.iter().all(|s| !late.contains(&s.header.kind)), "A9: {seen:?}");
+    }
+    assert_eq!(rig.published(at(0), OUT)[2], b"stands", "what was committed stays");
+    for workers in [1, 2] {
+        let many = run(workers);
+        assert_eq!(many.digests(), rig.digests(), "{workers} workers");
+        assert_eq!(many.sink.outputs, rig.sink.outputs);
+    }
+    let mut again = Rig::new(&grouped(fresh(3, 5, 50)));
+    for facts in &rig.log {
+        again.feed(facts).expect("they were facts");
+    }
+    assert_eq!(again.digests(), rig.digests(), "replay as live");
+}
+
+#[test]
+fn a8_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit() {
+    let mut rig = Rig::new(&grouped(fresh(1, 2, 50)));
+    rig.tick();
+    for round in 1..=2 {
+        // Two members fault in one commit: one fall, one restart.
+        rig.tell(round % 3, prog().trap());
+        rig.tell((round + 1) % 3, prog().trap());
+        rig.tick();
+        rig.tick();
+        assert_eq!(phases(&rig), [Phase::Active; 4], "restart {round} of 2");
+    }
+    assert_eq!(rig.kernel.core().stats().faults, 4);
+    rig.tell(0, prog().farewell(OUT).send(to(2), b"dead"));
+    rig.tick();
+    rig.tell(1, prog().trap());
+    rig.tick();
+    let over = [Phase::Free, Phase::Free, Phase::Free, Phase::Active];
+    assert_eq!(phases(&rig), over, "the third is one too many");
+    assert_eq!(rig.instances(), 1);
+    assert!(rig.published(at(0), OUT).iter().all(|text| text.len() == 8), "A10: no farewell");
+    assert_eq!(rig.kernel.core().held(), (0, 0));
+    rig.tell(3, prog().send(to(0), b"late").spawn("member", &prog()));
+    rig.settle(5);
+    let codes: Vec<_> = rig.seen_kind(at(3), item::OUTCOME).iter().map(|s| s.header.code).collect();
+    assert_eq!(codes, [Status::Gone as i32, 0]);
+
+    let mut rig = Rig::new(&grouped(Restart::Never));
+    rig.tick();
+    rig.tell(2, prog().trap());
+    rig.settle(5);
+    assert_eq!(phases(&rig), over, "never: they end together");
+}
+
+#[test]
+fn a8_members_of_a_group_fall_in_every_phase_but_stopping() {
+    // Paused: it falls, and stays paused through its restart.
+    let mut rig = Rig::new(&grouped(fresh(2, 5, 50)));
+    rig.tick();
+    rig.tell(3, prog().pause(to(0)));
+    rig.tick();
+    rig.tell(1, prog().trap());
+    rig.tick();
+    rig.settle(9);
+    let agent = rig.kernel.core().agent(0);
+    assert_eq!((agent.phase, agent.paused, agent.incarnation), (Phase::Starting, true, 1));
+    rig.tell(3, prog().resume(to(0)));
+    rig.settle(9);
+    assert_eq!(phases(&rig), [Phase::Active; 4]);
+
+    // Starting: an init that was not planned yet waits for the restart of all.
+    let mut scene = grouped(fresh(2, 5, 50));
+    scene.limits().turns_per_microstep_max = 1;
+    scene.setup.agents[0].args = prog().trap().args();
+    let mut rig = Rig::new(&scene);
+    rig.tick();
+    let fallen = Phase::Backoff(2);
+    assert_eq!(phases(&rig), [fallen, fallen, fallen, Phase::Active]);
+    assert!(rig.sink.outputs.is_empty(), "1 and 2 have not begun");
+
+    // Stopping: who was told to end is no member any more, nor does its last turn's fault matter.
+    let mut rig = Rig::new(&grouped(fresh(2, 5, 50)));
+    rig.tick();
+    rig.tell(0, prog().farewell(OUT));
+    rig.tick();
+    rig.tell(3, prog().terminate(to(0)));
+    rig.tell(1, prog().trap());
+    rig.tick();
+    assert_eq!(rig.published(at(0), OUT).len(), 2, "init and farewell");
+    let fallen = Phase::Backoff(4);
+    assert_eq!(phases(&rig), [Phase::Free, fallen, fallen, Phase::Active]);
+    rig.settle(9);
+    assert_eq!(phases(&rig), [Phase::Free, Phase::Active, Phase::Active, Phase::Active]);
+
+    // In backoff: a member that is ended there leaves; the others restart.
+    rig.tell(1, prog().trap());
+    rig.tick();
+    rig.tell(3, prog().terminate(to(2)));
+    rig.settle(9);
+    assert_eq!(phases(&rig), [Phase::Free, Phase::Active, Phase::Free, Phase::Active]);
+}
+
+#[test]
+fn a8_spawned_agents_are_in_no_group() {
+    let mut rig = Rig::new(&grouped(fresh(2, 5, 50)));
+    rig.tick();
+    rig.tell(0, prog().spawn("member", &prog().echo(ECHO)));
+    rig.tick();
+    let child = AgentId::new(4, 0);
+    rig.tell(1, prog().trap());
+    rig.tell(3, prog().send_prog(child.to_bits(), prog().trap()));
+    rig.tick();
+    let core = rig.kernel.core();
+    assert_eq!(core.agent(4).phase, Phase::Backoff(4), "by its own fault, with its own limit");
+    rig.tell(1, prog().trap());
+    rig.settle(9);
+    assert_eq!(rig.kernel.core().agent(4).incarnation, 1);
+    assert_eq!(rig.kernel.core().agent(1).incarnation, 2);
+}
+
+#[test]
+fn d5_the_state_of_an_agent_that_fell_with_its_group_is_no_state() {
+    // A state digest in the tick of the fall and in every one after it.
+    let run = |workers: u32| {
+        let mut scene = grouped(fresh(3, 5, 50));
+        scene.setup.state_digest_ticks = 1;
+        let mut rig = Rig::with_workers(&scene, workers);
+        rig.tick();
+        rig.tell(0, prog().count(OUT));
+        rig.tell(1, prog().trap());
+        for _ in 0..6 {
+            rig.tick();
+        }
+        rig.digests()
+    };
+    assert_eq!(run(2), run(0));
+}
+
 #[test]
 fn a9_answers_timers_and_replies_of_the_old_incarnation_are_dropped() {
     for backoff in [1, 4] {
@@ -763,8 +950,48 @@ fn c4_each_policy_decides_what_a_full_inbox_keeps() {
     assert_eq!(kept(LATEST), ("other d".to_owned(), 0, 0, 3));
 }
 
+/// What a paused agent holds of a topic after `program` published on it, under limits; how many
+/// messages were refused and dropped.
+fn kept_under(topic: u32, set: fn(&mut Limits), program: &Prog) -> (Vec<Vec<u8>>, [u64; 2]) {
+    let mut scene = Scene::of(2);
+    set(scene.limits());
+    let mut rig = Rig::new(&scene);
+    rig.tick();
+    rig.tell(1, prog().subscribe(topic));
+    rig.tick();
+    rig.tell(0, prog().pause(to(1)));
+    rig.tick();
+    // A timer is held beside the limits, so it can wake the other one whatever is full.
+    let wake = prog().on(item::TIMER, &prog().resume(to(1))).timer(2, 0);
+    rig.tell(0, wake.then(program));
+    rig.settle(5);
+    assert_eq!(rig.kernel.core().held(), (0, 0));
+    let seen = rig.seen_kind(at(1), item::MESSAGE);
+    let stats = rig.kernel.core().stats();
+    (seen.into_iter().map(|seen| seen.payload).collect(), [stats.refused, stats.dropped])
+}
+
 #[test]
-fn c4_a_drop_that_empties_an_inbox_leaves_nobody_runnable() {
+fn c4_nothing_is_dropped_for_a_message_that_is_then_refused() {
+    let short = |l: &mut Limits| (l.inbox_bytes_max, l.input_bytes_per_tick_max) = (256, 256);
+    let two = |topic| prog().publish(topic, b"old").publish(topic, b"new");
+    let (old, new) = (|| vec![b"old".to_vec()], || vec![b"new".to_vec()]);
+    for topic in [DROP_OLDEST, LATEST] {
+        // Five blocks never fit an inbox of four, whoever makes room.
+        let program = prog().publish(topic, b"old").publish_len(topic, 300);
+        assert_eq!(kept_under(topic, short, &program), (old(), [1, 0]));
+    }
+    // The room of what is replaced counts, in the inbox and in the kernel.
+    let one_held = |l: &mut Limits| l.messages_held_max = 1;
+    assert_eq!(kept_under(LATEST, one_held, &two(LATEST)), (new(), [0, 1]));
+    // The inbox has room, so the oldest does not have to go, and the kernel's limit refuses.
+    assert_eq!(kept_under(DROP_OLDEST, one_held, &two(DROP_OLDEST)), (old(), [1, 0]));
+    let both = |l: &mut Limits| (l.messages_held_max, l.inbox_items_max) = (1, 1);
+    assert_eq!(kept_under(DROP_OLDEST, both, &two(DROP_OLDEST)), (new(), [0, 1]));
+}
+
+#[test]
+fn c4_a_refused_message_leaves_the_queued_one_its_turn() {
     let mut scene = Scene::of(3);
     scene.limits().deliveries_per_microstep_max = 2;
     scene.limits().turns_per_microstep_max = 1;
@@ -772,15 +999,13 @@ fn c4_a_drop_that_empties_an_inbox_leaves_nobody_runnable() {
     rig.tick();
     rig.tell(2, prog().subscribe(LATEST));
     rig.tick();
-    // 0 publishes, then 1: its sends use the deliveries up, so that the message that was dropped
-    // for its own is the last that 2 had.
+    // 0 publishes, then 1, whose sends use the deliveries of the microstep up.
     rig.tell(0, prog().publish(LATEST, b"old"));
     rig.tell(1, prog().send(SELF, b"x").send(SELF, b"y").publish(LATEST, b"new"));
-    let turns = rig.kernel.core().agent(2).activity.turns;
     rig.tick();
-    assert_eq!(rig.kernel.core().stats().dropped, 1);
-    assert!(rig.seen_kind(at(2), item::MESSAGE).is_empty());
-    assert_eq!(rig.kernel.core().agent(2).activity.turns, turns, "Q1: no turn without an item");
+    let stats = rig.kernel.core().stats();
+    assert_eq!((stats.dropped, stats.refused), (0, 1));
+    assert_eq!(payloads(&rig.seen_kind(at(2), item::MESSAGE)), [b"old"]);
     assert_eq!(rig.kernel.core().runnable(), 0);
 }
 

@@ -3,11 +3,19 @@
 
 mod support;
 
-use std::{env, process::Command};
+use std::{cell::RefCell, env, process::Command, rc::Rc};
 
-use support::{Rig, drive, everything};
-use wasm_engine::setup::Schedule;
-use wasm_engine_abi::Digest;
+use support::{
+    Rig, drive, everything,
+    run::{Folder, named, options},
+};
+use wasm_engine::{
+    runtime::{RunOptions, run as run_live},
+    setup::Schedule,
+};
+use wasm_engine_abi::{Digest, page::lane_state};
+use wasm_engine_shm::locate::runtime_directory;
+use wasm_engine_ui_bridge::{Live, Snapshot, Source, View};
 
 const TICKS: u64 = 120;
 const AGENTS: u32 = 20;
@@ -103,4 +111,49 @@ fn d1_digests_are_equal_in_processes_with_other_surroundings() {
         run(5, Schedule::Fifo, 0).digests().last().map(|d| format!("digest={d}")),
         Some(reference)
     );
+}
+
+/// A run with two workers, and what a monitor saw of it at its last tick boundary.
+fn watched(folder: &Folder) -> Snapshot {
+    let options = RunOptions { workers: Some(2), ..named(options(), folder.dir.path()) };
+    let name = options.name.clone().expect("it was given one");
+    let seen = Rc::new(RefCell::new(None));
+    let (into, mut live) = (Rc::clone(&seen), None);
+    let directory = runtime_directory().expect("a runtime directory");
+    let progress = move |_: &_| {
+        let open = || Live::open(&directory, Some(&name)).expect("it runs");
+        let now = live.get_or_insert_with(open).look().expect("it can be read");
+        *into.borrow_mut() = Some(now);
+    };
+    let options = RunOptions { progress: Some(Box::new(progress)), ..options };
+    run_live(folder.resolved(), options).expect("the run succeeds");
+    seen.take().expect("there were ticks")
+}
+
+#[test]
+fn each_lane_tells_monitors_what_it_did_itself() {
+    let now = watched(&Folder::new(40));
+    let [own, workers @ ..] = &now.lanes[..] else { panic!("{now:?}") };
+    assert_eq!(workers.len(), 2);
+    assert_eq!(own.state, lane_state::BUSY);
+    for (number, lane) in now.lanes.iter().enumerate() {
+        assert!(lane.turns > 0 && lane.busy_ns > 0, "lane {number}: {lane:?}");
+        // State digests are commands, too.
+        assert!(lane.commands > lane.turns && lane.results == lane.commands, "{lane:?}");
+        assert!(lane.outbox_bytes <= lane.outbox_high_bytes, "{lane:?}");
+        assert!(lane.outbox_high_bytes > 0 && lane.outbox_high_bytes <= lane.outbox_capacity);
+        let homes = now.agents.iter().filter(|(_, row)| row.lane as usize == number);
+        assert_eq!(lane.agents as usize, homes.count(), "lane {number}");
+    }
+    assert!(workers.iter().all(|lane| (lane.state, lane.wait_ns > 0) == (lane_state::IDLE, true)));
+    assert_eq!(now.lanes.iter().map(|lane| lane.turns).sum::<u64>(), now.kernel.turns);
+}
+
+#[test]
+fn monitors_call_agents_by_their_configured_names() {
+    let now = watched(&Folder::new(2));
+    let view = View::new(&now, None);
+    let names: Vec<_> = view.agents.iter().map(|agent| agent.name.as_str()).collect();
+    // The clumsy one has used its restarts up.
+    assert_eq!(names, ["station/EWR", "station/JFK", "station/LGA"]);
 }

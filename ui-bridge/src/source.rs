@@ -47,6 +47,8 @@ pub struct Names {
     pub models: Vec<String>,
     /// Rings between threads.
     pub rings: Vec<String>,
+    /// Configured agents, by slot; a long list ends early.
+    pub agents: Vec<String>,
     /// Number of lanes.
     pub lanes: u32,
     /// Agent slots.
@@ -61,7 +63,7 @@ impl Names {
     pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         let mut names: Self = serde_json::from_slice(text)?;
         let max = NAME_BYTES_MAX as usize;
-        let lists = [&mut names.templates, &mut names.models, &mut names.rings];
+        let lists = [&mut names.templates, &mut names.models, &mut names.rings, &mut names.agents];
         for name in lists.into_iter().flatten().chain([&mut names.name]) {
             *name = clean(name, max);
         }

@@ -37,6 +37,26 @@ pub fn check_kernel_name(name: &str) -> Result<(), String> {
     ))
 }
 
+/// Whether `name` can be the name of anything; the error says what is wrong.
+fn check_name(name: &str) -> Result<(), String> {
+    let strange = name.chars().any(|c| c.is_control() || c.is_whitespace());
+    if name.is_empty() || name.len() > NAME_BYTES_MAX as usize || strange {
+        return Err(format!(
+            "= {name:?}; a name is 1 to {NAME_BYTES_MAX} bytes without spaces and control \
+             characters"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether `name`, with its placeholders filled in, can be that of a restart group.
+pub(crate) fn check_group_name(name: &str) -> Result<(), String> {
+    if name.contains(['{', '}']) {
+        return Err(format!("= {name:?}; {{copy}} is known, and under for_each {{key}}"));
+    }
+    check_name(name)
+}
+
 /// Whether `name` can be the name of a topic; the error says what is wrong.
 pub(crate) fn check_topic_name(name: &str) -> Result<(), String> {
     if name.len() > NAME_BYTES_MAX as usize {
@@ -173,9 +193,16 @@ impl Config {
             let problem = "holds `/` or `*`, which separate and match names; choose another";
             return Err(self.value_error(key("name"), problem));
         }
-        if agent.for_each.is_none() && agent.args.contains("{key}") {
-            let problem = "holds {key}, which exists only with for_each; add it or use {copy}";
-            return Err(self.value_error(key("args"), problem));
+        let group = agent.group.as_deref().unwrap_or_default();
+        for (name, text) in [("args", agent.args.as_str()), ("group", group)] {
+            if agent.for_each.is_none() && text.contains("{key}") {
+                let problem = "holds {key}, which exists only with for_each; add it or use {copy}";
+                return Err(self.value_error(key(name), problem));
+            }
+        }
+        if agent.group.is_some() && agent.for_each.is_none() && agent.count == 0 {
+            let problem = "stands beside count = 0, and spawned agents are in no group; remove it";
+            return Err(self.value_error(key("group"), problem));
         }
         if let Restart::Fresh { backoff_ticks, restarts_max, window_ticks } = agent.restart {
             // A backoff of 0 is refused (SEMANTICS T3).
@@ -228,14 +255,7 @@ impl Config {
         let mut seen = BTreeSet::new();
         for (place, name) in names.enumerate() {
             let at = format!("{section}.{place}.{key}");
-            let strange = name.chars().any(|c| c.is_control() || c.is_whitespace());
-            if name.is_empty() || name.len() > NAME_BYTES_MAX as usize || strange {
-                let problem = format!(
-                    "= {name:?}; a name is 1 to {NAME_BYTES_MAX} bytes without spaces and control \
-                     characters"
-                );
-                return Err(self.value_error(at, problem));
-            }
+            check_name(name).map_err(|problem| self.value_error(&at, problem))?;
             if !seen.insert(name) {
                 let problem = format!("= \"{name}\" is there twice; rename or remove one");
                 return Err(self.value_error(at, problem));

@@ -70,8 +70,10 @@ pub(super) struct Agent {
     pub(super) inbox: Inbox,
     pub(super) topics: Vec<u32>,
     pub(super) channels: Vec<u64>,
-    /// Ticks of the restarts within the supervision window.
+    /// Ticks of the restarts within the supervision window; unused in a group, which counts its own.
     pub(super) restarts: VecDeque<Tick>,
+    /// Its restart group (A8).
+    pub(super) group: Option<u32>,
     pub(super) activity: Activity,
 }
 

@@ -30,6 +30,7 @@ pub(super) mod event {
     pub(crate) const BACKOFF: u32 = 13;
     pub(crate) const DEAD_LETTERS: u32 = 14;
     pub(crate) const REQUESTED: u32 = 15;
+    pub(crate) const FELL: u32 = 16;
 }
 
 /// Bytes that a stream collects before it hashes them.

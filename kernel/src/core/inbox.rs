@@ -124,6 +124,12 @@ impl Inbox {
         Some(id)
     }
 
+    /// The queued items, oldest first.
+    pub(super) fn iter<'a>(&self, pool: &'a Items) -> impl Iterator<Item = &'a Item> + use<'a> {
+        let node = |at: ItemId| pool.nodes.get(at as usize);
+        std::iter::successors(node(self.head), move |item| node(item.next))
+    }
+
     /// Unlinks the first item for which `matches` holds, oldest first.
     pub(super) fn take_first(
         &mut self,

@@ -1,9 +1,10 @@
-//! Passes 3 and 4: lifecycle requests, then faults and supervision (SEMANTICS C1, A8, A10).
+//! Passes 3 and 4: lifecycle requests, then the end of agents (SEMANTICS C1, A10). What follows a
+//! fault is decided in `supervision.rs`.
 
 use wasm_engine_abi::{
     AgentId,
     calls::Status,
-    frame::{Effect, TurnResult, effect, fault, item, turn},
+    frame::{Effect, TurnResult, effect, fault, turn},
 };
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
     agents::{Phase, spawned_key},
     chain::event,
 };
-use crate::setup::Restart;
 
 impl Core {
     /// C1 pass 3: lifecycle requests in (schedule, call) order, each with exactly one outcome.
@@ -96,53 +96,8 @@ impl Core {
         }
     }
 
-    /// A8: the incarnation is over; supervision decides what follows.
-    fn fault(&mut self, index: u32, cause: u32, outside: &mut impl Outside) {
-        let id = self.agents.id(index).to_bits();
-        self.stats.faults += 1;
-        self.chain.event(event::FAULTED, id, u64::from(cause));
-        self.order.remove(index);
-        let agent = self.agents.at_mut(index);
-        agent.instance = false;
-        agent.activity.faults += 1;
-        agent.activity.last_fault = cause;
-        match agent.phase {
-            // Ended in pass 3, or faulted in its last turn: counted, not supervised.
-            Phase::Stopping => return self.end(index, outside),
-            // As above, in its first turn: it had nothing to shut down and is gone already.
-            Phase::Free => return,
-            _ => {}
-        }
-        match self.backoff(index) {
-            None => self.end(index, outside),
-            Some(due) => {
-                self.drop_answers(index, outside);
-                self.agents.at_mut(index).phase = Phase::Backoff(due);
-                self.backoffs.insert((due, index));
-                self.chain.event(event::BACKOFF, id, due);
-            }
-        }
-    }
-
-    /// The tick at which agent `index` restarts, if its policy and intensity limit allow it.
-    fn backoff(&mut self, index: u32) -> Option<u64> {
-        let now = self.tick;
-        let agent = self.agents.at_mut(index);
-        match self.setup.templates[agent.template as usize].restart {
-            Restart::Never => None,
-            Restart::Fresh { backoff_ticks, restarts_max, window_ticks } => {
-                agent.restarts.retain(|&at| now - at < window_ticks);
-                if agent.restarts.len() >= restarts_max as usize {
-                    return None;
-                }
-                agent.restarts.push_back(now);
-                Some(now.saturating_add(backoff_ticks.max(1)))
-            }
-        }
-    }
-
     /// The agent is no more: its slot is free from the next tick (A5).
-    fn end(&mut self, index: u32, outside: &mut impl Outside) {
+    pub(super) fn end(&mut self, index: u32, outside: &mut impl Outside) {
         self.drop_inbox(index, outside);
         self.drop_memberships(index);
         self.order.remove(index);
@@ -163,21 +118,6 @@ impl Core {
         }
         self.stats.dead_letters += dropped;
         self.chain.event(event::DEAD_LETTERS, self.agents.id(index).to_bits(), dropped);
-    }
-
-    /// A9: answers to calls of the old incarnation are dropped; messages and inputs stay.
-    fn drop_answers(&mut self, index: u32, outside: &mut impl Outside) {
-        let answer = |kind| matches!(kind, item::REPLY | item::OUTCOME | item::TIMER);
-        loop {
-            let inbox = &mut self.agents.at_mut(index).inbox;
-            let Some(id) = inbox.take_first(&mut self.items, |item| answer(item.header.kind))
-            else {
-                break;
-            };
-            self.release_item(index, id, outside);
-            self.stats.dead_letters += 1;
-        }
-        self.agents.at_mut(index).answers_used = 0;
     }
 
     fn drop_memberships(&mut self, index: u32) {

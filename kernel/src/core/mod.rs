@@ -13,7 +13,8 @@
 //! | `plan_turns.rs`, `order/` | T4, Q: who takes a turn |
 //! | `commit.rs` | C1, C2, pass 1 and 2 |
 //! | `route.rs` | delivery, limits, topic policies (C2, C4) |
-//! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, supervision (A8, A10) |
+//! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, the end of agents (A10) |
+//! | `supervision.rs` | what follows a fault, restart groups (A8, A9) |
 //! | `pending.rs` | inference requests and timers that wait (I1) |
 //! | `agents.rs`, `inbox.rs`, `payloads.rs`, `chain.rs` | the state itself |
 
@@ -28,6 +29,7 @@ mod payloads;
 mod pending;
 mod plan_turns;
 mod route;
+mod supervision;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -45,6 +47,7 @@ use self::{
     payloads::Payloads,
     pending::{Requests, Timers},
     route::Routes,
+    supervision::Groups,
 };
 pub use self::{
     agents::{Activity, Phase},
@@ -177,6 +180,9 @@ pub struct Core {
     requests: Requests,
     /// Restarts by due tick and agent.
     backoffs: BTreeSet<(Tick, u32)>,
+    groups: Groups,
+    /// Agents that fell without a fault of their own; their lanes still hold an instance.
+    fallen: Vec<AgentId>,
     held_items: u32,
     held_blocks: u32,
     deliveries: u32,
@@ -213,10 +219,16 @@ impl Core {
     pub fn new(setup: Arc<Setup>) -> Self {
         let limits = &setup.limits;
         let mut agents = Agents::new(limits.agents_max);
+        let mut groups = Groups::new(setup.groups.len());
         for agent in &setup.agents {
             let name = &setup.templates[agent.template as usize].name;
             let key = agents::configured_key(name, agent.copy);
-            agents.create(agent.template, agent.copy, key, agent.args.clone().into_bytes());
+            let args = agent.args.clone().into_bytes();
+            let index = agents.create(agent.template, agent.copy, key, args);
+            if let (Some(index), Some(group)) = (index, agent.group) {
+                agents.at_mut(index).group = Some(group);
+                groups.join(group, index);
+            }
         }
         Self {
             chain: Chain::new(first_digest(&setup)),
@@ -233,6 +245,8 @@ impl Core {
             timers: Timers::default(),
             requests: Requests::new(setup.models.len()),
             backoffs: BTreeSet::new(),
+            groups,
+            fallen: Vec::new(),
             held_items: 0,
             held_blocks: 0,
             deliveries: 0,
@@ -393,6 +407,13 @@ impl Core {
     #[must_use]
     pub fn turn_agents(&self) -> &[u32] {
         &self.turn_agents
+    }
+
+    /// Agents that fell with their group since the last call and took no turn in doing so: the
+    /// states that lanes hold of them are to be dropped.
+    pub fn take_fallen(&mut self, into: &mut Vec<AgentId>) {
+        into.clear();
+        into.append(&mut self.fallen);
     }
 
     /// Slots that changed since the last call, in the order of their first change.

@@ -67,6 +67,19 @@ impl Routes {
     }
 }
 
+/// Queued items that make room for a new one, and their payload blocks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Replaced {
+    items: u32,
+    blocks: u32,
+}
+
+/// Whether a policy of `topic` may drop this item.
+#[inline]
+fn of_topic(item: &Item, topic: u32) -> bool {
+    item.counted() && item.header.topic == topic
+}
+
 impl Core {
     /// Delivers a counted item to the inbox of `receiver` within the limits, under the policy of
     /// the topic it came by. [`Status::Ok`] or why not; a drop by policy is no refusal, but is
@@ -79,48 +92,63 @@ impl Core {
         policy: Policy,
         outside: &mut impl Outside,
     ) -> Status {
-        if policy == Policy::LatestOnly {
-            self.drop_queued(receiver, new.header.topic, outside);
-        }
-        let mut status = self.room(receiver, new.header.len);
-        if policy == Policy::DropOldest {
-            while status == Status::InboxFull
-                && self.drop_queued(receiver, new.header.topic, outside)
-            {
-                status = self.room(receiver, new.header.len);
-            }
-        }
+        let replaced = match policy {
+            Policy::Refuse | Policy::DropNewest => Replaced::default(),
+            Policy::DropOldest | Policy::LatestOnly => self.replaced(receiver, &new, policy),
+        };
+        let status = self.room(receiver, new.header.len, replaced);
         match status {
-            Status::Ok => self.accept(receiver, new),
+            Status::Ok => {
+                for _ in 0..replaced.items {
+                    self.drop_queued(receiver, new.header.topic, outside);
+                }
+                self.accept(receiver, new);
+            }
             Status::InboxFull if policy == Policy::DropNewest => {
                 self.stats.dropped += 1;
                 self.chain.event(event::DROPPED, u64::from(receiver), new.header.from_seq);
                 return Status::Ok;
             }
-            _ => {
-                self.stats.refused += 1;
-                // A drop may have taken the last item (Q1).
-                if !self.agents.at(receiver).runnable() {
-                    self.order.remove(receiver);
-                }
-            }
+            _ => self.stats.refused += 1,
         }
         status
     }
 
-    /// Whether a payload of `len` bytes fits every limit (C2).
+    /// What `new` replaces under a policy that drops what is queued, if it is accepted: under
+    /// `latest_only` all of its topic, under `drop_oldest` as few, oldest first, as its inbox
+    /// needs. Nothing is dropped for an item that is then refused (C4).
+    fn replaced(&self, receiver: u32, new: &Item, policy: Policy) -> Replaced {
+        let inbox = &self.agents.at(receiver).inbox;
+        let mut replaced = Replaced::default();
+        for item in inbox.iter(&self.items).filter(|item| of_topic(item, new.header.topic)) {
+            if policy == Policy::DropOldest && self.inbox_fits(receiver, new.header.len, replaced) {
+                break;
+            }
+            replaced.items += 1;
+            replaced.blocks += blocks(item.header.len);
+        }
+        replaced
+    }
+
+    /// Whether a payload of `len` bytes fits the inbox once `replaced` is gone from it.
     #[inline]
-    fn room(&self, receiver: u32, len: u32) -> Status {
+    fn inbox_fits(&self, receiver: u32, len: u32, replaced: Replaced) -> bool {
         let limits = &self.setup.limits;
         let inbox = &self.agents.at(receiver).inbox;
-        let blocks_new = blocks(len);
-        if inbox.items >= limits.inbox_items_max
-            || inbox.blocks + blocks_new > blocks(limits.inbox_bytes_max)
-        {
+        inbox.items - replaced.items < limits.inbox_items_max
+            && inbox.blocks - replaced.blocks + blocks(len) <= blocks(limits.inbox_bytes_max)
+    }
+
+    /// Whether a payload of `len` bytes fits every limit once `replaced` is gone (C2).
+    #[inline]
+    fn room(&self, receiver: u32, len: u32, replaced: Replaced) -> Status {
+        if !self.inbox_fits(receiver, len, replaced) {
             return Status::InboxFull;
         }
-        if self.held_items >= limits.messages_held_max
-            || self.held_blocks + blocks_new > blocks(limits.payload_bytes_held_max)
+        let limits = &self.setup.limits;
+        let blocks_held = self.held_blocks - replaced.blocks + blocks(len);
+        if self.held_items - replaced.items >= limits.messages_held_max
+            || blocks_held > blocks(limits.payload_bytes_held_max)
             || self.deliveries >= limits.deliveries_per_microstep_max
         {
             return Status::KernelFull;
@@ -145,16 +173,15 @@ impl Core {
         self.make_runnable(receiver);
     }
 
-    /// Drops the oldest queued item of `topic`; false if there is none.
-    fn drop_queued(&mut self, receiver: u32, topic: u32, outside: &mut impl Outside) -> bool {
-        let matches = |item: &Item| item.counted() && item.header.topic == topic;
+    /// Drops the oldest queued item of `topic`.
+    fn drop_queued(&mut self, receiver: u32, topic: u32, outside: &mut impl Outside) {
         let inbox = &mut self.agents.at_mut(receiver).inbox;
-        let Some(id) = inbox.take_first(&mut self.items, matches) else { return false };
+        let matches = |item: &Item| of_topic(item, topic);
+        let Some(id) = inbox.take_first(&mut self.items, matches) else { return };
         let from_seq = self.items.get(id).header.from_seq;
         self.release_item(receiver, id, outside);
         self.stats.dropped += 1;
         self.chain.event(event::DROPPED, u64::from(receiver), from_seq);
-        true
     }
 
     /// Puts an answer (reply, outcome or timer) into its receiver's inbox, where a place is

@@ -45,7 +45,7 @@ use wasm_engine_shm::mem::RawMem;
 
 pub use error::LogError;
 pub use reader::{LogReader, Record};
-pub use recovery::{Ending, LogReport, Torn, resume};
+pub use recovery::{Ending, LogReport, SegmentContent, Torn, resume};
 pub use writer::LogWriter;
 
 /// When written blocks are forced to the disk (SEMANTICS L3).

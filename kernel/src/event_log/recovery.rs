@@ -72,6 +72,23 @@ pub enum Ending {
     Torn(Torn),
 }
 
+/// What a segment holds in sound blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SegmentContent {
+    /// Sound blocks.
+    pub blocks: u64,
+    /// First and last tick of their records, those before tick 0 counted as 0.
+    pub ticks: Option<(Tick, Tick)>,
+}
+
+impl SegmentContent {
+    fn add(&mut self, block: &BlockHeader) {
+        self.blocks += 1;
+        let (first, last) = self.ticks.unwrap_or((Tick::MAX, 0));
+        self.ticks = Some((first.min(block.first_tick), last.max(block.last_tick)));
+    }
+}
+
 /// What a log comes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogReport {
@@ -79,8 +96,8 @@ pub struct LogReport {
     pub run_id: [u8; 16],
     /// How it ends.
     pub ending: Ending,
-    /// Segments, a torn one not counted.
-    pub segments: u32,
+    /// Segments in order, one whose header is torn not counted.
+    pub segments: Vec<SegmentContent>,
     /// Sound blocks.
     pub blocks: u64,
     /// Records kept.
@@ -97,7 +114,7 @@ pub struct LogReport {
 
 impl fmt::Display for LogReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} records in {} segments", self.records, self.segments)?;
+        write!(f, "{} records in {} segments", self.records, self.segments.len())?;
         match self.opened {
             Some(tick) if self.closed => write!(f, ", last tick {tick}, closed")?,
             Some(tick) => write!(f, ", last tick {tick}, left open")?,
@@ -196,13 +213,16 @@ impl Walk {
 /// Walks the whole log.
 pub(super) fn recover(blocks: &mut Blocks) -> Result<Recovered, LogError> {
     let mut walk = Walk::default();
-    let mut count = 0;
+    let (mut count, mut segments) = (0, Vec::<SegmentContent>::new());
     let torn = loop {
         let header = match blocks.next()? {
             Step::Block(header) => header,
             Step::Torn(torn) => break Some(torn),
             Step::End => break None,
         };
+        // The chain names the segment behind the one being read.
+        segments.resize_with(blocks.chain().segment as usize, Default::default);
+        segments.last_mut().into_iter().for_each(|segment| segment.add(&header));
         let (mut at, mut place) = (0, Place { block: header.block, record: 0 });
         while let Some((record, _, next)) = record_at(blocks.body(), at) {
             if !walk.pass(place, &record) {
@@ -218,10 +238,11 @@ pub(super) fn recover(blocks: &mut Blocks) -> Result<Recovered, LogError> {
         None => Ending::Stopped,
     };
     let chain = blocks.chain();
+    segments.resize_with(chain.segment as usize, Default::default);
     let report = LogReport {
         run_id: chain.run_id,
         ending,
-        segments: chain.segment,
+        segments,
         blocks: count,
         records: walk.records,
         unfinished_records: walk.unfinished,

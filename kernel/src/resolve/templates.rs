@@ -7,7 +7,7 @@ use wasm_engine_abi::limits::{AGENTS_MAX, ARGS_BYTES_MAX};
 use super::{ResolveError, hex, read, refuse_above};
 use crate::{
     admission::{Admitted, Capability, ModuleLimits, Pattern, admit},
-    config::{AgentConfig, Config},
+    config::{AgentConfig, Config, ConfigError, check_group_name},
     output::agent_name,
     setup::{AgentSetup, Template},
     source::CsvSource,
@@ -19,7 +19,26 @@ pub(super) struct Templates {
     pub(super) templates: Vec<Template>,
     pub(super) modules: Vec<Arc<Admitted>>,
     pub(super) agents: Vec<AgentSetup>,
-    pub(super) agent_names: Vec<String>,
+    pub(super) groups: Groups,
+}
+
+/// Restart groups: their names, and the template of each one's first member.
+#[derive(Default)]
+pub(super) struct Groups {
+    pub(super) names: Vec<String>,
+    handles: BTreeMap<String, (u32, u32)>,
+}
+
+impl Groups {
+    /// The place of the group called `name`, which `template` joins, and its first template.
+    fn join(&mut self, name: String, template: u32) -> (u32, u32) {
+        let next = self.names.len() as u32;
+        let Self { names, handles } = self;
+        *handles.entry(name).or_insert_with_key(|name| {
+            names.push(name.clone());
+            (next, template)
+        })
+    }
 }
 
 /// Resolves every `[[agent]]`, in order.
@@ -152,19 +171,47 @@ fn add_agents(
     let what = format!("agent `{}` and those before it", agent.name);
     refuse_above(&what, agents, "limits.agents_max", max.min(AGENTS_MAX).into())?;
     for copy in 0..copies {
-        let (args, name) = match source {
-            Some(source) => (source.expand(&agent.args, copy), source.stream_name(copy)),
-            None => (agent.args.replace("{copy}", &copy.to_string()), copy.to_string()),
+        let expand = |text: &str| match source {
+            Some(source) => source.expand(text, copy),
+            None => text.replace("{copy}", &copy.to_string()),
         };
+        let args = expand(&agent.args);
+        let name = source.map_or_else(|| copy.to_string(), |source| source.stream_name(copy));
         if args.len() > ARGS_BYTES_MAX as usize {
             let problem =
                 format!("has {} bytes, at most {ARGS_BYTES_MAX} are possible", args.len());
             return Err(config.value_error(format!("agent.{}.args", agent.name), problem).into());
         }
-        all.agents.push(AgentSetup { template, copy, args });
-        all.agent_names.push(agent_name(&agent.name, &name));
+        let group = match &agent.group {
+            Some(group) => Some(join(config, agent, expand(group), template, all)?),
+            None => None,
+        };
+        let name = agent_name(&agent.name, &name);
+        all.agents.push(AgentSetup { name, template, copy, group, args });
     }
     Ok(())
+}
+
+/// Puts a copy of `agent` into the group called `name`, whose members share one restart rule.
+fn join(
+    config: &Config,
+    agent: &AgentConfig,
+    name: String,
+    template: u32,
+    all: &mut Templates,
+) -> Result<u32, ConfigError> {
+    let key = || format!("agent.{}.group", agent.name);
+    check_group_name(&name).map_err(|problem| config.value_error(key(), problem))?;
+    let (group, first) = all.groups.join(name, template);
+    let first = &all.templates[first as usize];
+    if first.restart == agent.restart {
+        return Ok(group);
+    }
+    let problem = format!(
+        "is `{}`, in which `{}` is with another restart; give all members of a group the same",
+        all.groups.names[group as usize], first.name
+    );
+    Err(config.value_error(key(), problem))
 }
 
 #[cfg(test)]

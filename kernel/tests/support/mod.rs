@@ -265,6 +265,7 @@ impl Scene {
                 topics: Vec::new(),
                 sources: vec![SourceSetup { id: "host".to_owned() }],
                 templates: Vec::new(),
+                groups: Vec::new(),
                 agents: Vec::new(),
                 models: Vec::new(),
             },
@@ -319,8 +320,19 @@ impl Scene {
     pub fn raw_agent(&mut self, template: u32, init: &Prog) -> u32 {
         let of = |agent: &&AgentSetup| agent.template == template;
         let copy = self.setup.agents.iter().filter(of).count() as u32;
-        self.setup.agents.push(AgentSetup { template, copy, args: init.args() });
-        self.setup.agents.len() as u32 - 1
+        let number = self.setup.agents.len() as u32;
+        let (name, args) = (format!("agent/{number}"), init.args());
+        self.setup.agents.push(AgentSetup { name, template, copy, group: None, args });
+        number
+    }
+
+    /// Puts agents into one restart group.
+    pub fn group(&mut self, name: &str, members: &[u32]) {
+        let group = self.setup.groups.len() as u32;
+        self.setup.groups.push(name.to_owned());
+        for &member in members {
+            self.setup.agents[member as usize].group = Some(group);
+        }
     }
 
     /// A model of one `f32` in and one out.
@@ -393,6 +405,7 @@ pub struct Seen {
 /// A kernel, driven tick by tick.
 #[derive(Debug)]
 pub struct Rig {
+    pub engine: wasmtime::Engine,
     pub kernel: Kernel,
     pub sink: Recorder,
     pub facts: FactsBuilder,
@@ -437,17 +450,17 @@ impl Rig {
         })
         .expect("the engine starts");
         let kernel = Kernel::new(Parts {
-            agent_names: (0..setup.agents.len()).map(|n| format!("agent/{n}")).collect(),
             setup: Arc::new(setup),
             modules: &scene.modules,
             name: "test".to_owned(),
-            engine,
+            engine: engine.clone(),
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
             region_bytes_max: u64::MAX,
         })
         .expect("the kernel starts");
         Self {
+            engine,
             kernel,
             sink: Recorder::default(),
             facts: FactsBuilder::default(),
@@ -555,6 +568,11 @@ impl Rig {
         self.kernel.core().agent(index).activity.last_code
     }
 
+    /// Instances that lanes hold.
+    pub fn instances(&self) -> u64 {
+        self.engine.pooling_allocator_metrics().expect("instances are pooled").core_instances()
+    }
+
     pub fn digests(&self) -> Vec<Digest> {
         self.closes.iter().map(|close| close.digest).collect()
     }
@@ -607,6 +625,7 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
             .timer(1 + number % 4, number);
         scene.agent(number as u32 % 2, init);
     }
+    scene.group("all or none", &[0, 2, 6]);
     scene
 }
 

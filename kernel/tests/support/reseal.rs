@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use wasm_engine_abi::record::{
-    BLOCK_HEADER_BYTES, BlockHeader, Chain, SEGMENT_HEADER_BYTES, crc32c, flags, scan,
+    BLOCK_HEADER_BYTES, BlockHeader, Chain, SEGMENT_HEADER_BYTES, crc32c, flags, kind, scan,
 };
 
 /// A record, joined from its fragments, and where each of its bytes lies.
@@ -16,7 +16,8 @@ pub struct Rec {
     pieces: Vec<(usize, usize, usize)>,
 }
 
-fn segments(dir: &Path) -> Vec<Vec<u8>> {
+/// The segments of a log.
+pub fn segments(dir: &Path) -> Vec<Vec<u8>> {
     let file = |number| fs::read(dir.join(format!("{number:06}.log"))).ok();
     (0..).map_while(file).collect()
 }
@@ -50,9 +51,35 @@ fn join(segments: &[Vec<u8>]) -> (Vec<Rec>, [u8; 16]) {
 
 /// Flips `xor` in byte `at` of the payload of the record that `pick` takes, and seals.
 pub fn change(dir: &Path, pick: impl Fn(&Rec) -> bool, at: usize, xor: u8) {
+    change_as(dir, pick, at, xor, |run_id, _| run_id);
+}
+
+/// As [`change`], and gives the run the id that its new first records have.
+pub fn forge(dir: &Path, pick: impl Fn(&Rec) -> bool, at: usize, xor: u8) {
+    change_as(dir, pick, at, xor, |_, records| {
+        let mut hasher = blake3::Hasher::new();
+        for record in records.iter().filter(|r| (kind::RUN..=kind::MODEL).contains(&r.kind)) {
+            hasher.update(&record.kind.to_le_bytes());
+            hasher.update(&(record.payload.len() as u64).to_le_bytes());
+            hasher.update(&record.payload);
+        }
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        id
+    });
+}
+
+fn change_as(
+    dir: &Path,
+    pick: impl Fn(&Rec) -> bool,
+    at: usize,
+    xor: u8,
+    rename: impl Fn([u8; 16], &[Rec]) -> [u8; 16],
+) {
     let mut segments = segments(dir);
-    let (records, run_id) = join(&segments);
-    let record = records.iter().find(|record| pick(record)).expect("there is such a record");
+    let (mut records, run_id) = join(&segments);
+    let record = records.iter_mut().find(|record| pick(record)).expect("there is such a record");
+    record.payload[at] ^= xor;
     let (mut left, mut place) = (at, None);
     for &(segment, begin, len) in &record.pieces {
         if left < len {
@@ -63,8 +90,16 @@ pub fn change(dir: &Path, pick: impl Fn(&Rec) -> bool, at: usize, xor: u8) {
     }
     let (segment, byte) = place.expect("the record is that long");
     segments[segment][byte] ^= xor;
+    seal(&mut segments, rename(run_id, &records));
+    for (number, bytes) in segments.iter().enumerate() {
+        fs::write(dir.join(format!("{number:06}.log")), bytes).expect("written");
+    }
+}
+
+/// Seals every block anew, whatever the records say.
+pub fn seal(segments: &mut [Vec<u8>], run_id: [u8; 16]) {
     let mut chain = Chain::new(run_id);
-    for (number, bytes) in segments.iter_mut().enumerate() {
+    for bytes in segments {
         let header = chain.segment_header(crc32c);
         bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
         chain.enter(&header);
@@ -76,6 +111,5 @@ pub fn change(dir: &Path, pick: impl Fn(&Rec) -> bool, at: usize, xor: u8) {
             chain.seal(&mut bytes[at..end], old.records, old.first_tick, old.last_tick, crc32c);
             at = end;
         }
-        fs::write(dir.join(format!("{number:06}.log")), bytes).expect("written");
     }
 }
