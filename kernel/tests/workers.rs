@@ -113,26 +113,29 @@ fn d1_digests_are_equal_in_processes_with_other_surroundings() {
     );
 }
 
-/// A run with two workers, and what a monitor saw of it at its last tick boundary.
-fn watched(folder: &Folder) -> Snapshot {
+/// A run with two workers, and what a monitor saw of it: at the last tick boundary, when it may be a
+/// millisecond old, and after the end.
+fn watched(folder: &Folder) -> [Snapshot; 2] {
     let options = RunOptions { workers: Some(2), ..named(options(), folder.dir.path()) };
     let name = options.name.clone().expect("it was given one");
     let seen = Rc::new(RefCell::new(None));
-    let (into, mut live) = (Rc::clone(&seen), None);
+    let into = Rc::clone(&seen);
     let directory = runtime_directory().expect("a runtime directory");
     let progress = move |_: &_| {
-        let open = || Live::open(&directory, Some(&name)).expect("it runs");
-        let now = live.get_or_insert_with(open).look().expect("it can be read");
-        *into.borrow_mut() = Some(now);
+        let mut seen = into.borrow_mut();
+        let open = || (Live::open(&directory, Some(&name)).expect("it runs"), None);
+        let (live, now) = seen.get_or_insert_with(open);
+        *now = Some(live.look().expect("it can be read"));
     };
     let options = RunOptions { progress: Some(Box::new(progress)), ..options };
     run_live(folder.resolved(), options).expect("the run succeeds");
-    seen.take().expect("there were ticks")
+    let (mut live, now) = seen.take().expect("there were ticks");
+    [now.expect("there were ticks"), live.look().expect("it can still be read")]
 }
 
 #[test]
 fn each_lane_tells_monitors_what_it_did_itself() {
-    let now = watched(&Folder::new(40));
+    let [now, _] = watched(&Folder::new(40));
     let [own, workers @ ..] = &now.lanes[..] else { panic!("{now:?}") };
     assert_eq!(workers.len(), 2);
     assert_eq!(own.state, lane_state::BUSY);
@@ -151,8 +154,8 @@ fn each_lane_tells_monitors_what_it_did_itself() {
 
 #[test]
 fn monitors_call_agents_by_their_configured_names() {
-    let now = watched(&Folder::new(2));
-    let view = View::new(&now, None);
+    let [_, end] = watched(&Folder::new(2));
+    let view = View::new(&end, None);
     let names: Vec<_> = view.agents.iter().map(|agent| agent.name.as_str()).collect();
     // The clumsy one has used its restarts up.
     assert_eq!(names, ["station/EWR", "station/JFK", "station/LGA"]);
