@@ -47,9 +47,11 @@ fn measure(scale: Scale) -> Result<Vec<Row>, String> {
     let fd = map.fd().ok_or("sealed memory has no file")?;
     let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
     let read_only = Map::open_read_only(&path).map_err(|error| failed(&error))?;
-    let part = |map: &Map| map.mem().slice(0, len).ok_or("the map is too short");
-    let mut ours = PageWriter::new(part(&map)?, WORDS).map_err(|error| failed(&error))?;
-    let our_reader = PageReader::new(part(&read_only)?, WORDS).map_err(|error| failed(&error))?;
+    let short = "the map is too short";
+    let page = map.mem().slice(0, len).ok_or(short)?;
+    let mut ours = PageWriter::new(page, WORDS).map_err(|error| failed(&error))?;
+    let page = read_only.mem().slice(0, len).ok_or(short)?;
+    let our_reader = PageReader::new(page, WORDS).map_err(|error| failed(&error))?;
 
     let count = scale.of(2_000);
     let (mut our_writes, mut writes, mut our_reads, mut reads) = (vec![], vec![], vec![], vec![]);

@@ -12,7 +12,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use wasm_engine_benches::rings::{ReceiveMany, SendMany, capacity, message};
 
 /// rtrb: one message by `push` and `pop`, several by chunks.
-pub fn rtrb<const N: usize>() -> (Rtrb<Producer<[u8; N]>>, Rtrb<Consumer<[u8; N]>>) {
+pub fn rtrb<const N: usize>() -> (RtrbSender<N>, RtrbReceiver<N>) {
     let (producer, consumer) = RingBuffer::new(capacity::<N>());
     (Rtrb(producer), Rtrb(consumer))
 }
@@ -20,7 +20,10 @@ pub fn rtrb<const N: usize>() -> (Rtrb<Producer<[u8; N]>>, Rtrb<Consumer<[u8; N]
 /// One of its ends.
 pub struct Rtrb<End>(End);
 
-impl<const N: usize> SendMany<N> for Rtrb<Producer<[u8; N]>> {
+type RtrbSender<const N: usize> = Rtrb<Producer<[u8; N]>>;
+type RtrbReceiver<const N: usize> = Rtrb<Consumer<[u8; N]>>;
+
+impl<const N: usize> SendMany<N> for RtrbSender<N> {
     #[inline]
     fn send(&mut self, first: u64, count: usize) -> usize {
         if count == 1 {
@@ -34,7 +37,7 @@ impl<const N: usize> SendMany<N> for Rtrb<Producer<[u8; N]>> {
     }
 }
 
-impl<const N: usize> ReceiveMany<N> for Rtrb<Consumer<[u8; N]>> {
+impl<const N: usize> ReceiveMany<N> for RtrbReceiver<N> {
     #[inline]
     fn receive(&mut self, count: usize, each: &mut impl FnMut(&[u8])) -> usize {
         if count == 1 {
