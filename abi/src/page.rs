@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!  section      kind in shm   id  holds                        written
-//!  kernel       page          1   KernelPage                   at the close of a tick, before a wait
-//!  agents       rows          2   AgentRow  x agents_max       for agents that ran, at the close
-//!  lanes        rows          3   LaneRow   x lanes            at the close of a tick
-//!  models       rows          4   ModelRow  x models           after a batch
-//!  rings        rows          5   RingRow   x rings            at the close of a tick
+//!  kernel       page          1   KernelPage                   each time
+//!  agents       rows          2   AgentRow  x agents_max       for agents that changed
+//!  lanes        rows          3   LaneRow   x lanes            each time
+//!  models       rows          4   ModelRow  x models           each time
+//!  rings        rows          5   RingRow   x rings            each time
 //!  names        page          6   UTF-8 JSON, see below        once, before the region is ready
 //! ```
+//! All of it is published at the close of a tick, at most once a millisecond while ticks follow each
+//! other, and always before a wait and at the end of the run.
+//!
 //! Everything is a plain number: counters that only grow, gauges, and codes with a table of words.
 //! There are no rates: a reader makes them from two snapshots and their `now_ns`. Each struct is
 //! `Pod`, little-endian, 8-aligned and without padding, so a reader in any language needs the offset

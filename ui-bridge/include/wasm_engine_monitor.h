@@ -1,0 +1,562 @@
+/* Reads the shared region of a running Wasm-Engine kernel, in C11 (with __atomic builtins: GCC, Clang),
+ * on systems with POSIX. One header, no library, no allocation. The format is docs/REGION.md.
+ *
+ *   we_region region;
+ *   uint64_t page[WE_KERNEL_PAGE_WORDS];
+ *   if (we_open_name(&region, "weather") != WE_OK || we_kernel(&region, page) != WE_OK)
+ *       return puts(region.error), 1;
+ *   printf("tick %" PRIu64 "\n", we_u64(page, WE_KERNEL_PAGE_TICK));
+ *   we_close(&region);
+ *
+ * Nothing is ever written: the file is opened and mapped read-only, and the kernel does not know of its
+ * readers. Shared words are read with relaxed 64-bit loads and acquire fences, which is all that a
+ * read-only mapping allows; each page or row is copied between two looks at its sequence. Region memory
+ * whose length is sealed is mapped; a plain file is read with pread, because reading a mapping of a file
+ * that somebody cuts short ends the process.
+ *
+ * A we_region may be used by one thread at a time; open several for several threads. Functions give
+ * WE_OK or the kind of error, whose text is in `error`. */
+#ifndef WASM_ENGINE_MONITOR_H
+#define WASM_ENGINE_MONITOR_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* generated: layouts */
+#define WE_SCHEMA_FINGERPRINT UINT64_C(0x9280d16ee61665ea)
+enum {
+    WE_KERNEL_PAGE_WORDS = 74,
+    WE_KERNEL_PAGE_NOW_NS = 0,
+    WE_KERNEL_PAGE_START_NS = 8,
+    WE_KERNEL_PAGE_TICK = 16,
+    WE_KERNEL_PAGE_TICKS_END = 24,
+    WE_KERNEL_PAGE_TICKS = 32,
+    WE_KERNEL_PAGE_MICROSTEPS = 40,
+    WE_KERNEL_PAGE_TURNS = 48,
+    WE_KERNEL_PAGE_ITEMS = 56,
+    WE_KERNEL_PAGE_MESSAGES = 64,
+    WE_KERNEL_PAGE_REFUSED = 72,
+    WE_KERNEL_PAGE_DROPPED = 80,
+    WE_KERNEL_PAGE_DEAD_LETTERS = 88,
+    WE_KERNEL_PAGE_INPUTS = 96,
+    WE_KERNEL_PAGE_OUTPUTS = 104,
+    WE_KERNEL_PAGE_INFERENCES = 112,
+    WE_KERNEL_PAGE_FAULTS = 120,
+    WE_KERNEL_PAGE_RESTARTS = 128,
+    WE_KERNEL_PAGE_FUEL = 136,
+    WE_KERNEL_PAGE_LOG_BYTES = 144,
+    WE_KERNEL_PAGE_LOG_RECORDS = 152,
+    WE_KERNEL_PAGE_DURABLE_TICK = 160,
+    WE_KERNEL_PAGE_REGION_BYTES = 168,
+    WE_KERNEL_PAGE_DIGEST = 176,
+    WE_KERNEL_PAGE_FUEL_DIGEST = 192,
+    WE_KERNEL_PAGE_STALLS = 208,
+    WE_KERNEL_PAGE_STALL_NS = 240,
+    WE_KERNEL_PAGE_TICK_NS_LAST = 272,
+    WE_KERNEL_PAGE_TICK_NS_MAX = 280,
+    WE_KERNEL_PAGE_TICK_NS_SUM = 288,
+    WE_KERNEL_PAGE_TICK_NS_BUCKETS = 296,
+    WE_KERNEL_PAGE_PAYLOAD_BYTES_HELD = 552,
+    WE_KERNEL_PAGE_RUN_STATE = 560,
+    WE_KERNEL_PAGE_EXIT_CODE = 564,
+    WE_KERNEL_PAGE_AGENTS = 568,
+    WE_KERNEL_PAGE_AGENTS_MAX = 572,
+    WE_KERNEL_PAGE_MESSAGES_HELD = 576,
+    WE_KERNEL_PAGE_INFERENCES_PENDING = 580,
+    WE_KERNEL_PAGE_INPUTS_LEFT = 584,
+    WE_KERNEL_PAGE_RUNNABLE = 588,
+    WE_AGENT_ROW_WORDS = 12,
+    WE_AGENT_ROW_ADDRESS = 0,
+    WE_AGENT_ROW_LAST_TICK = 8,
+    WE_AGENT_ROW_UNTIL_TICK = 16,
+    WE_AGENT_ROW_TURNS = 24,
+    WE_AGENT_ROW_ITEMS = 32,
+    WE_AGENT_ROW_EFFECTS = 40,
+    WE_AGENT_ROW_FUEL = 48,
+    WE_AGENT_ROW_STATE = 56,
+    WE_AGENT_ROW_TEMPLATE = 60,
+    WE_AGENT_ROW_COPY = 64,
+    WE_AGENT_ROW_INCARNATION = 68,
+    WE_AGENT_ROW_INBOX_ITEMS = 72,
+    WE_AGENT_ROW_INBOX_BYTES = 76,
+    WE_AGENT_ROW_FAULTS = 80,
+    WE_AGENT_ROW_LAST_FAULT = 84,
+    WE_AGENT_ROW_LANE = 88,
+    WE_AGENT_ROW_LAST_CODE = 92,
+    WE_LANE_ROW_WORDS = 10,
+    WE_LANE_ROW_TURNS = 0,
+    WE_LANE_ROW_BUSY_NS = 8,
+    WE_LANE_ROW_WAIT_NS = 16,
+    WE_LANE_ROW_COMMANDS = 24,
+    WE_LANE_ROW_RESULTS = 32,
+    WE_LANE_ROW_OUTBOX_BYTES = 40,
+    WE_LANE_ROW_OUTBOX_CAPACITY = 48,
+    WE_LANE_ROW_OUTBOX_HIGH_BYTES = 56,
+    WE_LANE_ROW_AGENTS = 64,
+    WE_LANE_ROW_CORE = 68,
+    WE_LANE_ROW_STATE = 72,
+    WE_LANE_ROW_RESERVED = 76,
+    WE_MODEL_ROW_WORDS = 42,
+    WE_MODEL_ROW_REQUESTS = 0,
+    WE_MODEL_ROW_BATCHES = 8,
+    WE_MODEL_ROW_ROWS_PADDED = 16,
+    WE_MODEL_ROW_ERRORS = 24,
+    WE_MODEL_ROW_RUN_NS_LAST = 32,
+    WE_MODEL_ROW_RUN_NS_MAX = 40,
+    WE_MODEL_ROW_RUN_NS_SUM = 48,
+    WE_MODEL_ROW_RUN_NS_BUCKETS = 56,
+    WE_MODEL_ROW_PENDING = 312,
+    WE_MODEL_ROW_BATCH = 316,
+    WE_MODEL_ROW_LATENCY_TICKS = 320,
+    WE_MODEL_ROW_PROVIDER = 328,
+    WE_MODEL_ROW_STATE = 332,
+    WE_RING_ROW_WORDS = 5,
+    WE_RING_ROW_USED_BYTES = 0,
+    WE_RING_ROW_CAPACITY_BYTES = 8,
+    WE_RING_ROW_HIGH_BYTES = 16,
+    WE_RING_ROW_RECORDS = 24,
+    WE_RING_ROW_STALLS = 32,
+    WE_LAYOUTS_END
+};
+/* end of generated */
+
+enum {
+    WE_HEADER_WORDS = 32,
+    WE_ENTRY_WORDS = 8,
+    WE_SECTIONS_MAX = 4096,
+    WE_LAYOUT_MAJOR = 1,
+    WE_PAGE = 8,
+    WE_ROWS = 9,
+    WE_PAGE_SLOTS = 4,
+    WE_ATTEMPTS = 64
+};
+
+/* Why something could not be read. The order is fixed; later versions append. */
+typedef enum {
+    WE_OK,
+    WE_SYSTEM,     /* a system call failed: errno */
+    WE_NOT_FOUND,  /* no kernel of this name */
+    WE_DESCRIPTOR, /* not a descriptor */
+    WE_DEAD,       /* its kernel is gone */
+    WE_SHORT,      /* too short for a header */
+    WE_NOT_READY,  /* being formatted */
+    WE_MAGIC,      /* no region */
+    WE_ENDIAN,     /* other byte order */
+    WE_VERSION,    /* other major version */
+    WE_LENGTH,     /* not as long as it says */
+    WE_FIELD,      /* a damaged header */
+    WE_CHECKSUM,   /* a damaged header or directory */
+    WE_SECTION,    /* an impossible or missing section */
+    WE_SCHEMA,     /* sections of another release */
+    WE_NOT_YET,    /* nothing published */
+    WE_BUSY,       /* changed during every attempt */
+    WE_LOST        /* its file was cut short */
+} we_status;
+
+/* The same as words that programs can compare. */
+static inline const char *we_status_word(we_status status) {
+    static const char *const words[] = {
+        "ok",     "system",  "not_found", "descriptor", "dead",    "short",  "not_ready", "magic", "endian",
+        "version", "length", "field",     "checksum",   "section", "schema", "not_yet",   "busy",  "lost"};
+    return words[status];
+}
+
+typedef struct {
+    uint32_t kind, version, id;
+    uint64_t offset, length; /* bytes from the start of the region */
+    uint64_t params[2];
+} we_section;
+
+typedef struct {
+    uint64_t state, heartbeat, tick, since_ns;
+} we_owner_status;
+
+typedef struct {
+    int file;
+    const uint64_t *map; /* NULL if the file is read with pread */
+    size_t words;
+    uint32_t major, minor;
+    uint64_t schema, generation, pid, pid_start_time, started_unix_ns;
+    uint32_t sections;
+    char error[256];
+} we_region;
+
+static inline we_status we_fail(we_region *r, we_status status, const char *text) {
+    snprintf(r->error, sizeof r->error, "%s", text);
+    return status;
+}
+
+/* Copies `count` words from `word` on. The words may change meanwhile: callers look at a sequence. */
+static inline we_status we_copy(we_region *r, size_t word, uint64_t *to, size_t count) {
+    if (word > r->words || count > r->words - word)
+        return we_fail(r, WE_SECTION, "a section reaches beyond the region");
+    if (r->map != NULL) {
+        for (size_t at = 0; at < count; at++)
+            to[at] = __atomic_load_n(&r->map[word + at], __ATOMIC_RELAXED);
+        return WE_OK;
+    }
+    ssize_t got = pread(r->file, to, count * 8, (off_t)(word * 8));
+    if (got < 0 || (size_t)got != count * 8)
+        return we_fail(r, WE_LOST, "the file of the region was cut short; its kernel is gone");
+    return WE_OK;
+}
+
+static inline void we_fence(void) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+static inline void we_close(we_region *r) {
+    if (r->map != NULL)
+        munmap((void *)(uintptr_t)r->map, r->words * 8);
+    if (r->file >= 0)
+        close(r->file);
+    r->map = NULL;
+    r->file = -1;
+}
+
+static inline uint64_t we_sum(uint64_t sum, uint64_t word) {
+    sum = (sum ^ word) * UINT64_C(0x100000001b3);
+    return sum << 23 | sum >> 41;
+}
+
+/* The section at `index` of the directory. */
+static inline we_status we_section_at(we_region *r, uint32_t index, we_section *out) {
+    uint64_t w[WE_ENTRY_WORDS];
+    we_status status = we_copy(r, WE_HEADER_WORDS + (size_t)index * WE_ENTRY_WORDS, w, WE_ENTRY_WORDS);
+    if (status != WE_OK)
+        return status;
+    out->kind = (uint32_t)w[0];
+    out->version = (uint32_t)(w[0] >> 32);
+    out->id = (uint32_t)w[1];
+    out->offset = w[2];
+    out->length = w[3];
+    out->params[0] = w[4];
+    out->params[1] = w[5];
+    return WE_OK;
+}
+
+/* Sections lie inside, aligned, apart, and are named once. */
+static inline we_status we_check_sections(we_region *r, uint64_t first) {
+    for (uint32_t i = 0; i < r->sections; i++) {
+        we_section a, b;
+        we_status status = we_section_at(r, i, &a);
+        if (status != WE_OK)
+            return status;
+        uint64_t end = a.offset + a.length;
+        if (a.length == 0 || end < a.offset || end > r->words * 8 || a.offset % 128 || a.length % 128 ||
+            a.offset < first)
+            return we_fail(r, WE_SECTION, "a section does not lie inside the region");
+        for (uint32_t k = 0; k < i; k++) {
+            status = we_section_at(r, k, &b);
+            if (status != WE_OK)
+                return status;
+            if ((a.kind == b.kind && a.id == b.id) ||
+                (a.offset < b.offset + b.length && b.offset < end))
+                return we_fail(r, WE_SECTION, "two sections have one name or one place");
+        }
+    }
+    return WE_OK;
+}
+
+static inline we_status we_attach(we_region *r) {
+    uint64_t h[16], sum = UINT64_C(0xcbf29ce484222325), word;
+    we_status status = we_copy(r, 0, h, 1);
+    if (status != WE_OK)
+        return status;
+    we_fence();
+    if (h[0] == 0)
+        return we_fail(r, WE_NOT_READY, "the region is not ready; try again");
+    if (h[0] != UINT64_C(0x314d4853474e4557))
+        return we_fail(r, WE_MAGIC, "the file is no region of Wasm-Engine");
+    status = we_copy(r, 0, h, 16);
+    if (status != WE_OK)
+        return status;
+    if (h[1] != UINT64_C(0x0102030405060708))
+        return we_fail(r, WE_ENDIAN, "the region comes from a machine with another byte order");
+    r->major = (uint32_t)(h[2] >> 32);
+    r->minor = (uint32_t)h[2];
+    if (r->major != WE_LAYOUT_MAJOR) {
+        snprintf(r->error, sizeof r->error, "the region has layout %" PRIu32 ".%" PRIu32
+                 ", this reader knows %d; use the one of the same release", r->major, r->minor, WE_LAYOUT_MAJOR);
+        return WE_VERSION;
+    }
+    if (h[4] != r->words * 8)
+        return we_fail(r, WE_LENGTH, "the region is not as long as it says");
+    uint64_t count = h[7], end = (256 + count * 64 + 127) / 128 * 128;
+    if (count > WE_SECTIONS_MAX || h[8] != 64 || h[3] != end || end > h[4] || h[9] == 0 ||
+        (h[9] & (h[9] - 1)) != 0 || h[10] >> 32 != 0)
+        return we_fail(r, WE_FIELD, "the header of the region is damaged");
+    for (int at = 1; at < 15; at++)
+        sum = we_sum(sum, h[at]);
+    for (size_t at = 0; at < count * WE_ENTRY_WORDS; at++) {
+        status = we_copy(r, WE_HEADER_WORDS + at, &word, 1);
+        if (status != WE_OK)
+            return status;
+        sum = we_sum(sum, word);
+    }
+    if (sum != h[15])
+        return we_fail(r, WE_CHECKSUM, "the header of the region is damaged");
+    r->schema = h[5];
+    r->generation = h[6];
+    r->sections = (uint32_t)count;
+    r->pid = h[10];
+    r->pid_start_time = h[11];
+    r->started_unix_ns = h[14];
+    return we_check_sections(r, end);
+}
+
+/* Opens a region by the path of its file, or /proc/PID/fd/N. */
+static inline we_status we_open_path(we_region *r, const char *path) {
+    struct stat facts;
+    memset(r, 0, sizeof *r);
+    r->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (r->file < 0 || fstat(r->file, &facts) != 0) {
+        snprintf(r->error, sizeof r->error, "cannot open %.150s: %.80s", path, strerror(errno));
+        we_close(r);
+        return WE_SYSTEM;
+    }
+    r->words = (size_t)facts.st_size / 8;
+    if (!S_ISREG(facts.st_mode) || r->words < WE_HEADER_WORDS) {
+        we_close(r);
+        return we_fail(r, WE_SHORT, "the file is too short for a region");
+    }
+    int seals = fcntl(r->file, 1034); /* F_GET_SEALS */
+    if (seals >= 0 && (seals & 2) != 0) { /* F_SEAL_SHRINK */
+        void *map = mmap(NULL, r->words * 8, PROT_READ, MAP_SHARED, r->file, 0);
+        if (map == MAP_FAILED) {
+            we_close(r);
+            return we_fail(r, WE_SYSTEM, "cannot map the region");
+        }
+        r->map = (const uint64_t *)map;
+    }
+    we_status status = we_attach(r);
+    if (status != WE_OK)
+        we_close(r);
+    return status;
+}
+
+static inline uint64_t we_little(const unsigned char *bytes, int count) {
+    uint64_t value = 0;
+    while (count-- > 0)
+        value = value << 8 | bytes[count];
+    return value;
+}
+
+/* Start of a process in clock ticks since boot, 0 if it is gone. */
+static inline uint64_t we_start_of(uint64_t pid) {
+    char text[1024], path[64];
+    snprintf(path, sizeof path, "/proc/%" PRIu64 "/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    size_t got = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[got] = 0;
+    char *at = strrchr(text, ')');
+    for (int field = 2; at != NULL && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
+/* Opens the region of a running kernel of this user, by name. */
+static inline we_status we_open_name(we_region *r, const char *name) {
+    unsigned char d[1024];
+    char path[1024], boot[40] = "", hex[40] = "";
+    const char *dir = getenv("XDG_RUNTIME_DIR"), *tmp = getenv("TMPDIR");
+    memset(r, 0, sizeof *r);
+    r->file = -1;
+    if (strchr(name, '/') != NULL)
+        return we_fail(r, WE_NOT_FOUND, "a name has no slash");
+    if (dir != NULL && *dir != 0)
+        snprintf(path, sizeof path, "%s/%s.region", dir, name);
+    else
+        snprintf(path, sizeof path, "%s/wasm-engine-%lu/%s.region", tmp != NULL && *tmp != 0 ? tmp : "/tmp",
+                 (unsigned long)geteuid(), name);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return we_fail(r, WE_NOT_FOUND, "there is no kernel of this name; is it running?");
+    ssize_t got = read(file, d, sizeof d);
+    close(file);
+    if (got != (ssize_t)sizeof d || memcmp(d, "WENGLOC1", 8) != 0)
+        return we_fail(r, WE_DESCRIPTOR, "the file of this name is no descriptor of a region");
+    FILE *id = fopen("/proc/sys/kernel/random/boot_id", "r");
+    if (id != NULL) {
+        if (fgets(boot, sizeof boot, id) == NULL)
+            boot[0] = 0;
+        fclose(id);
+    }
+    size_t digits = 0;
+    for (const char *c = boot; *c != 0 && digits < 32; c++)
+        if (*c != '-' && *c != '\n')
+            hex[digits++] = *c;
+    for (int at = 0; at < 16; at++) {
+        char two[3];
+        snprintf(two, sizeof two, "%02x", d[24 + at]);
+        if (memcmp(two, hex + (size_t)2 * at, 2) != 0)
+            return we_fail(r, WE_DEAD, "the kernel of this name ran before the last start of the machine");
+    }
+    uint64_t pid = we_little(d + 12, 4);
+    if (we_start_of(pid) != we_little(d + 16, 8))
+        return we_fail(r, WE_DEAD, "the kernel of this name is not running any more");
+    int32_t fd = (int32_t)we_little(d + 40, 4);
+    uint64_t length = we_little(d + 44, 4);
+    if (fd >= 0) {
+        snprintf(path, sizeof path, "/proc/%" PRIu64 "/fd/%" PRId32, pid, fd);
+    } else if (length < sizeof d - 72) {
+        memcpy(path, d + 72, (size_t)length);
+        path[length] = 0;
+    } else {
+        return we_fail(r, WE_DESCRIPTOR, "the path in the descriptor is too long");
+    }
+    return we_open_path(r, path);
+}
+
+/* The section of this kind and id. */
+static inline we_status we_find(we_region *r, uint32_t kind, uint32_t id, we_section *out) {
+    for (uint32_t index = 0; index < r->sections; index++) {
+        we_status status = we_section_at(r, index, out);
+        if (status != WE_OK)
+            return status;
+        if (out->kind == kind && out->id == id)
+            return WE_OK;
+    }
+    return we_fail(r, WE_SECTION, "the region has no such section");
+}
+
+/* What the owner says right now. */
+static inline we_status we_owner(we_region *r, we_owner_status *out) {
+    uint64_t w[4];
+    we_status status = we_copy(r, 16, w, 4);
+    if (status != WE_OK)
+        return status;
+    out->state = w[0];
+    out->heartbeat = w[1];
+    out->tick = w[2];
+    out->since_ns = w[3];
+    return WE_OK;
+}
+
+/* Copies the newest publication of page `id` into `to`, which has room for `room` words; gives its
+ * number and its words. */
+static inline we_status we_read_page(we_region *r, uint32_t id, uint64_t *to, size_t room, uint64_t *number,
+                                     size_t *words) {
+    we_section s;
+    uint64_t latest, first, bytes, again;
+    we_status status = we_find(r, WE_PAGE, id, &s);
+    if (status != WE_OK)
+        return status;
+    uint64_t all = s.params[0], stride = (2 + all + 15) / 16 * 16;
+    if (all == 0 || all > s.length || 16 + WE_PAGE_SLOTS * stride > s.length / 8)
+        return we_fail(r, WE_SECTION, "the page is longer than its section");
+    size_t base = (size_t)(s.offset / 8), count = room < all ? room : (size_t)all;
+    for (int attempt = 0; attempt < WE_ATTEMPTS; attempt++) {
+        if ((status = we_copy(r, base, &latest, 1)) != WE_OK)
+            return status;
+        we_fence();
+        if (latest == 0)
+            return we_fail(r, WE_NOT_YET, "the page was not published yet");
+        uint64_t n = latest - 1;
+        size_t slot = base + 16 + (size_t)(n % WE_PAGE_SLOTS * stride);
+        if ((status = we_copy(r, slot, &first, 1)) != WE_OK)
+            return status;
+        if (first != 2 * n + 2)
+            continue;
+        we_fence();
+        if ((status = we_copy(r, slot + 1, &bytes, 1)) != WE_OK ||
+            (status = we_copy(r, slot + 2, to, count)) != WE_OK)
+            return status;
+        we_fence();
+        if ((status = we_copy(r, slot, &again, 1)) != WE_OK)
+            return status;
+        if (again == first) {
+            *number = n;
+            *words = (size_t)((bytes < all * 8 ? bytes : all * 8) / 8);
+            return WE_OK;
+        }
+    }
+    return we_fail(r, WE_BUSY, "the page changed during every attempt; try again");
+}
+
+/* Words from row to row of a table, 0 if the table cannot be. */
+static inline uint64_t we_stride(const we_section *table) {
+    uint64_t rows = table->params[0], words = table->params[1];
+    if (rows == 0 || words == 0 || rows > table->length || words > table->length)
+        return 0;
+    uint64_t stride = (2 * (1 + words) + 7) / 8 * 8;
+    return 16 + rows * stride > table->length / 8 ? 0 : stride;
+}
+
+/* Number of a table's newest cut; 0 before the first. */
+static inline we_status we_cut(we_region *r, const we_section *table, uint64_t *cut) {
+    if (we_stride(table) == 0)
+        return we_fail(r, WE_SECTION, "the table is longer than its section");
+    we_status status = we_copy(r, (size_t)(table->offset / 8), cut, 1);
+    we_fence();
+    return status;
+}
+
+/* Copies a row as it was in a cut. `written` is the cut it was written in, 0 if it was not up to then;
+ * WE_BUSY means that the row was replaced: begin again with the newest cut. `to` has room for the
+ * table's `params[1]` words. */
+static inline we_status we_read_row(we_region *r, const we_section *table, uint64_t cut, uint64_t row,
+                                    uint64_t *to, uint64_t *written) {
+    uint64_t words = table->params[1], stride = we_stride(table), seq[2], stamp[2], again;
+    we_status status;
+    if (stride == 0 || row >= table->params[0])
+        return we_fail(r, WE_SECTION, "the table has no such row");
+    size_t at = (size_t)(table->offset / 8 + 16 + row * stride);
+    for (int v = 0; v < 2; v++) {
+        if ((status = we_copy(r, at + (size_t)((uint64_t)v * (1 + words)), &seq[v], 1)) != WE_OK)
+            return status;
+        stamp[v] = seq[v] % 2 == 1 && seq[v] / 2 <= cut ? seq[v] / 2 : 0;
+    }
+    int newest = stamp[1] > stamp[0];
+    size_t place = at + (newest ? (size_t)(1 + words) : 0);
+    if (stamp[newest] > 0 && (status = we_copy(r, place + 1, to, (size_t)words)) != WE_OK)
+        return status;
+    we_fence();
+    *written = stamp[newest];
+    if (stamp[newest] > 0) {
+        if ((status = we_copy(r, place, &again, 1)) != WE_OK)
+            return status;
+        return again == seq[newest] ? WE_OK : we_fail(r, WE_BUSY, "the row was replaced; read a newer cut");
+    }
+    for (int v = 0; v < 2; v++) {
+        if ((status = we_copy(r, at + (size_t)((uint64_t)v * (1 + words)), &again, 1)) != WE_OK)
+            return status;
+        if (again == 0)
+            return WE_OK;
+    }
+    return we_fail(r, WE_BUSY, "the row was replaced; read a newer cut");
+}
+
+/* The kernel's page: WE_KERNEL_PAGE_WORDS words, whose fields we_u64 and we_u32 take out. */
+static inline we_status we_kernel(we_region *r, uint64_t *page) {
+    uint64_t number;
+    size_t words;
+    if (r->schema != WE_SCHEMA_FINGERPRINT)
+        return we_fail(r, WE_SCHEMA, "the kernel is of another release; use the header of that release");
+    return we_read_page(r, 1, page, WE_KERNEL_PAGE_WORDS, &number, &words);
+}
+
+/* A field of 64 bits by its byte. */
+static inline uint64_t we_u64(const uint64_t *words, size_t byte) {
+    return words[byte / 8];
+}
+
+/* A field of 32 bits by its byte. */
+static inline uint32_t we_u32(const uint64_t *words, size_t byte) {
+    uint32_t value;
+    memcpy(&value, (const unsigned char *)words + byte, sizeof value);
+    return value;
+}
+
+#endif

@@ -1,0 +1,442 @@
+"""Reads the shared region of a running Wasm-Engine kernel. Standard library only, Python 3.8 or later.
+
+    import wasm_engine_monitor as monitor
+    region = monitor.open_name("weather")
+    page = region.kernel()
+    print(page["tick"], page["turns"], region.status()["state"])
+
+As a command: `python3 wasm_engine_monitor.py [NAME]` prints the kernel's page as JSON.
+The format is docs/REGION.md. Nothing is ever written: the file is opened and mapped read-only, and the
+kernel does not know of its readers. What is read of a page or a row is whole or it is an error.
+
+Why a value is whole: the writer changes aligned 64-bit words and marks what it changes with a sequence
+before and after. A page is copied between two looks at its sequence; a row likewise. CPython reads an
+aligned item of a `memoryview` of format "Q", and copies a slice, with moves of at least 8 bytes on
+64-bit processors. On x86-64 loads are not reordered, so the looks are in order. On ARM they may be:
+there the interpreter's thousands of instructions between two looks are in the way of it, but no rule of
+the language forbids it. Use the C header or the Rust crate where that matters.
+
+A region in sealed memory is mapped. A plain file is read with `pread` instead, because reading a mapping
+of a file that somebody cuts short ends the process.
+"""
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+import sys
+
+MAGIC = 0x314D4853474E4557  # "WENGSHM1"
+ENDIAN = 0x0102030405060708
+MAJOR = 1
+ENTRY_BYTES = 64
+HEADER_BYTES = 256
+SECTIONS_MAX = 4096
+PAGE, ROWS, COUNTERS = 8, 9, 10
+PAGE_SLOTS = 4
+ATTEMPTS = 64
+MASK = (1 << 64) - 1
+STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the log",
+          "waiting for a source", "driven by its host", "stopped")
+
+# generated: layouts
+SCHEMA = 0x9280d16ee61665ea
+KERNEL_PAGE = {
+    "now_ns": (0, "Q"),
+    "start_ns": (8, "Q"),
+    "tick": (16, "Q"),
+    "ticks_end": (24, "Q"),
+    "ticks": (32, "Q"),
+    "microsteps": (40, "Q"),
+    "turns": (48, "Q"),
+    "items": (56, "Q"),
+    "messages": (64, "Q"),
+    "refused": (72, "Q"),
+    "dropped": (80, "Q"),
+    "dead_letters": (88, "Q"),
+    "inputs": (96, "Q"),
+    "outputs": (104, "Q"),
+    "inferences": (112, "Q"),
+    "faults": (120, "Q"),
+    "restarts": (128, "Q"),
+    "fuel": (136, "Q"),
+    "log_bytes": (144, "Q"),
+    "log_records": (152, "Q"),
+    "durable_tick": (160, "Q"),
+    "region_bytes": (168, "Q"),
+    "digest": (176, "2Q"),
+    "fuel_digest": (192, "2Q"),
+    "stalls": (208, "4Q"),
+    "stall_ns": (240, "4Q"),
+    "tick_ns_last": (272, "Q"),
+    "tick_ns_max": (280, "Q"),
+    "tick_ns_sum": (288, "Q"),
+    "tick_ns_buckets": (296, "32Q"),
+    "payload_bytes_held": (552, "Q"),
+    "run_state": (560, "I"),
+    "exit_code": (564, "I"),
+    "agents": (568, "I"),
+    "agents_max": (572, "I"),
+    "messages_held": (576, "I"),
+    "inferences_pending": (580, "I"),
+    "inputs_left": (584, "I"),
+    "runnable": (588, "I"),
+}
+AGENT_ROW = {
+    "address": (0, "Q"),
+    "last_tick": (8, "Q"),
+    "until_tick": (16, "Q"),
+    "turns": (24, "Q"),
+    "items": (32, "Q"),
+    "effects": (40, "Q"),
+    "fuel": (48, "Q"),
+    "state": (56, "I"),
+    "template": (60, "I"),
+    "copy": (64, "I"),
+    "incarnation": (68, "I"),
+    "inbox_items": (72, "I"),
+    "inbox_bytes": (76, "I"),
+    "faults": (80, "I"),
+    "last_fault": (84, "I"),
+    "lane": (88, "I"),
+    "last_code": (92, "I"),
+}
+LANE_ROW = {
+    "turns": (0, "Q"),
+    "busy_ns": (8, "Q"),
+    "wait_ns": (16, "Q"),
+    "commands": (24, "Q"),
+    "results": (32, "Q"),
+    "outbox_bytes": (40, "Q"),
+    "outbox_capacity": (48, "Q"),
+    "outbox_high_bytes": (56, "Q"),
+    "agents": (64, "I"),
+    "core": (68, "I"),
+    "state": (72, "I"),
+    "reserved": (76, "I"),
+}
+MODEL_ROW = {
+    "requests": (0, "Q"),
+    "batches": (8, "Q"),
+    "rows_padded": (16, "Q"),
+    "errors": (24, "Q"),
+    "run_ns_last": (32, "Q"),
+    "run_ns_max": (40, "Q"),
+    "run_ns_sum": (48, "Q"),
+    "run_ns_buckets": (56, "32Q"),
+    "pending": (312, "I"),
+    "batch": (316, "I"),
+    "latency_ticks": (320, "Q"),
+    "provider": (328, "I"),
+    "state": (332, "I"),
+}
+RING_ROW = {
+    "used_bytes": (0, "Q"),
+    "capacity_bytes": (8, "Q"),
+    "high_bytes": (16, "Q"),
+    "records": (24, "Q"),
+    "stalls": (32, "Q"),
+}
+TABLES = {"agents": (2, AGENT_ROW), "lanes": (3, LANE_ROW),
+          "models": (4, MODEL_ROW), "rings": (5, RING_ROW)}
+# end of generated
+
+
+class RegionError(Exception):
+    """Something is wrong with a region; `kind` is one word that programs can compare."""
+
+    def __init__(self, kind, text):
+        super().__init__(text)
+        self.kind = kind
+
+
+def _checksum(words):
+    total = 0xCBF29CE484222325
+    for word in words:
+        total = ((total ^ word) * 0x100000001B3) & MASK
+        total = ((total << 23) | (total >> 41)) & MASK
+    return total
+
+
+class _Memory:
+    """Words of a region: mapped if the file can never become shorter, else read with pread."""
+
+    def __init__(self, path):
+        flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+        self.file = os.open(path, flags)
+        self.length = os.fstat(self.file).st_size // 8 * 8
+        self.words = None
+        if self.length < HEADER_BYTES:
+            raise RegionError("short", f"{path} holds {self.length} bytes and no header; it is no region")
+        try:
+            sealed = fcntl.fcntl(self.file, 1034) & 0x2  # F_GET_SEALS, F_SEAL_SHRINK
+        except OSError:
+            sealed = False
+        if sealed:
+            self.map = mmap.mmap(self.file, self.length, mmap.MAP_SHARED, mmap.PROT_READ)
+            self.words = memoryview(self.map).cast("Q")
+
+    def load(self, word):
+        if self.words is not None:
+            return self.words[word]
+        return struct.unpack("=Q", self.copy(word, 1))[0]
+
+    def copy(self, word, count):
+        if self.words is not None:
+            return bytes(self.words[word:word + count])
+        data = os.pread(self.file, count * 8, word * 8)
+        if len(data) != count * 8:
+            raise RegionError("lost", "the file of the region was cut short; its kernel is gone")
+        return data
+
+    def close(self):
+        if self.words is not None:
+            self.words.release()
+            self.map.close()
+        os.close(self.file)
+
+
+class Region:
+    """A checked region. `sections` holds (kind, version, id, offset, length, (a, b)) of each section."""
+
+    def __init__(self, path):
+        self.path = path
+        self._memory = _Memory(path)
+        try:
+            self._attach()
+        except BaseException:
+            self._memory.close()
+            raise
+
+    def close(self):
+        self._memory.close()
+
+    def _attach(self):
+        load = self._memory.load
+        magic = load(0)
+        if magic == 0:
+            raise RegionError("not_ready", f"{self.path} is not ready; try again")
+        if magic != MAGIC:
+            raise RegionError("magic", f"{self.path} is no region of Wasm-Engine")
+        fixed = struct.unpack("=16Q", self._memory.copy(0, 16))
+        if fixed[1] != ENDIAN:
+            raise RegionError("endian", f"{self.path} comes from a machine with another byte order")
+        self.version = (fixed[2] >> 32, fixed[2] & 0xFFFFFFFF)
+        if self.version[0] != MAJOR:
+            raise RegionError("version", f"{self.path} has layout {self.version[0]}.{self.version[1]}, "
+                              f"this reader knows {MAJOR}; use the one of the same release")
+        if fixed[4] != self._memory.length:
+            raise RegionError("length", f"{self.path} says {fixed[4]} bytes and has {self._memory.length}")
+        count = fixed[7]
+        end = (HEADER_BYTES + count * ENTRY_BYTES + 127) // 128 * 128
+        page_size, pid = fixed[9], fixed[10]
+        if (count > SECTIONS_MAX or fixed[8] != ENTRY_BYTES or fixed[3] != end or end > fixed[4]
+                or page_size == 0 or page_size & (page_size - 1) or pid >> 32):
+            raise RegionError("field", f"the header of {self.path} is damaged")
+        entries = struct.unpack(f"={count * 8}Q", self._memory.copy(HEADER_BYTES // 8, count * 8))
+        if _checksum(fixed[1:15] + entries) != fixed[15]:
+            raise RegionError("checksum", f"the header of {self.path} is damaged")
+        self.schema, self.generation = fixed[5], fixed[6]
+        self.pid, self.pid_start_time, self.started_unix_ns = pid, fixed[11], fixed[14]
+        self.sections = []
+        for at in range(0, count * 8, 8):
+            kind, ident, offset, length, a, b = entries[at:at + 6]
+            self.sections.append((kind & 0xFFFFFFFF, kind >> 32, ident & 0xFFFFFFFF, offset, length, (a, b)))
+        free, names = end, set()
+        for kind, _, ident, offset, length, _ in sorted(self.sections, key=lambda s: s[3]):
+            if (length == 0 or offset + length > fixed[4] or offset % 128 or length % 128
+                    or offset < free or (kind, ident) in names):
+                raise RegionError("section", f"section kind {kind} id {ident} of {self.path} is impossible")
+            free = offset + length
+            names.add((kind, ident))
+
+    def section(self, kind, ident):
+        """The section of this kind and id, or None."""
+        return next((s for s in self.sections if s[0] == kind and s[2] == ident), None)
+
+    def status(self):
+        """What the owner says right now: state, heartbeat, last tick closed, time of the last change."""
+        state, heartbeat, tick, since = (self._memory.load(16 + at) for at in range(4))
+        word = STATES[state] if state < len(STATES) else "unknown"
+        return {"state": word, "heartbeat": heartbeat, "tick": tick, "since_ns": since}
+
+    def page(self, ident):
+        """(number, bytes) of the newest publication of a page."""
+        _, _, _, offset, length, (words, _) = self._need(PAGE, ident)
+        stride = (2 + words + 15) // 16 * 16
+        if words == 0 or 16 + PAGE_SLOTS * stride > length // 8:
+            raise RegionError("section", f"page {ident} is longer than its section")
+        base, memory = offset // 8, self._memory
+        for _ in range(ATTEMPTS):
+            number = memory.load(base) - 1
+            if number < 0:
+                raise RegionError("not_yet", f"page {ident} was not published yet")
+            slot = base + 16 + number % PAGE_SLOTS * stride
+            first = memory.load(slot)
+            if first != (2 * number + 2) & MASK:
+                continue
+            size = min(memory.load(slot + 1), words * 8)
+            data = memory.copy(slot + 2, words)
+            if memory.load(slot) == first:
+                return number, data[:size]
+        raise RegionError("busy", f"page {ident} changed during each of {ATTEMPTS} reads; try again")
+
+    def rows(self, ident):
+        """(cut, {row: bytes}) of a table: all rows written so far, as of one moment."""
+        _, _, _, offset, length, (count, words) = self._need(ROWS, ident)
+        version = 1 + words
+        stride = (2 * version + 7) // 8 * 8
+        if words == 0 or count == 0 or 16 + count * stride > length // 8:
+            raise RegionError("section", f"table {ident} is longer than its section")
+        base, memory = offset // 8, self._memory
+        for _ in range(ATTEMPTS):
+            cut = memory.load(base)
+            found = {}
+            for row in range(count):
+                data = self._row(base + 16 + row * stride, version, cut)
+                if data is None:
+                    continue
+                if data == b"":
+                    break
+                found[row] = data
+            else:
+                return cut, found
+        raise RegionError("busy", f"table {ident} changed during each of {ATTEMPTS} reads; try again")
+
+    def _row(self, at, version, cut):
+        """The row's bytes in a cut; None if it was not written up to it, empty if it was replaced."""
+        load = self._memory.load
+        places = (at, at + version)
+        marks = [load(place) for place in places]
+        stamps = [m // 2 if m % 2 == 1 and m // 2 <= cut else 0 for m in marks]
+        newest = 1 if stamps[1] > stamps[0] else 0
+        if stamps[newest]:
+            data = self._memory.copy(places[newest] + 1, version - 1)
+            return data if load(places[newest]) == marks[newest] else b""
+        return None if 0 in [load(place) for place in places] else b""
+
+    def kernel(self):
+        """The kernel's page as a dictionary."""
+        self._know()
+        return _fields(KERNEL_PAGE, self.page(1)[1])
+
+    def table(self, name):
+        """{row: dictionary} of the table "agents", "lanes", "models" or "rings"."""
+        self._know()
+        ident, fields = TABLES[name]
+        if self.section(ROWS, ident) is None:
+            return {}
+        return {row: _fields(fields, data) for row, data in self.rows(ident)[1].items()}
+
+    def names(self):
+        """What the numbers point to: names of the kernel, templates, models, rings."""
+        return json.loads(self.page(6)[1].rstrip(b"\0").decode("utf-8"))
+
+    def _need(self, kind, ident):
+        section = self.section(kind, ident)
+        if section is None:
+            raise RegionError("section", f"{self.path} has no section kind {kind} id {ident}")
+        return section
+
+    def _know(self):
+        if self.schema != SCHEMA:
+            raise RegionError("schema", f"the kernel of {self.path} publishes schema {self.schema:#x}, this "
+                              f"reader knows {SCHEMA:#x}; use the reader of the same release")
+
+
+def _fields(fields, data):
+    out = {}
+    for name, (offset, form) in fields.items():
+        values = struct.unpack_from("=" + form, data, offset)
+        out[name] = values[0] if len(values) == 1 else list(values)
+    return out
+
+
+def runtime_directory():
+    """Where the kernels of this user leave their descriptors."""
+    path = os.environ.get("XDG_RUNTIME_DIR")
+    return path or os.path.join(os.environ.get("TMPDIR") or "/tmp", f"wasm-engine-{os.geteuid()}")
+
+
+def names_in(directory=None):
+    """Names that have a descriptor, of dead kernels too."""
+    found = os.listdir(directory or runtime_directory())
+    return sorted(name[:-7] for name in found if name.endswith(".region") and not name.startswith("."))
+
+
+def open_name(name, directory=None):
+    """The region of a running kernel, by name."""
+    path = os.path.join(directory or runtime_directory(), name + ".region")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(1040)
+    except FileNotFoundError:
+        raise RegionError("not_found", f"there is no kernel named {name}; is it running?") from None
+    if len(data) < 1024 or data[:8] != b"WENGLOC1":
+        raise RegionError("descriptor", f"{path} is no descriptor of a region")
+    pid, start, boot, descriptor, length = struct.unpack_from("<IQ16siI", data, 12)
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        this_boot = bytes.fromhex(file.read().strip().replace("-", ""))
+    if boot != this_boot or _start_of(pid) != start:
+        raise RegionError("dead", f"the kernel named {name} (pid {pid}) is not running any more")
+    if descriptor >= 0:
+        path = f"/proc/{pid}/fd/{descriptor}"
+    else:
+        path = data[72:72 + min(length, 952)].decode("utf-8")
+    return Region(path)
+
+
+def _start_of(pid):
+    """Start of a process in clock ticks since boot, None if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def dump(path):
+    """All that is published in a region, line by line: what its tests compare between readers."""
+    region = Region(path)
+    status = region.status()
+    lines = [f"region {region.version[0]}.{region.version[1]} schema {region.schema:016x} generation "
+             f"{region.generation} pid {region.pid} started {region.started_unix_ns}",
+             f"status {status['state']} heartbeat {status['heartbeat']} tick {status['tick']}"]
+    for kind, version, ident, offset, length, (a, b) in region.sections:
+        lines.append(f"section {kind} {ident} version {version} at {offset} bytes {length} ({a}, {b})")
+        if kind == PAGE:
+            number, data = region.page(ident)
+            lines.append(f"page {ident} number {number} {data.hex()}")
+        if kind == ROWS:
+            cut, rows = region.rows(ident)
+            lines += [f"row {ident}.{row} cut {cut} {data.hex()}" for row, data in rows.items()]
+    region.close()
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments):
+    """The command."""
+    if arguments[:1] == ["--dump"]:
+        for number, path in enumerate(arguments[1:], 1):
+            try:
+                sys.stdout.write(dump(path))
+            except RegionError as error:
+                print(f"error {error.kind}")
+            print(f"end {number}")
+        return 0
+    try:
+        names = arguments or names_in()
+        if len(names) != 1:
+            print("no kernel runs" if not names else "name one of: " + ", ".join(names), file=sys.stderr)
+            return 2
+        region = open_name(names[0])
+        print(json.dumps({"status": region.status(), "kernel": region.kernel()}, indent=1))
+        return 0
+    except (RegionError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
