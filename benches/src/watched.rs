@@ -189,7 +189,7 @@ impl Watch {
 }
 
 /// Plays a reader if this process was started as one: until its input ends. Programs that call
-/// [`rows`] call this first.
+/// [`rows()`] call this first.
 ///
 /// # Panics
 /// If something is torn.
