@@ -3,7 +3,9 @@
 //! A ring of slots (see [`crate::slots`]). The writer never waits and never learns of readers. A
 //! reader that is overtaken is told how many messages it lost and goes on half a ring behind the
 //! newest, so that it is not overtaken again at once. For every reader, at all times:
-//! messages delivered + messages lost = messages passed.
+//! messages delivered + messages lost = messages passed. Which of them were lost because the reader
+//! came too late (*polling*) and which because it took too long to copy (*reading*) is told apart: the
+//! first asks for more frequent looks or a larger ring, the second for a faster reader.
 //!
 //! What this does not do: no replay of what was lost, no wake-ups (a read-only reader cannot announce
 //! that it sleeps): readers poll.
@@ -68,7 +70,18 @@ pub enum Next {
         lost: u64,
         /// Number of the message that comes next.
         next: u64,
+        /// What the reader was doing meanwhile.
+        during: Overtaken,
     },
+}
+
+/// What a reader did when it was overtaken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overtaken {
+    /// Something else: it came too late.
+    Polling,
+    /// It was copying the message.
+    Reading,
 }
 
 /// A reading side with its own place; any number, any process, read-only.
@@ -76,7 +89,8 @@ pub enum Next {
 pub struct BroadcastReader<M: Mem> {
     slots: SlotsReader<M>,
     next: u64,
-    lost: u64,
+    lost_polling: u64,
+    lost_reading: u64,
 }
 
 impl<M: Mem> BroadcastReader<M> {
@@ -86,7 +100,7 @@ impl<M: Mem> BroadcastReader<M> {
     /// [`SetupError`].
     pub fn new(mem: M, slots: usize, payload_bytes: usize) -> Result<Self, SetupError> {
         let slots = SlotsReader::new(mem, Protocol::Broadcast, slots, payload_bytes)?;
-        Ok(Self { slots, next: 0, lost: 0 })
+        Ok(Self { slots, next: 0, lost_polling: 0, lost_reading: 0 })
     }
 
     /// Goes on with what is sent from now on; what is passed over is not counted as lost.
@@ -104,24 +118,36 @@ impl<M: Mem> BroadcastReader<M> {
                 Next::Message { number, len }
             }
             Err(Miss::NotYet) => Next::Empty,
-            Err(Miss::Lapped) => self.overrun(),
+            Err(Miss::Lapped) => self.overrun(Overtaken::Polling),
+            Err(Miss::Torn) => self.overrun(Overtaken::Reading),
         }
     }
 
     #[cold]
-    fn overrun(&mut self) -> Next {
+    fn overrun(&mut self, during: Overtaken) -> Next {
         let behind = self.slots.latest().saturating_sub(self.slots.slots() / 2);
         let next = behind.max(self.next.wrapping_add(1));
         let lost = next.wrapping_sub(self.next);
-        self.lost = self.lost.wrapping_add(lost);
+        let of = match during {
+            Overtaken::Polling => &mut self.lost_polling,
+            Overtaken::Reading => &mut self.lost_reading,
+        };
+        *of = of.wrapping_add(lost);
         self.next = next;
-        Next::Overrun { lost, next }
+        Next::Overrun { lost, next, during }
     }
 
     /// Messages lost so far.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost_polling.wrapping_add(self.lost_reading)
+    }
+
+    /// Those of them that were lost because the reader came too late, and those because it was
+    /// overtaken while it copied.
+    #[must_use]
+    pub fn lost_apart(&self) -> (u64, u64) {
+        (self.lost_polling, self.lost_reading)
     }
 
     /// Number of the next message.

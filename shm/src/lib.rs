@@ -21,6 +21,8 @@
 //! memory), [`read_map`] (a monitor's), [`layout`], [`header`], [`region`] (what lies where),
 //! [`locate`] (finding it by name).
 //!
+//! Feature `asm-copy` (default): bulk copies in assembly on x86-64 instead of a loop of words.
+//!
 //! # Invariants
 //! 1. Each shared word has one writer and one width, for life; doorbell epochs alone are added to by
 //!    several.

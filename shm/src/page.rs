@@ -141,7 +141,7 @@ impl<M: Mem> PageReader<M> {
                 }
                 Ok(bytes) => return Ok(PageRead { number, words: bytes / WORD }),
                 // Not yet is impossible for an honest writer (the promise of `latest`).
-                Err(Miss::Lapped | Miss::NotYet) => M::spin(),
+                Err(Miss::Lapped | Miss::Torn | Miss::NotYet) => M::spin(),
             }
         }
         Err(PageError::Busy)

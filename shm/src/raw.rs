@@ -4,7 +4,7 @@
 //! [`crate::claim`]), so that all handles to the same bytes agree on who holds what.
 //!
 //! Bulk copies are word copies too: on x86-64 in assembly (the compiler does not vectorise relaxed
-//! loops), elsewhere in a loop. Both are relaxed 8-byte accesses, so a copy that races with a writer
+//! loops), elsewhere and without the feature `asm-copy` in a loop. Both are relaxed 8-byte accesses, so a copy that races with a writer
 //! is garbage, never undefined, and the sequence check behind it throws the garbage away.
 //!
 //! What this file does not do: it knows no protocol; it never waits except in `futex_wait`.
@@ -334,7 +334,7 @@ mod copy {
     }
 
     /// From here on the string instruction beats the loop.
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", feature = "asm-copy", not(miri)))]
     const STRING_MIN: usize = 1024;
 
     /// Copies `len` bytes, a multiple of 8, out of 8-aligned shared words.
@@ -344,12 +344,12 @@ mod copy {
     /// `len` bytes of this thread's own.
     #[inline(always)]
     pub(super) unsafe fn words_out(src: *const u8, dst: *mut u8, len: usize) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        #[cfg(all(target_arch = "x86_64", feature = "asm-copy", not(miri)))]
         // SAFETY: the caller's promise; every 8-byte part of the moves is 8-aligned in `src`.
         unsafe {
             moves(src, dst, len);
         }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        #[cfg(not(all(target_arch = "x86_64", feature = "asm-copy", not(miri))))]
         for at in (0..len).step_by(8) {
             // SAFETY: inside the source, 8-aligned.
             let from = unsafe { src.add(at) };
@@ -369,12 +369,12 @@ mod copy {
     /// valid for `len` bytes that nobody changes.
     #[inline(always)]
     pub(super) unsafe fn words_in(src: *const u8, dst: *mut u8, len: usize) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        #[cfg(all(target_arch = "x86_64", feature = "asm-copy", not(miri)))]
         // SAFETY: the caller's promise; every 8-byte part of the moves is 8-aligned in `dst`.
         unsafe {
             moves(src, dst, len);
         }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        #[cfg(not(all(target_arch = "x86_64", feature = "asm-copy", not(miri))))]
         for at in (0..len).step_by(8) {
             // SAFETY: inside the source.
             let from = unsafe { src.add(at) };
@@ -393,7 +393,7 @@ mod copy {
     /// # Safety
     /// Both ranges are valid for `len` bytes, do not overlap, and one of them is 8-aligned: then no
     /// 8-byte part on that side is ever torn (16-byte moves are two 8-byte accesses at worst).
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", feature = "asm-copy", not(miri)))]
     #[inline(always)]
     unsafe fn moves(src: *const u8, dst: *mut u8, len: usize) {
         if len >= STRING_MIN {

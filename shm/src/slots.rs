@@ -42,8 +42,10 @@ pub const PAYLOAD_MAX: usize = 1 << 28;
 pub enum Miss {
     /// It is not there yet.
     NotYet,
-    /// It was overwritten, before or during the copy.
+    /// It was overwritten before it was looked at.
     Lapped,
+    /// It was overwritten while it was copied.
+    Torn,
 }
 
 /// Bytes of an array of `slots` slots with `payload_bytes` each.
@@ -273,6 +275,6 @@ impl<M: Mem> SlotsReader<M> {
         // than message n, the load below sees the busy mark or a later sequence.
         Held::<M>::fence(Site::SlotCheck, Ordering::Acquire);
         let second = self.held.load(slot + SEQ, Ordering::Relaxed);
-        if second == first { Ok(len) } else { Err(Miss::Lapped) }
+        if second == first { Ok(len) } else { Err(Miss::Torn) }
     }
 }

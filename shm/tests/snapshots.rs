@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
+use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next, Overtaken};
 use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::mem::RawMem;
@@ -141,7 +141,9 @@ fn broadcast_counts_losses_exactly() {
     for n in 0..10_u64 {
         writer.send(&n.to_le_bytes());
     }
-    assert_eq!(reader.next(&mut dst), Next::Overrun { lost: 8, next: 8 });
+    let during = Overtaken::Polling;
+    assert_eq!(reader.next(&mut dst), Next::Overrun { lost: 8, next: 8, during });
+    assert_eq!(reader.lost_apart(), (8, 0));
     for number in 8..10 {
         assert_eq!(reader.next(&mut dst), Next::Message { number, len: 8 });
         assert_eq!(dst[..8], number.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Broadcast and page: never torn, losses exact, the promise of `latest` kept.
 
 use loom::thread;
-use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
+use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next, Overtaken};
 use wasm_engine_shm::claim::Protocol;
 use wasm_engine_shm::page::{self, PageError, PageReader, PageWriter};
 use wasm_engine_shm::slots::{Miss, SlotsReader, SlotsWriter};
@@ -16,7 +16,7 @@ const MESSAGES: u64 = 3;
 pub const BROADCAST_OVERRUN: Model = Model {
     name: "broadcast_overrun",
     bound: Some(2),
-    reach: &["message", "empty", "overrun", "late message"],
+    reach: &["message", "empty", "overrun polling", "overrun reading", "late message"],
     run: broadcast_overrun,
 };
 
@@ -29,8 +29,12 @@ pub const PAGE_TORN: Model = Model {
 };
 
 /// What `latest` counts can be read or is overwritten: never still to come.
-pub const PAGE_FRESH: Model =
-    Model { name: "page_fresh", bound: Some(2), reach: &["read", "lapped"], run: page_fresh };
+pub const PAGE_FRESH: Model = Model {
+    name: "page_fresh",
+    bound: Some(2),
+    reach: &["read", "lapped", "torn"],
+    run: page_fresh,
+};
 
 /// Slots with two words of payload each.
 fn memory(len: usize) -> LoomMem {
@@ -78,9 +82,12 @@ fn broadcast_overrun(marks: &Marks) {
                     marks.hit(if number > 1 { "late message" } else { "message" });
                 }
                 Next::Empty => marks.hit("empty"),
-                Next::Overrun { lost, next } => {
+                Next::Overrun { lost, next, during } => {
                     assert!(lost > 0 && next <= MESSAGES);
-                    marks.hit("overrun");
+                    marks.hit(match during {
+                        Overtaken::Polling => "overrun polling",
+                        Overtaken::Reading => "overrun reading",
+                    });
                 }
             }
             assert_eq!(delivered + reader.lost(), reader.position());
@@ -140,6 +147,7 @@ fn page_fresh(marks: &Marks) {
                 marks.hit("read");
             }
             Err(Miss::Lapped) => marks.hit("lapped"),
+            Err(Miss::Torn) => marks.hit("torn"),
             Err(Miss::NotYet) => panic!("message {n} was counted and is still to come"),
         }
     });
