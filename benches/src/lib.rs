@@ -6,7 +6,7 @@
 //! row.rs      one line of a report                    page_read.rs        S2
 //! rings.rs    the ring questions, asked of any ring   wasm_turn.rs        S3, one turn
 //! rig.rs      a kernel with trivial agents            tick_50.rs          S3, a tick of 50
-//!                                                     dispatch.rs         S5
+//! readers.rs  reading in Rust, C and Python            dispatch.rs         S5
 //! counting.rs (U) counts allocations                  infer_roundtrip.rs  S6
 //!                                                     allocations.rs      S13
 //!                                                     watched.rs          P9
@@ -27,6 +27,8 @@ pub mod infer_roundtrip;
 pub mod machine;
 pub mod measure;
 pub mod page_read;
+#[cfg(target_os = "linux")]
+pub mod readers;
 #[cfg(feature = "kernel")]
 pub mod rig;
 pub mod ring_batch;
