@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use wasm_engine_shm::header::{AttachError, Identity, LAYOUT_MAJOR, MAGIC, OwnerState};
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
-use wasm_engine_shm::map::{Backing, Map, MapError};
+use wasm_engine_shm::map::{Map, MapError};
 use wasm_engine_shm::page::{self, PageWriter};
 use wasm_engine_shm::region::{Region, RegionError, RegionView};
 
@@ -251,7 +251,7 @@ fn memory_without_seals_is_read_like_a_file() {
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
     let view = RegionView::attach(Map::open_read_only(Path::new(&path)).expect("there"));
     let view = view.expect("good");
-    assert_eq!(view.map().backing(), Backing::File);
+    assert_eq!(view.map().backing(), wasm_engine_shm::map::Backing::File);
     let section = view.section(SectionKind::PAGE, 1).expect("there");
     let reader = page::PageReader::new(section, WORDS).expect("free");
     assert!(reader.read(&mut [0; WORDS]).is_ok());
