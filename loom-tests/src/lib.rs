@@ -8,6 +8,7 @@
 //! | piece | what |
 //! |---|---|
 //! | [`mem`] | the memory, and the switch that weakens one site |
+//! | [`ends`] | the ends of rings and doorbells in such memory |
 //! | [`check()`] | runs a model, counts executions, demands that outcomes were reached |
 //! | [`models`] | one property each, two or three threads, rings of two |
 //! | `tests/` | each model green, and the deliberate breaches red |
@@ -26,6 +27,7 @@
 
 pub mod breach;
 pub mod check;
+pub mod ends;
 pub mod liveness;
 pub mod mem;
 pub mod models;

@@ -10,16 +10,15 @@ use std::sync::Arc;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread;
 use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
-use wasm_engine_shm::bytes::{self, Consumer, Producer};
-use wasm_engine_shm::cell::{self, Receiver, Sender};
+use wasm_engine_shm::cell::{self, Receiver};
 use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 use wasm_engine_shm::page::{self, PageReader, PageWriter};
 use wasm_engine_shm::rows::{self, RowsReader, RowsWriter};
 use wasm_engine_shm::stash::{self, Stash, StashReader};
-use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
+use wasm_engine_shm::wait::WaitMode;
 
-use crate::mem::Class;
+use crate::ends::{bell, cells, ring};
 use crate::shuttle_mem::ShuttleMem;
 
 /// Most steps of one execution; those that get on need a few thousand.
@@ -46,41 +45,6 @@ pub fn explore(scenario: fn(), schedules: usize, seed: u64) {
     shuttle::Runner::new(pct, config()).run(scenario);
 }
 
-/// Memory of which only the first word is used.
-fn first_atomic(len: usize) -> ShuttleMem {
-    ShuttleMem::new(len, |word| if word == 0 { Class::Atomic } else { Class::Unused })
-}
-
-fn bytes_ring(capacity: usize) -> (Producer<ShuttleMem>, Consumer<ShuttleMem>) {
-    let shape = bytes::layout(capacity).expect("a valid capacity");
-    let data = ShuttleMem::new(shape.producer_len, |word| match word {
-        0 => Class::Atomic,
-        1..16 => Class::Unused,
-        _ => Class::Plain,
-    });
-    let tail = first_atomic(shape.consumer_len);
-    let producer = Producer::new(data.clone(), tail.clone()).expect("free");
-    (producer, Consumer::new(data, tail).expect("free"))
-}
-
-fn cells(capacity: usize) -> (Sender<ShuttleMem>, Receiver<ShuttleMem>) {
-    let shape = cell::layout(capacity).expect("a valid capacity");
-    let class = |word: usize| if word.is_multiple_of(8) { Class::Atomic } else { Class::Plain };
-    let slots = ShuttleMem::new(shape.sender_len, class);
-    let tail = first_atomic(shape.receiver_len);
-    let sender = Sender::new(slots.clone(), tail.clone()).expect("free");
-    (sender, Receiver::new(slots, tail).expect("free"))
-}
-
-fn bell() -> (Ringer<ShuttleMem>, Waiter<ShuttleMem>) {
-    let mem = ShuttleMem::new(wait::LEN, |word| match word {
-        0 => Class::Bell,
-        1 => Class::Atomic,
-        _ => Class::Unused,
-    });
-    (Ringer::new(mem.clone()).expect("free"), Waiter::new(mem).expect("free"))
-}
-
 /// Bytes of record `n`: all lengths around whole units, the largest among them.
 fn record(n: u64, max: usize) -> Vec<u8> {
     let lens = [0, 1, max, 15, 16, 17, max / 2, max - 1];
@@ -89,7 +53,7 @@ fn record(n: u64, max: usize) -> Vec<u8> {
 
 /// Records of all sizes through a ring that holds two of the largest; batches on both sides.
 pub fn bytes_all_sizes() {
-    let (mut tx, mut rx) = bytes_ring(256);
+    let (mut tx, mut rx) = ring::<ShuttleMem>(256);
     let max = tx.payload_max();
     let producer = thread::spawn(move || {
         for n in 0..COUNT {
@@ -138,8 +102,8 @@ pub fn bells_one_way() {
 }
 
 fn bells(both: bool) {
-    let (mut tx, mut rx) = bytes_ring(128);
-    let ((full, mut room), (work, mut more)) = (bell(), bell());
+    let (mut tx, mut rx) = ring::<ShuttleMem>(128);
+    let ((full, mut room), (work, mut more)) = (bell::<ShuttleMem>(), bell::<ShuttleMem>());
     let max = tx.payload_max();
     let producer = thread::spawn(move || {
         for n in 0..COUNT {
@@ -178,7 +142,8 @@ pub fn lanes_and_scheduler() {
     let mut stash = Stash::new(shelf.clone()).expect("free");
     let (mut commands, mut results, mut lanes) = (Vec::new(), Vec::new(), Vec::new());
     for lane in 0..LANES {
-        let ((to_lane, mut orders), (mut answers, from_lane)) = (cells(2), cells(2));
+        let ((to_lane, mut orders), (mut answers, from_lane)) =
+            (cells::<ShuttleMem>(2), cells::<ShuttleMem>(2));
         commands.push(to_lane);
         results.push(from_lane);
         let mut own = OutboxWriter::new(outboxes[lane as usize].clone()).expect("free");

@@ -26,6 +26,7 @@ use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
 
 use crate::breach::{self, Breach, Role, Store};
+use crate::ends::Classed;
 
 /// How a word is used, for life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -346,5 +347,11 @@ unsafe impl Mem for LoomMem {
         }
         let Ok(_guard) = mutex.lock() else { return };
         condvar.notify_all();
+    }
+}
+
+impl Classed for LoomMem {
+    fn classed(len_bytes: usize, class: impl Fn(usize) -> Class) -> Self {
+        Self::new(len_bytes, class)
     }
 }

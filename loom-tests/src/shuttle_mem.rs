@@ -18,6 +18,7 @@ use wasm_engine_shm::claim::{ClaimList, Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
 
+use crate::ends::Classed;
 use crate::mem::Class;
 
 enum Word {
@@ -264,5 +265,11 @@ unsafe impl Mem for ShuttleMem {
         let Bell { mutex, condvar, .. } = self.bell(word);
         let _guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
         condvar.notify_all();
+    }
+}
+
+impl Classed for ShuttleMem {
+    fn classed(len_bytes: usize, class: impl Fn(usize) -> Class) -> Self {
+        Self::new(len_bytes, class)
     }
 }

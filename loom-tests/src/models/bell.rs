@@ -3,10 +3,11 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
-use wasm_engine_shm::wait::{LEN, Ringer, WaitMode, Waiter};
+use wasm_engine_shm::wait::WaitMode;
 
 use crate::check::{Marks, Model};
-use crate::mem::{Class, LoomMem};
+use crate::ends::bell;
+use crate::mem::LoomMem;
 
 /// One piece of work, one ring.
 pub const DOORBELL: Model = Model {
@@ -34,13 +35,7 @@ pub const DOORBELL_TWICE: Model = Model {
 };
 
 fn rounds(marks: &Marks, rounds: u64, recheck: bool) {
-    let mem = LoomMem::new(LEN, |word| match word {
-        0 => Class::Bell,
-        1 => Class::Atomic,
-        _ => Class::Unused,
-    });
-    let mut waiter = Waiter::new(mem.clone()).expect("free");
-    let ringer = Ringer::new(mem).expect("free");
+    let (ringer, mut waiter) = bell::<LoomMem>();
     let work = Arc::new(AtomicU64::new(0));
     let posted = Arc::clone(&work);
     let marks = marks.clone();

@@ -7,8 +7,8 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 use wasm_engine_shm::mem::Mem;
 
-use super::rings::{cells, ring};
 use crate::check::{Marks, Model};
+use crate::ends::{cells, ring};
 use crate::mem::LoomMem;
 
 /// `has_next` is true: what the producer did before it published is there. `is_drained` is true: so
@@ -34,7 +34,7 @@ fn look(marks: &Marks, outcomes: [&'static str; 2], mut is_so: impl FnMut() -> b
 }
 
 fn bytes_looks(marks: &Marks) {
-    let (mut tx, mut rx) = ring(32);
+    let (mut tx, mut rx) = ring::<LoomMem>(32);
     let notes = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let (at_tx, at_rx) = ((marks.clone(), Arc::clone(&notes)), (marks.clone(), notes));
     let producer = thread::spawn(move || {
@@ -58,7 +58,7 @@ fn bytes_looks(marks: &Marks) {
 }
 
 fn cell_looks(marks: &Marks) {
-    let (mut tx, mut rx) = cells(2);
+    let (mut tx, mut rx) = cells::<LoomMem>(2);
     let note = Arc::new(AtomicU64::new(0));
     let (marks, at_tx) = (marks.clone(), Arc::clone(&note));
     let sender = thread::spawn(move || {

@@ -8,8 +8,8 @@ use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 use wasm_engine_shm::stash::{self, Stash, StashReader};
 
-use super::rings::cells;
 use crate::check::{Marks, Model};
+use crate::ends::cells;
 use crate::mem::{Class, LoomMem};
 
 /// A payload of epoch e is read in epoch e + 1 and replaced in epoch e + 2, after the results of
@@ -61,8 +61,8 @@ fn outbox_epochs(marks: &Marks, wait: bool) {
     let mem = LoomMem::new(len, class);
     let mut writer = OutboxWriter::new(mem.clone()).expect("free");
     let reader = OutboxReader::new(mem).expect("free");
-    let (mut commands, mut orders) = cells(4);
-    let (mut results, mut replies) = cells(4);
+    let (mut commands, mut orders) = cells::<LoomMem>(4);
+    let (mut results, mut replies) = cells::<LoomMem>(4);
     let (at_lane, at_scheduler) = (marks.clone(), marks.clone());
     let scheduler = thread::spawn(move || {
         for epoch in 0..EPOCHS {
@@ -105,8 +105,8 @@ fn stash_rounds(marks: &Marks, wait: bool) {
     let mem = LoomMem::atomic(len);
     let mut stash = Stash::new(mem.clone()).expect("free");
     let reader = StashReader::new(mem).expect("free");
-    let (mut commands, mut orders) = cells(2);
-    let (mut results, mut replies) = cells(2);
+    let (mut commands, mut orders) = cells::<LoomMem>(2);
+    let (mut results, mut replies) = cells::<LoomMem>(2);
     let at_scheduler = marks.clone();
     let scheduler = thread::spawn(move || {
         for round in 1..=2_u8 {

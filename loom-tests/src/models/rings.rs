@@ -1,12 +1,12 @@
 //! The two rings: order, contents, no reuse before release, nothing visible before publish.
 
 use loom::thread;
-use wasm_engine_shm::bytes::{self, Consumer, Producer};
-use wasm_engine_shm::cell::{self, Receiver, Sender};
+use wasm_engine_shm::bytes::{Consumer, Producer};
 use wasm_engine_shm::mem::Mem;
 
 use crate::check::{Marks, Model};
-use crate::mem::{Class, LoomMem};
+use crate::ends::{cells, ring};
+use crate::mem::LoomMem;
 
 /// Cells arrive whole and in order over a ring of two, which the third wraps.
 pub const CELL_PUBLISH: Model = Model {
@@ -37,37 +37,9 @@ pub const BYTES_BATCH: Model = Model {
     run: bytes_batch,
 };
 
-/// The two ends of a cell ring in loom's memory.
-pub(super) fn cells(capacity: usize) -> (Sender<LoomMem>, Receiver<LoomMem>) {
-    let shape = cell::layout(capacity).expect("a valid capacity");
-    let class = |word: usize| if word.is_multiple_of(8) { Class::Atomic } else { Class::Plain };
-    let slots = LoomMem::new(shape.sender_len, class);
-    let tail = first_atomic(shape.receiver_len);
-    let sender = Sender::new(slots.clone(), tail.clone()).expect("free");
-    (sender, Receiver::new(slots, tail).expect("free"))
-}
-
-/// Memory of which only the first word is used.
-fn first_atomic(len: usize) -> LoomMem {
-    LoomMem::new(len, |word| if word == 0 { Class::Atomic } else { Class::Unused })
-}
-
-/// The two ends of a bytes ring in loom's memory.
-pub(super) fn ring(capacity: usize) -> (Producer<LoomMem>, Consumer<LoomMem>) {
-    let shape = bytes::layout(capacity).expect("a valid capacity");
-    let data = LoomMem::new(shape.producer_len, |word| match word {
-        0 => Class::Atomic,
-        1..16 => Class::Unused,
-        _ => Class::Plain,
-    });
-    let tail = first_atomic(shape.consumer_len);
-    let producer = Producer::new(data.clone(), tail.clone()).expect("free");
-    (producer, Consumer::new(data, tail).expect("free"))
-}
-
 fn cell_publish(marks: &Marks) {
     const COUNT: u64 = 3;
-    let (mut tx, mut rx) = cells(2);
+    let (mut tx, mut rx) = cells::<LoomMem>(2);
     let (at_tx, at_rx) = (marks.clone(), marks.clone());
     let sender = thread::spawn(move || {
         for n in 0..COUNT {
@@ -128,7 +100,7 @@ fn produce(mut tx: Producer<LoomMem>, lens: &[usize], batch: usize, marks: &Mark
 }
 
 fn run_ring(marks: &Marks, capacity: usize, lens: &'static [usize], batch: usize) {
-    let (tx, rx) = ring(capacity);
+    let (tx, rx) = ring::<LoomMem>(capacity);
     let (at_tx, at_rx) = (marks.clone(), marks.clone());
     let producer = thread::spawn(move || produce(tx, lens, batch, &at_tx));
     let consumer = thread::spawn(move || consume(rx, lens, batch, &at_rx));
