@@ -43,7 +43,7 @@ fn page() -> Page {
     let owner = Map::memfd("bench page", len as u64).expect("the system gives some memory");
     let fd = owner.fd().expect("sealed memory has a file");
     let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-    let reader_map = Map::open_read_only(&path).expect("own memory can be opened");
+    let reader_map = ReadMap::open(&path).expect("own memory can be opened");
     let mem = owner.mem().slice(0, len).expect("the map is whole pages");
     let writer = PageWriter::new(mem, WORDS).expect("fresh memory");
     Page { _owner: owner, reader_map, writer, len }

@@ -15,6 +15,7 @@ use wasm_engine_shm::layout::{RegionPlan, SectionKind};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::page::{self, PageReader, PageWriter};
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::{Region, RegionView};
 use wasm_engine_shm::rows::{self, RowsReader, RowsWriter};
 
@@ -136,7 +137,7 @@ fn read_once(view: &RegionView, at: usize, to: &mut [u64]) -> bool {
 }
 
 fn in_rust(path: &Path, seconds: f64) -> Vec<Option<Cost>> {
-    let view = RegionView::attach(Map::open_read_only(path).expect("own memory")).expect("ready");
+    let view = RegionView::attach(ReadMap::open(path).expect("own memory")).expect("ready");
     let mut to = vec![0u64; 128 << 10];
     let of = |at| {
         let (start, mut reads, mut failed) = (Instant::now(), 0.0, 0.0);

@@ -200,7 +200,7 @@ pub fn is_reader() -> bool {
     let pause = Duration::from_micros(pause.parse().expect("microseconds"));
     // Not the writer's core; the scheduler places readers as it likes if there is only one.
     pin(1);
-    let map = Map::open_read_only(Path::new(path)).expect("the writer's region");
+    let map = ReadMap::open(Path::new(path)).expect("the writer's region");
     let mut watch = Watch::over(&map);
     let ended = std::thread::spawn(|| std::io::stdin().read(&mut [0]));
     let mut whole = watch.look();
@@ -327,7 +327,7 @@ fn measure(scale: Scale, readers: &Readers, regions: [&mut Published; 2]) -> Fig
         crowd.tell("CONT");
     }
     crowd.end(readers.then);
-    let map = Map::open_read_only(&watched.path()).expect("own memory can be opened");
+    let map = ReadMap::open(&watched.path()).expect("own memory can be opened");
     assert_eq!(Watch::over(&map).look(), 1 + ROWS as u64, "what was published last is whole");
     figures
 }
@@ -372,7 +372,7 @@ fn from_a_file(scale: Scale) -> Row {
     let file = Published::over(Map::file(&directory, len).expect("a temporary file"));
     let memory = Published::sealed();
     let open = |published: &Published, path: &Path| {
-        let map = Map::open_read_only(path).expect("own memory can be opened");
+        let map = ReadMap::open(path).expect("own memory can be opened");
         assert_eq!(map.len_bytes() as u64, published.map.len_bytes() as u64);
         Watch::over(&map)
     };

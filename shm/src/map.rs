@@ -21,7 +21,6 @@ use memmap2::MmapRaw;
 
 use crate::mem::{ALIGN, Mem, RawMem};
 use crate::os;
-use crate::read_map::ReadMap;
 
 /// Largest mapping accepted, in bytes (1 TiB): beyond that a length is a mistake.
 pub const LEN_MAX: u64 = 1 << 40;
@@ -147,14 +146,6 @@ impl Map {
     pub fn heap(len_bytes: usize) -> Self {
         let mem = RawMem::heap(len_bytes);
         Self { mem, backing: Backing::Heap, file: None, owned_path: None }
-    }
-
-    /// Opens an existing region for reading; short for [`ReadMap::open`].
-    ///
-    /// # Errors
-    /// As [`ReadMap::open`].
-    pub fn open_read_only(path: &Path) -> Result<ReadMap, MapError> {
-        ReadMap::open(path)
     }
 
     /// The whole memory.

@@ -4,8 +4,9 @@
 //! [`crate::claim`]), so that all handles to the same bytes agree on who holds what.
 //!
 //! Bulk copies are word copies too: on x86-64 in assembly (the compiler does not vectorise relaxed
-//! loops), elsewhere and without the feature `asm-copy` in a loop. Both are relaxed 8-byte accesses, so a copy that races with a writer
-//! is garbage, never undefined, and the sequence check behind it throws the garbage away.
+//! loops), elsewhere and without the feature `asm-copy` in a loop. Both are relaxed 8-byte accesses,
+//! so a copy that races with a writer is garbage, never undefined, and the sequence check behind it
+//! throws the garbage away.
 //!
 //! What this file does not do: it knows no protocol; it never waits except in `futex_wait`.
 

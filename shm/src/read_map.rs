@@ -133,12 +133,6 @@ impl ReadMap {
         }
         Ok(())
     }
-
-    /// Whether [`ReadMap::check`] passes.
-    #[must_use]
-    pub fn still_whole(&self) -> bool {
-        self.check().is_ok()
-    }
 }
 
 /// A range of a [`ReadMap`]. Only watching sides of protocols can be opened on it.

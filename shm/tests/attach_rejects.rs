@@ -7,6 +7,7 @@ use wasm_engine_shm::header::{AttachError, Identity, LAYOUT_MAJOR, MAGIC, OwnerS
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
 use wasm_engine_shm::map::{Map, MapError};
 use wasm_engine_shm::page::{self, PageWriter};
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::{Region, RegionError, RegionView};
 
 const WORDS: usize = 4;
@@ -47,7 +48,7 @@ fn attach(words: &[u64]) -> Result<RegionView, AttachError> {
     let path = dir.path().join("r");
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
     std::fs::write(&path, bytes).expect("writable");
-    RegionView::attach(Map::open_read_only(&path).expect("a file"))
+    RegionView::attach(ReadMap::open(&path).expect("a file"))
 }
 
 /// The checksum as the header documents it, to get past it.
@@ -144,9 +145,9 @@ fn truncated_regions_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let short = dir.path().join("short");
     std::fs::write(&short, [0; 100]).expect("writable");
-    assert!(matches!(Map::open_read_only(&short), Err(MapError::Length { .. })));
-    assert!(matches!(Map::open_read_only(dir.path()), Err(MapError::NotAFile { .. })));
-    let missing = Map::open_read_only(&dir.path().join("missing")).expect_err("missing");
+    assert!(matches!(ReadMap::open(&short), Err(MapError::Length { .. })));
+    assert!(matches!(ReadMap::open(dir.path()), Err(MapError::NotAFile { .. })));
+    let missing = ReadMap::open(&dir.path().join("missing")).expect_err("missing");
     assert!(missing.to_string().contains("missing"), "{missing}");
 }
 
@@ -225,7 +226,7 @@ fn every_flipped_bit_of_header_and_directory_is_found() {
         words[word] ^= 1 << bit;
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
         std::fs::write(&path, bytes).expect("writable");
-        RegionView::attach(Map::open_read_only(&path).expect("a file"))
+        RegionView::attach(ReadMap::open(&path).expect("a file"))
     };
     for word in (0..16).chain(DIRECTORY..DIRECTORY + 16) {
         for bit in (0..64).step_by(3) {
@@ -249,7 +250,7 @@ fn memory_without_seals_is_read_like_a_file() {
     let bytes: Vec<u8> = good().iter().flat_map(|w| w.to_ne_bytes()).collect();
     std::io::Write::write_all(&mut &memory, &bytes).expect("written");
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    let view = RegionView::attach(Map::open_read_only(Path::new(&path)).expect("there"));
+    let view = RegionView::attach(ReadMap::open(Path::new(&path)).expect("there"));
     let view = view.expect("good");
     assert_eq!(view.map().backing(), wasm_engine_shm::map::Backing::File);
     let section = view.section(SectionKind::PAGE, 1).expect("there");
@@ -295,7 +296,7 @@ fn nonsense_written_under_a_reader_ends_in_answers() {
     let path = dir.path().join("r");
     let bytes: Vec<u8> = good().iter().flat_map(|w| w.to_ne_bytes()).collect();
     std::fs::write(&path, &bytes).expect("writable");
-    let view = RegionView::attach(Map::open_read_only(&path).expect("a file")).expect("good");
+    let view = RegionView::attach(ReadMap::open(&path).expect("a file")).expect("good");
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -311,7 +312,7 @@ fn nonsense_written_under_a_reader_ends_in_answers() {
         });
         for _ in 0..2_000 {
             read_everything(&view);
-            if let Ok(map) = Map::open_read_only(&path)
+            if let Ok(map) = ReadMap::open(&path)
                 && let Ok(other) = RegionView::attach(map)
             {
                 read_everything(&other);

@@ -26,6 +26,7 @@ use support::{
 };
 use wasm_engine_shm::locate;
 use wasm_engine_shm::map::Map;
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::RegionView;
 
 /// A user that owns nothing else here.
@@ -436,7 +437,7 @@ fn seals_and_rights_of_our_maps() {
     let mode = std::fs::metadata(&path).expect("there").permissions().mode();
     // Linux 6.3 and later.
     assert!(!seals.contains(SealFlags::EXEC) || mode & 0o111 == 0, "{mode:o}");
-    let reader = Map::open_read_only(Path::new(&path)).expect("readable");
+    let reader = ReadMap::open(Path::new(&path)).expect("readable");
     let maps = std::fs::read_to_string("/proc/self/maps").expect("readable");
     let rights: Vec<_> = maps
         .lines()
@@ -451,7 +452,7 @@ fn seals_and_rights_of_our_maps() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("plain.region");
     let owner = Map::file(&path, 8192).expect("a file");
-    let reader = Map::open_read_only(&path).expect("readable");
+    let reader = ReadMap::open(&path).expect("readable");
     let maps = std::fs::read_to_string("/proc/self/maps").expect("readable");
     assert_eq!(maps.lines().filter(|line| line.contains("plain.region")).count(), 1);
     assert_eq!(reader.len_bytes(), 8192);

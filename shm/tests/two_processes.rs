@@ -19,6 +19,7 @@ use wasm_engine_shm::header::{Identity, Liveness, OwnerState, Pulse, STALE_AFTER
 use wasm_engine_shm::locate::{self, Descriptor, LocateError, Owner as Process};
 use wasm_engine_shm::map::{Backing, Map, MapError};
 use wasm_engine_shm::mem::{Mem, Ordering};
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::{Region, RegionView};
 
 /// The entry of the second process; nothing to do in the first.
@@ -233,7 +234,7 @@ fn a_file_cut_short_under_its_readers_is_an_error_and_never_a_signal() {
         // Made as long as it was, it holds zeros now: what was lost stays lost.
         file.set_len(len).expect("grown");
         assert_eq!(reader.read_all(), None);
-        assert!(!reader.view.map().still_whole());
+        assert!(reader.view.check().is_err());
     }
 }
 
@@ -264,7 +265,7 @@ fn a_file_cut_and_grown_all_the_time_is_read_without_a_signal() {
             |read, lost| start.elapsed() > Duration::from_millis(400) && read > 0 && lost > 0;
         while !long(read, lost) && start.elapsed() < Duration::from_secs(60) {
             // Whatever it meets: typed errors, or the one page that was published.
-            let Ok(map) = Map::open_read_only(&copy) else { continue };
+            let Ok(map) = ReadMap::open(&copy) else { continue };
             let Ok(view) = RegionView::attach(map) else { continue };
             let reader = Reader::of(view);
             for _ in 0..20 {
@@ -282,7 +283,7 @@ fn a_file_cut_and_grown_all_the_time_is_read_without_a_signal() {
 
 /// Stores into a mapping opened for reading: the hardware refuses.
 fn store_into_read_only(path: &Path) {
-    let map = Map::open_read_only(path).expect("there");
+    let map = ReadMap::open(path).expect("there");
     assert_eq!(map.backing(), Backing::SealedMemory);
     let mem = map.mem();
     println!("ready");

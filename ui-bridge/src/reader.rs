@@ -22,10 +22,9 @@ use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, NONE_U64, RingRow, SCHEMA,
     agent_state, run_state, section,
 };
-use wasm_engine_shm::header::{OwnerState, Status};
+use wasm_engine_shm::header::{OwnerState, Pulse, STALE_AFTER_NS, Status};
 use wasm_engine_shm::layout::SectionKind;
 use wasm_engine_shm::locate::{self, LocateError};
-use wasm_engine_shm::map::Backing;
 use wasm_engine_shm::mem::ReadMem;
 use wasm_engine_shm::page::{PageError, PageReader};
 use wasm_engine_shm::read_map::ReadMap;
@@ -34,9 +33,6 @@ use wasm_engine_shm::rows::{RowError, RowsReader};
 
 use crate::error::MonitorError;
 use crate::source::{Liveness, Names, Owner, Snapshot, Source};
-
-/// A heartbeat that stands still for this long while the kernel says that it runs is stale.
-pub const STALE_AFTER: Duration = Duration::from_secs(1);
 
 /// Names of the kernels that run, sorted.
 ///
@@ -81,8 +77,9 @@ pub struct Live {
     name: String,
     directory: Option<PathBuf>,
     attached: Attached,
-    heartbeat: u64,
-    heartbeat_seen: Instant,
+    /// Judges the owner, on a clock that began at `began`.
+    pulse: Pulse,
+    began: Instant,
 }
 
 impl Live {
@@ -115,17 +112,24 @@ impl Live {
     }
 
     fn new(name: String, directory: Option<PathBuf>, attached: Attached) -> Self {
-        let heartbeat = attached.view.status().heartbeat;
-        Self { name, directory, attached, heartbeat, heartbeat_seen: Instant::now() }
+        let pulse = Pulse::new(attached.view.status(), 0);
+        Self { name, directory, attached, pulse, began: Instant::now() }
     }
 
-    /// Waits until the heartbeat moves, at most [`STALE_AFTER`], so that a single look can tell a
-    /// kernel that runs from one that hangs. Returns at once if the kernel says that it waits.
+    /// Time since the region was attached, in ns.
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Waits until the owner shows a sign of life, at most [`STALE_AFTER_NS`], so that a single look
+    /// can tell a kernel that runs from one that hangs. Returns at once if the kernel says that it
+    /// waits.
     pub fn settle(&mut self) {
-        while self.heartbeat_seen.elapsed() <= STALE_AFTER {
+        let first = self.attached.view.status();
+        while self.pulse.quiet_ns(self.now_ns()) <= STALE_AFTER_NS {
             let status = self.attached.view.status();
             if status.state != OwnerState::Running
-                || status.heartbeat != self.heartbeat
+                || status != first
                 || !self.attached.view.owner_exists()
             {
                 return;
@@ -147,24 +151,14 @@ impl Live {
         }
     }
 
-    /// Judges the owner; also the time for which its heartbeat has stood still.
-    fn judge(&mut self, status: &Status, kernel: &KernelPage) -> (Liveness, Duration) {
-        if status.heartbeat != self.heartbeat {
-            self.heartbeat = status.heartbeat;
-            self.heartbeat_seen = Instant::now();
-        }
-        let quiet = self.heartbeat_seen.elapsed();
+    /// Judges the owner; also the time for which it has shown no sign of life, in ns.
+    fn judge(&mut self, status: Status, kernel: &KernelPage) -> (Liveness, u64) {
+        let now_ns = self.now_ns();
+        let seen = self.pulse.judge(status, self.attached.view.owner(), now_ns);
+        // A kernel says that it has finished on its page before it says so as owner.
         let ended = matches!(kernel.run_state, run_state::FINISHED | run_state::FAILED);
-        let liveness = if ended || status.state == OwnerState::Stopped {
-            Liveness::Finished
-        } else if !self.attached.view.owner_exists() {
-            Liveness::Dead
-        } else if status.state == OwnerState::Running && quiet > STALE_AFTER {
-            Liveness::Stale
-        } else {
-            Liveness::Live
-        };
-        (liveness, quiet)
+        let liveness = if ended { Liveness::Finished } else { seen };
+        (liveness, self.pulse.quiet_ns(now_ns))
     }
 }
 
@@ -207,13 +201,13 @@ impl Source for Live {
             started_unix_ns: identity.started_unix_ns,
         };
         let names = a.names.clone();
-        let (liveness, quiet) = self.judge(&status, &kernel);
+        let (liveness, quiet_ns) = self.judge(status, &kernel);
         Ok(Snapshot {
             names,
             owner,
             liveness,
             doing: doing(status.state),
-            quiet_ns: u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX),
+            quiet_ns,
             kernel,
             agents_one_cut: agents.one_cut,
             agents: (0..)
@@ -266,11 +260,7 @@ impl Attached {
 
     /// A file may have been cut short since; sealed memory cannot.
     fn check_whole(&self, name: &str) -> Result<(), MonitorError> {
-        let map = self.view.map();
-        if map.backing() == Backing::File && !map.still_whole() {
-            return Err(damaged(name, "file", "was cut short"));
-        }
-        Ok(())
+        self.view.check().map_err(|_| damaged(name, "file", "was cut short"))
     }
 
     /// The newest page; before the first one a page that says so.

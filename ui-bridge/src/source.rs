@@ -8,6 +8,7 @@
 use serde::Deserialize;
 use wasm_engine_abi::limits::NAME_BYTES_MAX;
 use wasm_engine_abi::page::{AgentRow, KernelPage, LaneRow, ModelRow, RingRow};
+pub use wasm_engine_shm::header::Liveness;
 
 use crate::error::MonitorError;
 use crate::units::clean;
@@ -19,20 +20,6 @@ pub trait Source {
     /// # Errors
     /// [`MonitorError`]; a kernel that has died or finished is not one, it is a [`Liveness`].
     fn look(&mut self) -> Result<Snapshot, MonitorError>;
-}
-
-/// What may be said about the kernel's process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Liveness {
-    /// It is there and does what it says.
-    Live,
-    /// It says that it runs, but its heartbeat stands still: stopped, starved or hung.
-    Stale,
-    /// The process is gone and did not say good-bye.
-    Dead,
-    /// The run has ended; the numbers are final.
-    Finished,
 }
 
 /// The names that rows point to.
@@ -93,7 +80,7 @@ pub struct Snapshot {
     pub liveness: Liveness,
     /// What it said it was doing, in words.
     pub doing: &'static str,
-    /// Time for which its heartbeat has stood still, as far as this monitor saw, in ns.
+    /// Time for which it has shown no sign of life, as far as this monitor saw, in ns.
     pub quiet_ns: u64,
     /// The kernel.
     pub kernel: KernelPage,

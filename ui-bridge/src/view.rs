@@ -30,10 +30,11 @@ pub struct View {
     /// Wall clock at its start, in nanoseconds since 1970.
     pub started_unix_ns: u64,
     /// What may be said about its process.
+    #[serde(serialize_with = "as_word")]
     pub liveness: Liveness,
     /// What it says it is doing.
     pub doing: &'static str,
-    /// Time for which its heartbeat has stood still, in ns.
+    /// Time for which it has shown no sign of life, in ns.
     pub quiet_ns: u64,
     /// The run as a whole.
     pub kernel: Kernel,
@@ -368,6 +369,15 @@ fn counters(page: &KernelPage) -> Vec<(&'static Counter, u64)> {
 }
 
 /// Counters as one object, in their own order.
+fn as_word<S: Serializer>(liveness: &Liveness, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match liveness {
+        Liveness::Live => "live",
+        Liveness::Stale => "stale",
+        Liveness::Dead => "dead",
+        Liveness::Finished => "finished",
+    })
+}
+
 fn as_map<S: Serializer>(counters: &[(&Counter, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counters.iter().map(|(c, value)| (c.name, value)))
 }

@@ -11,6 +11,7 @@ use support::{NAMES, Owner, identity, plan, sizes};
 use wasm_engine_abi::page::SCHEMA;
 use wasm_engine_shm::header::Identity;
 use wasm_engine_shm::map::Map;
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, json, text};
 
 /// The bytes of a good region.
@@ -23,7 +24,7 @@ fn good(directory: &Path) -> Vec<u8> {
 }
 
 fn open(path: &Path) -> Result<Live, MonitorError> {
-    let map = Map::open_read_only(path)
+    let map = ReadMap::open(path)
         .map_err(|source| MonitorError::Locate { name: "x".to_owned(), source: source.into() })?;
     Live::from_map("x", map)
 }

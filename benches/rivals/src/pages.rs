@@ -12,6 +12,7 @@ use wasm_engine_benches::row::{Row, Unit};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::page::{self, PageReader, PageWriter};
+use wasm_engine_shm::read_map::ReadMap;
 
 /// Words of the page: 4 KiB.
 const WORDS: usize = 512;
@@ -46,7 +47,7 @@ fn measure(scale: Scale) -> Result<Vec<Row>, String> {
     let map = Map::memfd("rivals page", len as u64).map_err(|error| failed(&error))?;
     let fd = map.fd().ok_or("sealed memory has no file")?;
     let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-    let read_only = Map::open_read_only(&path).map_err(|error| failed(&error))?;
+    let read_only = ReadMap::open(&path).map_err(|error| failed(&error))?;
     let short = "the map is too short";
     let page = map.mem().slice(0, len).ok_or(short)?;
     let mut ours = PageWriter::new(page, WORDS).map_err(|error| failed(&error))?;

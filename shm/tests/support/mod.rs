@@ -134,7 +134,7 @@ impl Owner {
     /// The region as a reader in this process opens it.
     pub fn read_map(&self) -> ReadMap {
         let descriptor = Descriptor::of(self.region.map(), self.region.identity());
-        Map::open_read_only(&descriptor.expect("shared").path()).expect("our own")
+        ReadMap::open(&descriptor.expect("shared").path()).expect("our own")
     }
 }
 
