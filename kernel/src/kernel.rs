@@ -31,7 +31,6 @@ use crate::{
     lane::{Areas, Lane, LaneShared, LoadError, LoadedModule, MachineError},
     lanes::{Lanes, Remote},
     memory::{Memory, Sink, World},
-    output::agent_name,
     region::{self, BuildError, Built, Placing, ring},
     setup::Setup,
     snapshot::Publisher,
@@ -255,14 +254,7 @@ impl Kernel {
     #[must_use]
     pub fn agent_name(&self, index: u32) -> String {
         let agent = self.core.agent(index);
-        let setup = self.core.setup();
-        match setup.agents.get(index as usize) {
-            Some(configured) if agent.id.generation() == 0 => configured.name.clone(),
-            _ => {
-                let template = &setup.templates[agent.template as usize].name;
-                agent_name(template, &agent.copy.to_string())
-            }
-        }
+        self.core.setup().agent_name(agent.id, agent.template, agent.copy).into_owned()
     }
 
     /// Whether the tick just closed is to be published now: not if the last publication was less

@@ -350,15 +350,7 @@ impl Lanes {
         }
         Ok(())
     }
-}
 
-impl Drop for Lanes {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-impl Lanes {
     /// Stops the workers, once. One that failed has ended already and reads no more.
     pub(crate) fn stop(&mut self) {
         for remote in &mut self.remotes {
@@ -384,6 +376,12 @@ impl Lanes {
             // A worker turns panics into replies; one that still panicked has nothing to add.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

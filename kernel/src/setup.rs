@@ -6,7 +6,12 @@
 //! hashed with the seed, is the first value of the digest chain (SEMANTICS D3); nothing physical
 //! (paths, lanes, pace, log policy, the kernel's name) may enter it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
+use wasm_engine_abi::AgentId;
+
+use crate::output::agent_name;
 
 /// How runnable agents are ordered (SEMANTICS Q2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -248,5 +253,19 @@ impl Setup {
             within("group", agent.group, self.groups.len())?;
         }
         Ok(())
+    }
+
+    /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of a
+    /// configured slot by its configured name, a spawned agent by template and copy. Only the latter
+    /// allocates.
+    #[must_use]
+    pub fn agent_name(&self, id: AgentId, template: u32, copy: u32) -> Cow<'_, str> {
+        match self.agents.get(id.index() as usize) {
+            Some(configured) if id.generation() == 0 => Cow::Borrowed(&configured.name),
+            _ => {
+                let template = &self.templates[template as usize].name;
+                Cow::Owned(agent_name(template, &copy.to_string()))
+            }
+        }
     }
 }

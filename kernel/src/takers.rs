@@ -11,7 +11,7 @@ use crate::{
     core::{Output, Request},
     inference::{InferenceError, InferenceHandle},
     memory::Sink,
-    output::{LastOutputs, OutputError, OutputFile, OutputLine, agent_name},
+    output::{LastOutputs, OutputError, OutputFile, OutputLine},
     setup::Setup,
 };
 
@@ -97,20 +97,11 @@ impl Sink for Takers {
         self.last.note(output.topic, output.payload);
         self.output_lines += 1;
         let Some(file) = &mut self.outputs else { return };
-        let spawned;
-        let from = match self.setup.agents.get(output.from.index() as usize) {
-            Some(agent) if output.from.generation() == 0 => &agent.name,
-            _ => {
-                let template = &self.setup.templates[output.template as usize].name;
-                spawned = agent_name(template, &output.copy.to_string());
-                &spawned
-            }
-        };
         let line = OutputLine {
             tick: output.tick,
             microstep: output.microstep,
             topic: &self.setup.topics[output.topic as usize].name,
-            from,
+            from: &self.setup.agent_name(output.from, output.template, output.copy),
             seq: output.from_seq,
             payload: output.payload,
         };

@@ -4,7 +4,11 @@
 //! inference) are no more than the cores this process may use: two pinned spinners on one core
 //! would stop each other. The scheduler's own thread belongs to the host and stays where it is.
 
+use std::thread::JoinHandle;
+
 use core_affinity::CoreId;
+use wasm_engine_shm::bytes::Producer;
+use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::WaitMode;
 
 /// Why threads cannot run as configured.
@@ -40,6 +44,24 @@ fn advice(hot: u32, cores: u32, wait: WaitMode) -> Option<String> {
         "{hot} hot threads (scheduler, workers, inference) share {cores} cores, so none is \
          pinned{waits}"
     ))
+}
+
+/// Lets a thread that reads `ring` do all that is in it and end: it is told by a record with the tag
+/// `stop`, and woken. An error says that it panicked.
+pub(crate) fn end(
+    thread: JoinHandle<()>,
+    ring: &mut Producer<RawMem>,
+    stop: u32,
+) -> std::thread::Result<()> {
+    while !thread.is_finished() {
+        if ring.push(stop, 0, &[]).is_ok() {
+            ring.publish();
+            break;
+        }
+        std::thread::yield_now();
+    }
+    thread.thread().unpark();
+    thread.join()
 }
 
 /// The worker threads of a kernel.

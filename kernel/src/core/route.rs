@@ -119,11 +119,13 @@ impl Core {
     /// needs. Nothing is dropped for an item that is then refused (C4).
     fn replaced(&self, receiver: u32, new: &Item, policy: Policy) -> Replaced {
         let inbox = &self.agents.at(receiver).inbox;
+        let mut queued = inbox.iter(&self.items).filter(|item| of_topic(item, new.header.topic));
         let mut replaced = Replaced::default();
-        for item in inbox.iter(&self.items).filter(|item| of_topic(item, new.header.topic)) {
-            if policy == Policy::DropOldest && self.inbox_fits(receiver, new.header.len, replaced) {
-                break;
-            }
+        let enough = |replaced| {
+            policy == Policy::DropOldest && self.inbox_fits(receiver, new.header.len, replaced)
+        };
+        while !enough(replaced) {
+            let Some(item) = queued.next() else { break };
             replaced.items += 1;
             replaced.blocks += blocks(item.header.len);
         }

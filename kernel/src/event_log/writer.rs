@@ -16,6 +16,7 @@ use wasm_engine_shm::mem::RawMem;
 use super::error::Failure;
 use super::thread::{LogThread, STOP, Segment, sync_dir, tag};
 use super::{DurableTick, LogError, LogOptions, LogRing, durable_word};
+use crate::thread;
 
 /// Smallest fragment that a ring must take; smaller ones would be mostly headers.
 const FRAGMENT_BYTES_MIN: usize = 64;
@@ -311,15 +312,7 @@ impl LogWriter {
     /// Lets the thread write everything and end.
     fn join(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        while !thread.is_finished() {
-            if self.ring.push(STOP, 0, &[]).is_ok() {
-                self.ring.publish();
-                break;
-            }
-            std::thread::yield_now();
-        }
-        thread.thread().unpark();
-        if thread.join().is_err() {
+        if thread::end(thread, &mut self.ring, STOP).is_err() {
             let what = "it panicked".to_owned();
             // If a failure stands already, it is the better one.
             let _ = self.failure.set(Failure::Ring(what));

@@ -21,6 +21,8 @@ use wasm_engine_shm::{
     mem::RawMem,
 };
 
+use crate::thread;
+
 /// Bytes on their way to the thread.
 const RING_BYTES: usize = 1 << 20;
 /// Bytes that are written together at the latest.
@@ -121,15 +123,7 @@ impl OutputWriter {
 
     fn stop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        while !thread.is_finished() {
-            if self.ring.push(STOP, 0, &[]).is_ok() {
-                self.ring.publish();
-                break;
-            }
-            std::thread::yield_now();
-        }
-        thread.thread().unpark();
-        if thread.join().is_err() {
+        if thread::end(thread, &mut self.ring, STOP).is_err() {
             let _ = self.failure.set(("written", io::Error::other("the thread panicked")));
         }
     }
