@@ -136,6 +136,8 @@ enum {
     WE_PAGE = 8,
     WE_ROWS = 9,
     WE_PAGE_SLOTS = 4,
+    WE_DESCRIPTOR_V1_BYTES = 1024,
+    WE_DESCRIPTOR_BYTES = 1040,
     WE_ATTEMPTS = 64
 };
 
@@ -158,14 +160,18 @@ typedef enum {
     WE_SCHEMA,     /* sections of another release */
     WE_NOT_YET,    /* nothing published */
     WE_BUSY,       /* changed during every attempt */
-    WE_LOST        /* its file was cut short */
+    WE_LOST,       /* its file was cut short */
+    WE_ROOM,       /* the caller's buffer is too small */
+    WE_DIRECTORY,  /* a runtime directory that others can write */
+    WE_NAMESPACE   /* its kernel runs in another pid namespace */
 } we_status;
 
 /* The same as words that programs can compare. */
 static inline const char *we_status_word(we_status status) {
     static const char *const words[] = {
         "ok",     "system",  "not_found", "descriptor", "dead",    "short",  "not_ready", "magic", "endian",
-        "version", "length", "field",     "checksum",   "section", "schema", "not_yet",   "busy",  "lost"};
+        "version", "length", "field",     "checksum",   "section", "schema", "not_yet",   "busy",  "lost",
+        "room",   "directory", "namespace"};
     return words[status];
 }
 
@@ -366,27 +372,52 @@ static inline uint64_t we_start_of(uint64_t pid) {
     return at == NULL ? 0 : strtoull(at, NULL, 10);
 }
 
+/* The descriptor in the file `path`: WE_DESCRIPTOR_BYTES, of which version 1 has zeros at the end. */
+static inline we_status we_descriptor(we_region *r, const char *path, unsigned char *d) {
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (file < 0)
+        return we_fail(r, WE_NOT_FOUND, "there is no kernel of this name; is it running?");
+    memset(d, 0, WE_DESCRIPTOR_BYTES);
+    ssize_t got = read(file, d, WE_DESCRIPTOR_BYTES);
+    close(file);
+    uint64_t version = we_little(d + 8, 4), sum = UINT64_C(0xcbf29ce484222325);
+    if (got < WE_DESCRIPTOR_V1_BYTES || memcmp(d, "WENGLOC1", 8) != 0 || version == 0)
+        return we_fail(r, WE_DESCRIPTOR, "the file of this name is no descriptor of a region");
+    if (version == 1) {
+        memset(d + WE_DESCRIPTOR_V1_BYTES, 0, WE_DESCRIPTOR_BYTES - WE_DESCRIPTOR_V1_BYTES);
+        return WE_OK;
+    }
+    for (int at = 0; at < WE_DESCRIPTOR_BYTES - 8; at++)
+        sum = (sum ^ d[at]) * UINT64_C(0x100000001b3);
+    if (got < WE_DESCRIPTOR_BYTES || sum != we_little(d + WE_DESCRIPTOR_BYTES - 8, 8))
+        return we_fail(r, WE_DESCRIPTOR, "the descriptor of this name is damaged");
+    return WE_OK;
+}
+
 /* Opens the region of a running kernel of this user, by name. */
 static inline we_status we_open_name(we_region *r, const char *name) {
-    unsigned char d[1024];
-    char path[1024], boot[40] = "", hex[40] = "";
+    unsigned char d[WE_DESCRIPTOR_BYTES];
+    struct stat facts;
+    char folder[900], path[1024], boot[40] = "", hex[40] = "";
     const char *dir = getenv("XDG_RUNTIME_DIR"), *tmp = getenv("TMPDIR");
     memset(r, 0, sizeof *r);
     r->file = -1;
     if (strchr(name, '/') != NULL)
         return we_fail(r, WE_NOT_FOUND, "a name has no slash");
     if (dir != NULL && *dir != 0)
-        snprintf(path, sizeof path, "%s/%s.region", dir, name);
+        snprintf(folder, sizeof folder, "%s", dir);
     else
-        snprintf(path, sizeof path, "%s/wasm-engine-%lu/%s.region", tmp != NULL && *tmp != 0 ? tmp : "/tmp",
-                 (unsigned long)geteuid(), name);
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0)
+        snprintf(folder, sizeof folder, "%s/wasm-engine-%lu", tmp != NULL && *tmp != 0 ? tmp : "/tmp",
+                 (unsigned long)geteuid());
+    if (lstat(folder, &facts) != 0)
         return we_fail(r, WE_NOT_FOUND, "there is no kernel of this name; is it running?");
-    ssize_t got = read(file, d, sizeof d);
-    close(file);
-    if (got != (ssize_t)sizeof d || memcmp(d, "WENGLOC1", 8) != 0)
-        return we_fail(r, WE_DESCRIPTOR, "the file of this name is no descriptor of a region");
+    if (!S_ISDIR(facts.st_mode) || facts.st_uid != geteuid() || (facts.st_mode & 077) != 0)
+        return we_fail(r, WE_DIRECTORY, "the runtime directory is not this user's alone; set XDG_RUNTIME_DIR");
+    if (snprintf(path, sizeof path, "%s/%s.region", folder, name) >= (int)sizeof path)
+        return we_fail(r, WE_NOT_FOUND, "the name is too long");
+    we_status status = we_descriptor(r, path, d);
+    if (status != WE_OK)
+        return status;
     FILE *id = fopen("/proc/sys/kernel/random/boot_id", "r");
     if (id != NULL) {
         if (fgets(boot, sizeof boot, id) == NULL)
@@ -403,18 +434,21 @@ static inline we_status we_open_name(we_region *r, const char *name) {
         if (memcmp(two, hex + (size_t)2 * at, 2) != 0)
             return we_fail(r, WE_DEAD, "the kernel of this name ran before the last start of the machine");
     }
-    uint64_t pid = we_little(d + 12, 4);
-    if (we_start_of(pid) != we_little(d + 16, 8))
-        return we_fail(r, WE_DEAD, "the kernel of this name is not running any more");
+    uint64_t pid = we_little(d + 12, 4), length = we_little(d + 44, 4), home = we_little(d + 1024, 8);
     int32_t fd = (int32_t)we_little(d + 40, 4);
-    uint64_t length = we_little(d + 44, 4);
+    int foreign = home != 0 && stat("/proc/self/ns/pid", &facts) == 0 && (uint64_t)facts.st_ino != home;
+    /* The pid of another namespace means nothing here; a file can be opened all the same. */
+    if (foreign && fd >= 0)
+        return we_fail(r, WE_NAMESPACE, "the kernel runs in another pid namespace, such as a container");
+    if (!foreign && we_start_of(pid) != we_little(d + 16, 8))
+        return we_fail(r, WE_DEAD, "the kernel of this name is not running any more");
     if (fd >= 0) {
         snprintf(path, sizeof path, "/proc/%" PRIu64 "/fd/%" PRId32, pid, fd);
-    } else if (length < sizeof d - 72) {
+    } else if (length > 0 && length <= WE_DESCRIPTOR_V1_BYTES - 72 && d[72] == '/') {
         memcpy(path, d + 72, (size_t)length);
         path[length] = 0;
     } else {
-        return we_fail(r, WE_DESCRIPTOR, "the path in the descriptor is too long");
+        return we_fail(r, WE_DESCRIPTOR, "the path in the descriptor is too long or not absolute");
     }
     return we_open_path(r, path);
 }
@@ -444,8 +478,8 @@ static inline we_status we_owner(we_region *r, we_owner_status *out) {
     return WE_OK;
 }
 
-/* Copies the newest publication of page `id` into `to`, which has room for `room` words; gives its
- * number and its words. */
+/* Copies the newest publication of page `id` into `to`, which has room for `room` words, at least those
+ * that the page can have; gives its number and its words. */
 static inline we_status we_read_page(we_region *r, uint32_t id, uint64_t *to, size_t room, uint64_t *number,
                                      size_t *words) {
     we_section s;
@@ -456,7 +490,9 @@ static inline we_status we_read_page(we_region *r, uint32_t id, uint64_t *to, si
     uint64_t all = s.params[0], stride = (2 + all + 15) / 16 * 16;
     if (all == 0 || all > s.length || 16 + WE_PAGE_SLOTS * stride > s.length / 8)
         return we_fail(r, WE_SECTION, "the page is longer than its section");
-    size_t base = (size_t)(s.offset / 8), count = room < all ? room : (size_t)all;
+    if (room < all)
+        return we_fail(r, WE_ROOM, "the page is longer than the room for it");
+    size_t base = (size_t)(s.offset / 8), count = (size_t)all;
     for (int attempt = 0; attempt < WE_ATTEMPTS; attempt++) {
         if ((status = we_copy(r, base, &latest, 1)) != WE_OK)
             return status;
@@ -538,13 +574,37 @@ static inline we_status we_read_row(we_region *r, const we_section *table, uint6
     return we_fail(r, WE_BUSY, "the row was replaced; read a newer cut");
 }
 
-/* The kernel's page: WE_KERNEL_PAGE_WORDS words, whose fields we_u64 and we_u32 take out. */
-static inline we_status we_kernel(we_region *r, uint64_t *page) {
-    uint64_t number;
-    size_t words;
+/* Whether the sections are those that this header knows. */
+static inline we_status we_know(we_region *r) {
     if (r->schema != WE_SCHEMA_FINGERPRINT)
         return we_fail(r, WE_SCHEMA, "the kernel is of another release; use the header of that release");
-    return we_read_page(r, 1, page, WE_KERNEL_PAGE_WORDS, &number, &words);
+    return WE_OK;
+}
+
+/* The kernel's page: WE_KERNEL_PAGE_WORDS words, whose fields we_u64 and we_u32 take out. */
+static inline we_status we_kernel(we_region *r, uint64_t *page) {
+    we_section s;
+    uint64_t number;
+    size_t words = 0;
+    we_status status = we_know(r);
+    if (status == WE_OK)
+        status = we_find(r, WE_PAGE, 1, &s);
+    if (status == WE_OK && s.params[0] == WE_KERNEL_PAGE_WORDS)
+        status = we_read_page(r, 1, page, WE_KERNEL_PAGE_WORDS, &number, &words);
+    if (status == WE_OK && words != WE_KERNEL_PAGE_WORDS)
+        return we_fail(r, WE_SECTION, "the kernel's page has another length than its schema says");
+    return status;
+}
+
+/* The table of this id (2 agents, 3 lanes, 4 models, 5 rings), whose rows have `row_words` words, such as
+ * WE_AGENT_ROW_WORDS: the room that we_read_row needs. */
+static inline we_status we_table(we_region *r, uint32_t id, size_t row_words, we_section *table) {
+    we_status status = we_know(r);
+    if (status == WE_OK)
+        status = we_find(r, WE_ROWS, id, table);
+    if (status == WE_OK && (table->params[1] != row_words || we_stride(table) == 0))
+        return we_fail(r, WE_SECTION, "the table has rows of another length than its schema says");
+    return status;
 }
 
 /* A field of 64 bits by its byte. */

@@ -24,6 +24,7 @@ import fcntl
 import json
 import mmap
 import os
+import stat
 import struct
 import sys
 
@@ -35,6 +36,7 @@ HEADER_BYTES = 256
 SECTIONS_MAX = 4096
 PAGE, ROWS, COUNTERS = 8, 9, 10
 PAGE_SLOTS = 4
+DESCRIPTOR_V1_BYTES, DESCRIPTOR_BYTES = 1024, 1040
 ATTEMPTS = 64
 MASK = (1 << 64) - 1
 STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the log",
@@ -168,6 +170,7 @@ class _Memory:
         self.length = os.fstat(self.file).st_size // 8 * 8
         self.words = None
         if self.length < HEADER_BYTES:
+            os.close(self.file)
             raise RegionError("short", f"{path} holds {self.length} bytes and no header; it is no region")
         try:
             sealed = fcntl.fcntl(self.file, 1034) & 0x2  # F_GET_SEALS, F_SEAL_SHRINK
@@ -319,19 +322,33 @@ class Region:
     def kernel(self):
         """The kernel's page as a dictionary."""
         self._know()
-        return _fields(KERNEL_PAGE, self.page(1)[1])
+        form, size = self._need(PAGE, 1), _size(KERNEL_PAGE)
+        if form[5][0] * 8 == size:
+            data = self.page(1)[1]
+            if len(data) == size:
+                return _fields(KERNEL_PAGE, data)
+        raise RegionError("section", "the kernel's page has another length than its schema says")
 
     def table(self, name):
         """{row: dictionary} of the table "agents", "lanes", "models" or "rings"."""
         self._know()
         ident, fields = TABLES[name]
-        if self.section(ROWS, ident) is None:
+        section = self.section(ROWS, ident)
+        if section is None:
             return {}
+        if section[5][1] * 8 != _size(fields):
+            raise RegionError("section", f"the {name} have rows of another length than their schema says")
         return {row: _fields(fields, data) for row, data in self.rows(ident)[1].items()}
 
     def names(self):
         """What the numbers point to: names of the kernel, templates, models, rings."""
-        return json.loads(self.page(6)[1].rstrip(b"\0").decode("utf-8"))
+        try:
+            names = json.loads(self.page(6)[1].rstrip(b"\0").decode("utf-8"))
+        except (ValueError, RecursionError):
+            names = None
+        if not isinstance(names, dict):
+            raise RegionError("section", "the names are not a JSON object")
+        return names
 
     def _need(self, kind, ident):
         section = self.section(kind, ident)
@@ -343,6 +360,12 @@ class Region:
         if self.schema != SCHEMA:
             raise RegionError("schema", f"the kernel of {self.path} publishes schema {self.schema:#x}, this "
                               f"reader knows {SCHEMA:#x}; use the reader of the same release")
+
+
+def _size(fields):
+    """Bytes of a page or row, whole words."""
+    end = max(offset + struct.calcsize("=" + form) for offset, form in fields.values())
+    return (end + 7) // 8 * 8
 
 
 def _fields(fields, data):
@@ -365,26 +388,58 @@ def names_in(directory=None):
     return sorted(name[:-7] for name in found if name.endswith(".region") and not name.startswith("."))
 
 
-def open_name(name, directory=None):
-    """The region of a running kernel, by name."""
-    path = os.path.join(directory or runtime_directory(), name + ".region")
+def _descriptor(path, name):
+    """The bytes of a descriptor; of version 1 with zeros behind them."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(1040)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         raise RegionError("not_found", f"there is no kernel named {name}; is it running?") from None
-    if len(data) < 1024 or data[:8] != b"WENGLOC1":
+    try:
+        data = os.read(file, DESCRIPTOR_BYTES)
+    finally:
+        os.close(file)
+    if len(data) < DESCRIPTOR_V1_BYTES or data[:8] != b"WENGLOC1" or data[8:12] == bytes(4):
         raise RegionError("descriptor", f"{path} is no descriptor of a region")
+    if data[8:12] == b"\x01\0\0\0":
+        return data[:DESCRIPTOR_V1_BYTES] + bytes(DESCRIPTOR_BYTES - DESCRIPTOR_V1_BYTES)
+    total = 0xCBF29CE484222325
+    for byte in data[:DESCRIPTOR_BYTES - 8]:
+        total = ((total ^ byte) * 0x100000001B3) & MASK
+    if len(data) < DESCRIPTOR_BYTES or total != struct.unpack_from("<Q", data, DESCRIPTOR_BYTES - 8)[0]:
+        raise RegionError("descriptor", f"{path} is damaged")
+    return data
+
+
+def open_name(name, directory=None):
+    """The region of a running kernel, by name. The runtime directory must be this user's alone."""
+    if "/" in name:
+        raise RegionError("not_found", "a name has no slash")
+    directory = directory or runtime_directory()
+    try:
+        facts = os.lstat(directory)
+    except FileNotFoundError:
+        raise RegionError("not_found", f"there is no kernel named {name}; is it running?") from None
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+        raise RegionError("directory", f"{directory} is not this user's alone; set XDG_RUNTIME_DIR")
+    path = os.path.join(directory, name + ".region")
+    data = _descriptor(path, name)
     pid, start, boot, descriptor, length = struct.unpack_from("<IQ16siI", data, 12)
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         this_boot = bytes.fromhex(file.read().strip().replace("-", ""))
-    if boot != this_boot or _start_of(pid) != start:
+    home = struct.unpack_from("<Q", data, DESCRIPTOR_V1_BYTES)[0]
+    foreign = home not in (0, os.stat("/proc/self/ns/pid").st_ino)
+    # The pid of another namespace means nothing here; a file can be opened all the same.
+    if boot == this_boot and foreign and descriptor >= 0:
+        raise RegionError("namespace", f"the kernel named {name} (pid {pid} there) runs in another pid "
+                          "namespace, such as a container")
+    if boot != this_boot or not foreign and _start_of(pid) != start:
         raise RegionError("dead", f"the kernel named {name} (pid {pid}) is not running any more")
     if descriptor >= 0:
-        path = f"/proc/{pid}/fd/{descriptor}"
-    else:
-        path = data[72:72 + min(length, 952)].decode("utf-8")
-    return Region(path)
+        return Region(f"/proc/{pid}/fd/{descriptor}")
+    place = data[72:72 + length] if length <= DESCRIPTOR_V1_BYTES - 72 else b""
+    if not place.startswith(b"/") or b"\0" in place:
+        raise RegionError("descriptor", f"the path in {path} is too long or not absolute")
+    return Region(os.fsdecode(place))
 
 
 def _start_of(pid):
@@ -396,6 +451,14 @@ def _start_of(pid):
         return None
 
 
+def _typed(read):
+    """What reading fields gives, or the kind of error."""
+    try:
+        return str(read())
+    except RegionError as error:
+        return error.kind
+
+
 def dump(path):
     """All that is published in a region, line by line: what its tests compare between readers."""
     region = Region(path)
@@ -403,6 +466,9 @@ def dump(path):
     lines = [f"region {region.version[0]}.{region.version[1]} schema {region.schema:016x} generation "
              f"{region.generation} pid {region.pid} started {region.started_unix_ns}",
              f"status {status['state']} heartbeat {status['heartbeat']} tick {status['tick']}"]
+    lines += [f"{name} {_typed(read)}" for name, read in [
+        ("kernel", lambda: region.kernel()["tick"]), *(
+            (name, lambda name=name: max(region.table(name), default=-1) + 1) for name in TABLES)]]
     for kind, version, ident, offset, length, (a, b) in region.sections:
         lines.append(f"section {kind} {ident} version {version} at {offset} bytes {length} ({a}, {b})")
         if kind == PAGE:

@@ -10,9 +10,11 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use support::{Owner, plan};
 use tempfile::TempDir;
@@ -21,6 +23,7 @@ use wasm_engine_abi::page::{
 };
 use wasm_engine_shm::header::{AttachError, Identity};
 use wasm_engine_shm::layout::SectionKind;
+use wasm_engine_shm::locate::{self, Descriptor, Place};
 use wasm_engine_shm::map::{Map, MapError};
 use wasm_engine_shm::page::{PageError, PageReader};
 use wasm_engine_shm::read_map::ReadMap;
@@ -158,6 +161,7 @@ fn rust(path: &Path) -> Result<String, &'static str> {
         status.heartbeat,
         status.tick
     );
+    out += &typed(&view);
     for s in &header.sections {
         let (kind, [a, b]) = (s.kind.0, s.params);
         let (version, at, len) = (s.version, s.offset, s.len);
@@ -181,6 +185,60 @@ fn rust(path: &Path) -> Result<String, &'static str> {
         }
     }
     Ok(out)
+}
+
+/// What reading fields gives: the kernel's tick, one more than the last row there is; or the kind of
+/// error.
+fn typed(view: &RegionView) -> String {
+    let kernel = kernel_tick(view);
+    let mut out =
+        format!("kernel {}\n", kernel.map_or_else(str::to_owned, |tick| tick.to_string()));
+    for (name, id, bytes) in [
+        ("agents", section::AGENTS, size_of::<AgentRow>()),
+        ("lanes", section::LANES, size_of::<LaneRow>()),
+        ("models", section::MODELS, size_of::<ModelRow>()),
+        ("rings", section::RINGS, size_of::<RingRow>()),
+    ] {
+        let end = rows_end(view, id, bytes);
+        let end = end.map_or_else(str::to_owned, |end| end.to_string());
+        writeln!(out, "{name} {end}").expect("a string");
+    }
+    out
+}
+
+fn kernel_tick(view: &RegionView) -> Result<u64, &'static str> {
+    view.expect_schema(SCHEMA).map_err(|_| "schema")?;
+    let words = size_of::<KernelPage>() / 8;
+    let entry = view.entry(SectionKind::PAGE, section::KERNEL).ok_or("section")?;
+    if entry.params[0] != words as u64 {
+        return Err("section");
+    }
+    let mem = view.section(SectionKind::PAGE, section::KERNEL).ok_or("section")?;
+    let mut page = vec![0u64; words];
+    let read = PageReader::new(mem, words).map_err(|_| "section")?.read(&mut page);
+    match read {
+        Ok(read) if read.words == words => {
+            let tick = KernelPage::FIELDS.iter().find(|field| field.name == "tick");
+            Ok(page[tick.expect("a field").offset / 8])
+        }
+        Err(PageError::NotYet) => Err("not_yet"),
+        Err(PageError::Busy) => Err("busy"),
+        _ => Err("section"),
+    }
+}
+
+fn rows_end(view: &RegionView, id: u32, row_bytes: usize) -> Result<usize, &'static str> {
+    view.expect_schema(SCHEMA).map_err(|_| "schema")?;
+    let Some(entry) = view.entry(SectionKind::ROWS, id) else { return Ok(0) };
+    if entry.params[1] != row_bytes as u64 / 8 {
+        return Err("section");
+    }
+    let mem = view.section(SectionKind::ROWS, id).ok_or("section")?;
+    let count = usize::try_from(entry.params[0]).unwrap_or(usize::MAX);
+    let reader = RowsReader::new(mem, count, row_bytes / 8).map_err(|_| "section")?;
+    let text = (0..ATTEMPTS).find_map(|_| rows(&reader, id)).ok_or("busy")?;
+    let last = text.lines().last().and_then(|line| line.split(['.', ' ']).nth(2)?.parse().ok());
+    Ok(last.map_or(0, |last: usize| last + 1))
 }
 
 /// All rows of the newest cut; none if one was replaced meanwhile.
@@ -301,6 +359,12 @@ fn with(bytes: &[u8], changes: &[(usize, u64)], seal: bool) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
+/// The lengths of what is published in the slots of a page of `words` words that begins at word `at`.
+fn lengths(at: usize, words: usize, bytes: u64) -> Vec<(usize, u64)> {
+    let stride = (2 + words).next_multiple_of(16);
+    (0..4).map(|slot| (at + 16 + slot * stride + 1, bytes)).collect()
+}
+
 fn word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at * 8..][..8].try_into().expect("inside"))
 }
@@ -339,6 +403,8 @@ fn all_readers_refuse_the_same_damage() {
             ("no words", vec![(entry + 4, 0)]),
             ("many words", vec![(entry + 4, 1 << 20)]),
             ("no row words", vec![(entry + 5, 0)]),
+            ("one less", vec![(entry + 4, of(4).saturating_sub(1))]),
+            ("a row word less", vec![(entry + 5, of(5).saturating_sub(1))]),
         ];
         for (what, changes) in damage {
             files.push((format!("section {section}: {what}"), with(&good, &changes, true)));
@@ -350,6 +416,8 @@ fn all_readers_refuse_the_same_damage() {
             ("more than ever", vec![(at, u64::MAX)]),
             ("a busy mark", (0..4).map(|n| (at + 16 + n * of(4).max(1) as usize, 1)).collect()),
             ("a huge length", vec![(at + 17, u64::MAX)]),
+            ("lengths of nothing", lengths(at, of(4) as usize, 0)),
+            ("short lengths", lengths(at, of(4) as usize, 8)),
         ] {
             if changes.iter().all(|(word, _)| word * 8 < good.len()) {
                 files.push((format!("section {section}: {what}"), with(&good, &changes, false)));
@@ -379,10 +447,79 @@ fn the_header_is_c_plus_plus_too_and_the_example_is_short() {
     }
 }
 
+/// A folder for this user alone.
+fn runtime_directory() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(PermissionsExt::from_mode(0o700)).tempdir().expect("a folder")
+}
+
+/// What the monitors in C and Python say of a kernel that they find by name.
+fn by_name(monitor: &Path, directory: &Path, name: &str) -> [Output; 2] {
+    [Command::new(monitor), python()]
+        .map(|mut c| c.arg(name).env("XDG_RUNTIME_DIR", directory).output().expect("it runs"))
+}
+
+#[test]
+fn all_readers_refuse_the_same_descriptors_and_directories() {
+    let (directory, folder) = (runtime_directory(), TempDir::new().expect("a folder"));
+    let monitor = compile(folder.path(), ["cc", "-std=c11"], "examples/c/monitor.c");
+    let mut owner = Owner::start(directory.path(), "found", 3);
+    owner.publish(0);
+    let path = directory.path().join("found.region");
+    let good = fs::read(&path).expect("published");
+    let descriptor = Descriptor::from_bytes(&good).expect("its own");
+    let bytes = |d: &Descriptor| d.to_bytes().expect("it fits").to_vec();
+    let file = |path: &str| Descriptor { place: Place::File(path.into()), ..descriptor.clone() };
+    let at = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    let namespace = descriptor.pid_namespace + 1;
+    let cases = [
+        ("the good one", good.clone(), ""),
+        ("cut short", good[..1000].to_vec(), "no descriptor"),
+        ("without its end", good[..1030].to_vec(), "damaged"),
+        ("another form", at(7, b'2'), "no descriptor"),
+        ("version 0", at(8, 0), "no descriptor"),
+        ("version 1, without a checksum", at(8, 1), ""),
+        ("a flipped bit", at(600, 1), "damaged"),
+        ("a relative path", bytes(&file("region")), "not absolute"),
+        ("no such file", bytes(&file("/no/such/region")), "/no/such/region"),
+        ("another boot", bytes(&Descriptor { boot_id: [1; 16], ..descriptor.clone() }), "kernel"),
+        ("another process", bytes(&Descriptor { pid_start_time: 1, ..descriptor.clone() }), "runn"),
+        ("a container", bytes(&Descriptor { pid_namespace: namespace, ..descriptor }), "container"),
+    ];
+    let ask = |what: &str, problem: &str| {
+        for (who, output) in
+            ["C", "Python"].iter().zip(by_name(&monitor, directory.path(), "found"))
+        {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            let code = output.status.code();
+            assert_eq!(code, Some(i32::from(!problem.is_empty())), "{who}, {what}: {text}");
+            assert!(text.contains(problem) && text.lines().count() <= 1, "{who}, {what}: {text}");
+        }
+    };
+    for (what, bytes, problem) in cases {
+        fs::write(&path, &bytes).expect("room on the disk");
+        let rust = locate::open_in(directory.path(), "found");
+        assert_eq!(rust.is_err(), !problem.is_empty(), "Rust, {what}: {rust:?}");
+        ask(what, problem);
+    }
+    fs::write(&path, &good).expect("room on the disk");
+    for (mode, problem) in [(0o755, "alone"), (0o720, "alone"), (0o700, "")] {
+        let permissions = PermissionsExt::from_mode(mode);
+        fs::set_permissions(directory.path(), permissions).expect("its own");
+        ask(&format!("mode {mode:o}"), problem);
+    }
+}
+
 #[test]
 fn a_region_that_is_being_written_is_read_whole_by_name() {
     const LOOKS: usize = 40;
-    let directory = TempDir::new().expect("a folder");
+    const BURST: u64 = 64;
+    const PAUSE: Duration = Duration::from_millis(2);
+    let directory = runtime_directory();
     let folder = TempDir::new().expect("a folder");
     let program = compile(folder.path(), ["cc", "-std=c11"], "tests/readers/dump.c");
     let monitor = compile(folder.path(), ["cc", "-std=c11"], "examples/c/monitor.c");
@@ -398,21 +535,23 @@ fn a_region_that_is_being_written_is_read_whole_by_name() {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
+                // A writer without any pause overtakes every reader of a table for ever; one that
+                // only ever pauses is seldom caught in the act.
+                if tick % BURST == 0 {
+                    std::thread::park_timeout(PAUSE);
+                }
             }
         });
         let paths = vec![&path; LOOKS];
         let c = parts(run(Command::new(&program).args(&paths), "the reader in C"), "C");
         let python = run(python().arg("--dump").args(&paths), "python3");
         let python = parts(python, "Python");
-        let by_name = |command: &mut Command| {
-            command.arg("live").env("XDG_RUNTIME_DIR", directory.path()).output().expect("it runs")
-        };
-        let (named_c, named) = (by_name(&mut Command::new(&monitor)), by_name(&mut self::python()));
+        let [named_c, named] = by_name(&monitor, directory.path(), "live");
         stop.store(true, Ordering::Relaxed);
         for (who, looks) in [("C", c), ("Python", python)] {
             let whole: Vec<u64> =
                 looks.into_iter().flatten().map(|look| check_whole(who, &look)).collect();
-            // A writer without a pause may overtake a slow reader; not each time.
+            // The writer may overtake a slow reader; not each time.
             assert!(!whole.is_empty(), "{who} never succeeded");
             assert!(whole.is_sorted(), "{who} went back in time");
         }

@@ -23,6 +23,40 @@ static we_status rows(we_region *r, const we_section *s) {
     return status;
 }
 
+/* What reading fields gives: the kernel's tick, one more than the last row there is; or the kind of error. */
+static void typed(we_region *r) {
+    static const struct { const char *name; uint32_t id; size_t words; } tables[] = {
+        {"agents", 2, WE_AGENT_ROW_WORDS}, {"lanes", 3, WE_LANE_ROW_WORDS},
+        {"models", 4, WE_MODEL_ROW_WORDS}, {"rings", 5, WE_RING_ROW_WORDS}};
+    uint64_t page[WE_KERNEL_PAGE_WORDS], row[WE_MODEL_ROW_WORDS], cut, written;
+    we_status status = we_kernel(r, page);
+    if (status == WE_OK)
+        printf("kernel %" PRIu64 "\n", we_u64(page, WE_KERNEL_PAGE_TICK));
+    else
+        printf("kernel %s\n", we_status_word(status));
+    for (int at = 0; at < 4; at++) {
+        we_section s;
+        uint64_t last = 0;
+        int there = we_find(r, WE_ROWS, tables[at].id, &s) == WE_OK;
+        status = we_table(r, tables[at].id, tables[at].words, &s);
+        if (!there && status == WE_SECTION) {
+            printf("%s 0\n", tables[at].name);
+            continue;
+        }
+        if (status == WE_OK)
+            status = we_cut(r, &s, &cut);
+        for (uint64_t n = 0; status == WE_OK && n < s.params[0]; n++) {
+            status = we_read_row(r, &s, cut, n, row, &written);
+            if (status == WE_OK && written > 0)
+                last = n + 1;
+        }
+        if (status == WE_OK)
+            printf("%s %" PRIu64 "\n", tables[at].name, last);
+        else
+            printf("%s %s\n", tables[at].name, we_status_word(status));
+    }
+}
+
 static we_status dump(we_region *r) {
     static const char *const states[] = {"starting", "running", "idle", "waiting for a model",
                                          "waiting for the log", "waiting for a source", "driven by its host",
@@ -36,6 +70,7 @@ static we_status dump(we_region *r) {
            " started %" PRIu64 "\n", r->major, r->minor, r->schema, r->generation, r->pid, r->started_unix_ns);
     printf("status %s heartbeat %" PRIu64 " tick %" PRIu64 "\n",
            owner.state < 8 ? states[owner.state] : "unknown", owner.heartbeat, owner.tick);
+    typed(r);
     for (uint32_t index = 0; status == WE_OK && index < r->sections; index++) {
         we_section s;
         if ((status = we_section_at(r, index, &s)) != WE_OK)
