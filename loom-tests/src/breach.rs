@@ -124,9 +124,11 @@ pub(crate) enum Store {
     After(usize, u64),
 }
 
-/// Sequence words of the slots in the models: two words of payload, a stride of sixteen.
-fn is_slot_mark(word: usize) -> bool {
-    word >= 16 && word.is_multiple_of(16)
+/// Sequence words of the slots in the models: two words of payload, a stride of sixteen in a page
+/// and of eight in a broadcast.
+fn is_slot_mark(protocol: Protocol, word: usize) -> bool {
+    let stride = if protocol == Protocol::Broadcast { 8 } else { 16 };
+    word >= 16 && word.is_multiple_of(stride)
 }
 
 /// Stamps of the rows in the models: two words a version, a stride of eight.
@@ -143,7 +145,7 @@ pub(crate) fn stored(role: Role, word: usize, value: u64) -> Store {
     match (breach, protocol) {
         (Breach::PublishBeforeWrite, BytesProducer) => Store::As(value + UNIT),
         (Breach::ReleaseBeforeRead, BytesConsumer) => Store::As(value + UNIT),
-        (_, Page | Broadcast) if is_slot_mark(word) && value % 2 == 1 => match breach {
+        (_, Page | Broadcast) if is_slot_mark(protocol, word) && value % 2 == 1 => match breach {
             Breach::SlotBusyMissing => Store::Dropped,
             Breach::SlotDoneEarly => Store::As(value + 1),
             Breach::SlotCountEarly => Store::After(0, value / 2 + 1),
@@ -173,8 +175,10 @@ pub(crate) fn loaded(role: Role, value: u64) -> u64 {
 /// Whether a second look at this word is left out.
 pub(crate) fn looks_once(role: Role, word: usize) -> bool {
     match (committed(), role) {
-        (Some(Breach::SlotRecheckSkipped), Some((Protocol::Page | Protocol::Broadcast, side))) => {
-            side == Side::Watcher && is_slot_mark(word)
+        (Some(Breach::SlotRecheckSkipped), Some((protocol, side))) => {
+            side == Side::Watcher
+                && matches!(protocol, Protocol::Page | Protocol::Broadcast)
+                && is_slot_mark(protocol, word)
         }
         (Some(Breach::RowRecheckSkipped), Some((Protocol::Rows, side))) => {
             side == Side::Watcher && is_row_mark(word)

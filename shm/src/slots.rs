@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!  byte 0     latest: number of messages finished                        (own 128 bytes)
-//!  byte 128   slot i, stride a multiple of 128:  | seq | len in bytes | payload words |
+//!  byte 128   slot i:  | seq | len in bytes | payload words |
 //! ```
+//! The stride is a multiple of 128 in a page and of 64, a cache line, in a broadcast: there an event of
+//! 48 bytes is one line to write and one to read, and twice as many of them stay in the cache.
+//!
 //! Message `n` lies in slot `n mod N`. Its sequence is `2n + 1` while it is written and `2n + 2` once
 //! it is there, so a reader that finds any other number knows whether it came too early or too late,
 //! and a whole lap cannot look like standing still.
@@ -30,6 +33,9 @@ const SLOTS: usize = ALIGN / WORD;
 const SEQ: usize = 0;
 const LEN: usize = 1;
 const PAYLOAD: usize = 2;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Most slots of an array.
 pub const SLOTS_MAX: usize = 1 << 24;
@@ -60,14 +66,15 @@ pub fn layout(protocol: Protocol, slots: usize, payload_bytes: usize) -> Result<
     check_range(protocol, "payload in bytes", payload_bytes as u64, 1, PAYLOAD_MAX as u64)?;
     let valid = if slots.is_power_of_two() { slots as u64 } else { 0 };
     check_range(protocol, "number of slots (a power of two)", valid, 2, SLOTS_MAX as u64)?;
-    let stride = stride(payload_bytes);
+    let stride = stride(protocol, payload_bytes);
     let size = slots.checked_mul(stride).and_then(|bytes| bytes.checked_add(ALIGN));
     size.ok_or(SetupError::Size { protocol, need: usize::MAX, have: stride })
 }
 
 /// Bytes from slot to slot.
-fn stride(payload_bytes: usize) -> usize {
-    (PAYLOAD * WORD + payload_bytes.next_multiple_of(WORD)).next_multiple_of(ALIGN)
+fn stride(protocol: Protocol, payload_bytes: usize) -> usize {
+    let line = if protocol == Protocol::Broadcast { LINE } else { ALIGN };
+    (PAYLOAD * WORD + payload_bytes.next_multiple_of(WORD)).next_multiple_of(line)
 }
 
 /// Where the slots lie.
@@ -89,7 +96,7 @@ impl Shape {
         if have < need {
             return Err(SetupError::Size { protocol, need, have });
         }
-        let stride_words = stride(payload) / WORD;
+        let stride_words = stride(protocol, payload) / WORD;
         Ok(Self { mask: slots as u64 - 1, stride_words, payload_bytes: payload })
     }
 

@@ -36,12 +36,12 @@ pub const PAGE_FRESH: Model = Model {
     run: page_fresh,
 };
 
-/// Slots with two words of payload each.
-fn memory(len: usize) -> LoomMem {
+/// Slots of so many words, two of them payload.
+fn memory(len: usize, stride: usize) -> LoomMem {
     LoomMem::new(len, |word| match word {
         0 => Class::Atomic,
         1..16 => Class::Unused,
-        _ if word % 16 < 4 => Class::Atomic,
+        _ if word % stride < 4 => Class::Atomic,
         _ => Class::Unused,
     })
 }
@@ -63,7 +63,7 @@ fn message(n: u64) -> Vec<u8> {
 }
 
 fn broadcast_overrun(marks: &Marks) {
-    let mem = memory(broadcast::layout(SLOTS, 16).expect("valid"));
+    let mem = memory(broadcast::layout(SLOTS, 16).expect("valid"), 8);
     let mut writer = BroadcastWriter::new(mem.clone(), SLOTS, 16).expect("free");
     let mut reader = BroadcastReader::new(mem, SLOTS, 16).expect("free");
     let marks = marks.clone();
@@ -98,7 +98,7 @@ fn broadcast_overrun(marks: &Marks) {
 }
 
 fn page_torn(marks: &Marks) {
-    let mem = memory(page::layout_with(SLOTS, 2).expect("valid"));
+    let mem = memory(page::layout_with(SLOTS, 2).expect("valid"), 16);
     let mut writer = PageWriter::with_slots(mem.clone(), SLOTS, 2).expect("free");
     let reader = PageReader::with_slots(mem, SLOTS, 2).expect("free");
     let marks = marks.clone();
@@ -129,7 +129,7 @@ fn page_torn(marks: &Marks) {
 }
 
 fn page_fresh(marks: &Marks) {
-    let mem = memory(page::layout_with(SLOTS, 2).expect("valid"));
+    let mem = memory(page::layout_with(SLOTS, 2).expect("valid"), 16);
     let mut writer = SlotsWriter::new(mem.clone(), Protocol::Page, SLOTS, 16).expect("free");
     let reader = SlotsReader::new(mem, Protocol::Page, SLOTS, 16).expect("free");
     let marks = marks.clone();
