@@ -1,8 +1,9 @@
 //! Names and units of the numbers that describe a kernel: the only list, for every output.
 //!
-//! A counter is a `u64` of [`KernelPage`]; its name is its id. A name never changes its meaning and
-//! says its unit (`_ns`, `_bytes`); what has none is a plain count. Text, JSON and exporters for other
-//! systems walk this list, so a new counter shows everywhere at once.
+//! A counter of [`KERNEL`] is a `u64` of [`KernelPage`], one of [`LOG`] is kept by the log thread. A
+//! name never changes its meaning and says its unit (`_ns`, `_bytes`); what has none is a plain count.
+//! Text, JSON and exporters for other systems walk these lists, so a new counter shows everywhere at
+//! once. The region's counter section carries all of it in words, with [`id`] as number.
 //!
 //! What this is not: it holds no values and knows no exporter's spelling.
 
@@ -19,6 +20,17 @@ pub enum Kind {
     Gauge,
 }
 
+impl Kind {
+    /// As OpenTelemetry and Prometheus call it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Total => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
 /// What a value is measured in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
@@ -28,6 +40,30 @@ pub enum Unit {
     Ns,
     /// Bytes.
     Bytes,
+}
+
+impl Unit {
+    /// As UCUM writes it.
+    #[must_use]
+    pub const fn ucum(self) -> &'static str {
+        match self {
+            Self::Count => "1",
+            Self::Ns => "ns",
+            Self::Bytes => "By",
+        }
+    }
+}
+
+/// Number of the counter with this name: FNV-1a of its bytes, 32 bits.
+#[must_use]
+pub const fn id(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let (mut hash, mut i) = (0x811c_9dc5_u32, 0);
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u32).wrapping_mul(0x0100_0193);
+        i += 1;
+    }
+    hash
 }
 
 /// One number of the kernel.
@@ -108,6 +144,53 @@ pub const KERNEL: &[Counter] = counters! {
     region_bytes: Gauge Bytes, "bytes of the shared region";
 };
 
+/// One number that the log thread keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogCounter {
+    /// Name.
+    pub name: &'static str,
+    /// What it may do.
+    pub kind: Kind,
+    /// What it is measured in.
+    pub unit: Unit,
+    /// What it counts, for people.
+    pub help: &'static str,
+}
+
+/// Places in [`LOG`].
+pub mod log {
+    /// Ticks whose facts are on disk, as last tick + 1.
+    pub const DURABLE_TICKS: usize = 0;
+    /// Blocks written.
+    pub const BLOCKS: usize = 1;
+    /// Bytes written to segment files.
+    pub const WRITTEN_BYTES: usize = 2;
+    /// Time in writes.
+    pub const WRITE_NS: usize = 3;
+    /// Syncs.
+    pub const SYNCS: usize = 4;
+    /// Time in syncs.
+    pub const SYNC_NS: usize = 5;
+    /// Longest sync.
+    pub const SYNC_NS_MAX: usize = 6;
+}
+
+/// Every counter of the log thread, by its place.
+pub const LOG: &[LogCounter] = {
+    const fn of(name: &'static str, kind: Kind, unit: Unit, help: &'static str) -> LogCounter {
+        LogCounter { name, kind, unit, help }
+    }
+    &[
+        of("log_durable_ticks", Kind::Total, Unit::Count, "ticks durable, as last tick + 1"),
+        of("log_blocks", Kind::Total, Unit::Count, "blocks written to the log"),
+        of("log_written_bytes", Kind::Total, Unit::Bytes, "bytes written to segment files"),
+        of("log_write_ns", Kind::Total, Unit::Ns, "time spent writing the log"),
+        of("log_syncs", Kind::Total, Unit::Count, "times the log was forced to the disk"),
+        of("log_sync_ns", Kind::Total, Unit::Ns, "time spent forcing the log to the disk"),
+        of("log_sync_ns_max", Kind::Gauge, Unit::Ns, "longest time of that kind"),
+    ]
+};
+
 /// Mixes the list into the fingerprint of the published layout.
 pub(crate) const fn fingerprint(hash: u64) -> u64 {
     let (mut hash, mut i) = (hash, 0);
@@ -122,6 +205,8 @@ pub(crate) const fn fingerprint(hash: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::page::stall;
+    extern crate std;
+    use std::vec::Vec;
 
     #[test]
     fn each_counter_reads_its_own_field() {
@@ -134,14 +219,28 @@ mod tests {
     }
 
     #[test]
-    fn names_and_offsets_are_unique() {
+    fn places_of_the_log_are_those_of_the_list() {
+        let name = |at: usize| LOG[at].name;
+        let places = [log::DURABLE_TICKS, log::BLOCKS, log::WRITTEN_BYTES, log::WRITE_NS];
+        let names = ["log_durable_ticks", "log_blocks", "log_written_bytes", "log_write_ns"];
+        assert_eq!(places.map(name), names);
+        let places = [log::SYNCS, log::SYNC_NS, log::SYNC_NS_MAX];
+        assert_eq!(places.map(name), ["log_syncs", "log_sync_ns", "log_sync_ns_max"]);
+        // FNV-1a as others compute it.
+        assert_eq!((id(""), id("a"), id("foobar")), (0x811c_9dc5, 0xe40c_292c, 0xbf9c_f968));
+    }
+
+    #[test]
+    fn names_numbers_and_offsets_are_unique_and_names_say_units() {
         for (i, a) in KERNEL.iter().enumerate() {
-            assert!(KERNEL[i + 1..].iter().all(|b| a.name != b.name && a.offset != b.offset));
+            assert!(KERNEL[i + 1..].iter().all(|b| a.offset != b.offset));
         }
-        for counter in KERNEL {
-            assert_eq!(counter.unit == Unit::Ns, counter.name.contains("_ns"), "{}", counter.name);
-            let bytes = counter.name.contains("bytes");
-            assert_eq!(counter.unit == Unit::Bytes, bytes, "{}", counter.name);
+        let kernel = KERNEL.iter().map(|counter| (counter.name, counter.unit));
+        let all: Vec<_> = kernel.chain(LOG.iter().map(|c| (c.name, c.unit))).collect();
+        for (i, (name, unit)) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|(b, _)| name != b && id(name) != id(b)), "{name}");
+            assert_eq!(*unit == Unit::Ns, name.contains("_ns"), "{name}");
+            assert_eq!(*unit == Unit::Bytes, name.contains("bytes"), "{name}");
         }
         for (cause, text) in stall::TEXT.iter().enumerate() {
             let offset = offset_of!(KernelPage, stalls) + 8 * cause;

@@ -8,8 +8,10 @@
 //!  models       rows          4   ModelRow  x models           each time
 //!  rings        rows          5   RingRow   x rings            each time
 //!  names        page          6   UTF-8 JSON, see below        once, before the region is ready
+//!  trace        broadcast     7   TraceEvent, one to a slot    as things happen
+//!  counters     counters      8   the numbers of `counter`     each time, or by their own threads
 //! ```
-//! All of it is published at the close of a tick, at most once a millisecond while ticks follow each
+//! Pages and rows are published at the close of a tick, at most once a millisecond while ticks follow each
 //! other, and always before a wait and at the end of the run.
 //!
 //! Everything is a plain number: counters that only grow, gauges, and codes with a table of words.
@@ -55,6 +57,10 @@ pub mod section {
     pub const RINGS: u32 = 5;
     /// Page: the names, JSON text written once.
     pub const NAMES: u32 = 6;
+    /// Broadcast: [`TraceEvent`](super::TraceEvent), one to a slot.
+    pub const TRACE: u32 = 7;
+    /// Counters: [`crate::counter`].
+    pub const COUNTERS: u32 = 8;
 }
 
 /// Longest text of the names page, in bytes.
@@ -108,6 +114,10 @@ macro_rules! layout {
         }
     };
 }
+
+mod trace;
+
+pub use trace::{TraceEvent, event};
 
 layout! {
 /// The kernel as of one moment, usually the close of a tick.
@@ -400,6 +410,7 @@ pub const SCHEMA: u64 = {
     hash = fingerprint(hash, "model", section::MODELS, ModelRow::FIELDS);
     hash = fingerprint(hash, "ring", section::RINGS, RingRow::FIELDS);
     hash = fingerprint(hash, "names", section::NAMES, &[]);
+    hash = fingerprint(hash, "trace", section::TRACE, TraceEvent::FIELDS);
     crate::counter::fingerprint(hash)
 };
 
@@ -497,6 +508,10 @@ mod tests {
         assert_eq!(
             table(RingRow::FIELDS),
             "0 used_bytes u64|8 capacity_bytes u64|16 high_bytes u64|24 records u64|32 stalls u64|"
+        );
+        assert_eq!(
+            table(TraceEvent::FIELDS),
+            "0 time_ns u64|8 tick u64|16 subject u64|24 a u64|32 b u64|40 kind u32|44 microstep u32|"
         );
         assert_eq!(
             table(KernelPage::FIELDS),

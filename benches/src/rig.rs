@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use wasm_engine::admission::{Admitted, ModuleLimits, admit};
-use wasm_engine::core::{Output, Request};
+use wasm_engine::core::{Output, Request, Telling};
 use wasm_engine::engine::{MemoryProfile, deterministic_engine};
 use wasm_engine::event_log::{LogOptions, LogRing, LogWriter};
 use wasm_engine::facts::FactsBuilder;
@@ -165,6 +165,7 @@ impl Rig {
             engine: engine(agents),
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
+            trace: (Telling::Events, 16 << 10),
             region_bytes_max: 1 << 30,
         })
         .expect("the kernel is built");

@@ -171,12 +171,34 @@ pub struct RegionConfig {
     pub backing: Backing,
     /// Bytes it may take; a run that needs more is refused. Default 256 MiB.
     pub bytes_max: u64,
+    /// Which events go through the trace ring. Default `events`.
+    pub trace: Trace,
+    /// Events that the trace ring holds, a power of two; each takes 64 bytes. Default 16,384.
+    pub trace_events: u32,
 }
 
 impl Default for RegionConfig {
     fn default() -> Self {
-        Self { backing: Backing::Memfd, bytes_max: 256 << 20 }
+        Self {
+            backing: Backing::Memfd,
+            bytes_max: 256 << 20,
+            trace: Trace::Events,
+            trace_events: 16 << 10,
+        }
     }
+}
+
+/// Which events monitors can follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trace {
+    /// None: the region has no trace ring.
+    Off,
+    /// Ticks, waits, faults, the life of agents, refusals, timers, inference.
+    #[default]
+    Events,
+    /// Microsteps, turns and deliveries too.
+    Full,
 }
 
 /// What backs the region.

@@ -10,13 +10,14 @@ use wasm_engine_abi::{
     AgentId, Tick,
     limits::BLOCK_BYTES,
     page::{
-        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, RingRow, agent_state, lane_state,
-        run_state,
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, RingRow, TraceEvent, agent_state, event,
+        lane_state, run_state,
     },
     record::TickClose,
 };
 use wasm_engine_shm::{
     bytes::{Consumer, Gauge, Producer},
+    counters::CounterWriter,
     header::{HeaderWriter, OwnerState},
     mem::RawMem,
     outbox::{OutboxReader, OutboxWriter},
@@ -27,7 +28,7 @@ use wasmtime::Engine;
 
 use crate::{
     admission::Admitted,
-    core::{Core, OpenError, Phase},
+    core::{Core, OpenError, Phase, Telling},
     lane::{Areas, Lane, LaneShared, LoadError, LoadedModule, MachineError},
     lanes::{Lanes, Remote},
     memory::{Memory, Sink, World},
@@ -54,6 +55,8 @@ pub struct Parts<'a> {
     pub threads: Threads,
     /// Where the region lies.
     pub placing: Placing,
+    /// Which events are told to monitors, and how many of them their ring holds.
+    pub trace: (Telling, u32),
     /// Largest region allowed, in bytes.
     pub region_bytes_max: u64,
 }
@@ -129,10 +132,15 @@ impl Kernel {
     /// # Errors
     /// [`KernelError`].
     pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
-        let Parts { setup, modules, name, engine, threads, placing, region_bytes_max } = parts;
+        let Parts { setup, modules, name, engine, threads, placing, trace, region_bytes_max } =
+            parts;
         let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
-        let built = region::build(&setup, lanes, names.len() as u32, &placing, region_bytes_max)?;
+        let (telling, trace_events) = trace;
+        let trace_events = if telling == Telling::Nothing { 0 } else { trace_events };
+        let names_bytes = names.len() as u32;
+        let built =
+            region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
         let mut compiled = BTreeMap::new();
         for (template, admitted) in setup.templates.iter().zip(modules) {
             if !compiled.contains_key(&template.module) {
@@ -158,7 +166,8 @@ impl Kernel {
         let (agents, touched) = (Vec::new(), Vec::new());
         let rings = watch_rings(&built, &setup, threads.workers + 1)?;
         let (core_slots, lanes_count) = (setup.limits.agents_max as usize, lanes.uses().len());
-        let core = Core::new(setup);
+        let mut core = Core::new(setup);
+        core.tell(telling);
         Ok(Self {
             core,
             lanes,
@@ -228,11 +237,13 @@ impl Kernel {
         let begin = time::now_ns();
         let mut world = World { memory: &mut self.memory, sink };
         self.core.open(facts, &mut world)?;
+        publish_told(&mut self.core, &mut self.publisher, begin);
         let tick = self.core.tick();
         let machine = |source| TickError::Machine { tick, source };
         while self.core.plan(&mut world) > 0 {
             let results = self.lanes.step(&self.core).map_err(machine)?;
             self.core.commit(results, &mut world);
+            publish_told(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
             self.core.take_fallen(&mut self.agents);
             if !self.agents.is_empty() {
                 self.lanes.drop_states(&self.agents).map_err(machine)?;
@@ -246,8 +257,28 @@ impl Kernel {
         };
         let close = self.core.close(state, &mut world);
         self.closed_ns = time::now_ns();
+        publish_told(&mut self.core, &mut self.publisher, self.closed_ns);
         self.page.count_tick(self.closed_ns - begin);
         Ok(close)
+    }
+
+    /// Counts a wait of `ns` for `cause`, one of `stall`, and tells of it.
+    pub(crate) fn count_stall(&mut self, cause: usize, ns: u64) {
+        self.page.count_stall(cause, ns);
+        self.publisher.event(&TraceEvent {
+            time_ns: time::now_ns(),
+            tick: self.core.tick(),
+            subject: cause as u64,
+            a: ns,
+            b: 0,
+            kind: event::STALL,
+            microstep: self.core.microstep(),
+        });
+    }
+
+    /// Counters of the log thread; once.
+    pub(crate) fn take_log_counters(&mut self) -> Option<CounterWriter<RawMem>> {
+        self.publisher.take_log_counters()
     }
 
     /// Name of the agent in slot `index`: configured, or template and copy of a spawned one.
@@ -402,6 +433,14 @@ impl Kernel {
         self.page.exit_code = exit_code;
         self.publish();
         self.set_state(OwnerState::Stopped);
+    }
+}
+
+/// Sends what the core told to whoever follows.
+#[inline]
+fn publish_told(core: &mut Core, publisher: &mut Publisher, time_ns: u64) {
+    for event in core.take_told() {
+        publisher.event(&TraceEvent { time_ns, ..event });
     }
 }
 

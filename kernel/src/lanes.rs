@@ -163,6 +163,7 @@ pub(crate) struct Lanes {
     store: Store,
     frames: Vec<ItemFrame>,
     uses: Vec<LaneUse>,
+    stepped_ns: u64,
 }
 
 impl Lanes {
@@ -182,6 +183,7 @@ impl Lanes {
             store: Store { lanes: vec![Vec::new(); lanes], turns: Vec::new() },
             frames: Vec::new(),
             uses: vec![LaneUse::default(); lanes],
+            stepped_ns: 0,
         }
     }
 
@@ -193,6 +195,11 @@ impl Lanes {
     /// By lane.
     pub(crate) fn uses(&self) -> &[LaneUse] {
         &self.uses
+    }
+
+    /// When the last round had all its results.
+    pub(crate) fn stepped_ns(&self) -> u64 {
+        self.stepped_ns
     }
 
     /// The lane on which the agent in slot `index` lives.
@@ -236,11 +243,13 @@ impl Lanes {
         let begin = time::now_ns();
         self.step_own(epoch, round)?;
         let stepped = time::now_ns();
+        self.stepped_ns = stepped;
         self.uses[0].busy_ns += stepped - begin;
         self.uses[0].look_at_outbox(&self.own);
         if !self.remotes.is_empty() {
             self.collect()?;
-            self.uses[0].wait_ns += time::now_ns() - stepped;
+            self.stepped_ns = time::now_ns();
+            self.uses[0].wait_ns += self.stepped_ns - stepped;
         }
         Ok(())
     }

@@ -8,10 +8,13 @@
 //!  outbox OPEN    inputs and replies of two opens
 //!  stash          all payloads held
 //!  ring LOG, REQUESTS, REPLIES, COMMANDS n, RESULTS n
-//!  pages, rows    what monitors read (snapshot.rs)
+//!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
 
-use wasm_engine_abi::{limits::BLOCK_BYTES, page};
+use wasm_engine_abi::{
+    limits::BLOCK_BYTES,
+    page::{self, section},
+};
 use wasm_engine_shm::{
     bytes,
     claim::SetupError,
@@ -136,7 +139,12 @@ fn add_ring(plan: &mut RegionPlan, id: u32, capacity: usize) -> Result<(), Build
     Ok(())
 }
 
-fn plan(setup: &Setup, lanes: u32, names_bytes: u32) -> Result<(RegionPlan, Sizes), BuildError> {
+fn plan(
+    setup: &Setup,
+    lanes: u32,
+    names_bytes: u32,
+    trace_events: u32,
+) -> Result<(RegionPlan, Sizes), BuildError> {
     let limits = &setup.limits;
     let mut plan = RegionPlan::new();
     let half = whole(limits.payload_bytes_per_microstep_max) as usize;
@@ -161,7 +169,8 @@ fn plan(setup: &Setup, lanes: u32, names_bytes: u32) -> Result<(RegionPlan, Size
     }
     let rings = rings(setup, lanes).len() as u32;
     let models = setup.models.len() as u32;
-    let sizes = Sizes { agents_max: limits.agents_max, lanes, models, rings, names_bytes };
+    let agents_max = limits.agents_max;
+    let sizes = Sizes { agents_max, lanes, models, rings, names_bytes, trace_events };
     sizes.plan(&mut plan)?;
     Ok((plan, sizes))
 }
@@ -185,6 +194,7 @@ pub(crate) fn build(
     setup: &Setup,
     lanes: u32,
     names_bytes: u32,
+    trace_events: u32,
     placing: &Placing,
     bytes_max: u64,
 ) -> Result<Built, BuildError> {
@@ -192,7 +202,7 @@ pub(crate) fn build(
         Placing::Private => None,
         Placing::Memfd(name) | Placing::File(name) => Some(locate::claim(name)?),
     };
-    let (plan, sizes) = plan(setup, lanes, names_bytes)?;
+    let (plan, sizes) = plan(setup, lanes, names_bytes, trace_events)?;
     let need = plan.total_bytes();
     if need > bytes_max {
         return Err(BuildError::TooLarge { need, max: bytes_max });
@@ -246,6 +256,10 @@ impl Built {
 
     pub(crate) fn stash(&self) -> Result<RawMem, RegionError> {
         self.region.section(SectionKind::STASH, 0)
+    }
+
+    pub(crate) fn counters(&self) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::COUNTERS, section::COUNTERS)
     }
 
     pub(crate) fn inference(&self) -> Result<InferenceMemory, RegionError> {

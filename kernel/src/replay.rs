@@ -15,7 +15,7 @@ use wasm_engine_abi::{
 };
 
 use crate::{
-    core::OpenError,
+    core::{OpenError, Telling},
     engine::{self, EngineError, MemoryProfile},
     event_log::{Ending, LogError, LogReader, LogReport, SegmentContent},
     exit::{Exit, Exits},
@@ -236,6 +236,7 @@ impl Replay {
             engine,
             threads: Threads::unpinned(self.options.workers),
             placing: Placing::Private,
+            trace: (Telling::Nothing, 0),
             region_bytes_max: u64::MAX,
         });
         let kernel = match built {

@@ -264,7 +264,7 @@ impl Run {
             let turns = cast_slice(self.kernel.core().turn_digests());
             log.append(kind::TICK_CLOSE, tick, &[bytes_of(&close), turns])?;
             if log.stalls() > stalls {
-                self.kernel.page().count_stall(stall::LOG, 0);
+                self.kernel.count_stall(stall::LOG, 0);
             }
         }
         if self.first_fault.is_none() && self.kernel.core().stats().faults > faults {
@@ -301,7 +301,7 @@ impl Run {
                 let reply = inference.wait_for(request.number)?;
                 self.facts.push(FactHeader { code: reply.code, ..header }, reply.row);
                 self.kernel.set_state(OwnerState::Running);
-                self.kernel.page().count_stall(stall::MODEL, time::now_ns() - begin);
+                self.kernel.count_stall(stall::MODEL, time::now_ns() - begin);
                 continue;
             }
             let reply = inference.wait_for(request.number)?;
@@ -413,7 +413,7 @@ fn append(
     log.append_with(kind, tick, parts, &mut || kernel.set_state(OwnerState::WaitingForLog))?;
     if log.stalls() > stalls {
         kernel.set_state(OwnerState::Running);
-        kernel.page().count_stall(stall::LOG, 0);
+        kernel.count_stall(stall::LOG, 0);
     }
     Ok(())
 }

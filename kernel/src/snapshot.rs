@@ -1,20 +1,24 @@
-//! The owner's side of what monitors read: one page, four tables of rows, the names.
+//! The owner's side of what monitors read: one page, four tables of rows, counters, names, the trace.
 //!
 //! ```text
 //!  RegionPlan <- Sizes::plan       Region::format       Publisher::new, names, ready
 //!  each tick:  agent, lane, model, ring for what changed  ->  kernel(page) publishes all of it
+//!  as things happen:  event
 //! ```
-//! One thread writes: the scheduler's. Publishing copies plain data, allocates nothing, calls
+//! One thread writes: the scheduler's. (The log thread has counters of its own.) Publishing copies plain data, allocates nothing, calls
 //! nothing, and takes the same path with or without readers. What is written is never read back.
 //!
 //! What this does not do: it counts nothing and reads no clock; the caller fills the rows. It uses
 //! `abi` and `shm` only, so that the monitor's tests can compile this very file as their writer.
 
 use bytemuck::Pod;
+use wasm_engine_abi::counter;
 use wasm_engine_abi::page::{
-    AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, RingRow, section,
+    AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, RingRow, TraceEvent, section,
 };
+use wasm_engine_shm::broadcast::{self, BroadcastWriter};
 use wasm_engine_shm::claim::SetupError;
+use wasm_engine_shm::counters::{self, CounterSpec, CounterWriter};
 use wasm_engine_shm::layout::{LayoutError, RegionPlan, SectionKind};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::page::{self, PageWriter};
@@ -34,6 +38,8 @@ pub struct Sizes {
     pub rings: u32,
     /// Bytes of the names' JSON text.
     pub names_bytes: u32,
+    /// Events that the trace ring holds, a power of two; 0 if there is no such ring.
+    pub trace_events: u32,
 }
 
 /// Why nothing can be published.
@@ -61,6 +67,23 @@ pub enum PublishError {
 
 /// Version of the inner layout of every section here; the schema covers the structs.
 const LAYOUT: u32 = 1;
+
+/// Groups of counters: one for each thread that writes some, in the order of their writers.
+mod group {
+    pub(super) const SCHEDULER: u32 = 0;
+    pub(super) const LOG: u32 = 1;
+}
+
+/// Every counter: the kernel page's, then the log thread's.
+fn counter_specs() -> Vec<CounterSpec<'static>> {
+    let kernel = counter::KERNEL.iter().map(|c| (group::SCHEDULER, c.name, c.kind, c.unit, c.help));
+    let log = counter::LOG.iter().map(|c| (group::LOG, c.name, c.kind, c.unit, c.help));
+    let spec = |(group, label, kind, unit, help): (_, &'static str, counter::Kind, _, _)| {
+        let (kind, unit) = (kind.text(), counter::Unit::ucum(unit));
+        CounterSpec { id: counter::id(label), kind, unit, group, label, help }
+    };
+    kernel.chain(log).map(spec).collect()
+}
 
 /// Words of a published struct.
 const fn words<T>() -> usize {
@@ -105,6 +128,15 @@ impl Sizes {
                 plan.add_with(SectionKind::ROWS, id, bytes, LAYOUT, params)?;
             }
         }
+        if self.trace_events > 0 {
+            let bytes = broadcast::layout(self.trace_events as usize, size_of::<TraceEvent>())?;
+            let params = [u64::from(self.trace_events), size_of::<TraceEvent>() as u64];
+            let (kind, id) = (SectionKind::BROADCAST, section::TRACE);
+            plan.add_with(kind, id, bytes as u64, LAYOUT, params)?;
+        }
+        let specs = counter_specs();
+        let (bytes, params) = (counters::layout(&specs)? as u64, [specs.len() as u64, 0]);
+        plan.add_with(SectionKind::COUNTERS, section::COUNTERS, bytes, LAYOUT, params)?;
         Ok(())
     }
 }
@@ -145,6 +177,9 @@ pub struct Publisher {
     lanes: Option<Rows>,
     models: Option<Rows>,
     rings: Option<Rows>,
+    trace: Option<BroadcastWriter<RawMem>>,
+    counters: CounterWriter<RawMem>,
+    log_counters: Option<CounterWriter<RawMem>>,
     names_bytes: usize,
 }
 
@@ -157,6 +192,17 @@ impl Publisher {
     pub fn new(region: &Region, sizes: &Sizes) -> Result<Self, PublishError> {
         let page = |id| region.section(SectionKind::PAGE, id);
         let [agents, lanes, models, rings] = sizes.tables();
+        let memory = region.section(SectionKind::COUNTERS, section::COUNTERS)?;
+        let mut writers = counters::format(&memory, &counter_specs())?.into_iter();
+        let (counters, log_counters) = (writers.next(), writers.next());
+        let Some(counters) = counters else { unreachable!("the scheduler has counters") };
+        let trace = match sizes.trace_events as usize {
+            0 => None,
+            slots => {
+                let memory = region.section(SectionKind::BROADCAST, section::TRACE)?;
+                Some(BroadcastWriter::new(memory, slots, size_of::<TraceEvent>())?)
+            }
+        };
         Ok(Self {
             kernel: PageWriter::new(page(section::KERNEL)?, words::<KernelPage>())?,
             names: PageWriter::new(page(section::NAMES)?, sizes.names_words())?,
@@ -164,6 +210,9 @@ impl Publisher {
             lanes: Rows::new(region, lanes)?,
             models: Rows::new(region, models)?,
             rings: Rows::new(region, rings)?,
+            trace,
+            counters,
+            log_counters,
             names_bytes: sizes.names_bytes as usize,
         })
     }
@@ -210,8 +259,21 @@ impl Publisher {
         write(&mut self.rings, ring, row);
     }
 
+    /// Sends an event to whoever follows, if there is a trace ring.
+    #[inline]
+    pub fn event(&mut self, event: &TraceEvent) {
+        if let Some(trace) = &mut self.trace {
+            trace.send(bytemuck::bytes_of(event));
+        }
+    }
+
+    /// The log thread's counters, by the places of [`counter::log`]; once.
+    pub fn take_log_counters(&mut self) -> Option<CounterWriter<RawMem>> {
+        self.log_counters.take()
+    }
+
     /// Publishes every row written since the last call, each table as one consistent cut, and then
-    /// the kernel's page.
+    /// the kernel's page and its counters.
     #[inline]
     pub fn kernel(&mut self, page: &KernelPage) {
         let tables = [&mut self.agents, &mut self.lanes, &mut self.models, &mut self.rings];
@@ -220,5 +282,8 @@ impl Publisher {
             table.changed = false;
         }
         self.kernel.publish(bytemuck::cast_slice(std::slice::from_ref(page)));
+        for (index, counter) in counter::KERNEL.iter().enumerate() {
+            self.counters.set(index, counter.read(page));
+        }
     }
 }

@@ -11,9 +11,10 @@ use wasmtime::Engine;
 
 use crate::{
     admission::Admitted,
-    config::{self, Backing, Wait},
+    config::{self, Backing, Trace, Wait},
+    core::Telling,
     engine::{self, MemoryProfile},
-    event_log::{LogOptions, LogRing, LogWriter, SyncPolicy},
+    event_log::{LogCounters, LogOptions, LogRing, LogWriter, SyncPolicy},
     inference::{InferenceHandle, InferenceOptions},
     ingest::Ingest,
     kernel::{Kernel, KernelError, Parts},
@@ -74,13 +75,13 @@ pub(crate) fn start(
     let (mut log, mut recovered) = (None, None);
     if let Some(dir) = resume {
         let options = log_options(dir, physical);
-        let ring = log_ring(&kernel)?;
+        let ring = log_ring(&mut kernel)?;
         let going_on =
             resume::go_on(&options, ring, &preamble, &mut kernel, &mut takers, &mut ingest)?;
         (log, recovered) = (Some(going_on.log), going_on.recovered);
     } else if let Some(dir) = log_dir {
         let options = log_options(dir, physical);
-        let mut writer = LogWriter::create(&options, preamble.run_id, log_ring(&kernel)?)?;
+        let mut writer = LogWriter::create(&options, preamble.run_id, log_ring(&mut kernel)?)?;
         preamble.write(&mut writer)?;
         takers.outputs = Some(OutputFile::create(&options.dir)?);
         log = Some(writer);
@@ -101,6 +102,11 @@ fn kernel(
     let hot = physical.workers + 1 + u32::from(!loaded.is_empty());
     let threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
     let name = physical.name.clone();
+    let telling = match physical.region.trace {
+        Trace::Off => Telling::Nothing,
+        Trace::Events => Telling::Events,
+        Trace::Full => Telling::All,
+    };
     let kernel = Kernel::new(Parts {
         setup: Arc::clone(setup),
         modules,
@@ -111,6 +117,7 @@ fn kernel(
             Backing::Memfd => Placing::Memfd(name),
             Backing::File => Placing::File(name),
         },
+        trace: (telling, physical.region.trace_events),
         region_bytes_max: physical.region.bytes_max,
     })?;
     let inference = start_inference(loaded, setup, &kernel, &threads)?;
@@ -176,10 +183,18 @@ fn wait_mode(wait: Wait) -> WaitMode {
     }
 }
 
-fn log_ring(kernel: &Kernel) -> Result<LogRing, RunError> {
-    let (producer, consumer) =
-        kernel.built().ring(ring::LOG).map_err(|e| KernelError::from(BuildError::from(e)))?;
-    Ok(LogRing::new(producer, consumer).map_err(|e| KernelError::from(BuildError::from(e)))?)
+/// The log's ring and counters in the region; once.
+fn log_ring(kernel: &mut Kernel) -> Result<LogRing, RunError> {
+    let Some(writer) = kernel.take_log_counters() else {
+        unreachable!("a run has one log");
+    };
+    let open = || -> Result<LogRing, BuildError> {
+        let built = kernel.built();
+        let (producer, consumer) = built.ring(ring::LOG)?;
+        let counters = LogCounters::new(writer, built.counters()?)?;
+        Ok(LogRing::new(producer, consumer, counters)?)
+    };
+    Ok(open().map_err(KernelError::from)?)
 }
 
 fn log_options(dir: PathBuf, physical: &Physical) -> LogOptions {

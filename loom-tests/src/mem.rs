@@ -14,7 +14,7 @@
 use std::cell::UnsafeCell as UnsafeWord;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64 as PlainAtomic, AtomicUsize};
 use std::sync::{Arc, Mutex as Private, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ pub enum Class {
     Unused,
     /// Atomic 64-bit accesses.
     Atomic,
+    /// As atomic, but not explored: more words of a message of which others stand for all. A load
+    /// gives the newest value, so no model may look at what it gives.
+    Alike,
     /// Plain accesses and windows.
     Plain,
     /// A 32-bit doorbell.
@@ -44,6 +47,7 @@ pub enum Class {
 enum Word {
     Unused,
     Atomic(AtomicU64),
+    Alike(PlainAtomic),
     Plain(UnsafeCell<()>),
     Bell(AtomicU32, Mutex<()>, Condvar),
 }
@@ -93,6 +97,7 @@ impl LoomMem {
         let make = |word| match class(word) {
             Class::Unused => Word::Unused,
             Class::Atomic => Word::Atomic(AtomicU64::new(0)),
+            Class::Alike => Word::Alike(PlainAtomic::new(0)),
             Class::Plain => Word::Plain(UnsafeCell::new(())),
             Class::Bell => Word::Bell(AtomicU32::new(0), Mutex::new(()), Condvar::new()),
         };
@@ -278,13 +283,19 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn load(&self, word: usize, order: Ordering) -> u64 {
+        if let Word::Alike(cell) = self.word(word) {
+            return cell.load(Ordering::Relaxed);
+        }
         let value = breach::loaded(self.role(), self.atomic_word(word).load(order));
         if breach::looks_once(self.role(), word) { self.second_look(word, value) } else { value }
     }
 
     unsafe fn store(&self, word: usize, value: u64, order: Ordering) {
         match breach::stored(self.role(), word, value) {
-            Store::As(value) => self.atomic_word(word).store(value, order),
+            Store::As(value) => match self.word(word) {
+                Word::Alike(cell) => cell.store(value, Ordering::Relaxed),
+                _ => self.atomic_word(word).store(value, order),
+            },
             Store::Dropped => {}
             Store::After(before, with) => {
                 self.atomic_word(before).store(with, Ordering::Release);

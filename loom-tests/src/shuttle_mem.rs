@@ -87,7 +87,7 @@ impl ShuttleMem {
         let count = len_bytes / WORD;
         let make = |word| match class(word) {
             Class::Unused => Word::Unused,
-            Class::Atomic => Word::Atomic(AtomicU64::new(0)),
+            Class::Atomic | Class::Alike => Word::Atomic(AtomicU64::new(0)),
             Class::Plain => Word::Plain,
             Class::Bell => Word::Bell(Box::new(Bell::new())),
         };

@@ -150,6 +150,12 @@ impl<M: Mem> BroadcastReader<M> {
         (self.lost_polling, self.lost_reading)
     }
 
+    /// Messages sent so far, as far as this reader sees.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.slots.latest()
+    }
+
     /// Number of the next message.
     #[must_use]
     pub fn position(&self) -> u64 {

@@ -1,74 +1,114 @@
-//! Counters: labelled 64-bit numbers, each written by one thread, readable at any time.
+//! Counters: 64-bit numbers that say what they count, each written by one thread.
 //!
 //! ```text
 //!  byte 0     count of entries; stored last                               (own 128 bytes)
-//!  byte 128   directory, 64 bytes per entry:
-//!               word 0  kind << 32 | id         word 1  place << 32 | unit
-//!               words 2-7  label, UTF-8, zero-padded
+//!  byte 128   directory, 128 bytes per entry:
+//!               word 0      generation           word 1  place << 32 | id
+//!               word 2      kind, text           word 3  unit, text
+//!               words 4-7   label, text          words 8-15  help, text
 //!  then       values, one 128-byte block per 16 counters of a group
 //! ```
+//! Texts are UTF-8, padded with zeros, so a reader needs no table to show a counter. Kinds are
+//! [`KIND_COUNTER`] and [`KIND_GAUGE`]; units are codes of UCUM (<https://ucum.org>): `1`, `ns`, `By`.
+//!
 //! A *group* is the counters of one writing thread. Groups never share a block, so threads never
-//! write to each other's cache lines. The directory says which value belongs to which label; it is
-//! written once.
+//! write to each other's cache lines; entries and values of a group stand together, in the order of
+//! the groups.
+//!
+//! # Reuse
+//! A place may be given to another counter, by the writer of its group and within it. The generation
+//! of the entry is even while the entry stands and odd while it is replaced; it only grows. A value
+//! counts for the label under whose generation it was read. An id means the same for ever and is never
+//! given to something else.
 //!
 //! | word | written by | read by | ordering |
 //! |---|---|---|---|
-//! | directory | formatter, before the count | readers | Relaxed |
 //! | count | formatter, once | readers | Release store; Relaxed load, acquire fence |
-//! | value | the group's writer | readers | Relaxed: each number speaks for itself |
+//! | generation | formatter before the count, then the group's writer | readers | Relaxed odd mark, release fence; Release store; Relaxed loads, acquire fences |
+//! | entry | as the generation | readers | Relaxed, between two looks at the generation |
+//! | value | the group's writer | readers | Relaxed, then an acquire fence and a look at the generation |
 //!
 //! What this does not do: numbers of different counters are not consistent with each other; what must
-//! be goes into a page.
+//! be goes into a page. There is no place for new counters: the plan of the region sizes the section.
 
 use crate::claim::{Held, Protocol, SetupError, Side, check_range};
 use crate::mem::{ALIGN, Mem, Ordering, WORD, bytes_of};
 use crate::site::Site;
 
 const COUNT: usize = 0;
-const ENTRIES: usize = ALIGN / WORD;
-const ENTRY_WORDS: usize = 8;
-const LABEL_WORDS: usize = 6;
+const DIRECTORY: usize = ALIGN / WORD;
+const ENTRY_WORDS: usize = 16;
 const BLOCK_WORDS: usize = ALIGN / WORD;
 
-/// Longest label in bytes; longer ones are cut at a character.
-pub const LABEL_MAX: usize = LABEL_WORDS * WORD;
+const GENERATION: usize = 0;
+const PLACE_ID: usize = 1;
+const KIND: usize = 2;
+const UNIT: usize = 3;
+const LABEL: usize = 4;
+const HELP: usize = 8;
+
+/// Longest name of a kind or unit in bytes. Longer texts, here and below, are cut at a character.
+pub const CODE_MAX: usize = WORD;
+/// Longest label in bytes.
+pub const LABEL_MAX: usize = (HELP - LABEL) * WORD;
+/// Longest help text in bytes.
+pub const HELP_MAX: usize = (ENTRY_WORDS - HELP) * WORD;
 
 /// Most counters of a section.
 pub const COUNTERS_MAX: usize = 1 << 16;
 
+/// Kind of a number that only grows.
+pub const KIND_COUNTER: &str = "counter";
+/// Kind of a number that goes up and down.
+pub const KIND_GAUGE: &str = "gauge";
+
 /// One counter to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CounterSpec<'a> {
-    /// Number by which programs know it.
+    /// Number by which programs know it; for ever.
     pub id: u32,
-    /// What kind of number it is (a total, a gauge); the user's code.
-    pub kind: u32,
-    /// Code of its unit; the user's.
-    pub unit: u32,
+    /// [`KIND_COUNTER`] or [`KIND_GAUGE`].
+    pub kind: &'a str,
+    /// Unit, as UCUM writes it.
+    pub unit: &'a str,
     /// Which writing thread it belongs to.
     pub group: u32,
-    /// Name for people.
+    /// Name.
     pub label: &'a str,
+    /// What it counts, for people.
+    pub help: &'a str,
 }
 
-/// Blocks of the values before a counter's group, and the counter's place in its group.
-fn place_of(specs: &[CounterSpec<'_>], index: usize) -> usize {
-    let group = specs[index].group;
-    let mut groups: Vec<u32> = specs.iter().map(|s| s.group).filter(|g| *g < group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    let before: usize = groups.iter().map(|g| blocks_of(specs, *g)).sum();
-    let inside = specs[..index].iter().filter(|s| s.group == group).count();
-    before * BLOCK_WORDS + inside
+/// The counters of one group: their positions in the specs and where its values begin.
+struct Group {
+    number: u32,
+    members: Vec<usize>,
+    /// In blocks.
+    values: usize,
 }
 
-fn blocks_of(specs: &[CounterSpec<'_>], group: u32) -> usize {
-    specs.iter().filter(|s| s.group == group).count().div_ceil(BLOCK_WORDS)
+impl Group {
+    fn blocks(&self) -> usize {
+        self.members.len().div_ceil(BLOCK_WORDS)
+    }
 }
 
-/// First byte of the values.
+/// The groups in ascending order, their counters in the order of `specs`.
+fn groups(specs: &[CounterSpec<'_>]) -> Vec<Group> {
+    let mut order: Vec<usize> = (0..specs.len()).collect();
+    order.sort_by_key(|at| specs[*at].group);
+    let mut groups: Vec<Group> = Vec::new();
+    for members in order.chunk_by(|a, b| specs[*a].group == specs[*b].group) {
+        let values = groups.last().map_or(0, |last| last.values + last.blocks());
+        let number = specs[members[0]].group;
+        groups.push(Group { number, members: members.to_vec(), values });
+    }
+    groups
+}
+
+/// First word of the values.
 fn values_at(count: usize) -> usize {
-    (ENTRIES + count * ENTRY_WORDS).next_multiple_of(BLOCK_WORDS) * WORD
+    DIRECTORY + count * ENTRY_WORDS
 }
 
 /// Bytes of a section of these counters.
@@ -78,11 +118,8 @@ fn values_at(count: usize) -> usize {
 pub fn layout(specs: &[CounterSpec<'_>]) -> Result<usize, SetupError> {
     let max = COUNTERS_MAX as u64;
     check_range(Protocol::Counters, "number of counters", specs.len() as u64, 1, max)?;
-    let mut groups: Vec<u32> = specs.iter().map(|s| s.group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    let blocks: usize = groups.iter().map(|g| blocks_of(specs, *g)).sum();
-    Ok(values_at(specs.len()) + blocks * ALIGN)
+    let blocks: usize = groups(specs).iter().map(Group::blocks).sum();
+    Ok(values_at(specs.len()) * WORD + blocks * ALIGN)
 }
 
 /// Writes the directory and gives one writer per group, in ascending order of the group's number.
@@ -96,43 +133,52 @@ pub fn format<M: Mem>(
 ) -> Result<Vec<CounterWriter<M>>, SetupError> {
     let need = layout(specs)?;
     let too_small = SetupError::Size { protocol: Protocol::Counters, need, have: mem.len_bytes() };
-    let values = values_at(specs.len());
-    let directory = mem.slice(0, values).filter(|_| mem.len_bytes() >= need).ok_or(too_small)?;
-    let held = Held::claim(directory, Protocol::Counters, Side::Writer)?;
-    for (index, spec) in specs.iter().enumerate() {
-        let word = ENTRIES + index * ENTRY_WORDS;
-        let place = place_of(specs, index) as u64;
-        held.store(word, u64::from(spec.kind) << 32 | u64::from(spec.id), Ordering::Relaxed);
-        held.store(word + 1, place << 32 | u64::from(spec.unit), Ordering::Relaxed);
-        let label = &spec.label[..spec.label.floor_char_boundary(LABEL_MAX)];
-        held.copy_in(word + 2, label.as_bytes());
+    if mem.len_bytes() < need {
+        return Err(too_small);
     }
-    // Release: pairs with the acquire fence in `CountersReader::list`. Publishes the directory.
+    let claim = |word: usize, words: usize| {
+        let part = mem.slice(word * WORD, words * WORD).ok_or(too_small)?;
+        Held::claim(part, Protocol::Counters, Side::Writer)
+    };
+    let count = claim(COUNT, DIRECTORY)?;
+    let (mut entry, values) = (DIRECTORY, values_at(specs.len()));
+    let mut writers = Vec::new();
+    for group in groups(specs) {
+        let members = group.members.len();
+        let writer = CounterWriter {
+            entries: claim(entry, members * ENTRY_WORDS)?,
+            words: claim(values + group.values * BLOCK_WORDS, group.blocks() * BLOCK_WORDS)?,
+            group: group.number,
+            first_place: group.values * BLOCK_WORDS,
+            values: vec![0; members],
+            generations: vec![2; members],
+        };
+        for (index, at) in group.members.iter().enumerate() {
+            writer.describe(index, &specs[*at]);
+            // Relaxed: the count publishes it.
+            writer.entries.store(index * ENTRY_WORDS + GENERATION, 2, Ordering::Relaxed);
+        }
+        entry += members * ENTRY_WORDS;
+        writers.push(writer);
+    }
+    // Release: pairs with the acquire fence after the count in `CountersReader::list`. Publishes the
+    // directory.
     let publish = M::ord(Site::CounterPublish, Ordering::Release);
-    held.store(COUNT, specs.len() as u64, publish);
-    let mut groups: Vec<u32> = specs.iter().map(|s| s.group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    let mut at = values;
-    let mut writers = Vec::with_capacity(groups.len());
-    for group in groups {
-        let len = blocks_of(specs, group) * ALIGN;
-        let count = specs.iter().filter(|s| s.group == group).count();
-        let block = mem.slice(at, len).ok_or(too_small)?;
-        let held = Held::claim(block, Protocol::Counters, Side::Writer)?;
-        writers.push(CounterWriter { held, group, values: vec![0; count] });
-        at += len;
-    }
+    count.store(COUNT, specs.len() as u64, publish);
     Ok(writers)
 }
 
 /// The writing side of one group.
 #[derive(Debug)]
 pub struct CounterWriter<M: Mem> {
-    held: Held<M>,
+    entries: Held<M>,
+    words: Held<M>,
     group: u32,
-    /// The values; what lies in the region is a copy.
+    /// Place of the group's first value.
+    first_place: usize,
+    /// Values and generations; what lies in the region is a copy.
     values: Vec<u64>,
+    generations: Vec<u64>,
 }
 
 impl<M: Mem> CounterWriter<M> {
@@ -150,7 +196,7 @@ impl<M: Mem> CounterWriter<M> {
     pub fn set(&mut self, index: usize, value: u64) {
         self.values[index] = value;
         // Relaxed: each number speaks for itself.
-        self.held.store(index, value, Ordering::Relaxed);
+        self.words.store(index, value, Ordering::Relaxed);
     }
 
     /// Adds to a counter of the group, wrapping.
@@ -171,19 +217,66 @@ impl<M: Mem> CounterWriter<M> {
     pub fn get(&self, index: usize) -> u64 {
         self.values[index]
     }
+
+    /// Gives the place of a counter to another one, which begins with 0. It stays in this group,
+    /// whatever `spec` says. Readers of the old counter are told that it is gone.
+    ///
+    /// # Panics
+    /// If the group has no such counter.
+    pub fn reuse(&mut self, index: usize, spec: &CounterSpec<'_>) {
+        let generation = self.generations[index];
+        let word = index * ENTRY_WORDS + GENERATION;
+        // Relaxed: the fence below orders it.
+        self.entries.store(word, generation.wrapping_add(1), Ordering::Relaxed);
+        // Release fence: pairs with the acquire fence before a second look at the generation. A reader
+        // that sees any word written below sees there that the entry is being replaced, or was.
+        Held::<M>::fence(Site::CounterBusy, Ordering::Release);
+        self.describe(index, spec);
+        self.set(index, 0);
+        self.generations[index] = generation.wrapping_add(2);
+        // Release: pairs with the acquire fence after the first look at the generation. Publishes
+        // entry and first value.
+        let done = M::ord(Site::CounterDone, Ordering::Release);
+        self.entries.store(word, self.generations[index], done);
+    }
+
+    /// Writes all of an entry but its generation.
+    fn describe(&self, index: usize, spec: &CounterSpec<'_>) {
+        let word = index * ENTRY_WORDS;
+        let place = (self.first_place + index) as u64;
+        // Relaxed: ordered by the generation, or by the count.
+        self.entries.store(word + PLACE_ID, place << 32 | u64::from(spec.id), Ordering::Relaxed);
+        self.entries.copy_in(word + KIND, &text::<CODE_MAX>(spec.kind));
+        self.entries.copy_in(word + UNIT, &text::<CODE_MAX>(spec.unit));
+        self.entries.copy_in(word + LABEL, &text::<LABEL_MAX>(spec.label));
+        self.entries.copy_in(word + HELP, &text::<HELP_MAX>(spec.help));
+    }
 }
 
-/// A counter as a reader finds it.
+/// A text as it lies in an entry.
+fn text<const MAX: usize>(text: &str) -> [u8; MAX] {
+    let cut = &text.as_bytes()[..text.floor_char_boundary(MAX)];
+    let mut bytes = [0; MAX];
+    bytes[..cut.len()].copy_from_slice(cut);
+    bytes
+}
+
+/// A counter as a reader finds it. Characters of its texts that are none are replaced.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Counter {
     /// Number by which programs know it.
     pub id: u32,
-    /// What kind of number it is.
-    pub kind: u32,
-    /// Code of its unit.
-    pub unit: u32,
-    /// Name for people; characters that are none are replaced.
+    /// What it may do: [`KIND_COUNTER`], [`KIND_GAUGE`] or what a later version says.
+    pub kind: String,
+    /// Its unit, as UCUM writes it.
+    pub unit: String,
+    /// Its name.
     pub label: String,
+    /// What it counts.
+    pub help: String,
+    generation: u64,
+    /// Word of its entry in the section.
+    entry: usize,
     /// Word of its value in the section, checked.
     word: usize,
 }
@@ -201,47 +294,77 @@ impl<M: Mem> CountersReader<M> {
     /// # Errors
     /// [`SetupError`].
     pub fn new(mem: M) -> Result<Self, SetupError> {
-        let (have, need) = (mem.len_bytes(), ENTRIES * WORD);
+        let (have, need) = (mem.len_bytes(), DIRECTORY * WORD);
         if have < need {
             return Err(SetupError::Size { protocol: Protocol::Counters, need, have });
         }
         Ok(Self { held: Held::claim(mem, Protocol::Counters, Side::Watcher)?, words: have / WORD })
     }
 
-    /// Copies the directory. Entries that point outside the section are left out.
+    /// Copies the directory. Entries that are being replaced just now are left out, and such as point
+    /// outside the section.
     #[must_use]
     pub fn list(&self) -> Vec<Counter> {
         let count = self.held.load(COUNT, Ordering::Relaxed);
         // Acquire fence: pairs with the Release store of the count. The directory is complete.
         Held::<M>::fence(Site::CounterCount, Ordering::Acquire);
-        let room = self.words.saturating_sub(ENTRIES) / ENTRY_WORDS;
+        let room = self.words.saturating_sub(DIRECTORY) / ENTRY_WORDS;
         let count = usize::try_from(count).unwrap_or(0).min(room).min(COUNTERS_MAX);
         (0..count).filter_map(|index| self.entry(index, count)).collect()
     }
 
     fn entry(&self, index: usize, count: usize) -> Option<Counter> {
-        let word = ENTRIES + index * ENTRY_WORDS;
-        let [first, second] = [0, 1].map(|at| self.held.load(word + at, Ordering::Relaxed));
-        let label: [u64; LABEL_WORDS] =
-            core::array::from_fn(|at| self.held.load(word + 2 + at, Ordering::Relaxed));
-        let bytes = bytes_of(&label);
-        let end = bytes.iter().position(|b| *b == 0).unwrap_or(LABEL_MAX);
-        let place = usize::try_from(second >> 32).ok()?;
-        let value = values_at(count) / WORD + place;
-        (value < self.words).then(|| Counter {
-            id: first as u32,
-            kind: (first >> 32) as u32,
-            unit: second as u32,
-            label: String::from_utf8_lossy(&bytes[..end]).into_owned(),
-            word: value,
+        let entry = DIRECTORY + index * ENTRY_WORDS;
+        let generation = self.held.load(entry + GENERATION, Ordering::Relaxed);
+        if !generation.is_multiple_of(2) {
+            return None;
+        }
+        // Acquire fence: pairs with the Release store of the generation. Entry and value are at least
+        // as new.
+        Held::<M>::fence(Site::CounterOpen, Ordering::Acquire);
+        let words: [u64; ENTRY_WORDS] =
+            core::array::from_fn(|at| self.held.load(entry + at, Ordering::Relaxed));
+        self.check(entry, generation)?;
+        let place = usize::try_from(words[PLACE_ID] >> 32).ok()?;
+        let word = values_at(count) + place;
+        let text = |from: usize, to: usize| {
+            let bytes = bytes_of(&words[from..to]);
+            let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+            String::from_utf8_lossy(&bytes[..end]).into_owned()
+        };
+        (word < self.words).then(|| Counter {
+            id: words[PLACE_ID] as u32,
+            kind: text(KIND, UNIT),
+            unit: text(UNIT, LABEL),
+            label: text(LABEL, HELP),
+            help: text(HELP, ENTRY_WORDS),
+            generation,
+            entry,
+            word,
         })
     }
 
-    /// The value of a counter of [`CountersReader::list`], now.
+    /// The value of a counter of [`CountersReader::list`], now; `None` if its place was given to
+    /// another one since: list them again.
     #[must_use]
     #[inline]
-    pub fn value(&self, counter: &Counter) -> u64 {
-        // Relaxed: each number speaks for itself. A counter of another section may lie outside.
-        if counter.word < self.words { self.held.load(counter.word, Ordering::Relaxed) } else { 0 }
+    pub fn value(&self, counter: &Counter) -> Option<u64> {
+        // A counter of another section may lie outside.
+        if counter.word >= self.words || counter.entry >= self.words {
+            return None;
+        }
+        // Relaxed: each number speaks for itself; whose it is, the check says.
+        let value = self.held.load(counter.word, Ordering::Relaxed);
+        self.check(counter.entry, counter.generation).map(|()| value)
+    }
+
+    /// Whether the entry still stood in `generation` when the last word was loaded.
+    #[inline]
+    fn check(&self, entry: usize, generation: u64) -> Option<()> {
+        // Acquire fence: pairs with the release fence after the odd mark. If a word loaded before was
+        // newer than the generation, the load below sees the mark or a later generation.
+        Held::<M>::fence(Site::CounterCheck, Ordering::Acquire);
+        let now = self.held.load(entry + GENERATION, Ordering::Relaxed);
+        (now == generation).then_some(())
     }
 }

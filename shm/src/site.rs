@@ -52,6 +52,15 @@ pub enum Site {
     CounterPublish,
     /// Acquire fence after loading that number. Partner: [`Site::CounterPublish`].
     CounterCount,
+    /// Release fence after the odd mark of a counter's entry. Partner: [`Site::CounterCheck`].
+    CounterBusy,
+    /// Release store of an entry's next generation. Partner: [`Site::CounterOpen`].
+    CounterDone,
+    /// Acquire fence after the reader's first look at the generation. Partner:
+    /// [`Site::CounterDone`].
+    CounterOpen,
+    /// Acquire fence before the reader's second look. Partner: [`Site::CounterBusy`].
+    CounterCheck,
     /// Sequentially consistent fence between publishing and looking for a sleeper.
     /// Partner: [`Site::BellSleep`].
     BellRing,
@@ -70,7 +79,7 @@ pub enum Site {
 
 impl Site {
     /// Every site, in the order of the enum: the mutation gate walks this list.
-    pub const ALL: [Site; 26] = [
+    pub const ALL: [Site; 30] = [
         Site::BytesPublish,
         Site::BytesPeek,
         Site::BytesRelease,
@@ -91,6 +100,10 @@ impl Site {
         Site::RowCut,
         Site::CounterPublish,
         Site::CounterCount,
+        Site::CounterBusy,
+        Site::CounterDone,
+        Site::CounterOpen,
+        Site::CounterCheck,
         Site::BellRing,
         Site::BellSleep,
         Site::BellBump,

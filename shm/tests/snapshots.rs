@@ -188,7 +188,10 @@ fn slow_readers_lose_and_know() {
 
 #[test]
 fn counters_have_names_and_values() {
-    let spec = |id, group, label| CounterSpec { id, kind: 1, unit: 2, group, label };
+    let spec = |id, group, label| {
+        let (kind, unit, help) = (counters::KIND_COUNTER, "By", "what it counts");
+        CounterSpec { id, kind, unit, group, label, help }
+    };
     let long = "ä".repeat(40);
     let mut specs: Vec<_> = (0..20).map(|id| spec(id, 7, "many")).collect();
     specs.push(spec(100, 3, "turns"));
@@ -204,10 +207,19 @@ fn counters_have_names_and_values() {
     writers[1].set(19, 42);
     let list = reader.list();
     assert_eq!(list.len(), 22);
-    assert_eq!((list[20].label.as_str(), reader.value(&list[20])), ("turns", 11));
-    assert_eq!((list[19].id, reader.value(&list[19])), (19, 42));
-    assert_eq!(list[21].label, "ä".repeat(24));
+    // In the order of the groups.
+    assert_eq!((list[0].label.as_str(), reader.value(&list[0])), ("turns", Some(11)));
+    let texts = [&list[0].kind, &list[0].unit, &list[0].help];
+    assert_eq!(texts, ["counter", "By", "what it counts"]);
+    assert_eq!((list[21].id, reader.value(&list[21])), (19, Some(42)));
+    assert_eq!(list[1].label, "ä".repeat(16));
     assert!(counters::format(&mem, &specs).is_err(), "formatted once");
+    // A place that is used again: the old counter is gone, the new one begins with 0.
+    writers[1].reuse(19, &spec(200, 7, "new"));
+    assert_eq!((reader.value(&list[21]), reader.value(&list[20])), (None, Some(0)));
+    let list = reader.list();
+    let new = (list[21].id, list[21].label.as_str(), reader.value(&list[21]));
+    assert_eq!((list.len(), new), (22, (200, "new", Some(0))));
 }
 
 #[test]

@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 /* generated: layouts */
-#define WE_SCHEMA_FINGERPRINT UINT64_C(0x9280d16ee61665ea)
+#define WE_SCHEMA_FINGERPRINT UINT64_C(0x247964f4c1f20e63)
 enum {
     WE_KERNEL_PAGE_WORDS = 74,
     WE_KERNEL_PAGE_NOW_NS = 0,

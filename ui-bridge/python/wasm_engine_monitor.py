@@ -43,7 +43,7 @@ STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the
           "waiting for a source", "driven by its host", "stopped")
 
 # generated: layouts
-SCHEMA = 0x9280d16ee61665ea
+SCHEMA = 0x247964f4c1f20e63
 KERNEL_PAGE = {
     "now_ns": (0, "Q"),
     "start_ns": (8, "Q"),

@@ -5,6 +5,8 @@
 //!  Publisher -> page, rows, names  == | == map, read-only -> reader -> Snapshot -> View -+-> tui
 //!                                     |                                                  +-> json
 //!                                     |                                                  +-> text
+//!            -> trace ring        == | ==              trace, one event after the other
+//!            -> counters          == | ==              counters, of any build
 //! ```
 //! # What a monitor may conclude
 //! - **Each number is true.** It was published by the kernel at some moment, whole.
@@ -24,12 +26,14 @@
 //! thread; nothing is kept between looks but earlier snapshots.
 #![forbid(unsafe_code)]
 
+pub mod counters;
 pub mod durations;
 pub mod error;
 pub mod json;
 pub mod reader;
 pub mod source;
 pub mod text;
+pub mod trace;
 #[cfg(feature = "tui")]
 pub mod tui;
 pub mod units;

@@ -20,8 +20,9 @@ use bytemuck::{Pod, Zeroable};
 use wasm_engine_abi::limits::AGENTS_MAX;
 use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, NONE_U64, RingRow, SCHEMA,
-    agent_state, run_state, section,
+    TraceEvent, agent_state, run_state, section,
 };
+use wasm_engine_shm::broadcast::BroadcastReader;
 use wasm_engine_shm::header::{OwnerState, Pulse, STALE_AFTER_NS, Status};
 use wasm_engine_shm::layout::SectionKind;
 use wasm_engine_shm::locate::{self, LocateError};
@@ -33,6 +34,7 @@ use wasm_engine_shm::rows::{RowError, RowsReader};
 
 use crate::error::MonitorError;
 use crate::source::{Liveness, Names, Owner, Snapshot, Source};
+use crate::trace::Follower;
 
 /// Names of the kernels that run, sorted.
 ///
@@ -88,17 +90,7 @@ impl Live {
     /// # Errors
     /// [`MonitorError`].
     pub fn open(directory: &Path, name: Option<&str>) -> Result<Self, MonitorError> {
-        let name = match name {
-            Some(name) => name.to_owned(),
-            None => {
-                let mut live = live_in(directory)?;
-                match live.len() {
-                    0 => return Err(MonitorError::NoneLive { directory: directory.into() }),
-                    1 => live.remove(0),
-                    _ => return Err(MonitorError::Several { live }),
-                }
-            }
-        };
+        let name = choose(directory, name)?;
         let attached = attach_in(directory, &name)?;
         Ok(Self::new(name, Some(directory.into()), attached))
     }
@@ -119,6 +111,48 @@ impl Live {
     /// Time since the region was attached, in ns.
     fn now_ns(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The trace ring of this run, from what it still holds; `None` if the kernel has none.
+    ///
+    /// # Errors
+    /// [`MonitorError::Section`] if it is not what its schema says.
+    pub fn follow(&self) -> Result<Option<Follower>, MonitorError> {
+        let view = &self.attached.view;
+        let (kind, id) = (SectionKind::BROADCAST, section::TRACE);
+        let Some((entry, memory)) = view.entry(kind, id).zip(view.section(kind, id)) else {
+            return Ok(None);
+        };
+        let damaged = |problem: String| damaged(&self.name, "trace", problem);
+        let [slots, bytes] = entry.params.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        if bytes != size_of::<TraceEvent>() {
+            return Err(damaged("has events of another length than its schema says".to_owned()));
+        }
+        let reader = BroadcastReader::new(memory, slots, bytes);
+        reader
+            .map(|r| Some(Follower::new(r)))
+            .map_err(|e| damaged(format!("cannot be opened: {e}")))
+    }
+
+    /// Whether nothing more will come from this run: its owner said so, or is gone.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let view = &self.attached.view;
+        view.status().state == OwnerState::Stopped || !view.owner_exists()
+    }
+
+    /// Checks that nothing was cut off since: what was read before is then worth nothing.
+    ///
+    /// # Errors
+    /// [`MonitorError::Section`] if the region is a file that is shorter now.
+    pub fn check_whole(&self) -> Result<(), MonitorError> {
+        self.attached.check_whole(&self.name)
+    }
+
+    /// What the numbers of this run point to.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.attached.names
     }
 
     /// Waits until the owner shows a sign of life, at most [`STALE_AFTER_NS`], so that a single look
@@ -221,13 +255,31 @@ impl Source for Live {
     }
 }
 
+/// This name, or that of the only kernel that runs.
+pub(crate) fn choose(directory: &Path, name: Option<&str>) -> Result<String, MonitorError> {
+    if let Some(name) = name {
+        return Ok(name.to_owned());
+    }
+    let mut live = live_in(directory)?;
+    match live.len() {
+        0 => Err(MonitorError::NoneLive { directory: directory.into() }),
+        1 => Ok(live.remove(0)),
+        _ => Err(MonitorError::Several { live }),
+    }
+}
+
 fn attach_in(directory: &Path, name: &str) -> Result<Attached, MonitorError> {
+    Attached::new(name, open_in(directory, name)?)
+}
+
+/// The mapped region of this name, not yet looked at.
+pub(crate) fn open_in(directory: &Path, name: &str) -> Result<ReadMap, MonitorError> {
     let not_found = || -> Result<MonitorError, MonitorError> {
         let live = live_in(directory)?;
         Ok(MonitorError::NotFound { name: name.into(), directory: directory.into(), live })
     };
     match locate::open_in(directory, name) {
-        Ok((_, map)) => Attached::new(name, map),
+        Ok((_, map)) => Ok(map),
         Err(LocateError::NotFound { .. } | LocateError::Dead { .. }) => Err(not_found()?),
         Err(source) => Err(MonitorError::Locate { name: name.into(), source }),
     }

@@ -13,6 +13,8 @@ use crate::{admission::Pattern, setup::Restart};
 
 /// Longest name of a kernel; it becomes part of file names.
 const KERNEL_NAME_BYTES_MAX: usize = 64;
+/// What a trace ring may hold.
+const TRACE_EVENTS_RANGE: std::ops::RangeInclusive<u32> = 64..=1 << 24;
 const BLOCK_BYTES_RANGE: std::ops::RangeInclusive<u32> = 4 << 10..=1 << 20;
 /// Threads a kernel is ever given; a larger number is a slip of the keyboard.
 const WORKERS_MAX: u32 = 255;
@@ -149,6 +151,11 @@ impl Config {
         if limits.payload_bytes_max < BLOCK_BYTES {
             let problem = format!("is less than one block of {BLOCK_BYTES} bytes");
             return Err(self.value_error("limits.payload_bytes_max", problem));
+        }
+        let events = self.region.trace_events;
+        if !events.is_power_of_two() || !TRACE_EVENTS_RANGE.contains(&events) {
+            let problem = format!("is {events}; it must be a power of two from 64 to 16777216");
+            return Err(self.value_error("region.trace_events", problem));
         }
         self.at_least_1("region.bytes_max", self.region.bytes_max)
     }

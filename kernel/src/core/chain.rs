@@ -11,27 +11,12 @@
 //! is present only in ticks that close a state interval (D5).
 
 use bytemuck::{Pod, bytes_of};
+/// Codes of events; those below 32 enter the tick digest.
+pub(super) use wasm_engine_abi::page::event;
 use wasm_engine_abi::{Digest, Tick};
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// Codes of events that enter the tick digest.
-pub(super) mod event {
-    pub(crate) const REFUSED: u32 = 2;
-    pub(crate) const DROPPED: u32 = 3;
-    pub(crate) const OUTCOME: u32 = 4;
-    pub(crate) const REPLY_DROPPED: u32 = 5;
-    pub(crate) const TIMER: u32 = 6;
-    pub(crate) const RESTARTED: u32 = 7;
-    pub(crate) const SPAWNED: u32 = 8;
-    pub(crate) const ENDED: u32 = 9;
-    pub(crate) const PAUSED: u32 = 10;
-    pub(crate) const RESUMED: u32 = 11;
-    pub(crate) const FAULTED: u32 = 12;
-    pub(crate) const BACKOFF: u32 = 13;
-    pub(crate) const DEAD_LETTERS: u32 = 14;
-    pub(crate) const REQUESTED: u32 = 15;
-    pub(crate) const FELL: u32 = 16;
-}
+use super::told::Told;
 
 /// Bytes that a stream collects before it hashes them.
 const STAGE_BYTES: usize = 4 << 10;
@@ -84,6 +69,8 @@ pub(super) struct Chain {
     fuel: Digest,
     tick: Stream,
     tick_fuel: Stream,
+    /// What enters the digest as an event is told as well.
+    pub(super) told: Told,
 }
 
 impl std::fmt::Debug for Chain {
@@ -95,7 +82,13 @@ impl std::fmt::Debug for Chain {
 impl Chain {
     /// A chain that begins at `first`.
     pub(super) fn new(first: Digest) -> Self {
-        Self { digest: first, fuel: first, tick: Stream::new(), tick_fuel: Stream::new() }
+        Self {
+            digest: first,
+            fuel: first,
+            tick: Stream::new(),
+            tick_fuel: Stream::new(),
+            told: Told::default(),
+        }
     }
 
     /// Digest of the last closed tick.
@@ -131,6 +124,7 @@ impl Chain {
     #[inline]
     pub(super) fn event(&mut self, code: u32, subject: u64, detail: u64) {
         self.tick.add([u64::from(code).to_le_bytes(), subject.to_le_bytes(), detail.to_le_bytes()]);
+        self.told.event(code, subject, detail, 0);
     }
 
     pub(super) fn close(&mut self, carried_over: u64, state: Option<Digest>) {

@@ -16,6 +16,7 @@
 //! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, the end of agents (A10) |
 //! | `supervision.rs` | what follows a fault, restart groups (A8, A9) |
 //! | `pending.rs` | inference requests and timers that wait (I1) |
+//! | `told.rs` | what is told of all this, event by event, to whoever watches |
 //! | `agents.rs`, `inbox.rs`, `payloads.rs`, `chain.rs` | the state itself |
 
 mod agents;
@@ -30,12 +31,14 @@ mod pending;
 mod plan_turns;
 mod route;
 mod supervision;
+mod told;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use wasm_engine_abi::{
     AgentId, Digest, Tick,
     frame::{Effect, Place, TurnResult},
+    page::{TraceEvent, event},
     record::TickClose,
 };
 
@@ -53,6 +56,7 @@ pub use self::{
     agents::{Activity, Phase},
     open::OpenError,
     pending::Request,
+    told::Telling,
 };
 use crate::setup::Setup;
 
@@ -263,6 +267,17 @@ impl Core {
         }
     }
 
+    /// Tells so much of what happens from now on: see [`Core::take_told`].
+    pub fn tell(&mut self, telling: Telling) {
+        self.chain.told.tell(telling);
+    }
+
+    /// What happened since the last call, in order; without time.
+    #[inline]
+    pub fn take_told(&mut self) -> impl Iterator<Item = TraceEvent> + '_ {
+        self.chain.told.take()
+    }
+
     /// What the run is made of.
     #[must_use]
     pub fn setup(&self) -> &Arc<Setup> {
@@ -387,6 +402,9 @@ impl Core {
         self.payloads.settle(u64::MAX, outside);
         self.chain.close(self.order.len() as u64, state);
         self.stats.ticks += 1;
+        let turns = self.turn_digests.len() as u64;
+        let digest = self.chain.digest().low();
+        self.chain.told.event(event::TICK_CLOSE, 0, turns, digest);
         TickClose {
             tick: self.tick,
             digest: self.chain.digest(),

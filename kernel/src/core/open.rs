@@ -108,6 +108,8 @@ impl Core {
             return Err(OpenError::NotNext { tick, last });
         }
         self.begin_open(tick, bytes, outside);
+        let entered = u64::from(facts.open().facts);
+        self.chain.told.event(event::TICK_OPEN, 0, entered, 0);
         self.expire_backoffs();
         self.check_inputs(tick, &facts)?;
         let mut inputs_began = false;
@@ -154,6 +156,7 @@ impl Core {
         self.turn_digests.clear();
         self.turn_agents.clear();
         self.chain.open(tick, bytes);
+        self.chain.told.at(tick, 0);
         self.agents.open();
         outside.begin_open(self.epoch);
     }

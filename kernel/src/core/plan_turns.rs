@@ -1,6 +1,9 @@
 //! Plan: which agents take a turn in the next microstep (SEMANTICS T4, T8, Q3).
 
-use wasm_engine_abi::frame::{ItemFrame, Place, TurnCommand, turn};
+use wasm_engine_abi::{
+    frame::{ItemFrame, Place, TurnCommand, turn},
+    page::event,
+};
 
 use super::{
     Core, Outside, Planned,
@@ -109,6 +112,8 @@ impl Core {
         self.epoch += 1;
         self.stats.microsteps += 1;
         self.chain.microstep(self.microstep);
+        self.chain.told.at(self.tick, self.microstep);
+        self.chain.told.detail(event::MICROSTEP, 0, self.plan.len() as u64, 0);
         self.payloads.settle(self.epoch, outside);
         self.plan.len()
     }

@@ -37,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wasm_engine_abi::Tick;
+use wasm_engine_abi::counter::{self, log};
 use wasm_engine_abi::record::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use wasm_engine_shm::bytes::{Consumer, Producer, layout};
 use wasm_engine_shm::claim::SetupError;
@@ -110,13 +111,15 @@ impl LogOptions {
     }
 }
 
-/// Both ends of the ring between scheduler and log thread.
+/// Both ends of the ring between scheduler and log thread, and that thread's counters.
 #[derive(Debug)]
 pub struct LogRing {
     /// The scheduler's end.
     pub producer: Producer<RawMem>,
     /// The log thread's end.
     pub consumer: Consumer<RawMem>,
+    /// What it counts.
+    pub counters: LogCounters,
 }
 
 impl LogRing {
@@ -124,10 +127,15 @@ impl LogRing {
     ///
     /// # Errors
     /// [`SetupError`] if they have other sizes or are claimed.
-    pub fn new(producer: RawMem, consumer: RawMem) -> Result<Self, SetupError> {
+    pub fn new(
+        producer: RawMem,
+        consumer: RawMem,
+        counters: LogCounters,
+    ) -> Result<Self, SetupError> {
         Ok(Self {
             producer: Producer::new(producer.clone(), consumer.clone())?,
             consumer: Consumer::new(producer, consumer)?,
+            counters,
         })
     }
 
@@ -137,7 +145,48 @@ impl LogRing {
     /// [`SetupError`] if the capacity is none of a ring.
     pub fn heap(capacity_bytes: usize) -> Result<Self, SetupError> {
         let shape = layout(capacity_bytes)?;
-        Self::new(RawMem::heap(shape.producer_len), RawMem::heap(shape.consumer_len))
+        let (producer, consumer) =
+            (RawMem::heap(shape.producer_len), RawMem::heap(shape.consumer_len));
+        Self::new(producer, consumer, LogCounters::heap()?)
+    }
+}
+
+/// Counters of the log thread, by the places of [`counter::log`], and a look at one of them.
+#[derive(Debug)]
+pub struct LogCounters {
+    writer: CounterWriter<RawMem>,
+    durable: DurableTick,
+}
+
+impl LogCounters {
+    /// Over the writer of [`counter::LOG`] and the section in which it writes.
+    ///
+    /// # Errors
+    /// [`SetupError`] if the section is none of counters.
+    pub fn new(writer: CounterWriter<RawMem>, section: RawMem) -> Result<Self, SetupError> {
+        let reader = CountersReader::new(section)?;
+        let id = counter::id(counter::LOG[log::DURABLE_TICKS].name);
+        let Some(counter) = reader.list().into_iter().find(|counter| counter.id == id) else {
+            unreachable!("the section was formatted with the log's counters");
+        };
+        Ok(Self { writer, durable: DurableTick { reader: Arc::new(reader), counter } })
+    }
+
+    /// In memory of their own, which no monitor sees.
+    fn heap() -> Result<Self, SetupError> {
+        let specs: Vec<_> = counter::LOG
+            .iter()
+            .map(|c| CounterSpec {
+                id: counter::id(c.name),
+                label: c.name,
+                ..CounterSpec::default()
+            })
+            .collect();
+        let mem = RawMem::heap(counters::layout(&specs)?);
+        let Some(writer) = counters::format(&mem, &specs)?.pop() else {
+            unreachable!("a group of counters was asked for");
+        };
+        Self::new(writer, mem)
     }
 }
 
@@ -153,25 +202,7 @@ impl DurableTick {
     /// The tick, or `None` if no `TickOpen` is durable yet.
     #[must_use]
     pub fn get(&self) -> Option<Tick> {
-        self.reader.value(&self.counter).checked_sub(1)
-    }
-}
-
-/// Place in its group of the counter behind [`DurableTick`]: ticks durable, last tick + 1.
-const DURABLE: usize = 0;
-
-/// The word behind a [`DurableTick`], in memory of its own.
-fn durable_word() -> Result<(CounterWriter<RawMem>, DurableTick), SetupError> {
-    let specs = [CounterSpec { id: 0, kind: 0, unit: 0, group: 0, label: "ticks durable" }];
-    let mem = RawMem::heap(counters::layout(&specs)?);
-    let writer = counters::format(&mem, &specs)?.pop();
-    let reader = CountersReader::new(mem)?;
-    let counter = reader.list().pop();
-    match (writer, counter) {
-        (Some(writer), Some(counter)) => {
-            Ok((writer, DurableTick { reader: Arc::new(reader), counter }))
-        }
-        _ => unreachable!("one counter was asked for"),
+        self.reader.value(&self.counter)?.checked_sub(1)
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytemuck::bytes_of;
 use wasm_engine_abi::Tick;
+use wasm_engine_abi::counter::log;
 use wasm_engine_abi::record::{
     BLOCK_FOOTER_BYTES, BLOCK_HEADER_BYTES, Chain, RECORD_HEADER_BYTES, RecordHeader,
     SEGMENT_HEADER_BYTES, SEGMENTS_MAX, flags, kind, record_bytes,
@@ -25,7 +26,7 @@ use wasm_engine_shm::counters::CounterWriter;
 use wasm_engine_shm::mem::RawMem;
 
 use super::error::Failure;
-use super::{DURABLE, LogOptions, SyncPolicy, crc, segment_path};
+use super::{LogOptions, SyncPolicy, crc, segment_path};
 use crate::time::now_ns;
 
 /// Tag of the ring record after which the thread ends.
@@ -92,8 +93,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Seals and writes a block, in a new segment if this one has no room for it.
-    fn put(&mut self, block: &mut Filling) -> Result<(), Failure> {
+    /// Seals and writes a block, in a new segment if this one has no room for it; gives the bytes
+    /// written.
+    fn put(&mut self, block: &mut Filling) -> Result<u64, Failure> {
         if self.bytes + block.sealed_bytes() as u64 > self.bytes_max
             && self.bytes > SEGMENT_HEADER_BYTES as u64
         {
@@ -104,8 +106,10 @@ impl Segment {
             self.bytes = 0;
             self.begin()?;
         }
+        let before = self.bytes;
         let bytes = block.seal(&mut self.chain);
-        self.write(bytes)
+        self.write(bytes)?;
+        Ok(self.bytes - before)
     }
 
     fn sync(&mut self) -> Result<(), Failure> {
@@ -195,7 +199,7 @@ struct Output {
     taken: u64,
     /// Ticks opened in the blocks written.
     written: u64,
-    durable: CounterWriter<RawMem>,
+    counters: CounterWriter<RawMem>,
     sync: SyncPolicy,
     block_age_ns: u64,
     /// When the last sync ended.
@@ -226,11 +230,15 @@ impl Output {
         if self.filling.records == 0 {
             return Ok(());
         }
-        self.segment.put(&mut self.filling)?;
+        let begin_ns = now_ns();
+        let bytes = self.segment.put(&mut self.filling)?;
         self.filling.clear();
+        self.counters.add(log::WRITE_NS, now_ns() - begin_ns);
+        self.counters.add(log::WRITTEN_BYTES, bytes);
+        self.counters.add(log::BLOCKS, 1);
         self.written = self.taken;
         match self.sync {
-            SyncPolicy::None => self.durable.set(DURABLE, self.written),
+            SyncPolicy::None => self.counters.set(log::DURABLE_TICKS, self.written),
             SyncPolicy::EveryMib(mib) if self.segment.unsynced >> 20 >= u64::from(mib) => {
                 self.force()?;
             }
@@ -241,9 +249,15 @@ impl Output {
 
     /// Syncs what is written.
     fn force(&mut self) -> Result<(), Failure> {
+        let begin_ns = now_ns();
         self.segment.sync()?;
-        self.durable.set(DURABLE, self.written);
+        self.counters.set(log::DURABLE_TICKS, self.written);
         self.synced_ns = now_ns();
+        let took_ns = self.synced_ns - begin_ns;
+        self.counters.add(log::SYNCS, 1);
+        self.counters.add(log::SYNC_NS, took_ns);
+        let longest = self.counters.get(log::SYNC_NS_MAX).max(took_ns);
+        self.counters.set(log::SYNC_NS_MAX, longest);
         Ok(())
     }
 
@@ -289,18 +303,18 @@ impl LogThread {
         options: &LogOptions,
         segment: Segment,
         ring: Consumer<RawMem>,
-        mut durable: CounterWriter<RawMem>,
+        mut counters: CounterWriter<RawMem>,
         ticks: u64,
         failure: Arc<OnceLock<Failure>>,
     ) -> Self {
-        durable.set(DURABLE, ticks);
+        counters.set(log::DURABLE_TICKS, ticks);
         let start_ns = now_ns();
         let output = Output {
             segment,
             filling: Filling::new(options.block_bytes),
             taken: ticks,
             written: ticks,
-            durable,
+            counters,
             sync: options.sync,
             block_age_ns: u64::from(options.block_ms) * NS_PER_MS,
             synced_ns: start_ns,

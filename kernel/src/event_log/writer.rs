@@ -15,7 +15,7 @@ use wasm_engine_shm::mem::RawMem;
 
 use super::error::Failure;
 use super::thread::{LogThread, STOP, Segment, sync_dir, tag};
-use super::{DurableTick, LogError, LogOptions, LogRing, durable_word};
+use super::{DurableTick, LogCounters, LogError, LogOptions, LogRing};
 use crate::thread;
 
 /// Smallest fragment that a ring must take; smaller ones would be mostly headers.
@@ -114,7 +114,8 @@ impl LogWriter {
         order: Order,
         lock: File,
     ) -> Result<Self, LogError> {
-        let LogRing { producer, consumer } = ring;
+        let LogRing { producer, consumer, counters } = ring;
+        let LogCounters { writer: counters, durable } = counters;
         let fragment = fragment_bytes(options.block_bytes).min(producer.payload_max());
         if fragment < FRAGMENT_BYTES_MIN {
             let (min, max) = (FRAGMENT_BYTES_MIN as u64, u64::MAX);
@@ -123,10 +124,10 @@ impl LogWriter {
         }
         let last = order.ticks.checked_sub(1);
         let segment = Segment::create(options, chain).map_err(|failure| failure.to_error(last))?;
-        let (word, durable) = durable_word()?;
         let failure = Arc::new(OnceLock::new());
         let ticks = order.ticks;
-        let work = LogThread::new(options, segment, consumer, word, ticks, Arc::clone(&failure));
+        let work =
+            LogThread::new(options, segment, consumer, counters, ticks, Arc::clone(&failure));
         let thread = std::thread::Builder::new().name("we-log".to_owned());
         let thread = thread.spawn(move || work.run()).map_err(|source| LogError::Disk {
             action: "start a thread for",

@@ -13,7 +13,7 @@ use std::{
 use wasm_engine::{
     Placing, Sink,
     admission::{Admitted, ModuleLimits, admit},
-    core::{Output, Request},
+    core::{Output, Request, Telling},
     engine::{MemoryProfile, deterministic_engine},
     facts::FactsBuilder,
     kernel::{Kernel, Parts, TickError},
@@ -456,6 +456,7 @@ impl Rig {
             engine: engine.clone(),
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
+            trace: (Telling::Nothing, 0),
             region_bytes_max: u64::MAX,
         })
         .expect("the kernel starts");

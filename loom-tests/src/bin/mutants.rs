@@ -52,13 +52,15 @@ fn uses(site: Site) -> std::io::Result<Vec<usize>> {
 fn weakened(site: Site) -> &'static str {
     match site {
         Site::BellRing | Site::BellSleep => "SeqCst fence -> AcqRel fence",
-        Site::SlotBusy | Site::RowBusy => "Release fence -> none",
+        Site::SlotBusy | Site::RowBusy | Site::CounterBusy => "Release fence -> none",
         Site::SlotOpen
         | Site::SlotCheck
         | Site::SlotLatest
         | Site::RowCheck
         | Site::RowCut
         | Site::CounterCount
+        | Site::CounterOpen
+        | Site::CounterCheck
         | Site::ReadyLook => "Acquire fence -> none",
         Site::BytesPeek | Site::BytesReclaim | Site::CellPeek | Site::CellReclaim => {
             "Acquire load -> Relaxed"

@@ -27,6 +27,7 @@ pub const ALL: &[Model] = &[
     tables::ROW_CUT,
     tables::ERRORS_LIST,
     tables::COUNTER_READ,
+    tables::COUNTER_REUSE,
     claim::CLAIM_ONCE,
     publish::REGION_READY,
     bell::DOORBELL,

@@ -1,7 +1,7 @@
 //! Rows, errors and counters: cuts are consistent, the directory is complete.
 
 use loom::thread;
-use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
+use wasm_engine_shm::counters::{self, Counter, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
 
@@ -32,6 +32,14 @@ pub const COUNTER_READ: Model = Model {
     bound: None,
     reach: &["empty", "complete", "grown"],
     run: counter_read,
+};
+
+/// A place that is given to another counter: entry and value belong together, or the reader is told.
+pub const COUNTER_REUSE: Model = Model {
+    name: "counter_reuse",
+    bound: Some(2),
+    reach: &["before", "being replaced", "gone", "after"],
+    run: counter_reuse,
 };
 
 /// What both rows hold in a cut: the first changes in all, the second in the first and third.
@@ -80,26 +88,34 @@ fn row_cut(marks: &Marks) {
     reading.join().expect("the reader ended");
 }
 
-fn counter_read(marks: &Marks) {
-    let specs = [CounterSpec { id: 7, kind: 8, unit: 9, group: 0, label: "turns" }];
-    let mem = LoomMem::new(counters::layout(&specs).expect("valid"), |word| match word {
-        0 | 16..24 | 32 => Class::Atomic,
+/// A section of these counters of one group. Id and kind stand for a whole entry.
+fn counter_memory(specs: &[CounterSpec<'_>]) -> LoomMem {
+    let values = 16 + 16 * specs.len();
+    LoomMem::new(counters::layout(specs).expect("valid"), |word| match word {
+        0 => Class::Atomic,
+        _ if word >= 16 && word < values && word % 16 < 3 => Class::Atomic,
+        _ if word >= 16 && word < values => Class::Alike,
+        _ if word >= values && word < values + specs.len() => Class::Atomic,
         _ => Class::Unused,
-    });
+    })
+}
+
+fn counter_read(marks: &Marks) {
+    let mem = counter_memory(&[TURNS, FAULTS]);
     let reader = CountersReader::new(mem.clone()).expect("free");
     let marks = marks.clone();
     let writing = thread::spawn(move || {
-        let mut writers = counters::format(&mem, &specs).expect("free");
+        let mut writers = counters::format(&mem, &[TURNS, FAULTS]).expect("free");
         writers[0].add(0, 1);
         writers[0].add(0, 1);
     });
     let reading = thread::spawn(move || {
         let list = reader.list();
         let Some(counter) = list.first() else { return marks.hit("empty") };
-        assert_eq!((counter.id, counter.kind, counter.unit), (7, 8, 9));
-        assert_eq!(counter.label, "turns");
+        assert_eq!(list.len(), 2, "a part of the directory");
+        assert!(is(counter, &TURNS) && is(&list[1], &FAULTS), "an entry that nobody wrote");
         marks.hit("complete");
-        let (before, after) = (reader.value(counter), reader.value(counter));
+        let [before, after] = [0; 2].map(|_| reader.value(counter).expect("nobody replaces it"));
         assert!(before <= after && after <= 2, "a counter went back");
         if after > before {
             marks.hit("grown");
@@ -107,6 +123,48 @@ fn counter_read(marks: &Marks) {
     });
     writing.join().expect("the writer ended");
     reading.join().expect("the reader ended");
+}
+
+fn counter_reuse(marks: &Marks) {
+    let mem = counter_memory(&[TURNS]);
+    let mut writers = counters::format(&mem, &[TURNS]).expect("free");
+    let reader = CountersReader::new(mem).expect("free");
+    writers[0].set(0, 5);
+    let marks = marks.clone();
+    let writing = thread::spawn(move || {
+        writers[0].reuse(0, &FAULTS);
+        writers[0].set(0, 1);
+    });
+    let reading = thread::spawn(move || {
+        let list = reader.list();
+        let Some(counter) = list.first() else { return marks.hit("being replaced") };
+        let before = is(counter, &TURNS);
+        assert!(before || is(counter, &FAULTS), "an entry of two counters");
+        match (before, reader.value(counter)) {
+            (true, Some(value)) => {
+                assert_eq!(value, 5, "a value of the next counter");
+                marks.hit("before");
+            }
+            (true, None) => marks.hit("gone"),
+            (false, Some(value)) => {
+                assert!(value <= 1, "a value of the last counter");
+                marks.hit("after");
+            }
+            (false, None) => panic!("replaced once only"),
+        }
+    });
+    writing.join().expect("the writer ended");
+    reading.join().expect("the reader ended");
+}
+
+const TURNS: CounterSpec<'_> =
+    CounterSpec { id: 7, kind: "counter", unit: "1", group: 0, label: "turns", help: "taken" };
+const FAULTS: CounterSpec<'_> =
+    CounterSpec { id: 8, kind: "gauge", unit: "By", group: 0, label: "faults", help: "seen" };
+
+/// Whether an entry is this counter's.
+fn is(counter: &Counter, spec: &CounterSpec<'_>) -> bool {
+    (counter.id, counter.kind.as_str()) == (spec.id, spec.kind)
 }
 
 fn errors_list(marks: &Marks) {

@@ -147,7 +147,8 @@ fn seal(words: &mut [u64]) {
 fn good() -> &'static Vec<u64> {
     static GOOD: OnceLock<Vec<u64>> = OnceLock::new();
     GOOD.get_or_init(|| {
-        let specs = [CounterSpec { id: 1, kind: 2, unit: 3, group: 0, label: "turns" }];
+        let (kind, unit, help) = (counters::KIND_COUNTER, "1", "taken");
+        let specs = [CounterSpec { id: 1, kind, unit, group: 0, label: "turns", help }];
         let ring = bytes::layout(128).expect("valid");
         let cells = cell::layout(4).expect("valid");
         let sections = [
@@ -317,6 +318,7 @@ fn read_counters(mem: &RawMem, script: &mut Script<'_>) {
     looks(mem, script, || {
         for counter in reader.list() {
             assert!(counter.label.chars().count() <= counters::LABEL_MAX);
+            assert!(counter.help.chars().count() <= counters::HELP_MAX);
             let _ = reader.value(&counter);
         }
     });

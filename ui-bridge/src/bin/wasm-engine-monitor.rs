@@ -14,7 +14,7 @@ use clap::Parser;
 use wasm_engine_shm::locate;
 use wasm_engine_ui_bridge::tui::{self, TuiError};
 use wasm_engine_ui_bridge::view::Lookback;
-use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, json, text};
+use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, counters, json, text, trace};
 
 /// Shows a running Wasm-Engine kernel. Only reads: it cannot slow or change the kernel.
 #[derive(Parser)]
@@ -25,7 +25,14 @@ struct Args {
     /// Print once and exit
     #[arg(long)]
     once: bool,
-    /// Print JSON: one document with --once, else one line per look
+    /// Follow what happens, one line per event, until the run ends; with --once only what the kernel
+    /// still holds
+    #[arg(long, conflicts_with = "counters")]
+    trace: bool,
+    /// Print the kernel's counters once, with what they are; also of a kernel of another build
+    #[arg(long)]
+    counters: bool,
+    /// Print JSON: one document with --once, else one line per look; per event with --trace
     #[arg(long)]
     json: bool,
     /// Milliseconds between two looks, 50 to 10000
@@ -55,6 +62,8 @@ enum Failure {
     Tui(#[from] TuiError),
     #[error("cannot find kernels: {0}")]
     Directory(#[from] locate::LocateError),
+    #[error("this kernel has no trace: set region.trace to \"events\" or \"full\"")]
+    NoTrace,
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
     #[error("cannot write JSON: {0}")]
@@ -86,7 +95,21 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let mut live = Live::open(&locate::runtime_directory()?, args.name.as_deref())?;
+    let directory = locate::runtime_directory()?;
+    if args.counters {
+        let counted = counters::look(&directory, args.name.as_deref())?;
+        let out = if args.json {
+            counters::document(&counted)? + "\n"
+        } else {
+            counters::table(&counted)
+        };
+        io::stdout().write_all(out.as_bytes())?;
+        return Ok(());
+    }
+    let mut live = Live::open(&directory, args.name.as_deref())?;
+    if args.trace {
+        return follow(&live, args);
+    }
     let interval = Duration::from_millis(args.interval);
     if args.once || !(args.json || io::stdout().is_terminal()) {
         live.settle();
@@ -105,6 +128,50 @@ fn run(args: &Args) -> Result<(), Failure> {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&ended))?;
     tui::run(&mut live, interval, args.duration, &|| ended.load(Ordering::Relaxed))?;
     Ok(())
+}
+
+/// Longest time between two looks at the trace while nothing happens.
+const TRACE_NAP_MAX: Duration = Duration::from_millis(16);
+/// Bytes of lines that are collected before they are printed.
+const TRACE_LINES_BYTES: usize = 64 << 10;
+
+/// One line per event, until the run ends, the time is over or nobody reads.
+fn follow(live: &Live, args: &Args) -> Result<(), Failure> {
+    let Some(mut follower) = live.follow()? else { return Err(Failure::NoTrace) };
+    let print = if args.json { trace::document } else { trace::line };
+    let started = Instant::now();
+    let mut nap = Duration::from_millis(1);
+    // Up to here, once it is known where this ends.
+    let mut end = None;
+    loop {
+        let over = args.once
+            || live.has_ended()
+            || args.duration.is_some_and(|duration| started.elapsed() >= duration);
+        if over {
+            // What the kernel said before it ended is still read.
+            end.get_or_insert_with(|| follower.sent());
+        }
+        let mut lines = String::new();
+        while lines.len() < TRACE_LINES_BYTES
+            && end.is_none_or(|end| follower.passed() < end)
+            && let Some(seen) = follower.look()
+        {
+            lines += &print(&seen, live.names());
+            lines.push('\n');
+        }
+        live.check_whole()?;
+        if !lines.is_empty() {
+            nap = Duration::from_millis(1);
+            let mut out = io::stdout().lock();
+            out.write_all(lines.as_bytes())?;
+            out.flush()?;
+        } else if end.is_some() {
+            return Ok(());
+        } else {
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(TRACE_NAP_MAX);
+        }
+    }
 }
 
 /// One document per look, until the time is over or nobody reads.

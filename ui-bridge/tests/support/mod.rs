@@ -30,7 +30,14 @@ pub const NAMES: &str = r#"{"name":"weather","templates":["station","forecaster"
 
 /// Sizes of the example run.
 pub fn sizes() -> Sizes {
-    Sizes { agents_max: 64, lanes: 2, models: 1, rings: 3, names_bytes: NAMES.len() as u32 }
+    Sizes {
+        agents_max: 64,
+        lanes: 2,
+        models: 1,
+        rings: 3,
+        names_bytes: NAMES.len() as u32,
+        trace_events: 64,
+    }
 }
 
 /// What an owner holds.

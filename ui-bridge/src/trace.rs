@@ -1,0 +1,216 @@
+//! Events of a running kernel, one by one, with what was lost between them.
+//!
+//! A [`Follower`] goes through the trace ring of one run. It begins with what the ring still holds,
+//! never waits for the kernel and never holds it up; the kernel overwrites what was not read in time,
+//! and the follower is told how much that was.
+//!
+//! What this does not do: it follows no second run of the name, and it does not sleep: the caller
+//! looks again when it likes.
+
+use core::fmt::Write as _;
+
+use bytemuck::Zeroable;
+use serde_json::{Map, Value};
+use wasm_engine_abi::frame::fault;
+use wasm_engine_abi::ids::AgentId;
+use wasm_engine_abi::page::event::{self, Detail};
+use wasm_engine_abi::page::{TraceEvent, stall};
+use wasm_engine_shm::broadcast::{BroadcastReader, Next, Overtaken};
+use wasm_engine_shm::mem::ReadMem;
+
+use crate::source::Names;
+
+/// What the JSON documents are.
+pub const TYPE: &str = "wasm-engine/event/1";
+
+/// What a follower finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// An event.
+    Event {
+        /// Its number, from 0.
+        number: u64,
+        /// The event.
+        event: TraceEvent,
+    },
+    /// Events that were overwritten before they were read.
+    Lost {
+        /// How many.
+        events: u64,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// Why events were not read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// They were gone when the follower began.
+    Earlier,
+    /// The follower came too late: look more often, or make the ring larger.
+    Polling,
+    /// The kernel overtook the follower while it copied.
+    Reading,
+}
+
+impl Why {
+    /// In one word.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Earlier => "earlier",
+            Self::Polling => "polling",
+            Self::Reading => "reading",
+        }
+    }
+}
+
+/// Goes through the events of one run.
+#[derive(Debug)]
+pub struct Follower {
+    reader: BroadcastReader<ReadMem>,
+    begun: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(reader: BroadcastReader<ReadMem>) -> Self {
+        Self { reader, begun: false }
+    }
+
+    /// Events sent so far; [`Follower::passed`] of them are behind this follower.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.reader.sent()
+    }
+
+    /// Events read or lost.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.reader.position()
+    }
+
+    /// The next event or loss; `None` if there is nothing new.
+    pub fn look(&mut self) -> Option<Seen> {
+        let mut event = TraceEvent::zeroed();
+        let seen = match self.reader.next(bytemuck::bytes_of_mut(&mut event)) {
+            Next::Empty => return None,
+            Next::Message { number, .. } => Seen::Event { number, event },
+            Next::Overrun { lost, during, .. } => {
+                let why = match during {
+                    _ if !self.begun => Why::Earlier,
+                    Overtaken::Polling => Why::Polling,
+                    Overtaken::Reading => Why::Reading,
+                };
+                Seen::Lost { events: lost, why }
+            }
+        };
+        self.begun = true;
+        Some(seen)
+    }
+}
+
+/// What is found as one JSON document on one line, without a line end.
+#[must_use]
+pub fn document(seen: &Seen, names: &Names) -> String {
+    let mut map = Map::new();
+    map.insert("$type".into(), TYPE.into());
+    match seen {
+        Seen::Lost { events, why } => {
+            map.insert("lost".into(), (*events).into());
+            map.insert("why".into(), why.text().into());
+        }
+        Seen::Event { number, event } => {
+            map.insert("number".into(), (*number).into());
+            map.insert("time_ns".into(), event.time_ns.into());
+            map.insert("tick".into(), event.tick.into());
+            map.insert("microstep".into(), event.microstep.into());
+            map.insert("event".into(), kind_text(event.kind).into());
+            for (key, value) in details(event, names) {
+                let value = match value {
+                    Shown::Number(number) => Value::from(number),
+                    Shown::Agent { address, name } => {
+                        if let Some(name) = name {
+                            map.insert(format!("{key}_name"), name.into());
+                        }
+                        address.into()
+                    }
+                    Shown::Text(text) => text.into(),
+                };
+                map.insert(key.into(), value);
+            }
+        }
+    }
+    Value::Object(map).to_string()
+}
+
+/// What is found as one line for people, without a line end.
+#[must_use]
+pub fn line(seen: &Seen, names: &Names) -> String {
+    match seen {
+        Seen::Lost { events, why } => format!("-- {events} events lost ({})", why.text()),
+        Seen::Event { event, .. } => {
+            let (s, us) = (event.time_ns / 1_000_000_000, event.time_ns / 1_000 % 1_000_000);
+            let (tick, microstep) = (event.tick, event.microstep);
+            let mut text = format!("{s:>6}.{us:06} {tick}.{microstep} {}", kind_text(event.kind));
+            for (key, value) in details(event, names) {
+                // Writing to a `String` cannot fail.
+                let _ = match value {
+                    Shown::Number(number) => write!(text, " {key}={number}"),
+                    Shown::Agent { address, name } => {
+                        write!(text, " {key}={}", name.unwrap_or(address))
+                    }
+                    Shown::Text(shown) => write!(text, " {key}={shown}"),
+                };
+            }
+            text
+        }
+    }
+}
+
+fn kind_text(kind: u32) -> &'static str {
+    event::kind(kind).map_or("unknown", |kind| kind.text)
+}
+
+/// A detail as it is shown.
+enum Shown {
+    Number(u64),
+    Agent { address: String, name: Option<String> },
+    Text(String),
+}
+
+/// Names and values of what an event says; of an unknown kind the bare fields.
+fn details(event: &TraceEvent, names: &Names) -> Vec<(&'static str, Shown)> {
+    let fields = [event.subject, event.a, event.b];
+    let unknown = [Detail::Bits("subject"), Detail::Bits("a"), Detail::Bits("b")];
+    let details = event::kind(event.kind).map_or(unknown, |kind| kind.details);
+    let mut shown = Vec::with_capacity(4);
+    for (detail, value) in details.into_iter().zip(fields) {
+        match detail {
+            Detail::Nothing => {}
+            Detail::Agent(key) => shown.push((key, agent(value, names))),
+            Detail::Number(key) => shown.push((key, Shown::Number(value))),
+            Detail::Pair(upper, lower) => {
+                shown.push((upper, Shown::Number(value >> 32)));
+                shown.push((lower, Shown::Number(value & u64::from(u32::MAX))));
+            }
+            Detail::Fault(key) => {
+                let cause = u32::try_from(value).unwrap_or(u32::MAX);
+                shown.push((key, Shown::Text(fault::text(cause).into())));
+            }
+            Detail::Stall(key) => {
+                let cause = usize::try_from(value).ok().and_then(|at| stall::TEXT.get(at));
+                shown.push((key, Shown::Text((*cause.unwrap_or(&"unknown")).into())));
+            }
+            Detail::Bits(key) => shown.push((key, Shown::Text(format!("{value:016x}")))),
+        }
+    }
+    shown
+}
+
+fn agent(bits: u64, names: &Names) -> Shown {
+    let address = AgentId::from_bits(bits);
+    // The first agent of a slot is the configured one.
+    let configured =
+        (address.generation() == 0).then(|| names.agents.get(address.index() as usize));
+    Shown::Agent { address: address.to_string(), name: configured.flatten().cloned() }
+}
