@@ -176,7 +176,7 @@ impl CountedTable {
 /// cost the same. (Beside it `publish_cut` adds one to a private number and looks at no list.)
 #[test]
 fn publishing_a_cut_costs_the_same_for_any_number_of_rows() {
-    let many = if cfg!(miri) { 500 } else { 100_000 };
+    let many = if cfg!(miri) { 50 } else { 100_000 };
     let (mut small, mut large) = (CountedTable::new(10), CountedTable::new(many));
     let mut value = 1;
     for changed in [0, 1, 2, 5, 10, 0, 7] {

@@ -34,7 +34,7 @@ usage: cargo xtask TASK
   mutants [--markdown]           weak orderings and wrong algorithms: each must fail a loom model
   shuttle [SCHEDULES] [SEED]     random schedules at real sizes; 50,000 of each kind
   miri [--seeds N] [ARGS]        the tests of shm and abi under Miri (nightly); ARGS go to cargo
-  tsan                           the rings under ThreadSanitizer (nightly)
+  tsan                           what hands over plain memory under ThreadSanitizer (nightly)
   fuzz [TARGET] [--seconds N]    the fuzz targets, a minute each (nightly, C++ compiler)
   portability                    shm, abi and ui-bridge type-checked for other systems
   bench [--goal S1] [--out FILE] the benchmarks against the goals
