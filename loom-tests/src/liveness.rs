@@ -6,10 +6,11 @@
 //! starved for long.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread;
-use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
+use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next, Overtaken};
 use wasm_engine_shm::cell::{self, Receiver};
 use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
@@ -199,7 +200,11 @@ fn receive(rx: &mut Receiver<ShuttleMem>) -> cell::Cell {
     }
 }
 
-/// One writer that never waits, four readers: each accounts for every message.
+/// Overruns that the readers of [`broadcast_four_readers`] met in all schedules so far, by polling and
+/// by reading. Not shuttle's: they are no part of a schedule.
+pub static OVERRUNS: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+
+/// One writer that never waits, four readers: each accounts for every message, by what it was lost to.
 pub fn broadcast_four_readers() {
     const SLOTS: usize = 8;
     let mem = ShuttleMem::atomic(broadcast::layout(SLOTS, 24).expect("valid"));
@@ -213,16 +218,22 @@ pub fn broadcast_four_readers() {
     for _ in 0..4 {
         let mut reader = BroadcastReader::new(mem.clone(), SLOTS, 24).expect("free");
         threads.push(thread::spawn(move || {
-            let (mut delivered, mut payload) = (0, [0; 24]);
+            let (mut delivered, mut payload, mut told) = (0, [0; 24], [0; 2]);
             while reader.position() < COUNT {
                 match reader.next(&mut payload) {
                     Next::Message { number, len } => {
                         assert_eq!(payload[..len], message(number));
                         delivered += 1;
                     }
-                    Next::Overrun { lost, .. } => assert!(lost > 0),
+                    Next::Overrun { lost, during, .. } => {
+                        assert!(lost > 0);
+                        let kind = usize::from(during == Overtaken::Reading);
+                        told[kind] += lost;
+                        OVERRUNS[kind].fetch_add(1, Ordering::Relaxed);
+                    }
                     Next::Empty => ShuttleMem::yield_now(),
                 }
+                assert_eq!(reader.lost_apart(), told.into());
                 assert_eq!(delivered + reader.lost(), reader.position());
             }
         }));

@@ -1,6 +1,8 @@
 //! Random schedules at real sizes: 2,000 of each kind for each scenario, from a fixed seed.
 //! `SCHEDULES` asks for another number and `SEED` for others of them (`cargo xtask shuttle`).
 
+use std::sync::atomic::Ordering;
+
 use wasm_engine_loom_tests::liveness::{self, explore};
 
 const SCHEDULES: u64 = 2_000;
@@ -37,6 +39,11 @@ fn lanes_and_scheduler() {
 #[test]
 fn broadcast_four_readers() {
     run(liveness::broadcast_four_readers);
+    for (kind, met) in ["polling", "reading"].iter().zip(&liveness::OVERRUNS) {
+        let met = met.load(Ordering::Relaxed);
+        println!("overruns by {kind}: {met}");
+        assert!(met > 0, "no schedule had a reader overtaken while {kind}");
+    }
 }
 
 #[test]

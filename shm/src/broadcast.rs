@@ -3,9 +3,27 @@
 //! A ring of slots (see [`crate::slots`]). The writer never waits and never learns of readers. A
 //! reader that is overtaken is told how many messages it lost and goes on half a ring behind the
 //! newest, so that it is not overtaken again at once. For every reader, at all times:
-//! messages delivered + messages lost = messages passed. Which of them were lost because the reader
-//! came too late (*polling*) and which because it took too long to copy (*reading*) is told apart: the
-//! first asks for more frequent looks or a larger ring, the second for a faster reader.
+//! messages delivered + messages lost = messages passed, but for what it skipped by will. Which of them
+//! were lost because the reader came too late (*polling*) and which because it took too long to copy
+//! (*reading*) is told apart: the first asks for more frequent looks or a larger ring, the second for a
+//! faster reader.
+//!
+//! # What is lost to what
+//! A loss is charged whole to what the reader was doing when the writer passed it:
+//! - at its first look the slot of message `n` holds a later message, or one being written: it was doing
+//!   something else. All from `n` up to `next` are lost by *polling*;
+//! - the slot held `n` at the first look and no longer at the second: it was copying `n`. All from `n` up
+//!   to `next` are lost by *reading*. Only `n` was in its hands, but the others go with it: some are
+//!   overwritten as well, and the rest, up to half a ring, is given up because it would be overtaken
+//!   there again.
+//!
+//! `next` is half a ring behind the newest message that the reader can see then, and at least `n + 1`:
+//! `N / 2` messages or more are lost at a time by reading, unless the count that it sees lags behind.
+//! Why not one by reading and the others by polling? A reader that copies too slowly falls back message
+//! by message until it is caught in a copy; nearly all of its losses would then ask for more frequent
+//! looks, which cannot help. Charged whole, losses are shared between the two as the reader's time at
+//! the edge is shared between copying and all else. How many copies were thrown away is the number of
+//! overruns with [`Overtaken::Reading`].
 //!
 //! What this does not do: no replay of what was lost, no wake-ups (a read-only reader cannot announce
 //! that it sleeps): readers poll.
@@ -64,13 +82,14 @@ pub enum Next {
     },
     /// Nothing new.
     Empty,
-    /// Messages were overwritten before they were read; the next call goes on behind them.
+    /// The writer passed the reader; the next call goes on behind what is lost.
     Overrun {
-        /// How many, exactly.
+        /// How many messages are lost, exactly: all from the one asked for up to `next`. They are either
+        /// overwritten or given up (see the [module](self#what-is-lost-to-what)).
         lost: u64,
         /// Number of the message that comes next.
         next: u64,
-        /// What the reader was doing meanwhile.
+        /// What the reader was doing when it was passed. All of `lost` counts as lost by it.
         during: Overtaken,
     },
 }
@@ -78,9 +97,10 @@ pub enum Next {
 /// What a reader did when it was overtaken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Overtaken {
-    /// Something else: it came too late.
+    /// Anything but copying: at its first look the message was gone already. Nothing was copied.
     Polling,
-    /// It was copying the message.
+    /// It was copying the message, which was there at its first look and gone at its second. The copy
+    /// is thrown away.
     Reading,
 }
 
@@ -105,7 +125,8 @@ impl<M: Mem> BroadcastReader<M> {
 
     /// Goes on with what is sent from now on; what is passed over is not counted as lost.
     pub fn skip_to_newest(&mut self) {
-        self.next = self.slots.latest();
+        // A message can be read a moment before it is counted: never go back before it.
+        self.next = self.next.max(self.slots.latest());
     }
 
     /// Takes the next message, or says what stands in the way. One copy at most; never loops.
@@ -144,7 +165,8 @@ impl<M: Mem> BroadcastReader<M> {
     }
 
     /// Those of them that were lost because the reader came too late, and those because it was
-    /// overtaken while it copied.
+    /// overtaken while it copied: the sums of `lost` over all overruns with [`Overtaken::Polling`] and
+    /// with [`Overtaken::Reading`].
     #[must_use]
     pub fn lost_apart(&self) -> (u64, u64) {
         (self.lost_polling, self.lost_reading)

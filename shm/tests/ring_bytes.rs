@@ -1,4 +1,5 @@
-//! The rings against a plain queue: all small sizes, random programs, raw bytes, broken peers.
+//! The rings against a plain queue: all small sizes, random programs, raw bytes, broken peers. Their
+//! threads are in `threads.rs`.
 
 use std::collections::VecDeque;
 
@@ -266,66 +267,4 @@ fn cells(capacity: usize) -> (cell::Sender<RawMem>, cell::Receiver<RawMem>) {
     let (s, r) = (RawMem::heap(shape.sender_len), RawMem::heap(shape.receiver_len));
     let tx = cell::Sender::new(s.clone(), r.clone()).expect("free");
     (tx, cell::Receiver::new(s, r).expect("free"))
-}
-
-/// Two threads, batches, wrap: order, contents, nothing lost.
-#[test]
-fn threads_pass_records() {
-    let count: u64 = if cfg!(miri) { 60 } else { 200_000 };
-    let (mut tx, mut rx) = ring(512);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            for n in 0..count {
-                let data = payload((n * 7 % 100) as usize, n);
-                while tx.push(3, n, &data).is_err() {
-                    tx.publish();
-                    std::thread::yield_now();
-                }
-                if n % 3 == 0 {
-                    tx.publish();
-                }
-            }
-            tx.publish();
-        });
-        let mut n = 0;
-        while n < count {
-            match rx.next().expect("honest") {
-                Some(record) => {
-                    assert_eq!(record.aux, n);
-                    assert!(record.iter().eq(payload((n * 7 % 100) as usize, n).iter()));
-                    n += 1;
-                    if n % 2 == 0 {
-                        rx.release();
-                    }
-                }
-                None => {
-                    rx.release();
-                    std::thread::yield_now();
-                }
-            }
-        }
-    });
-}
-
-#[test]
-fn threads_pass_cells() {
-    let count: u64 = if cfg!(miri) { 60 } else { 200_000 };
-    let (mut tx, mut rx) = cells(8);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            for n in 0..count {
-                while tx.try_send(&[n; 7]).is_err() {
-                    std::thread::yield_now();
-                }
-            }
-        });
-        for n in 0..count {
-            loop {
-                match rx.try_recv() {
-                    Some(cell) => break assert_eq!(cell, [n; 7]),
-                    None => std::thread::yield_now(),
-                }
-            }
-        }
-    });
 }

@@ -1,7 +1,12 @@
 //! Pages, rows, broadcast, counters, outbox and stash on the heap: contents, limits, races.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+#[path = "support/seen.rs"]
+mod seen;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use seen::{Access, Seen};
 use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next, Overtaken};
 use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
@@ -101,6 +106,96 @@ fn rows_show_consistent_cuts() {
         writer.publish_cut();
     }
     assert_eq!((reader.read_newest(1, &mut dst), dst), (Ok((12, Some(2))), [4, 4]));
+}
+
+/// Loads and stores that the writer of a table made in the shared memory.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Accesses {
+    loads: usize,
+    stores: usize,
+}
+
+/// A table whose writer's accesses are counted, with the rows as they should be.
+struct CountedTable {
+    writer: RowsWriter<Seen>,
+    reader: RowsReader<RawMem>,
+    accesses: Arc<Mutex<Accesses>>,
+    want: Vec<[u64; 3]>,
+}
+
+impl CountedTable {
+    /// All rows written and published once.
+    fn new(rows: usize) -> Self {
+        let accesses = Arc::new(Mutex::new(Accesses::default()));
+        let counted = Arc::clone(&accesses);
+        let mem = RawMem::heap(rows::layout(rows, 3).expect("valid"));
+        let seen = Seen::new(mem.clone(), move |access| {
+            let mut accesses = counted.lock().expect("no panic");
+            match access {
+                Access::Load => accesses.loads += 1,
+                Access::Store => accesses.stores += 1,
+            }
+        });
+        let writer = RowsWriter::new(seen, rows, 3).expect("free");
+        let reader = RowsReader::new(mem, rows, 3).expect("free");
+        let mut table = Self { writer, reader, accesses, want: vec![[0; 3]; rows] };
+        table.change(rows, 1);
+        table.writer.publish_cut();
+        table
+    }
+
+    /// Changes this many rows, spread over the table.
+    fn change(&mut self, count: usize, value: u64) {
+        let rows = self.want.len();
+        for n in 0..count {
+            let row = n * rows / count;
+            self.want[row] = [value, row as u64, value ^ row as u64];
+            self.writer.write(row, &self.want[row]);
+        }
+    }
+
+    /// What this costs the writer.
+    fn cost(&mut self, act: impl FnOnce(&mut Self)) -> Accesses {
+        *self.accesses.lock().expect("no panic") = Accesses::default();
+        act(self);
+        *self.accesses.lock().expect("no panic")
+    }
+
+    /// Every row of the newest cut is as given.
+    fn check(&self, cut: u64, want: &[[u64; 3]]) {
+        assert_eq!(self.reader.cut(), cut);
+        let mut dst = [0; 3];
+        for (row, want) in want.iter().enumerate() {
+            let written = self.reader.read(cut, row, &mut dst).expect("of this cut");
+            assert!(written.is_some_and(|written| written <= cut) && dst == *want, "row {row}");
+        }
+    }
+}
+
+/// Counted in the shared memory, which is what may be large: a table of ten rows and one of 100,000
+/// cost the same. (Beside it `publish_cut` adds one to a private number and looks at no list.)
+#[test]
+fn publishing_a_cut_costs_the_same_for_any_number_of_rows() {
+    let many = if cfg!(miri) { 50 } else { 100_000 };
+    let (mut small, mut large) = (CountedTable::new(10), CountedTable::new(many));
+    let mut value = 1;
+    for changed in [0, 1, 2, 5, 10, 0, 7] {
+        value += 1;
+        // Mark, words, mark for each row; one store for the cut. The writer reads nothing back.
+        let rows = Accesses { loads: 0, stores: changed * (1 + 3 + 1) };
+        let publication = Accesses { loads: 0, stores: 1 };
+        for table in [&mut small, &mut large] {
+            let before = table.want.clone();
+            assert_eq!(table.cost(|table| table.change(changed, value)), rows);
+            // Not published yet: every row of the cut before.
+            table.check(value - 1, &before);
+            assert_eq!(
+                table.cost(|table| assert_eq!(table.writer.publish_cut(), value)),
+                publication
+            );
+            table.check(value, &table.want);
+        }
+    }
 }
 
 /// Two rows whose sum is constant in every cut.

@@ -18,6 +18,7 @@ mod step;
 #[allow(unreachable_pub, reason = "written so that tests of the log can include the file as it is")]
 mod tamper;
 mod test;
+mod torn;
 mod tsan;
 
 use std::process::ExitCode;
@@ -34,7 +35,8 @@ usage: cargo xtask TASK
   mutants [--markdown]           weak orderings and wrong algorithms: each must fail a loom model
   shuttle [SCHEDULES] [SEED]     random schedules at real sizes; 50,000 of each kind
   miri [--seeds N] [ARGS]        the tests of shm and abi under Miri (nightly); ARGS go to cargo
-  tsan                           the rings under ThreadSanitizer (nightly)
+  tsan                           what hands over plain memory under ThreadSanitizer (nightly)
+  torn [--reads N] [--seconds S] reads under a writer that never stops, each checked; a billion
   fuzz [TARGET] [--seconds N]    the fuzz targets, a minute each (nightly, C++ compiler)
   portability                    shm, abi and ui-bridge type-checked for other systems
   bench [--goal S1] [--out FILE] the benchmarks against the goals
@@ -66,6 +68,7 @@ fn run(args: &[String]) -> Result<()> {
         "mutants" => loom::mutants(rest),
         "shuttle" => loom::shuttle(rest),
         "miri" => miri::command(rest),
+        "torn" => torn::command(rest),
         "tsan" => tsan::command(rest),
         "fuzz" => fuzz::command(rest),
         "portability" => portability::command(rest),

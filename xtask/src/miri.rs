@@ -37,8 +37,9 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     times.add("every test once", once.run(FOUND)?);
     if args.is_empty() {
         let seeds = format!("-Zmiri-many-seeds=0..{seeds}");
-        let tests = ["-p", "wasm-engine-shm", "--test", "ring_bytes", "--test", "snapshots", "--"];
-        let threaded = miri(&places, &seeds).args(tests).args(THREADED);
+        let tests = ["threads", "snapshots", "losses"].map(|test| ["--test", test]);
+        let threaded = miri(&places, &seeds).args(["-p", "wasm-engine-shm"]);
+        let threaded = threaded.args(tests.as_flattened()).arg("--").args(THREADED);
         times.add("tests with threads, many seeds", threaded.run(FOUND)?);
     }
     eprintln!("Miri found nothing; {times}");

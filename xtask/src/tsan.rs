@@ -1,11 +1,16 @@
-//! `cargo xtask tsan`: the rings under ThreadSanitizer.
+//! `cargo xtask tsan`: what hands over plain memory, under ThreadSanitizer.
 //!
-//! It watches real threads on real memory and knows what happened before what by atomics and joins,
-//! not by fences. So it can judge what hands plain memory over by Release and Acquire: the two rings,
-//! whose payloads are plain bytes. Left out, because it would see nothing or false things:
-//! - slots, pages, rows, counters: every word is atomic, so there is no race to report; what orders
-//!   them are fences;
-//! - outbox and stash: their words are atomic as well, and what orders them are the rings;
+//! It watches real threads on real memory and knows what happened before what by atomics, locks and
+//! joins, not by fences. So it can judge what hands plain memory over by Release and Acquire
+//! (`shm/tests/threads.rs`):
+//! - the two rings, whose payloads are plain bytes, and what their users touch because of a look at them;
+//! - claims: who holds a side writes plain bytes alone;
+//! - outbox and stash, whose words are Relaxed atomics and would race unseen: the tests run them on memory
+//!   of plain words, so that only the rings order them.
+//!
+//! Left out, because it would see nothing or false things:
+//! - slots, pages, rows, counters, the header: every word is atomic, and what orders them are fences (the
+//!   bulk copies are assembly, which it does not see at all);
 //! - the doorbell: sequentially consistent fences over atomic words.
 //!
 //! Those are loom's and Miri's. The standard library is built with the sanitizer too, or its own
@@ -26,7 +31,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     let took = nightly::cargo(&places.root)
         .args(["test", "--locked", "-Zbuild-std", "--target", &host, "--target-dir"])
         .arg(places.target.join("tsan"))
-        .args(["-p", "wasm-engine-shm", "--test", "ring_bytes", "--", "threads_"])
+        .args(["-p", "wasm-engine-shm", "--test", "threads", "--", "threads_"])
         .args(args)
         .env("RUSTFLAGS", "-Zsanitizer=thread")
         // Speed of the code does not matter here, that of the compiler does.
