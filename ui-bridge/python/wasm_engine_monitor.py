@@ -140,8 +140,12 @@ RING_ROW = {
     "records": (24, "Q"),
     "stalls": (32, "Q"),
 }
-TABLES = {"agents": (2, AGENT_ROW), "lanes": (3, LANE_ROW),
-          "models": (4, MODEL_ROW), "rings": (5, RING_ROW)}
+TABLES = {
+    "agents": (2, AGENT_ROW),
+    "lanes": (3, LANE_ROW),
+    "models": (4, MODEL_ROW),
+    "rings": (5, RING_ROW),
+}
 # end of generated
 
 
