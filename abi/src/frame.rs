@@ -9,6 +9,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::code::codes;
 use crate::ids::{AgentId, Digest};
 
 /// `topic` of an item that came by no topic.
@@ -200,46 +201,30 @@ pub struct TurnResult {
     pub blocks: u32,
 }
 
+codes! {
 /// Why a turn faulted.
-pub mod fault {
+fault: u32 {
     /// It did not.
-    pub const NONE: u32 = 0;
+    NONE = 0 "none",
     /// `unreachable`.
-    pub const UNREACHABLE: u32 = 1;
+    UNREACHABLE = 1 "unreachable executed",
     /// Access outside the memory or a table.
-    pub const OUT_OF_BOUNDS: u32 = 2;
+    OUT_OF_BOUNDS = 2 "access out of bounds",
     /// Division by zero, overflow or a bad conversion.
-    pub const ARITHMETIC: u32 = 3;
+    ARITHMETIC = 3 "arithmetic trap",
     /// Null or wrong-typed indirect call.
-    pub const INDIRECT_CALL: u32 = 4;
+    INDIRECT_CALL = 4 "bad indirect call",
     /// Fuel budget of a call used up.
-    pub const OUT_OF_FUEL: u32 = 5;
+    OUT_OF_FUEL = 5 "fuel budget exceeded",
     /// Calls nested too deep.
-    pub const CALL_DEPTH: u32 = 6;
+    CALL_DEPTH = 6 "call depth exceeded",
     /// A pointer or handle that cannot be: misuse of a host call.
-    pub const MISUSE: u32 = 7;
+    MISUSE = 7 "misuse of a host call",
     /// A function returned a negative code.
-    pub const NEGATIVE_CODE: u32 = 8;
+    NEGATIVE_CODE = 8 "negative return code",
     /// The inbox a module names is outside its memory, unaligned or too small.
-    pub const BAD_INBOX: u32 = 9;
-
-    /// Words for an operator.
-    #[must_use]
-    pub const fn text(fault: u32) -> &'static str {
-        match fault {
-            NONE => "none",
-            UNREACHABLE => "unreachable executed",
-            OUT_OF_BOUNDS => "access out of bounds",
-            ARITHMETIC => "arithmetic trap",
-            INDIRECT_CALL => "bad indirect call",
-            OUT_OF_FUEL => "fuel budget exceeded",
-            CALL_DEPTH => "call depth exceeded",
-            MISUSE => "misuse of a host call",
-            NEGATIVE_CODE => "negative return code",
-            BAD_INBOX => "bad inbox",
-            _ => "unknown",
-        }
-    }
+    BAD_INBOX = 9 "bad inbox",
+}
 }
 
 /// Kinds of effect, in the words of [`calls`](crate::calls).

@@ -8,6 +8,7 @@
 //!  limits.rs   hard maxima, with units         manifest.rs  the module's custom section
 //!  frame.rs    items, effects, turn frames     record.rs  log blocks and records
 //!  page.rs     rows and pages for monitors     counter.rs counter ids, names, units
+//!  code.rs     tables of codes and their words
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod calls;
+pub mod code;
 pub mod counter;
 pub mod frame;
 pub mod ids;

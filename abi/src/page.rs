@@ -17,11 +17,12 @@
 //! Everything is a plain number: counters that only grow, gauges, and codes with a table of words.
 //! There are no rates: a reader makes them from two snapshots and their `now_ns`. Each struct is
 //! `Pod`, little-endian, 8-aligned and without padding, so a reader in any language needs the offset
-//! table and nothing else. Any bit pattern is a value: a code without a word is shown as `unknown`.
+//! table of `docs/REGION.md` and nothing else. Any bit pattern is a value: a code without a word is shown as `unknown`.
 //!
-//! A struct is declared once, by `layout!`, which also lists its fields; [`SCHEMA`] is computed from
-//! those lists and from the counters' names, so a changed layout has another fingerprint by
-//! construction, and a monitor of another build is refused instead of showing wrong numbers.
+//! A struct is declared once, by `layout!`, which also lists its fields with their documentation: the
+//! tables in `docs/REGION.md` and the readers in other languages are made of that list. [`SCHEMA`] is
+//! computed from those lists and from the counters' names, so a changed layout has another fingerprint
+//! by construction, and a monitor of another build is refused instead of showing wrong numbers.
 //!
 //! The names are what the numbers point to, by position; a reader ignores keys that it does not know,
 //! and what a list is too short for goes without a name:
@@ -39,28 +40,31 @@ use core::mem::offset_of;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::code::codes;
 use crate::ids::AgentId;
 
 pub use codes::{agent_state, lane_state, model_state, provider, run_state, stall};
 
+codes! {
 /// Ids of the sections, the same numbers for pages and rows.
-pub mod section {
+section: u32 {
     /// Page: [`KernelPage`](super::KernelPage).
-    pub const KERNEL: u32 = 1;
+    KERNEL = 1 "kernel",
     /// Rows: [`AgentRow`](super::AgentRow), one per agent slot.
-    pub const AGENTS: u32 = 2;
+    AGENTS = 2 "agents",
     /// Rows: [`LaneRow`](super::LaneRow), one per lane.
-    pub const LANES: u32 = 3;
+    LANES = 3 "lanes",
     /// Rows: [`ModelRow`](super::ModelRow), one per configured model.
-    pub const MODELS: u32 = 4;
+    MODELS = 4 "models",
     /// Rows: [`RingRow`](super::RingRow), one per ring between threads.
-    pub const RINGS: u32 = 5;
+    RINGS = 5 "rings",
     /// Page: the names, JSON text written once.
-    pub const NAMES: u32 = 6;
+    NAMES = 6 "names",
     /// Broadcast: [`TraceEvent`](super::TraceEvent), one to a slot.
-    pub const TRACE: u32 = 7;
-    /// Counters: [`crate::counter`].
-    pub const COUNTERS: u32 = 8;
+    TRACE = 7 "trace",
+    /// Counters, which say themselves what they are.
+    COUNTERS = 8 "counters",
+}
 }
 
 /// Longest text of the names page, in bytes.
@@ -93,15 +97,17 @@ pub struct Field {
     pub bytes: usize,
     /// Bytes of one number: 4 or 8; an array has more than one.
     pub word: usize,
+    /// What it holds: its documentation, which the table in `docs/REGION.md` shows.
+    pub doc: &'static str,
 }
 
 /// Declares a published struct together with the list of its fields.
 macro_rules! layout {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
         #[repr(C)]
-        pub struct $name { $($(#[$doc])* pub $field: $type,)* }
+        pub struct $name { $($(#[doc = $doc])* pub $field: $type,)* }
 
         impl $name {
             /// Its fields, in order.
@@ -110,6 +116,7 @@ macro_rules! layout {
                 offset: offset_of!($name, $field),
                 bytes: size_of::<$type>(),
                 word: align_of::<$type>(),
+                doc: concat!($($doc),*).trim_ascii(),
             },)*];
         }
     };
@@ -121,19 +128,6 @@ pub use trace::{TraceEvent, event};
 
 layout! {
 /// The kernel as of one moment, usually the close of a tick.
-///
-/// ```text
-///   0 now_ns        8 start_ns     16 tick          24 ticks_end    32 ticks        40 microsteps
-///  48 turns        56 items        64 messages      72 refused      80 dropped      88 dead_letters
-///  96 inputs      104 outputs     112 inferences   120 faults      128 restarts    136 fuel
-/// 144 log_bytes   152 log_records 160 durable_tick 168 region_bytes
-/// 176 digest[2]   192 fuel_digest[2]
-/// 208 stalls[4]   240 stall_ns[4]
-/// 272 tick_ns_last  280 tick_ns_max  288 tick_ns_sum  296 tick_ns_buckets[32]
-/// 552 payload_bytes_held
-/// 560 run_state u32  564 exit_code u32  568 agents u32  572 agents_max u32
-/// 576 messages_held u32  580 inferences_pending u32  584 inputs_left u32  588 runnable u32   592 end
-/// ```
 KernelPage {
     /// The owner's monotonic clock when this was published, in ns.
     now_ns: u64,
@@ -151,7 +145,7 @@ KernelPage {
     turns: u64,
     /// Items received by agents, of every kind.
     items: u64,
-    /// Messages accepted for a receiver, counted per receiver.
+    /// Messages and inputs accepted, counted per receiver.
     messages: u64,
     /// Deliveries refused because a limit was reached; the sender was told (SEMANTICS C2).
     refused: u64,
@@ -183,7 +177,7 @@ KernelPage {
     digest: [u64; 2],
     /// Fuel chain (SEMANTICS D4), low half first.
     fuel_digest: [u64; 2],
-    /// Waits of a tick, by cause: positions of [`stall`].
+    /// Waits of a tick, by cause: the positions of [`stall`].
     stalls: [u64; stall::COUNT],
     /// Time spent in those waits, in ns.
     stall_ns: [u64; stall::COUNT],
@@ -195,7 +189,7 @@ KernelPage {
     tick_ns_sum: u64,
     /// Ticks by duration: [`bucket`].
     tick_ns_buckets: [u64; BUCKETS],
-    /// Payload bytes held by all inboxes, in whole blocks.
+    /// Payload bytes held by all inboxes, in whole blocks of 64.
     payload_bytes_held: u64,
     /// One of [`run_state`].
     run_state: u32,
@@ -218,15 +212,8 @@ KernelPage {
 
 layout! {
 /// One agent slot.
-///
-/// ```text
-///  0 address       8 last_tick    16 until_tick    24 turns        32 items        40 effects
-/// 48 fuel         56 state u32    60 template u32  64 copy u32     68 incarnation u32
-/// 72 inbox_items u32  76 inbox_bytes u32  80 faults u32  84 last_fault u32  88 lane u32
-/// 92 last_code u32   96 end
-/// ```
 AgentRow {
-    /// Address: generation and index of the slot (SEMANTICS A7).
+    /// Address: generation << 32 | slot (SEMANTICS A7).
     address: u64,
     /// Tick of its last turn; [`NONE_U64`] before its first.
     last_tick: u64,
@@ -250,11 +237,11 @@ AgentRow {
     incarnation: u32,
     /// Items in its inbox.
     inbox_items: u32,
-    /// Payload bytes in its inbox, in whole blocks.
+    /// Payload bytes in its inbox, in whole blocks of 64.
     inbox_bytes: u32,
     /// Turns that faulted.
     faults: u32,
-    /// Last fault, one of [`crate::frame::fault`]; 0 if none.
+    /// Last fault, one of [`crate::frame::fault`].
     last_fault: u32,
     /// Lane that it lives on.
     lane: u32,
@@ -265,12 +252,6 @@ AgentRow {
 
 layout! {
 /// One lane: the scheduler's own (0) or a worker's.
-///
-/// ```text
-///  0 turns         8 busy_ns      16 wait_ns       24 commands     32 results      40 outbox_bytes
-/// 48 outbox_capacity  56 outbox_high_bytes  64 agents u32  68 core u32  72 state u32  76 reserved u32
-/// 80 end
-/// ```
 LaneRow {
     /// Turns executed.
     turns: u64,
@@ -301,12 +282,6 @@ LaneRow {
 
 layout! {
 /// One model.
-///
-/// ```text
-///  0 requests      8 batches      16 rows_padded   24 errors       32 run_ns_last  40 run_ns_max
-/// 48 run_ns_sum   56 run_ns_buckets[32]  312 pending u32  316 batch u32  320 latency_ticks u64
-/// 328 provider u32  332 state u32  336 end
-/// ```
 ModelRow {
     /// Requests computed, errors among them.
     requests: u64,
@@ -339,10 +314,6 @@ ModelRow {
 
 layout! {
 /// One ring between two threads, as its scheduler side sees it.
-///
-/// ```text
-///  0 used_bytes    8 capacity_bytes  16 high_bytes  24 records     32 stalls       40 end
-/// ```
 RingRow {
     /// Bytes written and not yet released.
     used_bytes: u64,
@@ -483,7 +454,8 @@ mod tests {
     }
 
     // A failing golden text below means: other processes read these bytes. The fingerprint changes by
-    // itself; the tables in the documentation and in readers of other languages do not.
+    // itself; the documentation and the readers in other languages are generated anew by
+    // `UPDATE_GOLDEN=1 cargo test -p wasm-engine-ui-bridge --test tables`.
     #[test]
     fn offsets_are_the_documented_ones() {
         assert_eq!(
@@ -529,7 +501,7 @@ mod tests {
 
     #[test]
     fn any_change_of_a_field_changes_the_fingerprint() {
-        let field = Field { name: "tick", offset: 8, bytes: 8, word: 8 };
+        let field = Field { name: "tick", offset: 8, bytes: 8, word: 8, doc: "" };
         let base = fingerprint(1, "row", 2, &[field]);
         for other in [
             fingerprint(1, "row", 3, &[field]),
@@ -542,6 +514,8 @@ mod tests {
         ] {
             assert_ne!(base, other);
         }
+        let same = fingerprint(1, "row", 2, &[Field { doc: "said better", ..field }]);
+        assert_eq!(base, same, "words are not bytes");
     }
 
     #[test]

@@ -22,6 +22,11 @@
 //! many at the end; with `need` over half the ring, skipped and needed bytes together could exceed it
 //! for ever, even with the ring empty, and the producer would never get on.
 //!
+//! What goes into a payload: `Pod` frames where the shape is fixed, as in what the kernel's threads send
+//! each other; rkyv where it varies (text, lists, options), serialised straight into the [`Grant`] and
+//! read in place through the checked `access`, as `shm/tests/rkyv_in_place.rs` shows. For either, a
+//! payload begins at a multiple of a unit and has its exact length.
+//!
 //! What this does not do: it does not wait (see [`crate::wait`]), it does not know what tags mean.
 //! The consumer trusts nothing it reads: a record that cannot be is [`Bad`], never a panic.
 

@@ -1,41 +1,21 @@
 //! The first bytes of a region: what it is, whose it is, whether it is alive.
 //!
 //! ```text
-//! word  0  magic; stored last, so a region is ready or it is nothing
-//!       1  endian mark 0x0102030405060708 as the owner's machine stores it
-//!       2  layout version: major << 32 | minor
-//!       3  first byte after the directory
-//!       4  length of the region in bytes
-//!       5  schema: what the bytes of the sections mean, opaque here
-//!       6  generation: which life of the owner's name this is
-//!       7  number of sections
-//!       8  bytes of a directory entry
-//!       9  page size of the owner in bytes
-//!      10  pid of the owner
-//!      11  start time of that process, clock ticks since boot
-//!   12-13  boot id
-//!      14  wall clock at the start, nanoseconds since 1970
-//!      15  checksum of words 1-14 and of the directory
-//! ---- written above by the owner before ready, never again; below by the owner all its life ----
-//!      16  owner state
-//!      17  heartbeat: grows while the owner runs
-//!      18  last tick closed
-//!      19  time of the last change of 16-18, nanoseconds on the owner's clock
-//!      24  since layout 1.1: number of the owner's pid namespace, 0 if unknown; written before ready
-//! ---- 256 bytes; then the directory, 8 words per section ----
-//!       0  version << 32 | kind
-//!       1  id
-//!       2  offset in bytes
-//!       3  length in bytes
-//!     4-5  parameters
-//!     6-7  zero
+//! byte 0    written once     words up to the checksum: magic, versions, lengths, identity
+//! byte 128  status line      state, heartbeat, tick, time; written while the owner lives
+//! byte 192  the namespace    written once
+//! byte 256  directory        8 words per section
 //! ```
+//! What each word is, [`word`] and [`entry`] say, and from there the tables in `docs/REGION.md`.
 //! All words are atomic, so that a reader of a hostile or dying owner's region may look at any time.
 //! Readers: any process, Relaxed loads and acquire fences only.
 //!
 //! What this does not do: it maps nothing, and it believes nothing. [`HeaderReader::read`] copies
 //! every word once and checks the copy.
 
+mod words;
+
+pub use self::words::{entry, word};
 pub use crate::attach_error::AttachError;
 use crate::claim::{Held, Protocol, SetupError, Side};
 use crate::layout::{
@@ -57,19 +37,14 @@ pub const LAYOUT_MAJOR: u32 = 1;
 /// Changed when something was appended that older readers may ignore.
 pub const LAYOUT_MINOR: u32 = 1;
 
-/// Words of the immutable part that the checksum covers, after the magic.
-const FIXED: usize = 16;
-const W_STATE: usize = 16;
-const W_HEARTBEAT: usize = 17;
-const W_TICK: usize = 18;
-const W_SINCE: usize = 19;
-/// Not covered by the checksum, whose words are those of 1.0: a wrong one makes the owner's process
-/// unknown, no more.
-const W_NAMESPACE: usize = 24;
+/// Words of the part that is written once: up to the checksum, which covers them after the magic.
+const FIXED: usize = word::CHECKSUM + 1;
+/// Those that the checksum covers, besides the directory.
+const COVERED: core::ops::Range<usize> = word::ENDIAN..word::CHECKSUM;
 const ENTRY_WORDS: usize = ENTRY_LEN as usize / WORD;
 const DIRECTORY: usize = HEADER_LEN as usize / WORD;
 
-const _: () = assert!(DIRECTORY * WORD == 256 && ENTRY_WORDS == 8 && W_NAMESPACE < DIRECTORY);
+const _: () = assert!(DIRECTORY * WORD == 256 && ENTRY_WORDS == 8 && word::NAMESPACE < DIRECTORY);
 
 /// Who formats a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -146,26 +121,28 @@ impl<M: Mem> HeaderWriter<M> {
             bytes.copy_from_slice(&boot[at..at + 8]);
             u64::from_le_bytes(bytes)
         };
-        let words = [
-            ENDIAN_MARK,
-            u64::from(LAYOUT_MAJOR) << 32 | u64::from(LAYOUT_MINOR),
-            directory_end(plan.sections().len()),
-            total_len,
-            identity.schema,
-            identity.generation,
-            plan.sections().len() as u64,
-            ENTRY_LEN,
-            crate::os::page_size() as u64,
-            u64::from(identity.pid),
-            identity.pid_start_time,
-            half(0),
-            half(8),
-            identity.started_unix_ns,
-        ];
+        let words: [u64; FIXED] = core::array::from_fn(|at| match at {
+            word::ENDIAN => ENDIAN_MARK,
+            word::VERSION => u64::from(LAYOUT_MAJOR) << 32 | u64::from(LAYOUT_MINOR),
+            word::DIRECTORY_END => directory_end(plan.sections().len()),
+            word::TOTAL_LEN => total_len,
+            word::SCHEMA => identity.schema,
+            word::GENERATION => identity.generation,
+            word::SECTIONS => plan.sections().len() as u64,
+            word::ENTRY_LEN => ENTRY_LEN,
+            word::PAGE_SIZE => crate::os::page_size() as u64,
+            word::PID => u64::from(identity.pid),
+            word::PID_START_TIME => identity.pid_start_time,
+            word::BOOT_ID => half(0),
+            word::BOOT_ID_END => half(8),
+            word::STARTED => identity.started_unix_ns,
+            // The magic comes last, the checksum when it is known.
+            _ => 0,
+        });
         let mut sum = Checksum::new();
-        for (at, word) in words.into_iter().enumerate() {
-            sum.add(word);
-            self.held.store(1 + at, word, Ordering::Relaxed);
+        for at in COVERED {
+            sum.add(words[at]);
+            self.held.store(at, words[at], Ordering::Relaxed);
         }
         for (index, section) in plan.sections().enumerate() {
             for (at, word) in entry_words(&section).into_iter().enumerate() {
@@ -173,32 +150,32 @@ impl<M: Mem> HeaderWriter<M> {
                 self.held.store(DIRECTORY + index * ENTRY_WORDS + at, word, Ordering::Relaxed);
             }
         }
-        self.held.store(FIXED - 1, sum.value(), Ordering::Relaxed);
-        self.held.store(W_NAMESPACE, identity.pid_namespace, Ordering::Relaxed);
+        self.held.store(word::CHECKSUM, sum.value(), Ordering::Relaxed);
+        self.held.store(word::NAMESPACE, identity.pid_namespace, Ordering::Relaxed);
     }
 
     /// Makes the region ready: stores the magic, last.
     pub fn publish_ready(&mut self) {
         // Release: pairs with the acquire fence in `read`. Publishes header, directory and whatever
         // the owner formatted in the sections.
-        self.held.store(0, MAGIC, M::ord(Site::ReadyPublish, Ordering::Release));
+        self.held.store(word::MAGIC, MAGIC, M::ord(Site::ReadyPublish, Ordering::Release));
     }
 
     /// Says what the owner is doing. Call it before every wait and after it.
     #[inline]
     pub fn set_state(&mut self, state: OwnerState, now_ns: u64) {
         // Relaxed, here and in `beat`: each word speaks for itself, nothing is published with it.
-        self.held.store(W_STATE, state.to_word(), Ordering::Relaxed);
-        self.held.store(W_SINCE, now_ns, Ordering::Relaxed);
+        self.held.store(word::STATE, state.to_word(), Ordering::Relaxed);
+        self.held.store(word::SINCE, now_ns, Ordering::Relaxed);
     }
 
     /// Shows that the owner runs: `tick` is the last one closed.
     #[inline]
     pub fn beat(&mut self, tick: u64, now_ns: u64) {
         self.heartbeat += 1;
-        self.held.store(W_HEARTBEAT, self.heartbeat, Ordering::Relaxed);
-        self.held.store(W_TICK, tick, Ordering::Relaxed);
-        self.held.store(W_SINCE, now_ns, Ordering::Relaxed);
+        self.held.store(word::HEARTBEAT, self.heartbeat, Ordering::Relaxed);
+        self.held.store(word::TICK, tick, Ordering::Relaxed);
+        self.held.store(word::SINCE, now_ns, Ordering::Relaxed);
     }
 }
 
@@ -227,7 +204,7 @@ impl<M: Mem> HeaderReader<M> {
     /// # Errors
     /// [`AttachError`], naming the first thing that is wrong.
     pub fn read(&self, mapped: u64) -> Result<Header, AttachError> {
-        let magic = self.held.load(0, Ordering::Relaxed);
+        let magic = self.held.load(word::MAGIC, Ordering::Relaxed);
         // Acquire fence: pairs with the release store in `publish_ready`; after it every word of
         // header and directory is what the owner wrote before.
         Held::<M>::fence(Site::ReadyLook, Ordering::Acquire);
@@ -236,11 +213,10 @@ impl<M: Mem> HeaderReader<M> {
             0 => return Err(AttachError::NotReady),
             found => return Err(AttachError::Magic { found }),
         }
-        let words: [u64; FIXED] =
-            core::array::from_fn(|word| self.held.load(word, Ordering::Relaxed));
+        let words: [u64; FIXED] = core::array::from_fn(|at| self.held.load(at, Ordering::Relaxed));
         let count = check_fixed(&words, mapped)?;
         let mut sum = Checksum::new();
-        words[1..FIXED - 1].iter().for_each(|word| sum.add(*word));
+        words[COVERED].iter().for_each(|word| sum.add(*word));
         let too_short = AttachError::TooShort { have: self.mem.len_bytes() as u64 };
         let with_directory = self.mem.slice(0, DIRECTORY * WORD + count * ENTRY_LEN as usize);
         let held = Held::claim(with_directory.ok_or(too_short)?, Protocol::Header, Side::Watcher)?;
@@ -252,12 +228,15 @@ impl<M: Mem> HeaderReader<M> {
             entry.iter().for_each(|word| sum.add(*word));
             sections.push(entry_section(&entry));
         }
-        if words[FIXED - 1] != sum.value() {
-            return Err(AttachError::Checksum { found: words[FIXED - 1], computed: sum.value() });
+        if words[word::CHECKSUM] != sum.value() {
+            return Err(AttachError::Checksum {
+                found: words[word::CHECKSUM],
+                computed: sum.value(),
+            });
         }
-        check_sections(&sections, words[3], mapped)?;
+        check_sections(&sections, words[word::DIRECTORY_END], mapped)?;
         // Layout 1.0 left the word zero: unknown.
-        let pid_namespace = self.held.load(W_NAMESPACE, Ordering::Relaxed);
+        let pid_namespace = self.held.load(word::NAMESPACE, Ordering::Relaxed);
         Ok(header_of(&words, pid_namespace, sections))
     }
 
@@ -265,10 +244,10 @@ impl<M: Mem> HeaderReader<M> {
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
-            state: OwnerState::from_word(self.held.load(W_STATE, Ordering::Relaxed)),
-            heartbeat: self.held.load(W_HEARTBEAT, Ordering::Relaxed),
-            tick: self.held.load(W_TICK, Ordering::Relaxed),
-            since_ns: self.held.load(W_SINCE, Ordering::Relaxed),
+            state: OwnerState::from_word(self.held.load(word::STATE, Ordering::Relaxed)),
+            heartbeat: self.held.load(word::HEARTBEAT, Ordering::Relaxed),
+            tick: self.held.load(word::TICK, Ordering::Relaxed),
+            since_ns: self.held.load(word::SINCE, Ordering::Relaxed),
         }
     }
 }
@@ -276,29 +255,29 @@ impl<M: Mem> HeaderReader<M> {
 /// Checks the fixed words; gives the number of sections.
 fn check_fixed(words: &[u64; FIXED], mapped: u64) -> Result<usize, AttachError> {
     let field = |field, at: usize| AttachError::Field { field, found: words[at] };
-    if words[1] != ENDIAN_MARK {
-        return Err(AttachError::Endian { found: words[1] });
+    if words[word::ENDIAN] != ENDIAN_MARK {
+        return Err(AttachError::Endian { found: words[word::ENDIAN] });
     }
-    let (major, minor) = halves(words[2]);
+    let (major, minor) = halves(words[word::VERSION]);
     if major != LAYOUT_MAJOR {
         return Err(AttachError::Version { major, minor });
     }
-    if words[4] != mapped {
-        return Err(AttachError::TotalLength { said: words[4], mapped });
+    if words[word::TOTAL_LEN] != mapped {
+        return Err(AttachError::TotalLength { said: words[word::TOTAL_LEN], mapped });
     }
-    let count = usize::try_from(words[7]).ok().filter(|n| *n <= SECTIONS_MAX);
-    let count = count.ok_or(field("section count", 7))?;
-    if words[8] != ENTRY_LEN {
-        return Err(field("entry length", 8));
+    let count = usize::try_from(words[word::SECTIONS]).ok().filter(|n| *n <= SECTIONS_MAX);
+    let count = count.ok_or(field("section count", word::SECTIONS))?;
+    if words[word::ENTRY_LEN] != ENTRY_LEN {
+        return Err(field("entry length", word::ENTRY_LEN));
     }
-    if words[3] != directory_end(count) || words[3] > mapped {
-        return Err(field("header length", 3));
+    if words[word::DIRECTORY_END] != directory_end(count) || words[word::DIRECTORY_END] > mapped {
+        return Err(field("header length", word::DIRECTORY_END));
     }
-    if !words[9].is_power_of_two() {
-        return Err(field("page size", 9));
+    if !words[word::PAGE_SIZE].is_power_of_two() {
+        return Err(field("page size", word::PAGE_SIZE));
     }
-    if u32::try_from(words[10]).is_err() {
-        return Err(field("pid", 10));
+    if u32::try_from(words[word::PID]).is_err() {
+        return Err(field("pid", word::PID));
     }
     Ok(count)
 }
@@ -336,20 +315,20 @@ fn check_sections(sections: &[Section], start: u64, mapped: u64) -> Result<(), A
 
 fn header_of(words: &[u64; FIXED], pid_namespace: u64, sections: Vec<Section>) -> Header {
     let mut boot_id = [0; 16];
-    boot_id[..8].copy_from_slice(&words[12].to_le_bytes());
-    boot_id[8..].copy_from_slice(&words[13].to_le_bytes());
+    boot_id[..8].copy_from_slice(&words[word::BOOT_ID].to_le_bytes());
+    boot_id[8..].copy_from_slice(&words[word::BOOT_ID_END].to_le_bytes());
     Header {
-        version: halves(words[2]),
-        total_len: words[4],
-        page_size: words[9],
+        version: halves(words[word::VERSION]),
+        total_len: words[word::TOTAL_LEN],
+        page_size: words[word::PAGE_SIZE],
         identity: Identity {
-            schema: words[5],
-            generation: words[6],
-            pid: halves(words[10]).1,
-            pid_start_time: words[11],
+            schema: words[word::SCHEMA],
+            generation: words[word::GENERATION],
+            pid: halves(words[word::PID]).1,
+            pid_start_time: words[word::PID_START_TIME],
             boot_id,
             pid_namespace,
-            started_unix_ns: words[14],
+            started_unix_ns: words[word::STARTED],
         },
         sections,
     }
@@ -363,19 +342,26 @@ fn halves(word: u64) -> (u32, u32) {
 }
 
 fn entry_words(s: &Section) -> [u64; ENTRY_WORDS] {
-    let kind = u64::from(s.version) << 32 | u64::from(s.kind.0);
-    [kind, u64::from(s.id), s.offset, s.len, s.params[0], s.params[1], 0, 0]
+    core::array::from_fn(|at| match at {
+        entry::KIND => u64::from(s.version) << 32 | u64::from(s.kind.0),
+        entry::ID => u64::from(s.id),
+        entry::OFFSET => s.offset,
+        entry::LEN => s.len,
+        entry::PARAM => s.params[0],
+        entry::PARAM_2 => s.params[1],
+        _ => 0,
+    })
 }
 
 fn entry_section(words: &[u64; ENTRY_WORDS]) -> Section {
-    let (version, kind) = halves(words[0]);
+    let (version, kind) = halves(words[entry::KIND]);
     Section {
         kind: SectionKind(kind),
         version,
-        id: halves(words[1]).1,
-        offset: words[2],
-        len: words[3],
-        params: [words[4], words[5]],
+        id: halves(words[entry::ID]).1,
+        offset: words[entry::OFFSET],
+        len: words[entry::LEN],
+        params: [words[entry::PARAM], words[entry::PARAM_2]],
     }
 }
 

@@ -31,33 +31,47 @@ pub const REGION_MAX: u64 = crate::map::LEN_MAX;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct SectionKind(pub u32);
 
-impl SectionKind {
+/// Declares the kinds together with the list of them.
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $name:ident = $number:literal,)*) => {
+        impl SectionKind {
+            $($(#[doc = $doc])* pub const $name: Self = Self($number);)*
+
+            /// All kinds of this crate, each with what it is in words.
+            pub const ALL: &'static [(Self, &'static str)] =
+                &[$((Self::$name, concat!($($doc),*).trim_ascii()),)*];
+
+            /// First number that users of this crate may give to sections of their own.
+            pub const USER: Self = Self(0x1_0000);
+        }
+    };
+}
+
+kinds! {
     /// Producer block of a bytes ring.
-    pub const BYTES_PRODUCER: Self = Self(1);
+    BYTES_PRODUCER = 1,
     /// Consumer block of a bytes ring.
-    pub const BYTES_CONSUMER: Self = Self(2);
+    BYTES_CONSUMER = 2,
     /// Sender block of a cell ring.
-    pub const CELL_SENDER: Self = Self(3);
+    CELL_SENDER = 3,
     /// Receiver block of a cell ring.
-    pub const CELL_RECEIVER: Self = Self(4);
+    CELL_RECEIVER = 4,
     /// Outbox of a lane.
-    pub const OUTBOX: Self = Self(5);
+    OUTBOX = 5,
     /// Stash of the scheduler for a lane.
-    pub const STASH: Self = Self(6);
+    STASH = 6,
     /// Broadcast ring.
-    pub const BROADCAST: Self = Self(7);
+    BROADCAST = 7,
     /// Snapshot page.
-    pub const PAGE: Self = Self(8);
+    PAGE = 8,
     /// Table of rows.
-    pub const ROWS: Self = Self(9);
+    ROWS = 9,
     /// Counters.
-    pub const COUNTERS: Self = Self(10);
+    COUNTERS = 10,
     /// Distinct errors.
-    pub const ERRORS: Self = Self(11);
+    ERRORS = 11,
     /// Doorbell.
-    pub const BELL: Self = Self(12);
-    /// First number that users of this crate may give to sections of their own.
-    pub const USER: Self = Self(0x1_0000);
+    BELL = 12,
 }
 
 /// Position of a section in the directory.

@@ -9,63 +9,62 @@
 
 use crate::descriptor::Owner;
 
-/// What the owner says it is doing. Before it waits it says what for, so that a monitor judges the
-/// heartbeat only while it runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum OwnerState {
-    /// Setting up.
-    Starting,
-    /// Executing ticks: the heartbeat must grow.
-    Running,
-    /// Nothing to do until an input or a timer.
-    Idle,
-    /// Waiting for inference results.
-    WaitingForModel,
-    /// Waiting for space in the log.
-    WaitingForLog,
-    /// Waiting for a due source.
-    WaitingForSource,
-    /// A host program decides when the next tick runs.
-    HostOwned,
-    /// Finished; the region will not change any more.
-    Stopped,
-    /// A value that this program does not know.
-    Unknown(u64),
+/// Declares the states: number and meaning of each, once.
+macro_rules! states {
+    ($($(#[doc = $doc:literal])* $name:ident = $word:literal,)*) => {
+        /// What the owner says it is doing. Before it waits it says what for, so that a monitor
+        /// judges the heartbeat only while it runs.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[non_exhaustive]
+        pub enum OwnerState {
+            $($(#[doc = $doc])* $name,)*
+            /// A value that this program does not know.
+            Unknown(u64),
+        }
+
+        impl OwnerState {
+            /// All that this program knows, each with what it is in words.
+            pub const ALL: &'static [(Self, &'static str)] =
+                &[$((Self::$name, concat!($($doc),*).trim_ascii()),)*];
+
+            /// From the shared word.
+            #[must_use]
+            pub fn from_word(word: u64) -> Self {
+                match word {
+                    $($word => Self::$name,)*
+                    other => Self::Unknown(other),
+                }
+            }
+
+            /// To the shared word.
+            #[must_use]
+            pub fn to_word(self) -> u64 {
+                match self {
+                    $(Self::$name => $word,)*
+                    Self::Unknown(other) => other,
+                }
+            }
+        }
+    };
 }
 
-impl OwnerState {
-    /// From the shared word.
-    #[must_use]
-    pub fn from_word(word: u64) -> Self {
-        match word {
-            0 => Self::Starting,
-            1 => Self::Running,
-            2 => Self::Idle,
-            3 => Self::WaitingForModel,
-            4 => Self::WaitingForLog,
-            5 => Self::WaitingForSource,
-            6 => Self::HostOwned,
-            7 => Self::Stopped,
-            other => Self::Unknown(other),
-        }
-    }
-
-    /// To the shared word.
-    #[must_use]
-    pub fn to_word(self) -> u64 {
-        match self {
-            Self::Starting => 0,
-            Self::Running => 1,
-            Self::Idle => 2,
-            Self::WaitingForModel => 3,
-            Self::WaitingForLog => 4,
-            Self::WaitingForSource => 5,
-            Self::HostOwned => 6,
-            Self::Stopped => 7,
-            Self::Unknown(other) => other,
-        }
-    }
+states! {
+    /// Setting up.
+    Starting = 0,
+    /// Executing ticks: the heartbeat must grow.
+    Running = 1,
+    /// Nothing to do until an input or a timer.
+    Idle = 2,
+    /// Waiting for inference results.
+    WaitingForModel = 3,
+    /// Waiting for space in the log.
+    WaitingForLog = 4,
+    /// Waiting for a due source.
+    WaitingForSource = 5,
+    /// A host program decides when the next tick runs.
+    HostOwned = 6,
+    /// Finished; the region will not change any more.
+    Stopped = 7,
 }
 
 /// The owner's status as a monitor sees it. The four words are read one by one: each is true, their

@@ -140,8 +140,21 @@ RING_ROW = {
     "records": (24, "Q"),
     "stalls": (32, "Q"),
 }
-TABLES = {"agents": (2, AGENT_ROW), "lanes": (3, LANE_ROW),
-          "models": (4, MODEL_ROW), "rings": (5, RING_ROW)}
+TRACE_EVENT = {
+    "time_ns": (0, "Q"),
+    "tick": (8, "Q"),
+    "subject": (16, "Q"),
+    "a": (24, "Q"),
+    "b": (32, "Q"),
+    "kind": (40, "I"),
+    "microstep": (44, "I"),
+}
+TABLES = {
+    "agents": (2, AGENT_ROW),
+    "lanes": (3, LANE_ROW),
+    "models": (4, MODEL_ROW),
+    "rings": (5, RING_ROW),
+}
 # end of generated
 
 

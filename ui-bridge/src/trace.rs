@@ -124,7 +124,7 @@ pub fn document(seen: &Seen, names: &Names) -> String {
             map.insert("time_ns".into(), event.time_ns.into());
             map.insert("tick".into(), event.tick.into());
             map.insert("microstep".into(), event.microstep.into());
-            map.insert("event".into(), kind_text(event.kind).into());
+            map.insert("event".into(), event::text(event.kind).into());
             for (key, value) in details(event, names) {
                 let value = match value {
                     Shown::Number(number) => Value::from(number),
@@ -151,7 +151,7 @@ pub fn line(seen: &Seen, names: &Names) -> String {
         Seen::Event { event, .. } => {
             let (s, us) = (event.time_ns / 1_000_000_000, event.time_ns / 1_000 % 1_000_000);
             let (tick, microstep) = (event.tick, event.microstep);
-            let mut text = format!("{s:>6}.{us:06} {tick}.{microstep} {}", kind_text(event.kind));
+            let mut text = format!("{s:>6}.{us:06} {tick}.{microstep} {}", event::text(event.kind));
             for (key, value) in details(event, names) {
                 // Writing to a `String` cannot fail.
                 let _ = match value {
@@ -167,10 +167,6 @@ pub fn line(seen: &Seen, names: &Names) -> String {
     }
 }
 
-fn kind_text(kind: u32) -> &'static str {
-    event::kind(kind).map_or("unknown", |kind| kind.text)
-}
-
 /// A detail as it is shown.
 enum Shown {
     Number(u64),
@@ -181,10 +177,8 @@ enum Shown {
 /// Names and values of what an event says; of an unknown kind the bare fields.
 fn details(event: &TraceEvent, names: &Names) -> Vec<(&'static str, Shown)> {
     let fields = [event.subject, event.a, event.b];
-    let unknown = [Detail::Bits("subject"), Detail::Bits("a"), Detail::Bits("b")];
-    let details = event::kind(event.kind).map_or(unknown, |kind| kind.details);
     let mut shown = Vec::with_capacity(4);
-    for (detail, value) in details.into_iter().zip(fields) {
+    for (detail, value) in event::details(event.kind).into_iter().zip(fields) {
         match detail {
             Detail::Nothing => {}
             Detail::Agent(key) => shown.push((key, agent(value, names))),
@@ -198,8 +192,8 @@ fn details(event: &TraceEvent, names: &Names) -> Vec<(&'static str, Shown)> {
                 shown.push((key, Shown::Text(fault::text(cause).into())));
             }
             Detail::Stall(key) => {
-                let cause = usize::try_from(value).ok().and_then(|at| stall::TEXT.get(at));
-                shown.push((key, Shown::Text((*cause.unwrap_or(&"unknown")).into())));
+                let cause = usize::try_from(value).unwrap_or(usize::MAX);
+                shown.push((key, Shown::Text(stall::text(cause).into())));
             }
             Detail::Bits(key) => shown.push((key, Shown::Text(format!("{value:016x}")))),
         }

@@ -2,8 +2,8 @@
 //!
 //! All three print everything published in the golden region, in damaged copies of it, and in a region
 //! that is being written, and are compared. `UPDATE_GOLDEN=1 cargo test -p wasm-engine-ui-bridge --test
-//! readers` rewrites the golden region and the generated parts of the two readers; read the difference
-//! before committing it.
+//! readers` rewrites the golden region; read the difference before committing it. The generated parts
+//! of the two readers are those of `tables.rs`.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -18,9 +18,7 @@ use std::time::Duration;
 
 use support::{Owner, plan};
 use tempfile::TempDir;
-use wasm_engine_abi::page::{
-    AgentRow, Field, KernelPage, LaneRow, ModelRow, RingRow, SCHEMA, section,
-};
+use wasm_engine_abi::page::{AgentRow, KernelPage, LaneRow, ModelRow, RingRow, SCHEMA, section};
 use wasm_engine_shm::header::{AttachError, Identity};
 use wasm_engine_shm::layout::SectionKind;
 use wasm_engine_shm::locate::{self, Descriptor, Place};
@@ -61,63 +59,6 @@ fn golden() -> Vec<u8> {
         owner.publish(tick);
     }
     fs::read(&path).expect("its file is there while it lives")
-}
-
-/// Replaces what stands between the two marks of a file, or compares it.
-fn generated(name: &str, marks: [&str; 2], text: &str) {
-    let path = file(name);
-    let whole = fs::read_to_string(&path).expect("it is in the repository");
-    let start = whole.find(marks[0]).expect("the first mark") + marks[0].len() + 1;
-    let end = whole.find(marks[1]).expect("the second mark");
-    if std::env::var_os(UPDATE).is_some() {
-        let new = format!("{}{text}{}", &whole[..start], &whole[end..]);
-        fs::write(&path, new).expect("it can be written");
-        return;
-    }
-    assert!(&whole[start..end] == text, "{name} is out of date: set {UPDATE}=1 and look at it");
-}
-
-/// Name, words and fields of every published struct.
-fn structs() -> [(&'static str, usize, &'static [Field]); 5] {
-    [
-        ("KERNEL_PAGE", size_of::<KernelPage>() / 8, KernelPage::FIELDS),
-        ("AGENT_ROW", size_of::<AgentRow>() / 8, AgentRow::FIELDS),
-        ("LANE_ROW", size_of::<LaneRow>() / 8, LaneRow::FIELDS),
-        ("MODEL_ROW", size_of::<ModelRow>() / 8, ModelRow::FIELDS),
-        ("RING_ROW", size_of::<RingRow>() / 8, RingRow::FIELDS),
-    ]
-}
-
-#[test]
-fn layouts_of_the_readers_are_those_of_the_kernel() {
-    let mut c = format!("#define WE_SCHEMA_FINGERPRINT UINT64_C({SCHEMA:#018x})\nenum {{\n");
-    let mut python = format!("SCHEMA = {SCHEMA:#018x}\n");
-    for (name, words, fields) in structs() {
-        writeln!(c, "    WE_{name}_WORDS = {words},").expect("a string");
-        writeln!(python, "{name} = {{").expect("a string");
-        for Field { name: field, offset, bytes, word } in fields {
-            let (count, letter) = (bytes / word, if *word == 8 { "Q" } else { "I" });
-            let form = if count == 1 { letter.to_owned() } else { format!("{count}{letter}") };
-            writeln!(c, "    WE_{name}_{} = {offset},", field.to_uppercase()).expect("a string");
-            writeln!(python, "    \"{field}\": ({offset}, \"{form}\"),").expect("a string");
-        }
-        python.push_str("}\n");
-    }
-    c.push_str("    WE_LAYOUTS_END\n};\n");
-    writeln!(
-        python,
-        "TABLES = {{\"agents\": ({}, AGENT_ROW), \"lanes\": ({}, LANE_ROW),\n          \"models\": \
-         ({}, MODEL_ROW), \"rings\": ({}, RING_ROW)}}",
-        section::AGENTS,
-        section::LANES,
-        section::MODELS,
-        section::RINGS
-    )
-    .expect("a string");
-    let marks = ["/* generated: layouts */", "/* end of generated */"];
-    generated("include/wasm_engine_monitor.h", marks, &c);
-    let marks = ["# generated: layouts", "# end of generated"];
-    generated("python/wasm_engine_monitor.py", marks, &python);
 }
 
 #[test]

@@ -9,9 +9,10 @@ use core::mem::offset_of;
 use bytemuck::{Pod, Zeroable};
 
 use super::Field;
+use crate::code::codes;
 
 layout! {
-/// One event. What `subject`, `a` and `b` hold, its kind says: [`event::KINDS`].
+/// One event. What `subject`, `a` and `b` hold, its kind says: [`event::details`].
 TraceEvent {
     /// The owner's monotonic clock, in ns, when the event was published: events of a microstep share it.
     time_ns: u64,
@@ -32,53 +33,54 @@ TraceEvent {
 
 const _: () = assert!(size_of::<TraceEvent>() == 48);
 
+codes! {
 /// What happened. The codes below 32 are those of SEMANTICS D3, which enter the tick digest.
-pub mod event {
+event: u32 {
     /// A receiver accepted a message.
-    pub const DELIVERED: u32 = 1;
+    DELIVERED = 1 "delivered",
     /// A message, a request or, of its receiver, an input was refused at a limit (SEMANTICS C2).
-    pub const REFUSED: u32 = 2;
+    REFUSED = 2 "refused",
     /// A message was dropped by its topic's policy (SEMANTICS C4).
-    pub const DROPPED: u32 = 3;
+    DROPPED = 3 "dropped",
     /// A call got its outcome (SEMANTICS A4).
-    pub const OUTCOME: u32 = 4;
+    OUTCOME = 4 "outcome",
     /// A reply came for an incarnation that is over.
-    pub const REPLY_DROPPED: u32 = 5;
+    REPLY_DROPPED = 5 "reply_dropped",
     /// A timer fired.
-    pub const TIMER: u32 = 6;
+    TIMER = 6 "timer",
     /// An incarnation begins after a fault.
-    pub const RESTARTED: u32 = 7;
+    RESTARTED = 7 "restarted",
     /// An agent was spawned.
-    pub const SPAWNED: u32 = 8;
+    SPAWNED = 8 "spawned",
     /// An agent is no more.
-    pub const ENDED: u32 = 9;
+    ENDED = 9 "ended",
     /// An agent was paused.
-    pub const PAUSED: u32 = 10;
+    PAUSED = 10 "paused",
     /// An agent was resumed.
-    pub const RESUMED: u32 = 11;
+    RESUMED = 11 "resumed",
     /// A turn faulted (SEMANTICS A8).
-    pub const FAULTED: u32 = 12;
+    FAULTED = 12 "faulted",
     /// An agent waits for its restart.
-    pub const BACKOFF: u32 = 13;
+    BACKOFF = 13 "backoff",
     /// The items that an ending agent leaves.
-    pub const DEAD_LETTERS: u32 = 14;
+    DEAD_LETTERS = 14 "dead_letters",
     /// An inference request was accepted (SEMANTICS I1).
-    pub const REQUESTED: u32 = 15;
+    REQUESTED = 15 "requested",
     /// An agent fell with another one of its restart group.
-    pub const FELL: u32 = 16;
+    FELL = 16 "fell",
     /// A tick began.
-    pub const TICK_OPEN: u32 = 32;
+    TICK_OPEN = 32 "tick_open",
     /// A tick ended.
-    pub const TICK_CLOSE: u32 = 33;
+    TICK_CLOSE = 33 "tick_close",
     /// A microstep was planned.
-    pub const MICROSTEP: u32 = 34;
+    MICROSTEP = 34 "microstep",
     /// An agent took a turn.
-    pub const TURN: u32 = 35;
+    TURN = 35 "turn",
     /// The run waited (SEMANTICS T10).
-    pub const STALL: u32 = 36;
+    STALL = 36 "stall",
     /// A receiver accepted an input.
-    pub const INPUT: u32 = 37;
-
+    INPUT = 37 "input",
+}
     /// What a field of an event holds.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Detail {
@@ -90,85 +92,61 @@ pub mod event {
         Number(&'static str),
         /// The number in the upper 32 bits, then that in the lower.
         Pair(&'static str, &'static str),
-        /// Cause of a fault: a code of `frame::fault`.
+        /// Cause of a fault: a code of [`fault`](crate::frame::fault).
         Fault(&'static str),
-        /// Cause of a wait: a position of [`stall`](super::super::stall).
+        /// Cause of a wait: a code of [`stall`](super::super::stall).
         Stall(&'static str),
         /// 64 bits without a meaning of their own.
         Bits(&'static str),
     }
 
-    /// One kind of event.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Kind {
-        /// Its code.
-        pub code: u32,
-        /// Its word.
-        pub text: &'static str,
-        /// What `subject`, `a` and `b` hold.
-        pub details: [Detail; 3],
-        /// Whether it is published at the level `full` only.
-        pub full: bool,
-    }
-
-    macro_rules! kinds {
-        ($($code:ident $text:literal $($full:ident)?: $subject:expr, $a:expr, $b:expr;)*) => {
-            &[$(Kind {
-                code: $code,
-                text: $text,
-                details: [$subject, $a, $b],
-                full: kinds!(@full $($full)?),
-            },)*]
-        };
-        (@full) => { false };
-        (@full full) => { true };
-    }
-
     use Detail::{Agent, Bits, Fault, Nothing, Number, Pair, Stall};
 
-    /// Every kind.
-    pub const KINDS: &[Kind] = kinds! {
-        DELIVERED "delivered" full: Agent("to"), Agent("from"), Pair("topic", "bytes");
-        REFUSED "refused": Agent("agent"), Number("seq"), Nothing;
-        DROPPED "dropped": Number("slot"), Number("seq"), Nothing;
-        OUTCOME "outcome": Agent("agent"), Bits("call"), Nothing;
-        REPLY_DROPPED "reply_dropped": Agent("agent"), Number("seq"), Nothing;
-        TIMER "timer": Agent("agent"), Number("seq"), Nothing;
-        RESTARTED "restarted": Agent("agent"), Number("incarnation"), Nothing;
-        SPAWNED "spawned": Agent("agent"), Bits("key"), Nothing;
-        ENDED "ended": Agent("agent"), Nothing, Nothing;
-        PAUSED "paused": Agent("agent"), Nothing, Nothing;
-        RESUMED "resumed": Agent("agent"), Nothing, Nothing;
-        FAULTED "faulted": Agent("agent"), Fault("fault"), Nothing;
-        BACKOFF "backoff": Agent("agent"), Number("until_tick"), Nothing;
-        DEAD_LETTERS "dead_letters": Agent("agent"), Number("items"), Nothing;
-        REQUESTED "requested": Agent("agent"), Number("due_tick"), Nothing;
-        FELL "fell": Agent("agent"), Agent("with"), Nothing;
-        TICK_OPEN "tick_open": Nothing, Number("facts"), Nothing;
-        TICK_CLOSE "tick_close": Nothing, Number("turns"), Bits("digest_low");
-        MICROSTEP "microstep" full: Nothing, Number("turns"), Nothing;
-        TURN "turn" full: Agent("agent"), Number("fuel"), Pair("items", "effects");
-        STALL "stall": Stall("cause"), Number("ns"), Nothing;
-        INPUT "input" full: Agent("to"), Number("source"), Pair("topic", "bytes");
-    };
-
-    /// The kind with this code, if there is one.
+    /// What `subject`, `a` and `b` hold in an event of this kind; of an unknown one just bits.
     #[must_use]
-    pub fn kind(code: u32) -> Option<&'static Kind> {
-        KINDS.iter().find(|kind| kind.code == code)
+    pub const fn details(kind: u32) -> [Detail; 3] {
+        match kind {
+            DELIVERED => [Agent("to"), Agent("from"), Pair("topic", "bytes")],
+            REFUSED => [Agent("agent"), Number("seq"), Nothing],
+            DROPPED => [Number("slot"), Number("seq"), Nothing],
+            OUTCOME => [Agent("agent"), Bits("call"), Nothing],
+            REPLY_DROPPED => [Agent("agent"), Number("seq"), Nothing],
+            TIMER => [Agent("agent"), Number("seq"), Nothing],
+            RESTARTED => [Agent("agent"), Number("incarnation"), Nothing],
+            SPAWNED => [Agent("agent"), Bits("key"), Nothing],
+            ENDED => [Agent("agent"), Nothing, Nothing],
+            PAUSED => [Agent("agent"), Nothing, Nothing],
+            RESUMED => [Agent("agent"), Nothing, Nothing],
+            FAULTED => [Agent("agent"), Fault("fault"), Nothing],
+            BACKOFF => [Agent("agent"), Number("until_tick"), Nothing],
+            DEAD_LETTERS => [Agent("agent"), Number("items"), Nothing],
+            REQUESTED => [Agent("agent"), Number("due_tick"), Nothing],
+            FELL => [Agent("agent"), Agent("with"), Nothing],
+            TICK_OPEN => [Nothing, Number("facts"), Nothing],
+            TICK_CLOSE => [Nothing, Number("turns"), Bits("digest_low")],
+            MICROSTEP => [Nothing, Number("turns"), Nothing],
+            TURN => [Agent("agent"), Number("fuel"), Pair("items", "effects")],
+            STALL => [Stall("cause"), Number("ns"), Nothing],
+            INPUT => [Agent("to"), Number("source"), Pair("topic", "bytes")],
+            _ => [Bits("subject"), Bits("a"), Bits("b")],
+        }
+    }
+
+    /// Whether events of this kind are published at the level `full` only.
+    #[must_use]
+    pub const fn is_full_only(kind: u32) -> bool {
+        matches!(kind, DELIVERED | MICROSTEP | TURN | INPUT)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::event::{KINDS, kind};
+    use super::event::{ALL, Detail, details};
 
     #[test]
-    fn codes_and_words_are_unique_and_digested_kinds_come_first() {
-        for (at, one) in KINDS.iter().enumerate() {
-            assert!(KINDS[at + 1..].iter().all(|b| one.code != b.code && one.text != b.text));
-            assert_eq!(kind(one.code), Some(one));
-        }
-        assert_eq!(kind(0), None);
+    fn every_kind_says_what_its_fields_hold() {
+        let unknown = [Detail::Bits("subject"), Detail::Bits("a"), Detail::Bits("b")];
+        assert_eq!(details(0), unknown);
+        assert!(ALL.iter().all(|kind| details(kind.value) != unknown));
     }
 }

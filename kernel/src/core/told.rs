@@ -58,7 +58,7 @@ impl Told {
     /// Notes an event of those that are many.
     #[inline]
     pub(super) fn detail(&mut self, kind: u32, subject: u64, a: u64, b: u64) {
-        debug_assert!(event::kind(kind).is_some_and(|kind| kind.full));
+        debug_assert!(event::is_full_only(kind));
         if self.all() {
             self.note(kind, subject, a, b);
         }
