@@ -1,13 +1,7 @@
 //! The descriptor file: where the region of a name is, and whose it is.
 //!
-//! The first [`DESCRIPTOR_LEN`] bytes are frozen (little-endian); later versions only append:
-//! ```text
-//!    0 magic "WENGLOC1"     8 version u32   12 pid u32          16 pid start time u64
-//!   24 boot id [16]        40 fd i32 (-1: file)  44 path length u32   48 layout fingerprint u64
-//!   56 region length u64   64 generation u64     72 path, up to 952 bytes, zero-padded
-//! version 2:
-//! 1024 pid namespace u64, 0 if unknown         1032 checksum of the bytes before it u64
-//! ```
+//! Little-endian; what lies where, [`field`] says, and from there the table in `docs/REGION.md`. The first
+//! [`DESCRIPTOR_LEN`] bytes are frozen; later versions only append, as version 2 did.
 //! A reader takes what it knows of any later version. Were a later form not readable so, the last
 //! digit of the magic would change.
 //!
@@ -19,18 +13,68 @@ use crate::header::Identity;
 use crate::map::Map;
 use crate::os;
 
+/// Declares the fields of the file and the list of them; each begins where the one before it ends.
+macro_rules! fields {
+    ($($(#[doc = $doc:literal])* $name:ident = $at:literal, $bytes:literal;)*) => {
+        /// First bytes of the fields.
+        pub mod field {
+            $($(#[doc = $doc])* pub const $name: usize = $at;)*
+
+            /// All of them in order: first byte, number of bytes, what is there.
+            pub const ALL: &[(usize, usize, &str)] =
+                &[$(($at, $bytes, concat!($($doc),*).trim_ascii()),)*];
+        }
+    };
+}
+
+fields! {
+    /// Magic `WENGLOC1`.
+    MAGIC = 0, 8;
+    /// Version of the descriptor.
+    VERSION = 8, 4;
+    /// Pid of the owner.
+    PID = 12, 4;
+    /// Start time of that process, clock ticks since boot.
+    PID_START_TIME = 16, 8;
+    /// Boot id.
+    BOOT_ID = 24, 16;
+    /// `fd` of the region in the owner's process, an i32; -1 if the region is the file at the path.
+    FD = 40, 4;
+    /// Length of the path.
+    PATH_LEN = 44, 4;
+    /// Schema: the fingerprint that the region's header has too.
+    SCHEMA = 48, 8;
+    /// Bytes of the region.
+    TOTAL_LEN = 56, 8;
+    /// Generation: which life of the name this is.
+    GENERATION = 64, 8;
+    /// Path, absolute and in UTF-8, followed by zeros; the end of version 1.
+    PATH = 72, 952;
+    /// Inode of the owner's pid namespace, 0 if unknown; since version 2, as the next.
+    NAMESPACE = 1024, 8;
+    /// FNV-1a over the bytes before it.
+    CHECKSUM = 1032, 8;
+}
+
+const _: () = {
+    let (mut end, mut i) = (0, 0);
+    while i < field::ALL.len() {
+        assert!(field::ALL[i].0 == end, "a gap between fields");
+        end += field::ALL[i].1;
+        i += 1;
+    }
+    assert!(end == WRITTEN_LEN && field::NAMESPACE == DESCRIPTOR_LEN);
+};
+
 /// Bytes of the descriptor's frozen prefix.
 pub const DESCRIPTOR_LEN: usize = 1024;
 
 /// Bytes that this version writes and at most reads.
-pub const WRITTEN_LEN: usize = CHECKSUM_AT + 8;
+pub const WRITTEN_LEN: usize = field::CHECKSUM + 8;
 
 const MAGIC: [u8; 8] = *b"WENGLOC1";
 const VERSION: u32 = 2;
-const PATH_AT: usize = 72;
-const PATH_MAX: usize = DESCRIPTOR_LEN - PATH_AT;
-const NAMESPACE_AT: usize = DESCRIPTOR_LEN;
-const CHECKSUM_AT: usize = NAMESPACE_AT + 8;
+const PATH_MAX: usize = DESCRIPTOR_LEN - field::PATH;
 
 /// Where a region is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -174,21 +218,21 @@ pub(crate) fn encode(d: &Descriptor) -> Option<[u8; WRITTEN_LEN]> {
     };
     let path_len = u32::try_from(path.len()).ok().filter(|len| *len as usize <= PATH_MAX)?;
     let mut bytes = [0; WRITTEN_LEN];
-    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
-    put(0, &MAGIC);
-    put(8, &VERSION.to_le_bytes());
-    put(12, &d.pid.to_le_bytes());
-    put(16, &d.pid_start_time.to_le_bytes());
-    put(24, &d.boot_id);
-    put(40, &fd.to_le_bytes());
-    put(44, &path_len.to_le_bytes());
-    put(48, &d.fingerprint.to_le_bytes());
-    put(56, &d.total_len.to_le_bytes());
-    put(64, &d.generation.to_le_bytes());
-    put(PATH_AT, path.as_bytes());
-    put(NAMESPACE_AT, &d.pid_namespace.to_le_bytes());
-    let sum = checksum(&bytes[..CHECKSUM_AT]);
-    bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
+    let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
+    put(field::MAGIC, &MAGIC);
+    put(field::VERSION, &VERSION.to_le_bytes());
+    put(field::PID, &d.pid.to_le_bytes());
+    put(field::PID_START_TIME, &d.pid_start_time.to_le_bytes());
+    put(field::BOOT_ID, &d.boot_id);
+    put(field::FD, &fd.to_le_bytes());
+    put(field::PATH_LEN, &path_len.to_le_bytes());
+    put(field::SCHEMA, &d.fingerprint.to_le_bytes());
+    put(field::TOTAL_LEN, &d.total_len.to_le_bytes());
+    put(field::GENERATION, &d.generation.to_le_bytes());
+    put(field::PATH, path.as_bytes());
+    put(field::NAMESPACE, &d.pid_namespace.to_le_bytes());
+    let sum = checksum(&bytes[..field::CHECKSUM]);
+    bytes[field::CHECKSUM..].copy_from_slice(&sum.to_le_bytes());
     Some(bytes)
 }
 
@@ -200,10 +244,10 @@ fn checksum(bytes: &[u8]) -> u64 {
 
 /// Reads a descriptor of this, an earlier or any later version.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
-    fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], &'static str> {
+    fn read<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], &'static str> {
         bytes.get(at..at + N).and_then(|b| b.try_into().ok()).ok_or("it is too short")
     }
-    let magic = field::<8>(bytes, 0)?;
+    let magic = read::<8>(bytes, field::MAGIC)?;
     if magic[..7] == MAGIC[..7] && magic != MAGIC {
         return Err(
             "it begins with WENGLOC and another digit than the 1 that this program reads: use \
@@ -214,23 +258,23 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
         return Err("it does not begin with WENGLOC1");
     }
     let mut pid_namespace = 0;
-    match u32::from_le_bytes(field(bytes, 8)?) {
+    match u32::from_le_bytes(read(bytes, field::VERSION)?) {
         0 => return Err("its version is 0"),
         1 => {}
         _ => {
-            let sum = u64::from_le_bytes(field(bytes, CHECKSUM_AT)?);
-            if sum != checksum(&bytes[..CHECKSUM_AT]) {
+            let sum = u64::from_le_bytes(read(bytes, field::CHECKSUM)?);
+            if sum != checksum(&bytes[..field::CHECKSUM]) {
                 return Err("its checksum does not fit, it is damaged");
             }
-            pid_namespace = u64::from_le_bytes(field(bytes, NAMESPACE_AT)?);
+            pid_namespace = u64::from_le_bytes(read(bytes, field::NAMESPACE)?);
         }
     }
-    let fd = i32::from_le_bytes(field(bytes, 40)?);
-    let path_len = u32::from_le_bytes(field(bytes, 44)?) as usize;
+    let fd = i32::from_le_bytes(read(bytes, field::FD)?);
+    let path_len = u32::from_le_bytes(read(bytes, field::PATH_LEN)?) as usize;
     let place = if fd >= 0 {
         Place::Fd(fd)
     } else {
-        let path = bytes.get(PATH_AT..).and_then(|rest| rest.get(..path_len));
+        let path = bytes.get(field::PATH..).and_then(|rest| rest.get(..path_len));
         let path = path.ok_or("its path is longer than the file")?;
         let path = core::str::from_utf8(path).map_err(|_| "its path is not UTF-8")?;
         if !Path::new(path).is_absolute() {
@@ -239,14 +283,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
         Place::File(path.into())
     };
     Ok(Descriptor {
-        pid: u32::from_le_bytes(field(bytes, 12)?),
-        pid_start_time: u64::from_le_bytes(field(bytes, 16)?),
-        boot_id: field(bytes, 24)?,
+        pid: u32::from_le_bytes(read(bytes, field::PID)?),
+        pid_start_time: u64::from_le_bytes(read(bytes, field::PID_START_TIME)?),
+        boot_id: read(bytes, field::BOOT_ID)?,
         pid_namespace,
         place,
-        fingerprint: u64::from_le_bytes(field(bytes, 48)?),
-        total_len: u64::from_le_bytes(field(bytes, 56)?),
-        generation: u64::from_le_bytes(field(bytes, 64)?),
+        fingerprint: u64::from_le_bytes(read(bytes, field::SCHEMA)?),
+        total_len: u64::from_le_bytes(read(bytes, field::TOTAL_LEN)?),
+        generation: u64::from_le_bytes(read(bytes, field::GENERATION)?),
     })
 }
 
@@ -285,8 +329,8 @@ mod tests {
         let mut bytes = encode(&descriptor(Place::Fd(7))).expect("fits").to_vec();
         let mut as_version = |version: u32, len: usize| {
             bytes[8..12].copy_from_slice(&version.to_le_bytes());
-            let sum = checksum(&bytes[..CHECKSUM_AT]);
-            bytes[CHECKSUM_AT..WRITTEN_LEN].copy_from_slice(&sum.to_le_bytes());
+            let sum = checksum(&bytes[..field::CHECKSUM]);
+            bytes[field::CHECKSUM..WRITTEN_LEN].copy_from_slice(&sum.to_le_bytes());
             bytes.resize(len, 0xAA);
             decode(&bytes)
         };

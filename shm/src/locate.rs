@@ -19,7 +19,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use crate::descriptor::{DESCRIPTOR_LEN, Descriptor, Owner, Place, WRITTEN_LEN};
+pub use crate::descriptor::{DESCRIPTOR_LEN, Descriptor, Owner, Place, WRITTEN_LEN, field};
 use crate::descriptor::{decode, encode};
 use crate::map::MapError;
 use crate::os;

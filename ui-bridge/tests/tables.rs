@@ -18,6 +18,7 @@ use wasm_engine_abi::page::{
 };
 use wasm_engine_shm::header::{OwnerState, entry, word};
 use wasm_engine_shm::layout::SectionKind;
+use wasm_engine_shm::locate::field;
 
 const UPDATE: &str = "UPDATE_GOLDEN";
 const DOCUMENT: &str = "../docs/REGION.md";
@@ -85,7 +86,10 @@ fn blocks() -> Vec<(&'static str, String)> {
     let states = OwnerState::ALL
         .iter()
         .map(|(state, doc)| [state.to_word().to_string(), format!("{state:?}"), prose(doc)]);
+    let descriptor =
+        field::ALL.iter().map(|(at, bytes, doc)| [at.to_string(), bytes.to_string(), prose(doc)]);
     let mut blocks = vec![
+        ("descriptor", table(["byte", "bytes", "content"], descriptor)),
         ("header", words(word::ALL)),
         ("owner state", table(["number", "state", "meaning"], states)),
         ("directory entry", words(entry::ALL)),
