@@ -443,6 +443,17 @@ impl Rig {
     }
 
     pub fn with_workers(scene: &Scene, workers: u32) -> Self {
+        Self::placed(scene, workers, Placing::Private, (Telling::Nothing, 0))
+    }
+
+    /// A kernel that monitors can find under a name and whose trace they can follow.
+    pub fn told(scene: &Scene, workers: u32, name: String, trace: (Telling, u32)) -> Self {
+        let mut rig = Self::placed(scene, workers, Placing::Memfd(name), trace);
+        rig.kernel.announce().expect("the name is free");
+        rig
+    }
+
+    fn placed(scene: &Scene, workers: u32, placing: Placing, trace: (Telling, u32)) -> Self {
         let setup = scene.setup.clone();
         let engine = deterministic_engine(MemoryProfile {
             agents_max: setup.limits.agents_max,
@@ -455,8 +466,8 @@ impl Rig {
             name: "test".to_owned(),
             engine: engine.clone(),
             threads: Threads::unpinned(workers),
-            placing: Placing::Private,
-            trace: (Telling::Nothing, 0),
+            placing,
+            trace,
             region_bytes_max: u64::MAX,
         })
         .expect("the kernel starts");

@@ -1,0 +1,223 @@
+//! What a kernel tells of its doings: events that follow from the run alone, exact losses, counters
+//! that say what they are.
+
+mod support;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    process,
+    rc::Rc,
+};
+
+use support::{
+    Rig, drive, everything,
+    run::{Folder, config, data, options},
+};
+use wasm_engine::{
+    config::Trace,
+    core::Telling,
+    report::RunReport,
+    runtime::{RunOptions, run},
+    setup::Schedule,
+};
+use wasm_engine_abi::{
+    counter,
+    page::{
+        TraceEvent,
+        event::{self, is_full_only},
+    },
+};
+use wasm_engine_shm::locate::runtime_directory;
+use wasm_engine_ui_bridge::{
+    Live, counters,
+    trace::{Follower, Seen, Why},
+};
+
+const TICKS: u64 = 80;
+const AGENTS: u32 = 20;
+/// More events than any of these runs has.
+const ROOM: u32 = 1 << 18;
+const ROWS: u64 = 60;
+
+fn attach(name: &str) -> Live {
+    let directory = runtime_directory().expect("a runtime directory");
+    Live::open(&directory, Some(name)).expect("the kernel runs")
+}
+
+/// Every event of a run, of which none may be lost; without its time.
+fn all(follower: &mut Follower) -> Vec<TraceEvent> {
+    let mut events = Vec::new();
+    let mut time_ns = 0;
+    while let Some(seen) = follower.look() {
+        let Seen::Event { number, event } = seen else { panic!("{seen:?}") };
+        assert_eq!(number, events.len() as u64);
+        assert!(time_ns <= event.time_ns, "time runs backwards at event {number}");
+        time_ns = event.time_ns;
+        events.push(TraceEvent { time_ns: 0, ..event });
+    }
+    assert_eq!(events.len() as u64, follower.sent());
+    events
+}
+
+/// The scenario with everything in it, and what it told.
+fn told(workers: u32, telling: Telling) -> (Rig, Vec<TraceEvent>) {
+    let name = format!("trace-{}-{workers}-{telling:?}", process::id());
+    let scene = everything(7, Schedule::Priority);
+    let mut rig = Rig::told(&scene, workers, name.clone(), (telling, ROOM));
+    let mut follower = attach(&name).follow().expect("sound").expect("there is a trace");
+    drive(&mut rig, 7, TICKS, AGENTS);
+    let events = all(&mut follower);
+    (rig, events)
+}
+
+#[test]
+fn events_follow_from_the_run_alone_and_add_up_to_its_counts() {
+    let (alone, events) = told(0, Telling::All);
+    for workers in [1, 2] {
+        let (many, others) = told(workers, Telling::All);
+        assert_eq!(many.digests(), alone.digests());
+        let differs = events.iter().zip(&others).position(|(a, b)| a != b);
+        assert_eq!((differs, events.len()), (None, others.len()), "{workers} workers");
+    }
+    let (few, others) = told(0, Telling::Events);
+    assert_eq!(few.digests(), alone.digests(), "telling decides nothing");
+    let kept: Vec<_> = events.iter().filter(|event| !is_full_only(event.kind)).copied().collect();
+    assert!(others == kept, "`events` is `full` without what is only there");
+
+    let mut counts = BTreeMap::<u32, u64>::new();
+    for event in &events {
+        *counts.entry(event.kind).or_default() += 1;
+    }
+    let count = |kind| counts.get(&kind).copied().unwrap_or(0);
+    let stats = alone.kernel.core().stats();
+    assert_eq!(count(event::TURN), stats.turns);
+    assert_eq!(count(event::MICROSTEP), stats.microsteps);
+    assert_eq!(count(event::DELIVERED) + count(event::INPUT), stats.messages);
+    assert_eq!(count(event::FAULTED), stats.faults);
+    assert_eq!(count(event::RESTARTED), stats.restarts);
+    assert_eq!(count(event::REQUESTED), stats.inferences);
+    assert_eq!(count(event::DROPPED), stats.dropped);
+    assert_eq!([event::TICK_OPEN, event::TICK_CLOSE].map(count), [stats.ticks; 2]);
+    for kind in [event::SPAWNED, event::ENDED, event::PAUSED, event::TIMER, event::OUTCOME] {
+        assert!(count(kind) > 0, "the scenario has no {}", event::text(kind));
+    }
+    let fuel: u64 = events.iter().filter(|e| e.kind == event::TURN).map(|e| e.a).sum();
+    assert_eq!(fuel, stats.fuel);
+    let closes = events.iter().filter(|e| e.kind == event::TICK_CLOSE);
+    assert!(closes.zip(&alone.closes).all(|(told, close)| {
+        (told.tick, told.microstep, told.a, told.b)
+            == (close.tick, close.microsteps, u64::from(close.turns), close.digest.low())
+    }));
+    let order = |event: &TraceEvent| (event.tick, event.microstep);
+    assert!(events.is_sorted_by_key(order), "ticks and microsteps only grow");
+}
+
+/// A whole run; `at_boundary` is called with its name after each tick.
+fn run_with(
+    folder: &Folder,
+    trace: Trace,
+    trace_events: u32,
+    mut at_boundary: impl FnMut(&str) + 'static,
+) -> RunReport {
+    let name = format!("told-{}-{:?}-{trace_events}", process::id(), trace);
+    let mut resolved = folder.resolved();
+    resolved.physical.region.trace = trace;
+    resolved.physical.region.trace_events = trace_events;
+    let progress = {
+        let name = name.clone();
+        Box::new(move |_: &_| at_boundary(&name))
+    };
+    let options = RunOptions {
+        name: Some(name),
+        log_dir: Some(folder.path("log")),
+        progress: Some(progress),
+        ..options()
+    };
+    run(resolved, options).expect("the run succeeds")
+}
+
+#[test]
+fn a_slow_follower_knows_exactly_what_it_lost_and_the_run_is_the_same() {
+    const SLOTS: u32 = 64;
+    let mut digests = Vec::new();
+    for (trace, slots) in [(Trace::Off, SLOTS), (Trace::Events, SLOTS), (Trace::Full, SLOTS)] {
+        let folder = Folder::with(&config(""), &data(ROWS));
+        let follower: Rc<RefCell<Option<Follower>>> = Rc::default();
+        let counts = Rc::new(Cell::new([0u64; 3]));
+        let (theirs, seen) = (Rc::clone(&follower), Rc::clone(&counts));
+        let mut boundaries = 0;
+        let report = run_with(&folder, trace, slots, move |name| {
+            let mut follower = theirs.borrow_mut();
+            if follower.is_none() {
+                *follower = attach(name).follow().expect("sound");
+                assert_eq!(follower.is_none(), trace == Trace::Off);
+            }
+            boundaries += 1;
+            // Every fifth tick, and a few events only.
+            let Some(follower) = follower.as_mut().filter(|_| boundaries % 5 == 0) else { return };
+            let [mut events, mut late, mut last] = seen.get();
+            for found in std::iter::from_fn(|| follower.look()).take(10) {
+                match found {
+                    Seen::Event { number, event } => {
+                        assert!(last <= event.tick && number == events + late, "{number}");
+                        (events, last) = (events + 1, event.tick);
+                    }
+                    Seen::Lost { events: lost, why } => {
+                        // What was gone at the first look is lost as well.
+                        assert_ne!(why, Why::Reading, "nobody wrote meanwhile");
+                        late += lost;
+                    }
+                }
+            }
+            seen.set([events, late, last]);
+            assert_eq!(events + late, follower.passed(), "delivered and lost is what passed");
+        });
+        digests.push(report.digest);
+        let [events, late, _] = counts.get();
+        if trace == Trace::Full {
+            assert!(events > 50 && late > 500, "{events} delivered, {late} lost");
+        }
+    }
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "a trace decides nothing");
+}
+
+#[test]
+fn counters_say_what_they_are_and_what_the_page_says() {
+    let folder = Folder::with(&config(""), &data(ROWS));
+    let looks: Rc<RefCell<Vec<Vec<counters::Counted>>>> = Rc::default();
+    let theirs = Rc::clone(&looks);
+    let report = run_with(&folder, Trace::Events, 64, move |name| {
+        let directory = runtime_directory().expect("a runtime directory");
+        let counted = counters::look(&directory, Some(name)).expect("the kernel runs");
+        theirs.borrow_mut().push(counted);
+    });
+    let looks = looks.borrow();
+    assert_eq!(looks.len() as u64, report.ticks);
+    let kernel = counter::KERNEL.iter().map(|c| (c.name, c.kind, c.unit, c.help));
+    let log = counter::LOG.iter().map(|c| (c.name, c.kind, c.unit, c.help));
+    let listed: Vec<_> = kernel.chain(log).collect();
+    for counted in looks.iter() {
+        assert_eq!(counted.len(), listed.len());
+        for (counted, (name, kind, unit, help)) in counted.iter().zip(&listed) {
+            assert_eq!((counted.id, counted.label.as_str()), (counter::id(name), *name));
+            assert_eq!((counted.kind.as_str(), counted.unit.as_str()), (kind.text(), unit.ucum()));
+            assert_eq!(counted.help, *help);
+        }
+    }
+    // What only grows does.
+    for pair in looks.windows(2) {
+        for (before, after) in pair[0].iter().zip(&pair[1]) {
+            assert!(before.kind != "counter" || before.value <= after.value, "{}", before.label);
+        }
+    }
+    let value = |name: &str| {
+        let last = looks.last().expect("there were ticks");
+        last.iter().find(|counted| counted.label == name).expect("listed").value
+    };
+    // The page is published once a millisecond at most, so the last look may be a little behind.
+    assert!(value("ticks") > 0 && value("ticks") <= report.ticks);
+    assert!(value("turns") > 0 && value("turns") <= report.turns);
+    assert!(value("log_durable_ticks") <= report.ticks);
+    assert_eq!(value("region_bytes"), report.region_bytes);
+}
