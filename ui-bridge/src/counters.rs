@@ -10,6 +10,7 @@ use serde::Serialize;
 use wasm_engine_abi::page::section;
 use wasm_engine_shm::counters::{CountersReader, LABEL_MAX};
 use wasm_engine_shm::layout::SectionKind;
+use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::RegionView;
 
 use crate::error::MonitorError;
@@ -44,12 +45,17 @@ pub struct Counted {
 pub fn look(directory: &Path, name: Option<&str>) -> Result<Vec<Counted>, MonitorError> {
     let name = reader::choose(directory, name)?;
     let map = reader::open_in(directory, &name)?;
-    let view = RegionView::attach(map).map_err(|source| MonitorError::attach(&name, source))?;
-    let damaged = |problem: String| MonitorError::Section {
-        name: name.clone(),
-        section: "counters",
-        problem,
-    };
+    look_at(&name, map)
+}
+
+/// The counters of a region that is mapped already.
+///
+/// # Errors
+/// [`MonitorError`].
+pub fn look_at(name: &str, map: ReadMap) -> Result<Vec<Counted>, MonitorError> {
+    let view = RegionView::attach(map).map_err(|source| MonitorError::attach(name, source))?;
+    let damaged =
+        |problem: String| MonitorError::Section { name: name.into(), section: "counters", problem };
     let memory = view.section(SectionKind::COUNTERS, section::COUNTERS);
     let memory = memory.ok_or_else(|| damaged("are missing".to_owned()))?;
     let reader =

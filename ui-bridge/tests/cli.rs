@@ -5,10 +5,13 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use support::{Owner, identity, plan};
+use support::snapshot::Sizes;
+use support::{NAMES, Owner, identity, plan, sizes};
+use wasm_engine_abi::page::{TraceEvent, event};
 use wasm_engine_shm::header::Identity;
+use wasm_engine_shm::layout::RegionPlan;
 use wasm_engine_shm::locate::{self, Descriptor};
 use wasm_engine_shm::map::Map;
 
@@ -127,4 +130,87 @@ fn damaged_and_foreign_regions() {
     assert_eq!(refusal(directory.path(), &["cut"]).0, 4);
     std::fs::write(directory.path().join("junk.region"), b"junk").expect("written");
     assert_eq!(refusal(directory.path(), &["junk"]).0, 4);
+}
+
+/// Numbered events.
+fn tell(owner: &mut Owner, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        let (kind, a) = (event::TICK_OPEN, 7 * n);
+        let event = TraceEvent { kind, tick: n, a, ..TraceEvent::default() };
+        owner.publisher.event(&event);
+    }
+}
+
+#[test]
+fn a_trace_is_followed_to_its_end_with_what_was_lost() {
+    let directory = directory();
+    let mut owner = Owner::start(directory.path(), "weather", 1);
+    // The ring holds 64: whoever comes late begins half a ring behind the newest.
+    tell(&mut owner, 0..100);
+    let output = monitor(directory.path(), &["--trace", "--once"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (33, "-- 68 events lost (earlier)"));
+    assert!(lines[32].ends_with(" 99.0 tick_open facts=693"), "{text}");
+
+    let following = Command::new(env!("CARGO_BIN_EXE_wasm-engine-monitor"))
+        .args(["weather", "--trace", "--json"])
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    tell(&mut owner, 100..110);
+    owner.finish(110, 0);
+    // It ends by itself, however late it came.
+    let output = following.wait_with_output().expect("ended");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let (mut passed, mut last) = (0, 0);
+    for line in text.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).expect("a document");
+        assert_eq!(value["$type"], "wasm-engine/event/1");
+        passed += value["lost"].as_u64().unwrap_or(1);
+        if value["lost"].is_null() {
+            last = value["number"].as_u64().expect("a number");
+            assert_eq!(value["facts"], 7 * last);
+        }
+    }
+    assert_eq!((passed, last), (110, 109), "{text}");
+}
+
+#[test]
+fn counters_are_shown_whatever_the_schema() {
+    let directory = directory();
+    let other = Identity { schema: 1, ..identity(1) };
+    let (mut owner, _) = publish(directory.path(), "other", other);
+    owner.publish(41);
+    let output = monitor(directory.path(), &["--counters", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(value["$type"], "wasm-engine/counters/1");
+    let first = &value["counters"][0];
+    assert_eq!([&first["label"], &first["kind"], &first["unit"]], ["ticks", "counter", "1"]);
+    assert_eq!(first["value"], 42);
+    let output = monitor(directory.path(), &["--counters"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.lines().next().expect("a line").ends_with("counter  ticks executed"), "{text}");
+    assert_eq!(refusal(directory.path(), &["--trace"]).0, 5, "events need the schema");
+    assert_eq!(monitor(directory.path(), &["--trace", "--counters"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_kernel_without_a_trace_says_so() {
+    let directory = directory();
+    let sizes = Sizes { trace_events: 0, ..sizes() };
+    let mut plan = RegionPlan::new();
+    sizes.plan(&mut plan).expect("a possible plan");
+    let map = Map::memfd("quiet", plan.total_bytes()).expect("sealed memory");
+    let owner = Owner::format_named(map, identity(1), NAMES, &sizes);
+    let claim = locate::claim_in(directory.path(), "quiet").expect("free");
+    let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
+    claim.publish(&descriptor.expect("a place")).expect("published");
+    let (code, text) = refusal(directory.path(), &["--trace"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("set region.trace to"), "{text}");
 }

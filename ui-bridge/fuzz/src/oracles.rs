@@ -6,11 +6,14 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use bytemuck::Zeroable;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use wasm_engine_abi::page::{TraceEvent, event};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::read_map::ReadMap;
+use wasm_engine_ui_bridge::trace::{self, Seen};
 use wasm_engine_ui_bridge::tui::{Pane, Screen, draw};
-use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, json, text};
+use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, counters, json, text};
 
 use crate::support::{Owner, identity, plan};
 
@@ -49,6 +52,10 @@ fn good() -> &'static Vec<u64> {
         let map = Map::file(&path, plan().total_bytes()).expect("a file");
         let mut owner = Owner::format(map, identity(1));
         owner.publish(100);
+        for (kind, n) in event::ALL.iter().map(|kind| kind.value).chain([0]).zip(0..) {
+            let event = TraceEvent { kind, tick: n, subject: n, a: n, b: n, ..Zeroable::zeroed() };
+            owner.publisher.event(&event);
+        }
         let bytes = std::fs::read(&path).expect("its bytes");
         bytes.chunks_exact(8).map(|c| u64::from_ne_bytes(c.try_into().expect("eight"))).collect()
     })
@@ -67,12 +74,46 @@ fn seal(words: &mut [u64]) {
 /// A region of any bytes is shown as text and JSON or refused.
 pub fn view(data: &[u8]) {
     let mut script = Script(data);
-    if let Ok(view) = look(&region(&mut script)) {
+    let words = region(&mut script);
+    events(&words);
+    counted(&words);
+    if let Ok(view) = look(&words) {
         let document = json::document(&view).expect("a document");
         serde_json::from_str::<serde_json::Value>(&document).expect("that can be parsed again");
         let summary = text::summary(&view);
         assert!(summary.chars().all(|c| c == '\n' || !c.is_control()), "{summary:?}");
     }
+}
+
+/// Events of any bytes are shown; what is delivered and what is lost adds up.
+fn events(words: &[u64]) {
+    let Ok(live) = Live::from_map("x", ReadMap::copy_of(bytemuck::cast_slice(words))) else {
+        return;
+    };
+    let Ok(Some(mut follower)) = live.follow() else { return };
+    let mut passed = 0u64;
+    // A hostile ring may go on for ever; each look is bounded.
+    for seen in std::iter::from_fn(|| follower.look()).take(200) {
+        passed = passed.wrapping_add(match seen {
+            Seen::Event { .. } => 1,
+            Seen::Lost { events, .. } => events,
+        });
+        let (document, line) =
+            (trace::document(&seen, live.names()), trace::line(&seen, live.names()));
+        serde_json::from_str::<serde_json::Value>(&document).expect("that can be parsed again");
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+    assert_eq!(passed, follower.passed());
+}
+
+/// Counters of any bytes are shown.
+fn counted(words: &[u64]) {
+    let map = ReadMap::copy_of(bytemuck::cast_slice(words));
+    let Ok(counted) = counters::look_at("x", map) else { return };
+    let document = counters::document(&counted).expect("a document");
+    serde_json::from_str::<serde_json::Value>(&document).expect("that can be parsed again");
+    let table = counters::table(&counted);
+    assert!(table.chars().all(|c| c == '\n' || !c.is_control()), "{table:?}");
 }
 
 /// A region of any bytes is painted, whatever keys are pressed; apart, because painting takes a
