@@ -157,6 +157,15 @@ impl Rig {
     /// If the machine cannot give what the kernel needs.
     #[must_use]
     pub fn new(agents: u32, workers: u32, without: Without) -> Self {
+        Self::told(agents, workers, without, Telling::Events)
+    }
+
+    /// The same with another trace than the default one.
+    ///
+    /// # Panics
+    /// As [`Rig::new`].
+    #[must_use]
+    pub fn told(agents: u32, workers: u32, without: Without, telling: Telling) -> Self {
         let module = Arc::new(admitted());
         let kernel = Kernel::new(Parts {
             setup: Arc::new(setup(agents)),
@@ -165,7 +174,7 @@ impl Rig {
             engine: engine(agents),
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
-            trace: (Telling::Events, 16 << 10),
+            trace: (telling, 16 << 10),
             region_bytes_max: 1 << 30,
         })
         .expect("the kernel is built");

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use wasm_engine::core::Telling;
 
 use crate::measure::{Scale, apart, median, ns_each, pin};
 use crate::rig::{Rig, STATE_INTERVAL, Without, check, module};
@@ -23,9 +24,9 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rivals-node/tick50.js
 #[must_use]
 pub fn rows(scale: Scale) -> Vec<Row> {
     check(AGENTS, scale.of(1_000));
-    let ticks = |without| {
+    let ticks = |without, telling| {
         apart(|| {
-            let mut rig = Rig::new(AGENTS, 0, without);
+            let mut rig = Rig::told(AGENTS, 0, without, telling);
             // After the log's thread has started, which else would share the core.
             pin(0);
             let figures: Vec<f64> =
@@ -33,9 +34,11 @@ pub fn rows(scale: Scale) -> Vec<Row> {
             median(&figures)
         })
     };
-    let whole = ticks(Without::default());
-    let no_log = ticks(Without { log: true, ..Without::default() });
-    let no_rows = ticks(Without { rows: true, ..Without::default() });
+    let whole = ticks(Without::default(), Telling::Events);
+    let no_log = ticks(Without { log: true, ..Without::default() }, Telling::Events);
+    let no_rows = ticks(Without { rows: true, ..Without::default() }, Telling::Events);
+    let no_trace = ticks(Without::default(), Telling::Nothing);
+    let full_trace = ticks(Without::default(), Telling::All);
     let row = || Row::new("S3", "tick of 50 trivial agents, log and digests", Unit::Ns, whole);
     let mut rows = match node(scale) {
         Ok((plain, logged)) => vec![
@@ -44,8 +47,14 @@ pub fn rows(scale: Scale) -> Vec<Row> {
         ],
         Err(reason) => vec![row().note(reason)],
     };
-    rows.push(Row::new("S3", "tick of 50 trivial agents, no log", Unit::Ns, no_log));
-    rows.push(Row::new("S3", "tick of 50 trivial agents, no rows", Unit::Ns, no_rows));
+    for (what, ns) in [
+        ("tick of 50 trivial agents, no log", no_log),
+        ("tick of 50 trivial agents, no rows", no_rows),
+        ("tick of 50 trivial agents, no trace", no_trace),
+        ("tick of 50 trivial agents, full trace", full_trace),
+    ] {
+        rows.push(Row::new("S3", what, Unit::Ns, ns));
+    }
     rows
 }
 
