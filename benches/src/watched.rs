@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::{Mem, RawMem, ReadMem};
 use wasm_engine_shm::page::{self, PageReader, PageWriter};
@@ -33,6 +34,11 @@ const WORDS: usize = 512;
 /// The table: as many agents as a tick may well change, with rows of the size of an agent's.
 const ROWS: usize = 50;
 const ROW_WORDS: usize = 12;
+/// The trace ring: as the kernel's own, messages of a cache line's length.
+const SLOTS: usize = 16 << 10;
+const EVENT_BYTES: usize = 48;
+/// What is published, in the order of the figures.
+const THINGS: [&str; 3] = ["4 KiB page", "cut of 50 rows", "event"];
 /// Publications timed together.
 const BATCH: usize = 8;
 /// Attempts to time a segment during which the readers run at all, on a busy machine.
@@ -87,30 +93,34 @@ impl Readers {
     }
 }
 
-/// A region of one page and one table.
+/// A region of one page, one table and one trace ring.
 struct Published {
     map: Map,
     page: PageWriter<RawMem>,
     rows: RowsWriter<RawMem>,
+    trace: BroadcastWriter<RawMem>,
     number: u64,
 }
 
-/// Lengths of the two parts in bytes.
-fn lengths() -> [usize; 2] {
+/// Lengths of the parts in bytes.
+fn lengths() -> [usize; 3] {
     let page = page::layout(WORDS).expect("4 KiB is a page");
-    [page, rows::layout(ROWS, ROW_WORDS).expect("a small table")]
+    let rows = rows::layout(ROWS, ROW_WORDS).expect("a small table");
+    [page, rows, broadcast::layout(SLOTS, EVENT_BYTES).expect("a power of two")]
 }
 
 impl Published {
     fn over(map: Map) -> Self {
-        let [page, rows] = lengths();
-        let part = |at, len| map.mem().slice(at, len).expect("the map holds both");
-        let page = PageWriter::new(part(0, page), WORDS).expect("fresh memory");
-        let rows =
-            RowsWriter::new(part(lengths()[0], rows), ROWS, ROW_WORDS).expect("fresh memory");
-        let mut published = Self { map, page, rows, number: 0 };
+        let [first, second, third] = lengths();
+        let part = |at, len| map.mem().slice(at, len).expect("the map holds all");
+        let page = PageWriter::new(part(0, first), WORDS).expect("fresh memory");
+        let rows = RowsWriter::new(part(first, second), ROWS, ROW_WORDS).expect("fresh memory");
+        let trace = BroadcastWriter::new(part(first + second, third), SLOTS, EVENT_BYTES);
+        let trace = trace.expect("fresh memory");
+        let mut published = Self { map, page, rows, trace, number: 0 };
         published.page();
         published.cut();
+        published.event();
         published
     }
 
@@ -139,12 +149,19 @@ impl Published {
         self.rows.publish_cut();
     }
 
-    /// Medians of batches: of a page, of a cut.
-    fn measure(&mut self, batches: usize) -> [f64; 2] {
-        let mut times = [Vec::with_capacity(batches), Vec::with_capacity(batches)];
+    #[inline]
+    fn event(&mut self) {
+        let words = [self.trace.sent(); EVENT_BYTES / 8];
+        self.trace.send(bytemuck::cast_slice(std::hint::black_box(&words)));
+    }
+
+    /// Medians of batches, by thing.
+    fn measure(&mut self, batches: usize) -> [f64; THINGS.len()] {
+        let mut times = THINGS.map(|_| Vec::with_capacity(batches));
         for _ in 0..batches {
             times[0].push(ns_each(BATCH, || self.page()));
             times[1].push(ns_each(BATCH, || self.cut()));
+            times[2].push(ns_each(BATCH, || self.event()));
         }
         times.map(|times| median(&times))
     }
@@ -154,22 +171,25 @@ impl Published {
 struct Watch {
     page: PageReader<ReadMem>,
     rows: RowsReader<ReadMem>,
+    trace: BroadcastReader<ReadMem>,
     words: Vec<u64>,
 }
 
 impl Watch {
     fn over(map: &ReadMap) -> Self {
-        let [page, rows] = lengths();
-        let part = |at, len| map.mem().slice(at, len).expect("the map holds both");
+        let [first, second, third] = lengths();
+        let part = |at, len| map.mem().slice(at, len).expect("the map holds all");
         Self {
-            page: PageReader::new(part(0, page), WORDS).expect("a page of this length"),
-            rows: RowsReader::new(part(page, rows), ROWS, ROW_WORDS)
+            page: PageReader::new(part(0, first), WORDS).expect("a page of this length"),
+            rows: RowsReader::new(part(first, second), ROWS, ROW_WORDS)
                 .expect("a table of this length"),
+            trace: BroadcastReader::new(part(first + second, third), SLOTS, EVENT_BYTES)
+                .expect("a ring of this length"),
             words: vec![0; WORDS],
         }
     }
 
-    /// Looks at everything once; gives how many pages and rows came whole.
+    /// Looks at everything once; gives how many pages, rows and events came whole.
     fn look(&mut self) -> u64 {
         let mut whole = 0;
         if self.page.read(&mut self.words).is_ok() {
@@ -182,6 +202,18 @@ impl Watch {
             if let Ok(Some(written)) = self.rows.read(cut, row, &mut words) {
                 assert!(written == cut && words == [cut; ROW_WORDS], "a torn row was read");
                 whole += 1;
+            }
+        }
+        // At most what the ring holds, however fast its writer is.
+        for _ in 0..SLOTS {
+            let mut words = [0u64; EVENT_BYTES / 8];
+            match self.trace.next(bytemuck::cast_slice_mut(&mut words)) {
+                Next::Message { number, .. } => {
+                    assert!(words == [number; EVENT_BYTES / 8], "a torn event was read");
+                    whole += 1;
+                }
+                Next::Overrun { .. } => {}
+                Next::Empty => break,
             }
         }
         whole
@@ -257,7 +289,7 @@ impl Crowd {
     }
 
     /// Times a segment while they run; gives also for which part of it they did, in cores.
-    fn measure(&self, watched: &mut Published, batches: usize) -> ([f64; 2], f64) {
+    fn measure(&self, watched: &mut Published, batches: usize) -> ([f64; THINGS.len()], f64) {
         let (before, start) = (self.ran_ns(), Instant::now());
         let times = on_core(0, || watched.measure(batches));
         let elapsed = start.elapsed().as_nanos() as f64;
@@ -279,11 +311,11 @@ impl Crowd {
     }
 }
 
-/// Figures of a case, each for a page and for a cut, one of each segment.
+/// Figures of a case by thing, one of each segment.
 #[derive(Default)]
 struct Figures {
-    with: [Vec<f64>; 2],
-    without: [Vec<f64>; 2],
+    with: [Vec<f64>; THINGS.len()],
+    without: [Vec<f64>; THINGS.len()],
     /// Cores that the readers used while the watched region was measured.
     cores: Vec<f64>,
 }
@@ -318,7 +350,7 @@ fn measure(scale: Scale, readers: &Readers, regions: [&mut Published; 2]) -> Fig
             (some, ran) = crowd.measure(watched, batches);
         }
         figures.cores.push(ran);
-        for at in 0..2 {
+        for at in 0..THINGS.len() {
             figures.without[at].push(none[at]);
             figures.with[at].push(some[at]);
         }
@@ -328,19 +360,20 @@ fn measure(scale: Scale, readers: &Readers, regions: [&mut Published; 2]) -> Fig
     }
     crowd.end(readers.then);
     let map = ReadMap::open(&watched.path()).expect("own memory can be opened");
-    assert_eq!(Watch::over(&map).look(), 1 + ROWS as u64, "what was published last is whole");
+    // Whoever is far behind goes on half a ring behind the newest.
+    let least = 1 + ROWS as u64 + watched.trace.sent().min(SLOTS as u64 / 2);
+    assert_eq!(Watch::over(&map).look(), least, "what was published last is whole");
     figures
 }
 
-/// One case: a row for pages, a row for cuts. Where a region lies can make it faster or slower than
+/// One case: a row for each thing. Where a region lies can make it faster or slower than
 /// another by a quarter, so each of two is the watched one once.
-fn case(scale: Scale, readers: &Readers, what: &str) -> [Row; 2] {
+fn case(scale: Scale, readers: &Readers, what: &str) -> [Row; THINGS.len()] {
     let (mut one, mut two) = (Published::sealed(), Published::sealed());
     let first = measure(scale, readers, [&mut one, &mut two]);
     let second = measure(scale, readers, [&mut two, &mut one]);
-    ["4 KiB page", "cut of 50 rows"].map(|thing| {
-        let at = usize::from(thing != "4 KiB page");
-        row([&first, &second], readers, at, format!("{thing}, {} {what}", readers.count))
+    core::array::from_fn(|at| {
+        row([&first, &second], readers, at, format!("{}, {} {what}", THINGS[at], readers.count))
     })
 }
 
