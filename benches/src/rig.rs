@@ -167,7 +167,7 @@ impl Rig {
     #[must_use]
     pub fn told(agents: u32, workers: u32, without: Without, telling: Telling) -> Self {
         let module = Arc::new(admitted());
-        let kernel = Kernel::new(Parts {
+        let mut kernel = Kernel::new(Parts {
             setup: Arc::new(setup(agents)),
             modules: &[module],
             name: "bench".to_owned(),
@@ -178,6 +178,7 @@ impl Rig {
             region_bytes_max: 1 << 30,
         })
         .expect("the kernel is built");
+        kernel.announce().expect("nobody looks for it");
         let dir = tempfile::tempdir().expect("there is a temporary directory");
         let ring = LogRing::heap(LOG_RING_BYTES).expect("a power of two");
         let options = LogOptions::new(dir.path().join("log"));

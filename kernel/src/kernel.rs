@@ -102,6 +102,8 @@ pub struct Kernel {
     lanes: Lanes,
     memory: Memory,
     publisher: Publisher,
+    /// What is told once monitors may attach: a resumed run does not tell its past again.
+    telling: Telling,
     header: Option<HeaderWriter<RawMem>>,
     built: Built,
     agents: Vec<AgentId>,
@@ -166,13 +168,13 @@ impl Kernel {
         let (agents, touched) = (Vec::new(), Vec::new());
         let rings = watch_rings(&built, &setup, threads.workers + 1)?;
         let (core_slots, lanes_count) = (setup.limits.agents_max as usize, lanes.uses().len());
-        let mut core = Core::new(setup);
-        core.tell(telling);
+        let core = Core::new(setup);
         Ok(Self {
             core,
             lanes,
             memory,
             publisher,
+            telling,
             header: None,
             built,
             agents,
@@ -206,12 +208,13 @@ impl Kernel {
         &mut self.page
     }
 
-    /// Lets monitors attach.
+    /// Lets monitors attach; from now on they are told what happens.
     ///
     /// # Errors
     /// If the descriptor cannot be written.
     pub fn announce(&mut self) -> Result<(), BuildError> {
         self.page.run_state = run_state::RUNNING;
+        self.core.tell(self.telling);
         self.publish();
         self.header = self.built.region.publish_ready();
         self.set_state(OwnerState::Running);

@@ -221,3 +221,36 @@ fn counters_say_what_they_are_and_what_the_page_says() {
     assert!(value("log_durable_ticks") <= report.ticks);
     assert_eq!(value("region_bytes"), report.region_bytes);
 }
+
+#[test]
+fn a_resumed_run_does_not_tell_its_past_again() {
+    const FIRST: u64 = 20;
+    let folder = Folder::with(&config(""), &data(ROWS));
+    folder.logged("log", Some(FIRST));
+    let ticks: Rc<RefCell<Vec<u64>>> = Rc::default();
+    let (theirs, name) = (Rc::clone(&ticks), format!("resumed-{}", process::id()));
+    let follower: RefCell<Option<Follower>> = RefCell::default();
+    let progress = {
+        let name = name.clone();
+        Box::new(move |_: &_| {
+            let mut follower = follower.borrow_mut();
+            let follower = follower.get_or_insert_with(|| {
+                attach(&name).follow().expect("sound").expect("there is a trace")
+            });
+            while let Some(seen) = follower.look() {
+                let Seen::Event { event, .. } = seen else { panic!("{seen:?}") };
+                theirs.borrow_mut().extend((event.kind == event::TICK_OPEN).then_some(event.tick));
+            }
+        })
+    };
+    let options = RunOptions {
+        name: Some(name),
+        resume: Some(folder.path("log")),
+        progress: Some(progress),
+        ..options()
+    };
+    let report = run(folder.resolved(), options).expect("the run goes on");
+    let told = ticks.borrow();
+    assert_eq!((told.first(), told.last()), (Some(&FIRST), Some(&report.last_tick)));
+    assert_eq!(told.len() as u64, report.ticks - FIRST);
+}
