@@ -41,6 +41,10 @@ pub enum Breach {
     RowCutEarly,
     /// A reader of a row does not look at the stamp again.
     RowRecheckSkipped,
+    /// A counter's entry is not marked while it is replaced.
+    CounterBusyMissing,
+    /// A reader of an entry does not look at the generation again.
+    CounterRecheckSkipped,
     /// The region's magic comes first.
     MagicEarly,
     /// A sleeper does not say that it sleeps.
@@ -55,7 +59,7 @@ pub enum Breach {
 
 impl Breach {
     /// Every breach.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::PublishBeforeWrite,
         Self::ReleaseBeforeRead,
         Self::BytesOverCapacity,
@@ -67,6 +71,8 @@ impl Breach {
         Self::RowBusyMissing,
         Self::RowCutEarly,
         Self::RowRecheckSkipped,
+        Self::CounterBusyMissing,
+        Self::CounterRecheckSkipped,
         Self::MagicEarly,
         Self::SleeperUnannounced,
         Self::EpochBumpMissing,
@@ -87,6 +93,7 @@ impl Breach {
             | Self::SlotCountEarly
             | Self::SlotRecheckSkipped => &["broadcast", "page"],
             Self::RowBusyMissing | Self::RowCutEarly | Self::RowRecheckSkipped => &["row"],
+            Self::CounterBusyMissing | Self::CounterRecheckSkipped => &["counter_reuse"],
             Self::MagicEarly => &["region"],
             Self::SleeperUnannounced | Self::EpochBumpMissing | Self::WakeMissing => &["doorbell"],
             Self::ClaimInTwoSteps => &["claim"],
@@ -136,9 +143,14 @@ fn is_row_mark(word: usize) -> bool {
     word >= 16 && matches!(word % 8, 0 | 3)
 }
 
+/// The odd generation of a counter's entry, in whose model nothing else is odd and that large.
+const COUNTER_MARK: u64 = 3;
+/// Generation of the entry in that model.
+const COUNTER_ENTRY: usize = 16;
+
 /// A store to an atomic word as the breach wants it.
 pub(crate) fn stored(role: Role, word: usize, value: u64) -> Store {
-    use Protocol::{Bell, Broadcast, BytesConsumer, BytesProducer, Header, Page, Rows};
+    use Protocol::{Bell, Broadcast, BytesConsumer, BytesProducer, Counters, Header, Page, Rows};
     let (Some(breach), Some((protocol, Side::Writer))) = (committed(), role) else {
         return Store::As(value);
     };
@@ -156,6 +168,7 @@ pub(crate) fn stored(role: Role, word: usize, value: u64) -> Store {
             Breach::RowCutEarly => Store::After(0, value / 2),
             _ => Store::As(value),
         },
+        (Breach::CounterBusyMissing, Counters) if value == COUNTER_MARK => Store::Dropped,
         (Breach::MagicEarly, Header) if word == 1 => Store::After(0, MAGIC),
         (Breach::SleeperUnannounced, Bell) if value == 1 => Store::Dropped,
         _ => Store::As(value),
@@ -179,6 +192,9 @@ pub(crate) fn looks_once(role: Role, word: usize) -> bool {
             side == Side::Watcher
                 && matches!(protocol, Protocol::Page | Protocol::Broadcast)
                 && is_slot_mark(protocol, word)
+        }
+        (Some(Breach::CounterRecheckSkipped), Some((Protocol::Counters, side))) => {
+            side == Side::Watcher && word == COUNTER_ENTRY
         }
         (Some(Breach::RowRecheckSkipped), Some((Protocol::Rows, side))) => {
             side == Side::Watcher && is_row_mark(word)
