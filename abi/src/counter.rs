@@ -129,13 +129,13 @@ pub const KERNEL: &[Counter] = counters! {
     fuel: Total Count, "fuel used";
     log_records: Total Count, "records handed to the log";
     log_bytes: Total Bytes, "bytes handed to the log";
-    stalls[0] "stalls_source": Total Count, "waits for a due source";
+    stalls[0] "stalls_source": Total Count, "waits for a due source; none yet, sources are files";
     stalls[1] "stalls_model": Total Count, "waits for a due inference reply";
-    stalls[2] "stalls_load": Total Count, "waits for configured modules and models";
+    stalls[2] "stalls_load": Total Count, "waits for configured modules and models; not counted yet";
     stalls[3] "stalls_log": Total Count, "waits for room in the log ring";
-    stall_ns[0] "stall_source_ns": Total Ns, "time waited for due sources";
+    stall_ns[0] "stall_source_ns": Total Ns, "time waited for due sources; none yet";
     stall_ns[1] "stall_model_ns": Total Ns, "time waited for due inference replies";
-    stall_ns[2] "stall_load_ns": Total Ns, "time waited for configured modules and models";
+    stall_ns[2] "stall_load_ns": Total Ns, "time waited for configured modules and models; not yet";
     stall_ns[3] "stall_log_ns": Total Ns, "time waited for room in the log ring";
     tick_ns_sum: Total Ns, "time spent in ticks";
     tick_ns_max: Gauge Ns, "longest tick";

@@ -29,6 +29,7 @@
 //! ```text
 //! {"name": "weather", "templates": ["station", "forecaster"], "models": ["temperature"],
 //!  "rings": ["commands 1", "results 1", "log"], "lanes": 2, "agents_max": 4096,
+//!  "topics": ["observation", "prediction"], "sources": ["weather"],
 //!  "agents": ["station/EWR", "forecaster/EWR"]}
 //! ```
 //!

@@ -12,7 +12,7 @@ use wasm_engine::core::{Output, Request, Telling};
 use wasm_engine::engine::{MemoryProfile, deterministic_engine};
 use wasm_engine::event_log::{LogOptions, LogRing, LogWriter};
 use wasm_engine::facts::FactsBuilder;
-use wasm_engine::kernel::{Kernel, Parts};
+use wasm_engine::kernel::{Kernel, Parts, Tracing};
 use wasm_engine::setup::{
     AgentSetup, Limits, Policy, Restart, Schedule, Setup, SourceSetup, Template, TopicSetup,
 };
@@ -174,7 +174,7 @@ impl Rig {
             engine: engine(agents),
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
-            trace: (telling, 16 << 10),
+            trace: Tracing { telling, events: 16 << 10 },
             region_bytes_max: 1 << 30,
         })
         .expect("the kernel is built");

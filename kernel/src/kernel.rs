@@ -55,10 +55,19 @@ pub struct Parts<'a> {
     pub threads: Threads,
     /// Where the region lies.
     pub placing: Placing,
-    /// Which events are told to monitors, and how many of them their ring holds.
-    pub trace: (Telling, u32),
+    /// What is told to monitors event by event, once [`Kernel::announce`] lets them attach.
+    pub trace: Tracing,
     /// Largest region allowed, in bytes.
     pub region_bytes_max: u64,
+}
+
+/// What is told to monitors, and how much of it they can be behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tracing {
+    /// Which events.
+    pub telling: Telling,
+    /// Events that their ring holds, a power of two; with 0 nothing is told.
+    pub events: u32,
 }
 
 /// Why a kernel could not be built.
@@ -103,7 +112,7 @@ pub struct Kernel {
     memory: Memory,
     publisher: Publisher,
     /// What is told once monitors may attach: a resumed run does not tell its past again.
-    telling: Telling,
+    trace: Tracing,
     header: Option<HeaderWriter<RawMem>>,
     built: Built,
     agents: Vec<AgentId>,
@@ -138,8 +147,7 @@ impl Kernel {
             parts;
         let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
-        let (telling, trace_events) = trace;
-        let trace_events = if telling == Telling::Nothing { 0 } else { trace_events };
+        let trace_events = if trace.telling == Telling::Nothing { 0 } else { trace.events };
         let names_bytes = names.len() as u32;
         let built =
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
@@ -174,7 +182,7 @@ impl Kernel {
             lanes,
             memory,
             publisher,
-            telling,
+            trace: Tracing { events: trace_events, ..trace },
             header: None,
             built,
             agents,
@@ -214,7 +222,7 @@ impl Kernel {
     /// If the descriptor cannot be written.
     pub fn announce(&mut self) -> Result<(), BuildError> {
         self.page.run_state = run_state::RUNNING;
-        self.core.tell(self.telling);
+        self.core.tell(self.trace.telling, self.trace.events as usize);
         self.publish();
         self.header = self.built.region.publish_ready();
         self.set_state(OwnerState::Running);
@@ -244,6 +252,9 @@ impl Kernel {
         let tick = self.core.tick();
         let machine = |source| TickError::Machine { tick, source };
         while self.core.plan(&mut world) > 0 {
+            if self.trace.telling == Telling::All {
+                publish_told(&mut self.core, &mut self.publisher, time::now_ns());
+            }
             let results = self.lanes.step(&self.core).map_err(machine)?;
             self.core.commit(results, &mut world);
             publish_told(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
@@ -265,17 +276,18 @@ impl Kernel {
         Ok(close)
     }
 
-    /// Counts a wait of `ns` for `cause`, one of `stall`, and tells of it.
-    pub(crate) fn count_stall(&mut self, cause: usize, ns: u64) {
+    /// Counts a wait of `ns` for `cause`, one of `stall`, and tells of it; it was at the edge of
+    /// `tick`, not in one of its microsteps.
+    pub(crate) fn count_stall(&mut self, cause: usize, tick: Tick, ns: u64) {
         self.page.count_stall(cause, ns);
         self.publisher.event(&TraceEvent {
             time_ns: time::now_ns(),
-            tick: self.core.tick(),
+            tick,
             subject: cause as u64,
             a: ns,
             b: 0,
             kind: event::STALL,
-            microstep: self.core.microstep(),
+            microstep: 0,
         });
     }
 
@@ -442,7 +454,12 @@ impl Kernel {
 /// Sends what the core told to whoever follows.
 #[inline]
 fn publish_told(core: &mut Core, publisher: &mut Publisher, time_ns: u64) {
-    for event in core.take_told() {
+    let (lost, events) = core.take_told();
+    if lost > 0 {
+        // Then as many as the ring holds are left.
+        publisher.lose(lost);
+    }
+    for event in events {
         publisher.event(&TraceEvent { time_ns, ..event });
     }
 }
@@ -473,9 +490,12 @@ fn names(setup: &Setup, name: &str, lanes: u32) -> String {
     let models: Vec<&str> = setup.models.iter().map(|m| m.name.as_str()).collect();
     let rings: Vec<String> =
         region::rings(setup, lanes).into_iter().map(|(_, name)| name).collect();
+    let topics: Vec<&str> = setup.topics.iter().map(|t| t.name.as_str()).collect();
+    let sources: Vec<&str> = setup.sources.iter().map(|s| s.id.as_str()).collect();
     let agents_max = setup.limits.agents_max;
     serde_json::json!({
         "name": name, "templates": templates, "models": models, "rings": rings,
+        "topics": topics, "sources": sources,
         "lanes": lanes, "agents_max": agents_max, "agents": agent_names(setup),
     })
     .to_string()

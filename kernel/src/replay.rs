@@ -15,12 +15,12 @@ use wasm_engine_abi::{
 };
 
 use crate::{
-    core::{OpenError, Telling},
+    core::OpenError,
     engine::{self, EngineError, MemoryProfile},
     event_log::{Ending, LogError, LogReader, LogReport, SegmentContent},
     exit::{Exit, Exits},
     inference::InferenceError,
-    kernel::{Kernel, KernelError, Parts, TickError},
+    kernel::{Kernel, KernelError, Parts, TickError, Tracing},
     output::{OUTPUTS_FILE, OutputError, OutputFile},
     preamble::{Preamble, PreambleError},
     recompute::{Recompute, RecomputeError},
@@ -236,7 +236,7 @@ impl Replay {
             engine,
             threads: Threads::unpinned(self.options.workers),
             placing: Placing::Private,
-            trace: (Telling::Nothing, 0),
+            trace: Tracing::default(),
             region_bytes_max: u64::MAX,
         });
         let kernel = match built {

@@ -145,6 +145,8 @@ struct Run {
     log: Option<LogWriter>,
     facts: FactsBuilder,
     due: Vec<Request>,
+    /// Turn digests on their way to the log.
+    digests: Vec<u64>,
     first_fault: Option<FaultReport>,
     physical: Physical,
     start_ns: u64,
@@ -177,6 +179,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         log,
         facts: FactsBuilder::default(),
         due: Vec::new(),
+        digests: Vec::new(),
         first_fault: None,
         physical,
         start_ns,
@@ -260,12 +263,11 @@ impl Run {
         let faults = self.kernel.core().stats().faults;
         let close = self.kernel.tick(facts, &mut self.takers)?;
         if let Some(log) = &mut self.log {
-            let stalls = log.stalls();
-            let turns = cast_slice(self.kernel.core().turn_digests());
-            log.append(kind::TICK_CLOSE, tick, &[bytes_of(&close), turns])?;
-            if log.stalls() > stalls {
-                self.kernel.count_stall(stall::LOG, 0);
-            }
+            // The digests lie in the kernel, which says to monitors what the log makes it wait for.
+            self.digests.clear();
+            self.digests.extend_from_slice(self.kernel.core().turn_digests());
+            let parts = [bytes_of(&close), cast_slice(&self.digests)];
+            append(log, &mut self.kernel, kind::TICK_CLOSE, tick, &parts)?;
         }
         if self.first_fault.is_none() && self.kernel.core().stats().faults > faults {
             self.first_fault = self.find_fault(&close);
@@ -301,7 +303,7 @@ impl Run {
                 let reply = inference.wait_for(request.number)?;
                 self.facts.push(FactHeader { code: reply.code, ..header }, reply.row);
                 self.kernel.set_state(OwnerState::Running);
-                self.kernel.count_stall(stall::MODEL, time::now_ns() - begin);
+                self.kernel.count_stall(stall::MODEL, tick, time::now_ns() - begin);
                 continue;
             }
             let reply = inference.wait_for(request.number)?;
@@ -410,10 +412,14 @@ fn append(
     parts: &[&[u8]],
 ) -> Result<(), LogError> {
     let stalls = log.stalls();
-    log.append_with(kind, tick, parts, &mut || kernel.set_state(OwnerState::WaitingForLog))?;
+    let mut begin = 0;
+    log.append_with(kind, tick, parts, &mut || {
+        begin = time::now_ns();
+        kernel.set_state(OwnerState::WaitingForLog);
+    })?;
     if log.stalls() > stalls {
         kernel.set_state(OwnerState::Running);
-        kernel.count_stall(stall::LOG, 0);
+        kernel.count_stall(stall::LOG, tick, time::now_ns() - begin);
     }
     Ok(())
 }

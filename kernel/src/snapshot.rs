@@ -267,6 +267,13 @@ impl Publisher {
         }
     }
 
+    /// Tells whoever follows that `events` are lost; as many as the ring holds must follow.
+    pub fn lose(&mut self, events: u64) {
+        if let Some(trace) = &mut self.trace {
+            trace.skip(events);
+        }
+    }
+
     /// The log thread's counters, by the places of [`counter::log`]; once.
     pub fn take_log_counters(&mut self) -> Option<CounterWriter<RawMem>> {
         self.log_counters.take()

@@ -17,7 +17,7 @@ use crate::{
     event_log::{LogCounters, LogOptions, LogRing, LogWriter, SyncPolicy},
     inference::{InferenceHandle, InferenceOptions},
     ingest::Ingest,
-    kernel::{Kernel, KernelError, Parts},
+    kernel::{Kernel, KernelError, Parts, Tracing},
     models::{self, LoadedModel, ModelError},
     output::OutputFile,
     preamble::{ModelRecord, Preamble, RunRecord},
@@ -117,7 +117,7 @@ fn kernel(
             Backing::Memfd => Placing::Memfd(name),
             Backing::File => Placing::File(name),
         },
-        trace: (telling, physical.region.trace_events),
+        trace: Tracing { telling, events: physical.region.trace_events },
         region_bytes_max: physical.region.bytes_max,
     })?;
     let inference = start_inference(loaded, setup, &kernel, &threads)?;
@@ -204,9 +204,7 @@ fn log_options(dir: PathBuf, physical: &Physical) -> LogOptions {
         config::Sync::Every(time) => {
             SyncPolicy::EveryMs(u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
         }
-        config::Sync::Bytes(bytes) => {
-            SyncPolicy::EveryMib(u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX))
-        }
+        config::Sync::Bytes(bytes) => SyncPolicy::EveryBytes(bytes),
     };
     LogOptions {
         sync,

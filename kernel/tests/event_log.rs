@@ -404,7 +404,7 @@ fn options_and_records_that_do_not_fit_are_refused() {
         LogOptions { block_bytes: 255, ..good.clone() },
         LogOptions { block_bytes: (1 << 20) + 1, ..good.clone() },
         LogOptions { segment_bytes: 1 << 19, ..good.clone() },
-        LogOptions { sync: SyncPolicy::EveryMib(0), ..good.clone() },
+        LogOptions { sync: SyncPolicy::EveryBytes(0), ..good.clone() },
     ] {
         assert!(matches!(bad.check(), Err(LogError::Options { .. })), "{bad:?}");
     }
@@ -500,7 +500,7 @@ fn a_log_torn_in_a_segment_header_goes_on() {
 
 #[test]
 fn time_makes_a_lonely_record_durable() {
-    for sync in [SyncPolicy::None, SyncPolicy::EveryMs(20), SyncPolicy::EveryMib(64)] {
+    for sync in [SyncPolicy::None, SyncPolicy::EveryMs(20), SyncPolicy::EveryBytes(64 << 20)] {
         let dir = tempfile::tempdir().unwrap();
         let options = LogOptions { sync, ..LogOptions::new(dir.path()) };
         let mut log = LogWriter::create(&options, RUN_ID, LogRing::heap(1 << 16).unwrap()).unwrap();
@@ -700,7 +700,7 @@ fn cpu_ns() -> BTreeMap<String, u64> {
 fn measure() {
     const RECORDS: u64 = 4_000_000;
     const PER_TICK: u64 = 20_000;
-    for sync in [SyncPolicy::None, SyncPolicy::EveryMs(100), SyncPolicy::EveryMib(16)] {
+    for sync in [SyncPolicy::None, SyncPolicy::EveryMs(100), SyncPolicy::EveryBytes(16 << 20)] {
         for burst in [true, false] {
             let dir = match std::env::var_os("EVENT_LOG_MEASURE_IN") {
                 Some(parent) => tempfile::tempdir_in(parent).unwrap(),

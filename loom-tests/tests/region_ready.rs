@@ -7,3 +7,8 @@ use wasm_engine_loom_tests::models::publish;
 fn region_ready() {
     check(&publish::REGION_READY);
 }
+
+#[test]
+fn owner_stopped() {
+    check(&publish::OWNER_STOPPED);
+}

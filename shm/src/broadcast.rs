@@ -63,6 +63,12 @@ impl<M: Mem> BroadcastWriter<M> {
         self.0.write(payload)
     }
 
+    /// Counts `count` messages as sent that are lost to every reader: what a writer could not keep
+    /// until it sent it. At least as many messages as there are slots must follow.
+    pub fn skip(&mut self, count: u64) {
+        self.0.skip(count);
+    }
+
     /// Messages sent.
     #[must_use]
     pub fn sent(&self) -> u64 {
@@ -127,6 +133,19 @@ impl<M: Mem> BroadcastReader<M> {
     pub fn skip_to_newest(&mut self) {
         // A message can be read a moment before it is counted: never go back before it.
         self.next = self.next.max(self.slots.latest());
+    }
+
+    /// Goes on with the oldest message that is there, but for a margin of `spare` messages that the
+    /// writer may overwrite meanwhile; never back. What is passed over is not counted as lost.
+    pub fn skip_to_oldest(&mut self, spare: u64) {
+        let kept = self.slots.slots().saturating_sub(spare);
+        self.next = self.next.max(self.slots.latest().saturating_sub(kept));
+    }
+
+    /// Number of slots: messages that the ring holds.
+    #[must_use]
+    pub fn slots(&self) -> u64 {
+        self.slots.slots()
     }
 
     /// Takes the next message, or says what stands in the way. One copy at most; never loops.

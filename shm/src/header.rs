@@ -164,8 +164,11 @@ impl<M: Mem> HeaderWriter<M> {
     /// Says what the owner is doing. Call it before every wait and after it.
     #[inline]
     pub fn set_state(&mut self, state: OwnerState, now_ns: u64) {
+        // Release: pairs with the acquire fence in `status`. Whoever sees the state sees what was
+        // published before it: of an owner that stopped, everything.
+        let publish = M::ord(Site::StatePublish, Ordering::Release);
+        self.held.store(word::STATE, state.to_word(), publish);
         // Relaxed, here and in `beat`: each word speaks for itself, nothing is published with it.
-        self.held.store(word::STATE, state.to_word(), Ordering::Relaxed);
         self.held.store(word::SINCE, now_ns, Ordering::Relaxed);
     }
 
@@ -240,11 +243,14 @@ impl<M: Mem> HeaderReader<M> {
         Ok(header_of(&words, pid_namespace, sections))
     }
 
-    /// What the owner says right now.
+    /// What the owner says right now. What it published before it said so can be read after this.
     #[must_use]
     pub fn status(&self) -> Status {
+        let state = self.held.load(word::STATE, Ordering::Relaxed);
+        // Acquire fence: pairs with the release store of the state in `set_state`.
+        Held::<M>::fence(Site::StateLook, Ordering::Acquire);
         Status {
-            state: OwnerState::from_word(self.held.load(word::STATE, Ordering::Relaxed)),
+            state: OwnerState::from_word(state),
             heartbeat: self.held.load(word::HEARTBEAT, Ordering::Relaxed),
             tick: self.held.load(word::TICK, Ordering::Relaxed),
             since_ns: self.held.load(word::SINCE, Ordering::Relaxed),

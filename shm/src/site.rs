@@ -75,11 +75,15 @@ pub enum Site {
     ReadyPublish,
     /// Acquire fence after loading the region's magic. Partner: [`Site::ReadyPublish`].
     ReadyLook,
+    /// Release store of the owner's state. Partner: [`Site::StateLook`].
+    StatePublish,
+    /// Acquire fence after loading that state. Partner: [`Site::StatePublish`].
+    StateLook,
 }
 
 impl Site {
     /// Every site, in the order of the enum: the mutation gate walks this list.
-    pub const ALL: [Site; 30] = [
+    pub const ALL: [Site; 32] = [
         Site::BytesPublish,
         Site::BytesPeek,
         Site::BytesRelease,
@@ -110,5 +114,7 @@ impl Site {
         Site::BellEpoch,
         Site::ReadyPublish,
         Site::ReadyLook,
+        Site::StatePublish,
+        Site::StateLook,
     ];
 }

@@ -165,7 +165,15 @@ impl<M: Mem> SlotsWriter<M> {
         self.write_with(payload.len(), |draft| draft.put(0, payload))
     }
 
-    /// Number of messages written.
+    /// Gives `count` numbers up, as if their messages had been written and overwritten. At least as
+    /// many messages as there are slots must follow, or readers wait for the numbers given up.
+    pub fn skip(&mut self, count: u64) {
+        self.next += count;
+        // Release: as in `write_with`; here it publishes nothing.
+        self.held.store(LATEST, self.next, M::ord(Site::SlotCount, Ordering::Release));
+    }
+
+    /// Number of messages written or given up.
     #[must_use]
     #[inline]
     pub fn written(&self) -> u64 {

@@ -56,8 +56,10 @@ pub fn look_at(name: &str, map: ReadMap) -> Result<Vec<Counted>, MonitorError> {
     let view = RegionView::attach(map).map_err(|source| MonitorError::attach(name, source))?;
     let damaged =
         |problem: String| MonitorError::Section { name: name.into(), section: "counters", problem };
-    let memory = view.section(SectionKind::COUNTERS, section::COUNTERS);
-    let memory = memory.ok_or_else(|| damaged("are missing".to_owned()))?;
+    let (kind, id) = (SectionKind::COUNTERS, section::COUNTERS);
+    let found = view.entry(kind, id).zip(view.section(kind, id));
+    let (entry, memory) = found.ok_or_else(|| damaged("are missing".to_owned()))?;
+    reader::check_layout(name, "counters", entry)?;
     let reader =
         CountersReader::new(memory).map_err(|e| damaged(format!("cannot be opened: {e}")))?;
     let mut counted = Vec::new();
@@ -83,7 +85,7 @@ pub fn look_at(name: &str, map: ReadMap) -> Result<Vec<Counted>, MonitorError> {
 #[must_use]
 pub fn table(counters: &[Counted]) -> String {
     let width = |of: fn(&Counted) -> usize| counters.iter().map(of).max().unwrap_or(0);
-    let (labels, units) = (width(|c| c.label.chars().count()), width(|c| c.unit.len()));
+    let (labels, units) = (width(|c| c.label.chars().count()), width(|c| c.unit.chars().count()));
     let mut out = String::new();
     for Counted { label, kind, unit, help, value, .. } in counters {
         // Writing to a `String` cannot fail.

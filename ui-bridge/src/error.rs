@@ -65,6 +65,21 @@ pub enum MonitorError {
         #[source]
         source: AttachError,
     },
+    /// A section was written by another version.
+    #[error(
+        "cannot read {name}: its {section} section has layout {found}, this monitor knows {known}; \
+         use the monitor of the kernel's version"
+    )]
+    Layout {
+        /// Name of the kernel.
+        name: String,
+        /// Which section.
+        section: &'static str,
+        /// The version found.
+        found: u32,
+        /// The version known.
+        known: u32,
+    },
     /// The header or directory is damaged.
     #[error("cannot read {name}: {source}")]
     Corrupt {
@@ -115,7 +130,7 @@ impl MonitorError {
                 MapError::Io { .. } => 1,
                 _ => 4,
             },
-            Self::Version { .. } => 5,
+            Self::Version { .. } | Self::Layout { .. } => 5,
             _ => 1,
         }
     }

@@ -24,7 +24,7 @@ use wasm_engine_abi::page::{
 };
 use wasm_engine_shm::broadcast::BroadcastReader;
 use wasm_engine_shm::header::{OwnerState, Pulse, STALE_AFTER_NS, Status};
-use wasm_engine_shm::layout::SectionKind;
+use wasm_engine_shm::layout::{Section, SectionKind};
 use wasm_engine_shm::locate::{self, LocateError};
 use wasm_engine_shm::mem::ReadMem;
 use wasm_engine_shm::page::{PageError, PageReader};
@@ -125,12 +125,13 @@ impl Live {
         };
         let damaged = |problem: String| damaged(&self.name, "trace", problem);
         let [slots, bytes] = entry.params.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        check_layout(&self.name, "trace", entry)?;
         if bytes != size_of::<TraceEvent>() {
             return Err(damaged("has events of another length than its schema says".to_owned()));
         }
         let reader = BroadcastReader::new(memory, slots, bytes);
         reader
-            .map(|r| Some(Follower::new(r)))
+            .map(|r| Some(Follower::new(r, !self.has_ended())))
             .map_err(|e| damaged(format!("cannot be opened: {e}")))
     }
 
@@ -337,6 +338,22 @@ impl Attached {
 
 fn damaged(name: &str, section: &'static str, problem: impl Into<String>) -> MonitorError {
     MonitorError::Section { name: name.into(), section, problem: problem.into() }
+}
+
+/// Version of the inner layout of every section that is read here.
+const LAYOUT: u32 = 1;
+
+/// Checks the version of a section's inner layout.
+pub(crate) fn check_layout(
+    name: &str,
+    section: &'static str,
+    entry: &Section,
+) -> Result<(), MonitorError> {
+    if entry.version == LAYOUT {
+        return Ok(());
+    }
+    let (name, found) = (name.to_owned(), entry.version);
+    Err(MonitorError::Layout { name, section, found, known: LAYOUT })
 }
 
 /// Opens a page whose length in words lies in a range.

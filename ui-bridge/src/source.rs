@@ -34,6 +34,10 @@ pub struct Names {
     pub models: Vec<String>,
     /// Rings between threads.
     pub rings: Vec<String>,
+    /// Topics.
+    pub topics: Vec<String>,
+    /// Sources of inputs.
+    pub sources: Vec<String>,
     /// Configured agents, by slot; a long list ends early.
     pub agents: Vec<String>,
     /// Number of lanes.
@@ -50,7 +54,14 @@ impl Names {
     pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         let mut names: Self = serde_json::from_slice(text)?;
         let max = NAME_BYTES_MAX as usize;
-        let lists = [&mut names.templates, &mut names.models, &mut names.rings, &mut names.agents];
+        let lists = [
+            &mut names.templates,
+            &mut names.models,
+            &mut names.rings,
+            &mut names.topics,
+            &mut names.sources,
+            &mut names.agents,
+        ];
         for name in lists.into_iter().flatten().chain([&mut names.name]) {
             *name = clean(name, max);
         }

@@ -2,7 +2,8 @@
 //!
 //! A [`Follower`] goes through the trace ring of one run. It begins with what the ring still holds,
 //! never waits for the kernel and never holds it up; the kernel overwrites what was not read in time,
-//! and the follower is told how much that was.
+//! and the follower is told how much that was. Each look is bounded; a damaged ring can make a
+//! follower lose for ever, so who loops counts losses without an event between.
 //!
 //! What this does not do: it follows no second run of the name, and it does not sleep: the caller
 //! looks again when it likes.
@@ -69,12 +70,25 @@ impl Why {
 #[derive(Debug)]
 pub struct Follower {
     reader: BroadcastReader<ReadMem>,
-    begun: bool,
+    /// Events that were gone when it began, until that is said.
+    earlier: u64,
 }
 
+/// Of the oldest events in the ring, the part that is left to a writer that runs.
+const SPARE_PARTS: u64 = 16;
+
 impl Follower {
-    pub(crate) fn new(reader: BroadcastReader<ReadMem>) -> Self {
-        Self { reader, begun: false }
+    /// Begins with the oldest event that is there; of a run that goes on, a little behind it, for the
+    /// oldest is the next to be overwritten.
+    pub(crate) fn new(mut reader: BroadcastReader<ReadMem>, goes_on: bool) -> Self {
+        reader.skip_to_oldest(if goes_on { reader.slots() / SPARE_PARTS } else { 0 });
+        Self { earlier: reader.position(), reader }
+    }
+
+    /// Events that the ring holds.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.reader.slots()
     }
 
     /// Events sent so far; [`Follower::passed`] of them are behind this follower.
@@ -86,26 +100,27 @@ impl Follower {
     /// Events read or lost.
     #[must_use]
     pub fn passed(&self) -> u64 {
-        self.reader.position()
+        self.reader.position() - self.earlier
     }
 
     /// The next event or loss; `None` if there is nothing new.
     pub fn look(&mut self) -> Option<Seen> {
+        match std::mem::take(&mut self.earlier) {
+            0 => {}
+            events => return Some(Seen::Lost { events, why: Why::Earlier }),
+        }
         let mut event = TraceEvent::zeroed();
-        let seen = match self.reader.next(bytemuck::bytes_of_mut(&mut event)) {
-            Next::Empty => return None,
-            Next::Message { number, .. } => Seen::Event { number, event },
+        match self.reader.next(bytemuck::bytes_of_mut(&mut event)) {
+            Next::Empty => None,
+            Next::Message { number, .. } => Some(Seen::Event { number, event }),
             Next::Overrun { lost, during, .. } => {
                 let why = match during {
-                    _ if !self.begun => Why::Earlier,
                     Overtaken::Polling => Why::Polling,
                     Overtaken::Reading => Why::Reading,
                 };
-                Seen::Lost { events: lost, why }
+                Some(Seen::Lost { events: lost, why })
             }
-        };
-        self.begun = true;
-        Some(seen)
+        }
     }
 }
 
@@ -128,6 +143,12 @@ pub fn document(seen: &Seen, names: &Names) -> String {
             for (key, value) in details(event, names) {
                 let value = match value {
                     Shown::Number(number) => Value::from(number),
+                    Shown::Named { number, name } => {
+                        if let Some(name) = name {
+                            map.insert(format!("{key}_name"), name.into());
+                        }
+                        number.into()
+                    }
                     Shown::Agent { address, name } => {
                         if let Some(name) = name {
                             map.insert(format!("{key}_name"), name.into());
@@ -156,6 +177,9 @@ pub fn line(seen: &Seen, names: &Names) -> String {
                 // Writing to a `String` cannot fail.
                 let _ = match value {
                     Shown::Number(number) => write!(text, " {key}={number}"),
+                    Shown::Named { number, name } => {
+                        write!(text, " {key}={}", name.unwrap_or_else(|| number.to_string()))
+                    }
                     Shown::Agent { address, name } => {
                         write!(text, " {key}={}", name.unwrap_or(address))
                     }
@@ -170,6 +194,7 @@ pub fn line(seen: &Seen, names: &Names) -> String {
 /// A detail as it is shown.
 enum Shown {
     Number(u64),
+    Named { number: u64, name: Option<String> },
     Agent { address: String, name: Option<String> },
     Text(String),
 }
@@ -187,6 +212,11 @@ fn details(event: &TraceEvent, names: &Names) -> Vec<(&'static str, Shown)> {
                 shown.push((upper, Shown::Number(value >> 32)));
                 shown.push((lower, Shown::Number(value & u64::from(u32::MAX))));
             }
+            Detail::Source(key) => shown.push((key, named(value, &names.sources))),
+            Detail::Topic(key, lower) => {
+                shown.push((key, named(value >> 32, &names.topics)));
+                shown.push((lower, Shown::Number(value & u64::from(u32::MAX))));
+            }
             Detail::Fault(key) => {
                 let cause = u32::try_from(value).unwrap_or(u32::MAX);
                 shown.push((key, Shown::Text(fault::text(cause).into())));
@@ -199,6 +229,11 @@ fn details(event: &TraceEvent, names: &Names) -> Vec<(&'static str, Shown)> {
         }
     }
     shown
+}
+
+fn named(number: u64, list: &[String]) -> Shown {
+    let at = usize::try_from(number).unwrap_or(usize::MAX);
+    Shown::Named { number, name: list.get(at).cloned() }
 }
 
 fn agent(bits: u64, names: &Names) -> Shown {

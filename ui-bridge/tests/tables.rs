@@ -121,6 +121,8 @@ fn event_details() -> String {
         event::Detail::Agent(name) => format!("{name}: an agent's address"),
         event::Detail::Number(name) => name.to_owned(),
         event::Detail::Pair(upper, lower) => format!("{upper}, {lower}"),
+        event::Detail::Source(name) => format!("{name}: position in the names"),
+        event::Detail::Topic(upper, lower) => format!("{upper}: position in the names, {lower}"),
         event::Detail::Fault(name) => format!("{name}: {}", link("fault")),
         event::Detail::Stall(name) => format!("{name}: {}", link("stall")),
         event::Detail::Bits(name) => format!("{name}: 64 bits"),

@@ -2,7 +2,7 @@
 //!
 //! They go through the broadcast ring of the region, one to a slot: a cache line. What an event says,
 //! but its time, is decided by the run alone, so two executions of a run give the same events in the
-//! same order, whatever the number of lanes.
+//! same order, whatever the number of lanes; waits, which are of the machine, are the exception.
 
 use core::mem::offset_of;
 
@@ -14,7 +14,8 @@ use crate::code::codes;
 layout! {
 /// One event. What `subject`, `a` and `b` hold, its kind says: [`event::details`].
 TraceEvent {
-    /// The owner's monotonic clock, in ns, when the event was published: events of a microstep share it.
+    /// The owner's monotonic clock, in ns: of the opening of a tick its beginning, of a microstep when
+    /// it was planned, of what its turns did when all of them had ended.
     time_ns: u64,
     /// The tick.
     tick: u64,
@@ -36,8 +37,6 @@ const _: () = assert!(size_of::<TraceEvent>() == 48);
 codes! {
 /// What happened. The codes below 32 are those of SEMANTICS D3, which enter the tick digest.
 event: u32 {
-    /// A receiver accepted a message.
-    DELIVERED = 1 "delivered",
     /// A message, a request or, of its receiver, an input was refused at a limit (SEMANTICS C2).
     REFUSED = 2 "refused",
     /// A message was dropped by its topic's policy (SEMANTICS C4).
@@ -80,6 +79,8 @@ event: u32 {
     STALL = 36 "stall",
     /// A receiver accepted an input.
     INPUT = 37 "input",
+    /// A receiver accepted a message.
+    DELIVERED = 38 "delivered",
 }
     /// What a field of an event holds.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +93,11 @@ event: u32 {
         Number(&'static str),
         /// The number in the upper 32 bits, then that in the lower.
         Pair(&'static str, &'static str),
+        /// Position of a source in the names.
+        Source(&'static str),
+        /// Position of a topic in the names, or a number beyond all of them, in the upper 32 bits; a
+        /// number in the lower.
+        Topic(&'static str, &'static str),
         /// Cause of a fault: a code of [`fault`](crate::frame::fault).
         Fault(&'static str),
         /// Cause of a wait: a code of [`stall`](super::super::stall).
@@ -100,13 +106,12 @@ event: u32 {
         Bits(&'static str),
     }
 
-    use Detail::{Agent, Bits, Fault, Nothing, Number, Pair, Stall};
+    use Detail::{Agent, Bits, Fault, Nothing, Number, Pair, Source, Stall, Topic};
 
     /// What `subject`, `a` and `b` hold in an event of this kind; of an unknown one just bits.
     #[must_use]
     pub const fn details(kind: u32) -> [Detail; 3] {
         match kind {
-            DELIVERED => [Agent("to"), Agent("from"), Pair("topic", "bytes")],
             REFUSED => [Agent("agent"), Number("seq"), Nothing],
             DROPPED => [Number("slot"), Number("seq"), Nothing],
             OUTCOME => [Agent("agent"), Bits("call"), Nothing],
@@ -127,7 +132,8 @@ event: u32 {
             MICROSTEP => [Nothing, Number("turns"), Nothing],
             TURN => [Agent("agent"), Number("fuel"), Pair("items", "effects")],
             STALL => [Stall("cause"), Number("ns"), Nothing],
-            INPUT => [Agent("to"), Number("source"), Pair("topic", "bytes")],
+            INPUT => [Agent("to"), Source("source"), Topic("topic", "bytes")],
+            DELIVERED => [Agent("to"), Agent("from"), Topic("topic", "bytes")],
             _ => [Bits("subject"), Bits("a"), Bits("b")],
         }
     }

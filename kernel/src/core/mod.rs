@@ -267,14 +267,16 @@ impl Core {
         }
     }
 
-    /// Tells so much of what happens from now on: see [`Core::take_told`].
-    pub fn tell(&mut self, telling: Telling) {
-        self.chain.told.tell(telling);
+    /// Tells so much of what happens from now on, keeping at most `room` events: see
+    /// [`Core::take_told`].
+    pub fn tell(&mut self, telling: Telling, room: usize) {
+        self.chain.told.tell(telling, room);
     }
 
-    /// What happened since the last call, in order; without time.
+    /// What happened since the last call: how many events had no room, then those after them, in
+    /// order; without time.
     #[inline]
-    pub fn take_told(&mut self) -> impl Iterator<Item = TraceEvent> + '_ {
+    pub fn take_told(&mut self) -> (u64, impl Iterator<Item = TraceEvent> + '_) {
         self.chain.told.take()
     }
 

@@ -1,7 +1,8 @@
 //! What the core tells of its doings, event by event, for whoever watches.
 //!
 //! Events are collected here and taken by the kernel after each step of the core; they decide
-//! nothing, and the core never reads them. What is told follows from the run alone.
+//! nothing, and the core never reads them. What is told follows from the run alone. Of more than there
+//! is room for, the newest are kept, as in the ring through which they go.
 
 use wasm_engine_abi::{
     Tick,
@@ -26,13 +27,20 @@ pub(super) struct Told {
     telling: Telling,
     tick: Tick,
     microstep: u32,
+    /// At most `room` events; once there are as many, the oldest is at `first`.
     events: Vec<TraceEvent>,
+    room: usize,
+    first: usize,
+    /// Events that newer ones replaced.
+    lost: u64,
 }
 
 impl Told {
-    /// From now on, this much.
-    pub(super) fn tell(&mut self, telling: Telling) {
-        self.telling = telling;
+    /// From now on, this much; `room` events are kept until they are taken.
+    pub(super) fn tell(&mut self, telling: Telling, room: usize) {
+        self.telling = if room == 0 { Telling::Nothing } else { telling };
+        (self.room, self.first, self.lost) = (room, 0, 0);
+        self.events = Vec::with_capacity(room);
     }
 
     /// What follows belongs to this microstep; 0 is the open.
@@ -66,12 +74,49 @@ impl Told {
 
     fn note(&mut self, kind: u32, subject: u64, a: u64, b: u64) {
         let (tick, microstep) = (self.tick, self.microstep);
-        self.events.push(TraceEvent { time_ns: 0, tick, subject, a, b, kind, microstep });
+        let event = TraceEvent { time_ns: 0, tick, subject, a, b, kind, microstep };
+        if self.events.len() < self.room {
+            self.events.push(event);
+            return;
+        }
+        self.events[self.first] = event;
+        self.first = (self.first + 1) % self.room;
+        self.lost += 1;
     }
 
-    /// The events since the last call, in order.
+    /// How many events were lost since the last call, and those after them, in order.
     #[inline]
-    pub(super) fn take(&mut self) -> impl Iterator<Item = TraceEvent> + '_ {
-        self.events.drain(..)
+    pub(super) fn take(&mut self) -> (u64, impl Iterator<Item = TraceEvent> + '_) {
+        // Nothing to move unless some were lost.
+        self.events.rotate_left(std::mem::take(&mut self.first));
+        (std::mem::take(&mut self.lost), self.events.drain(..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(told: &mut Told) -> (u64, Vec<u64>) {
+        let (lost, events) = told.take();
+        (lost, events.map(|event| event.a).collect())
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_the_others_counted_without_new_memory() {
+        let mut told = Told::default();
+        told.event(event::TIMER, 0, 0, 0);
+        assert_eq!(taken(&mut told), (0, vec![]), "nothing was asked for");
+        told.tell(Telling::Events, 4);
+        let room = told.events.capacity();
+        for (count, expected) in [(3, (0, 0..3)), (4, (0, 0..4)), (5, (1, 1..5)), (11, (7, 7..11))]
+        {
+            (0..count).for_each(|a| told.event(event::TIMER, 0, a, 0));
+            assert_eq!(taken(&mut told), (expected.0, expected.1.collect()));
+        }
+        assert_eq!(told.events.capacity(), room);
+        told.tell(Telling::All, 0);
+        told.detail(event::TURN, 0, 0, 0);
+        assert_eq!(taken(&mut told), (0, vec![]), "there is no room for any");
     }
 }

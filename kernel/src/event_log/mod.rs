@@ -57,8 +57,9 @@ pub enum SyncPolicy {
     None,
     /// So many milliseconds after the last time, if there is anything new.
     EveryMs(u32),
-    /// After so many MiB, and after a second in which nothing was appended.
-    EveryMib(u32),
+    /// After so many bytes, looked at block by block, and after a second in which nothing was
+    /// appended.
+    EveryBytes(u64),
 }
 
 /// Where and how a log is written. All of it is physical: nothing here enters a digest.
@@ -104,8 +105,8 @@ impl LogOptions {
         if self.segment_bytes < min {
             return out("segment_bytes", self.segment_bytes, min, u64::MAX);
         }
-        if self.sync == SyncPolicy::EveryMib(0) {
-            return out("MiB between syncs", 0, 1, u64::from(u32::MAX));
+        if self.sync == SyncPolicy::EveryBytes(0) {
+            return out("bytes between syncs", 0, 1, u64::MAX);
         }
         Ok(())
     }
@@ -163,6 +164,9 @@ impl LogCounters {
     ///
     /// # Errors
     /// [`SetupError`] if the section is none of counters.
+    ///
+    /// # Panics
+    /// If the section lacks the log's counters.
     pub fn new(writer: CounterWriter<RawMem>, section: RawMem) -> Result<Self, SetupError> {
         let reader = CountersReader::new(section)?;
         let id = counter::id(counter::LOG[log::DURABLE_TICKS].name);

@@ -35,7 +35,7 @@ pub(super) const STOP: u32 = u32::MAX;
 /// Sleep after work was found, and longest sleep.
 const NAP_MIN: Duration = Duration::from_micros(100);
 const NAP_MAX: Duration = Duration::from_millis(2);
-/// With [`SyncPolicy::EveryMib`], what is left is synced after this time without new records.
+/// With [`SyncPolicy::EveryBytes`], what is left is synced after this time without new records.
 const IDLE_SYNC_NS: u64 = 1_000 * NS_PER_MS;
 const NS_PER_MS: u64 = 1_000_000;
 /// Ring bytes taken before they are given back to the scheduler.
@@ -58,11 +58,16 @@ pub(super) struct Segment {
     /// Bytes written and not synced.
     unsynced: u64,
     sync_whole: bool,
+    counters: CounterWriter<RawMem>,
 }
 
 impl Segment {
     /// Creates the segment that follows `chain` and makes its name durable.
-    pub(super) fn create(options: &LogOptions, chain: Chain) -> Result<Self, Failure> {
+    pub(super) fn create(
+        options: &LogOptions,
+        chain: Chain,
+        counters: CounterWriter<RawMem>,
+    ) -> Result<Self, Failure> {
         let (path, file) = create_file(&options.dir, chain.segment)?;
         let mut segment = Self {
             dir: options.dir.clone(),
@@ -73,6 +78,7 @@ impl Segment {
             bytes_max: options.segment_bytes,
             unsynced: 0,
             sync_whole: options.sync != SyncPolicy::None,
+            counters,
         };
         segment.begin()?;
         Ok(segment)
@@ -87,33 +93,44 @@ impl Segment {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let begin_ns = now_ns();
         self.file.write_all(bytes).map_err(Failure::disk("write", &self.path))?;
+        self.counters.add(log::WRITE_NS, now_ns() - begin_ns);
+        self.counters.add(log::WRITTEN_BYTES, bytes.len() as u64);
         self.bytes += bytes.len() as u64;
         self.unsynced += bytes.len() as u64;
         Ok(())
     }
 
-    /// Seals and writes a block, in a new segment if this one has no room for it; gives the bytes
-    /// written.
-    fn put(&mut self, block: &mut Filling) -> Result<u64, Failure> {
+    /// Seals and writes a block, in a new segment if this one has no room for it; whether all before
+    /// it is synced.
+    fn put(&mut self, block: &mut Filling) -> Result<bool, Failure> {
+        let mut synced = false;
         if self.bytes + block.sealed_bytes() as u64 > self.bytes_max
             && self.bytes > SEGMENT_HEADER_BYTES as u64
         {
             if self.sync_whole {
                 self.sync()?;
+                synced = true;
             }
             (self.path, self.file) = create_file(&self.dir, self.chain.segment)?;
             self.bytes = 0;
             self.begin()?;
         }
-        let before = self.bytes;
         let bytes = block.seal(&mut self.chain);
         self.write(bytes)?;
-        Ok(self.bytes - before)
+        self.counters.add(log::BLOCKS, 1);
+        Ok(synced)
     }
 
     fn sync(&mut self) -> Result<(), Failure> {
+        let begin_ns = now_ns();
         self.file.sync_data().map_err(Failure::disk("sync", &self.path))?;
+        let took_ns = now_ns() - begin_ns;
+        self.counters.add(log::SYNCS, 1);
+        self.counters.add(log::SYNC_NS, took_ns);
+        let longest = self.counters.get(log::SYNC_NS_MAX).max(took_ns);
+        self.counters.set(log::SYNC_NS_MAX, longest);
         self.unsynced = 0;
         Ok(())
     }
@@ -199,7 +216,6 @@ struct Output {
     taken: u64,
     /// Ticks opened in the blocks written.
     written: u64,
-    counters: CounterWriter<RawMem>,
     sync: SyncPolicy,
     block_age_ns: u64,
     /// When the last sync ended.
@@ -230,16 +246,15 @@ impl Output {
         if self.filling.records == 0 {
             return Ok(());
         }
-        let begin_ns = now_ns();
-        let bytes = self.segment.put(&mut self.filling)?;
+        if self.segment.put(&mut self.filling)? {
+            // The segment before is on the disk, with all that was written into it.
+            self.set_durable();
+        }
         self.filling.clear();
-        self.counters.add(log::WRITE_NS, now_ns() - begin_ns);
-        self.counters.add(log::WRITTEN_BYTES, bytes);
-        self.counters.add(log::BLOCKS, 1);
         self.written = self.taken;
         match self.sync {
-            SyncPolicy::None => self.counters.set(log::DURABLE_TICKS, self.written),
-            SyncPolicy::EveryMib(mib) if self.segment.unsynced >> 20 >= u64::from(mib) => {
+            SyncPolicy::None => self.set_durable(),
+            SyncPolicy::EveryBytes(bytes) if self.segment.unsynced >= bytes => {
                 self.force()?;
             }
             _ => {}
@@ -249,16 +264,15 @@ impl Output {
 
     /// Syncs what is written.
     fn force(&mut self) -> Result<(), Failure> {
-        let begin_ns = now_ns();
         self.segment.sync()?;
-        self.counters.set(log::DURABLE_TICKS, self.written);
+        self.set_durable();
         self.synced_ns = now_ns();
-        let took_ns = self.synced_ns - begin_ns;
-        self.counters.add(log::SYNCS, 1);
-        self.counters.add(log::SYNC_NS, took_ns);
-        let longest = self.counters.get(log::SYNC_NS_MAX).max(took_ns);
-        self.counters.set(log::SYNC_NS_MAX, longest);
         Ok(())
+    }
+
+    /// What is written is durable.
+    fn set_durable(&mut self) {
+        self.segment.counters.set(log::DURABLE_TICKS, self.written);
     }
 
     /// Does what the time says.
@@ -266,7 +280,7 @@ impl Output {
         let sync_due = match self.sync {
             SyncPolicy::None => false,
             SyncPolicy::EveryMs(ms) => now_ns >= self.synced_ns + u64::from(ms) * NS_PER_MS,
-            SyncPolicy::EveryMib(_) => now_ns >= self.last_ns + IDLE_SYNC_NS,
+            SyncPolicy::EveryBytes(_) => now_ns >= self.last_ns + IDLE_SYNC_NS,
         };
         if sync_due && (self.filling.records > 0 || self.segment.unsynced > 0) {
             self.flush()?;
@@ -301,20 +315,18 @@ impl LogThread {
     /// `ticks` is how many ticks are durable already, as last tick + 1.
     pub(super) fn new(
         options: &LogOptions,
-        segment: Segment,
+        mut segment: Segment,
         ring: Consumer<RawMem>,
-        mut counters: CounterWriter<RawMem>,
         ticks: u64,
         failure: Arc<OnceLock<Failure>>,
     ) -> Self {
-        counters.set(log::DURABLE_TICKS, ticks);
+        segment.counters.set(log::DURABLE_TICKS, ticks);
         let start_ns = now_ns();
         let output = Output {
             segment,
             filling: Filling::new(options.block_bytes),
             taken: ticks,
             written: ticks,
-            counters,
             sync: options.sync,
             block_age_ns: u64::from(options.block_ms) * NS_PER_MS,
             synced_ns: start_ns,

@@ -123,11 +123,11 @@ impl LogWriter {
             return Err(LogError::Options { what, value, min, max });
         }
         let last = order.ticks.checked_sub(1);
-        let segment = Segment::create(options, chain).map_err(|failure| failure.to_error(last))?;
+        let segment =
+            Segment::create(options, chain, counters).map_err(|failure| failure.to_error(last))?;
         let failure = Arc::new(OnceLock::new());
         let ticks = order.ticks;
-        let work =
-            LogThread::new(options, segment, consumer, counters, ticks, Arc::clone(&failure));
+        let work = LogThread::new(options, segment, consumer, ticks, Arc::clone(&failure));
         let thread = std::thread::Builder::new().name("we-log".to_owned());
         let thread = thread.spawn(move || work.run()).map_err(|source| LogError::Disk {
             action: "start a thread for",

@@ -13,10 +13,10 @@ use std::{
 use wasm_engine::{
     Placing, Sink,
     admission::{Admitted, ModuleLimits, admit},
-    core::{Output, Request, Telling},
+    core::{Output, Request},
     engine::{MemoryProfile, deterministic_engine},
     facts::FactsBuilder,
-    kernel::{Kernel, Parts, TickError},
+    kernel::{Kernel, Parts, TickError, Tracing},
     setup::{
         AgentSetup, Limits, ModelSetup, Policy, Restart, Schedule, Setup, SourceSetup, Template,
         TopicSetup,
@@ -443,17 +443,17 @@ impl Rig {
     }
 
     pub fn with_workers(scene: &Scene, workers: u32) -> Self {
-        Self::placed(scene, workers, Placing::Private, (Telling::Nothing, 0))
+        Self::placed(scene, workers, Placing::Private, Tracing::default())
     }
 
     /// A kernel that monitors can find under a name and whose trace they can follow.
-    pub fn told(scene: &Scene, workers: u32, name: String, trace: (Telling, u32)) -> Self {
+    pub fn told(scene: &Scene, workers: u32, name: String, trace: Tracing) -> Self {
         let mut rig = Self::placed(scene, workers, Placing::Memfd(name), trace);
         rig.kernel.announce().expect("the name is free");
         rig
     }
 
-    fn placed(scene: &Scene, workers: u32, placing: Placing, trace: (Telling, u32)) -> Self {
+    fn placed(scene: &Scene, workers: u32, placing: Placing, trace: Tracing) -> Self {
         let setup = scene.setup.clone();
         let engine = deterministic_engine(MemoryProfile {
             agents_max: setup.limits.agents_max,

@@ -61,7 +61,8 @@ fn weakened(site: Site) -> &'static str {
         | Site::CounterCount
         | Site::CounterOpen
         | Site::CounterCheck
-        | Site::ReadyLook => "Acquire fence -> none",
+        | Site::ReadyLook
+        | Site::StateLook => "Acquire fence -> none",
         Site::BytesPeek | Site::BytesReclaim | Site::CellPeek | Site::CellReclaim => {
             "Acquire load -> Relaxed"
         }
@@ -82,6 +83,7 @@ fn likely(site: Site) -> &'static [&'static str] {
         n if n.starts_with("Counter") => &["counter"],
         n if n.starts_with("Bell") => &["doorbell"],
         n if n.starts_with("Ready") => &["region"],
+        n if n.starts_with("State") => &["owner"],
         _ => &[],
     }
 }

@@ -30,6 +30,7 @@ pub const ALL: &[Model] = &[
     tables::COUNTER_REUSE,
     claim::CLAIM_ONCE,
     publish::REGION_READY,
+    publish::OWNER_STOPPED,
     bell::DOORBELL,
     bell::DOORBELL_TWICE,
 ];

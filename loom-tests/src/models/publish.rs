@@ -1,7 +1,9 @@
-//! The region's magic: a reader finds nothing, or header and directory complete.
+//! The region's magic: a reader finds nothing, or header and directory complete. The owner's state:
+//! who sees that it stopped sees all that it published.
 
 use loom::thread;
-use wasm_engine_shm::header::{AttachError, HeaderReader, HeaderWriter, Identity};
+use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
+use wasm_engine_shm::header::{AttachError, HeaderReader, HeaderWriter, Identity, OwnerState};
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
 
 use crate::check::{Marks, Model};
@@ -10,6 +12,42 @@ use crate::mem::{Class, LoomMem};
 /// Ready or nothing.
 pub const REGION_READY: Model =
     Model { name: "region_ready", bound: None, reach: &["not ready", "ready"], run: region_ready };
+
+/// An owner's last words.
+pub const OWNER_STOPPED: Model = Model {
+    name: "owner_stopped",
+    bound: None,
+    reach: &["not yet", "stopped"],
+    run: owner_stopped,
+};
+
+fn owner_stopped(marks: &Marks) {
+    let plan = RegionPlan::new();
+    let status = |word| if (16..20).contains(&word) { Class::Atomic } else { Class::Unused };
+    let header = LoomMem::new(plan.total_bytes() as usize, status);
+    let trace = LoomMem::atomic(broadcast::layout(2, 8).expect("valid"));
+    let mut owner = HeaderWriter::claim(header.clone()).expect("free");
+    let mut writer = BroadcastWriter::new(trace.clone(), 2, 8).expect("free");
+    let status = HeaderReader::open(header).expect("long enough");
+    let mut reader = BroadcastReader::new(trace, 2, 8).expect("free");
+    let marks = marks.clone();
+    let owning = thread::spawn(move || {
+        writer.send(&[7; 8]);
+        owner.set_state(OwnerState::Stopped, 1);
+    });
+    let watching = thread::spawn(move || {
+        if status.status().state != OwnerState::Stopped {
+            return marks.hit("not yet");
+        }
+        assert_eq!(reader.sent(), 1, "the last event is not counted");
+        let mut event = [0; 8];
+        assert_eq!(reader.next(&mut event), Next::Message { number: 0, len: 8 });
+        assert_eq!(event, [7; 8]);
+        marks.hit("stopped");
+    });
+    owning.join().expect("the owner ended");
+    watching.join().expect("the monitor ended");
+}
 
 fn region_ready(marks: &Marks) {
     let mut plan = RegionPlan::new();

@@ -149,7 +149,14 @@ fn region(script: &mut Script<'_>) -> Vec<u64> {
 pub fn names(data: &[u8]) {
     use wasm_engine_ui_bridge::source::Names;
     let Ok(names) = Names::parse(data) else { return };
-    let lists = [&names.templates, &names.models, &names.rings];
+    let lists = [
+        &names.templates,
+        &names.models,
+        &names.rings,
+        &names.topics,
+        &names.sources,
+        &names.agents,
+    ];
     let mut all = lists.into_iter().flatten().chain([&names.name]);
     assert!(all.all(|name| !name.chars().any(char::is_control)), "{names:?}");
 }

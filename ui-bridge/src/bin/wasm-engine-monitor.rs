@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use wasm_engine_shm::locate;
+use wasm_engine_ui_bridge::trace::{Follower, Seen, Why};
 use wasm_engine_ui_bridge::tui::{self, TuiError};
 use wasm_engine_ui_bridge::view::Lookback;
 use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, counters, json, text, trace};
@@ -35,12 +36,12 @@ struct Args {
     /// Print JSON: one document with --once, else one line per look; per event with --trace
     #[arg(long)]
     json: bool,
-    /// Milliseconds between two looks, 50 to 10000
-    #[arg(long, value_name = "MS", default_value_t = 500,
+    /// Milliseconds between two looks, 50 to 10000 [default: 500, with --trace at most 16]
+    #[arg(long, value_name = "MS", conflicts_with = "counters",
           value_parser = clap::value_parser!(u64).range(50..=10_000))]
-    interval: u64,
+    interval: Option<u64>,
     /// Stop after this many seconds
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = seconds, conflicts_with = "counters")]
     duration: Option<Duration>,
 }
 
@@ -53,6 +54,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(value).map_err(|e| bad(e.to_string()))
 }
 
+/// Time between two looks, unless `--interval` says.
+const INTERVAL: Duration = Duration::from_millis(500);
+
 /// Why the command ends.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -64,6 +68,11 @@ enum Failure {
     Directory(#[from] locate::LocateError),
     #[error("this kernel has no trace: set region.trace to \"events\" or \"full\"")]
     NoTrace,
+    #[error(
+        "the trace was overtaken at every look, without an event between: the region is damaged, or \
+         region.trace_events is far too small"
+    )]
+    Overtaken,
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
     #[error("cannot write JSON: {0}")]
@@ -110,7 +119,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     if args.trace {
         return follow(&live, args);
     }
-    let interval = Duration::from_millis(args.interval);
+    let interval = args.interval.map_or(INTERVAL, Duration::from_millis);
     if args.once || !(args.json || io::stdout().is_terminal()) {
         live.settle();
         let view = View::new(&live.look()?, None);
@@ -130,7 +139,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Longest time between two looks at the trace while nothing happens.
+/// Longest time between two looks at the trace while nothing happens, unless `--interval` says.
 const TRACE_NAP_MAX: Duration = Duration::from_millis(16);
 /// Bytes of lines that are collected before they are printed.
 const TRACE_LINES_BYTES: usize = 64 << 10;
@@ -138,39 +147,79 @@ const TRACE_LINES_BYTES: usize = 64 << 10;
 /// One line per event, until the run ends, the time is over or nobody reads.
 fn follow(live: &Live, args: &Args) -> Result<(), Failure> {
     let Some(mut follower) = live.follow()? else { return Err(Failure::NoTrace) };
-    let print = if args.json { trace::document } else { trace::line };
-    let started = Instant::now();
-    let mut nap = Duration::from_millis(1);
-    // Up to here, once it is known where this ends.
+    let nap_max = args.interval.map_or(TRACE_NAP_MAX, Duration::from_millis);
+    let (started, mut nap) = (Instant::now(), Duration::from_millis(1));
+    // Where this ends, once that is known. What the kernel told before it ended is still read; what
+    // it tells from then on is not waited for.
     let mut end = None;
     loop {
         let over = args.once
             || live.has_ended()
             || args.duration.is_some_and(|duration| started.elapsed() >= duration);
-        if over {
-            // What the kernel said before it ended is still read.
-            end.get_or_insert_with(|| follower.sent());
+        if over && end.is_none() {
+            end = Some(follower.sent());
         }
-        let mut lines = String::new();
-        while lines.len() < TRACE_LINES_BYTES
+        let batch = Batch::take(&mut follower, live, args.json, end);
+        live.check_whole()?;
+        if batch.lines.is_empty() {
+            if over {
+                return Ok(());
+            }
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(nap_max);
+        } else {
+            nap = Duration::from_millis(1);
+            let mut out = io::stdout().lock();
+            out.write_all(batch.lines.as_bytes())?;
+            out.flush()?;
+        }
+        if batch.overtaken {
+            return Err(Failure::Overtaken);
+        }
+    }
+}
+
+/// What is printed at once.
+#[derive(Default)]
+struct Batch {
+    lines: String,
+    /// Whether there were more losses without an event between than a sound ring can have.
+    overtaken: bool,
+}
+
+impl Batch {
+    /// Takes what there is up to event `end`, in bounded time whatever the ring holds.
+    fn take(follower: &mut Follower, live: &Live, json: bool, end: Option<u64>) -> Self {
+        let print = |seen: &Seen| {
+            let line = if json { trace::document } else { trace::line };
+            line(seen, live.names()) + "\n"
+        };
+        let mut batch = Self::default();
+        // Losses in a row are one line.
+        let mut lost: Option<(u64, Why, u64)> = None;
+        while batch.lines.len() < TRACE_LINES_BYTES
+            && !batch.overtaken
             && end.is_none_or(|end| follower.passed() < end)
             && let Some(seen) = follower.look()
         {
-            lines += &print(&seen, live.names());
-            lines.push('\n');
+            match seen {
+                Seen::Lost { events, why } => {
+                    let (before, why, looks) = lost.unwrap_or((0, why, 0));
+                    lost = Some((before.saturating_add(events), why, looks + 1));
+                    batch.overtaken = looks > 2 * follower.room();
+                }
+                Seen::Event { .. } => {
+                    if let Some((events, why, _)) = lost.take() {
+                        batch.lines += &print(&Seen::Lost { events, why });
+                    }
+                    batch.lines += &print(&seen);
+                }
+            }
         }
-        live.check_whole()?;
-        if !lines.is_empty() {
-            nap = Duration::from_millis(1);
-            let mut out = io::stdout().lock();
-            out.write_all(lines.as_bytes())?;
-            out.flush()?;
-        } else if end.is_some() {
-            return Ok(());
-        } else {
-            std::thread::sleep(nap);
-            nap = (nap * 2).min(TRACE_NAP_MAX);
+        if let Some((events, why, _)) = lost {
+            batch.lines += &print(&Seen::Lost { events, why });
         }
+        batch
     }
 }
 
