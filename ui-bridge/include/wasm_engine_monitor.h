@@ -15,7 +15,8 @@
  * that somebody cuts short ends the process.
  *
  * A we_region may be used by one thread at a time; open several for several threads. Functions give
- * WE_OK or the kind of error, whose text is in `error`. */
+ * WE_OK or the kind of error, whose text is in `error`. Each does a bounded amount of work, whatever the
+ * region holds. Opening takes some 33 KiB of stack, for the check of the directory. */
 #ifndef WASM_ENGINE_MONITOR_H
 #define WASM_ENGINE_MONITOR_H
 
@@ -141,8 +142,11 @@ enum {
     WE_ENTRY_WORDS = 8,
     WE_SECTIONS_MAX = 4096,
     WE_LAYOUT_MAJOR = 1,
+    WE_BROADCAST = 7,
     WE_PAGE = 8,
     WE_ROWS = 9,
+    WE_COUNTERS = 10,
+    WE_KNOWN_MAX = 16, /* sections for monitors that are remembered; a kernel has 8 */
     WE_PAGE_SLOTS = 4,
     WE_DESCRIPTOR_V1_BYTES = 1024,
     WE_DESCRIPTOR_BYTES = 1040,
@@ -199,7 +203,11 @@ typedef struct {
     size_t words;
     uint32_t major, minor;
     uint64_t schema, generation, pid, pid_start_time, started_unix_ns;
+    uint64_t pid_namespace;
     uint32_t sections;
+    we_section known[WE_KNOWN_MAX]; /* those for monitors, copied when the directory was checked */
+    uint32_t known_count;
+    int more; /* whether there are others */
     char error[256];
 } we_region;
 
@@ -241,9 +249,16 @@ static inline uint64_t we_sum(uint64_t sum, uint64_t word) {
     return sum << 23 | sum >> 41;
 }
 
-/* The section at `index` of the directory. */
+/* First byte behind a directory of `count` entries. */
+static inline uint64_t we_directory_end(uint64_t count) {
+    return (256 + count * 64 + 127) / 128 * 128;
+}
+
+/* The section at `index` of the directory, which lies inside the region. */
 static inline we_status we_section_at(we_region *r, uint32_t index, we_section *out) {
     uint64_t w[WE_ENTRY_WORDS];
+    if (index >= r->sections)
+        return we_fail(r, WE_SECTION, "the region has no such section");
     we_status status = we_copy(r, WE_HEADER_WORDS + (size_t)index * WE_ENTRY_WORDS, w, WE_ENTRY_WORDS);
     if (status != WE_OK)
         return status;
@@ -254,34 +269,71 @@ static inline we_status we_section_at(we_region *r, uint32_t index, we_section *
     out->length = w[3];
     out->params[0] = w[4];
     out->params[1] = w[5];
+    uint64_t end = w[2] + w[3];
+    if (w[3] == 0 || end < w[2] || end > r->words * 8 || w[2] % 128 || w[3] % 128 ||
+        w[2] < we_directory_end(r->sections))
+        return we_fail(r, WE_SECTION, "a section does not lie inside the region");
     return WE_OK;
 }
 
-/* Sections lie inside, aligned, apart, and are named once. */
-static inline we_status we_check_sections(we_region *r, uint64_t first) {
-    for (uint32_t i = 0; i < r->sections; i++) {
-        we_section a, b;
-        we_status status = we_section_at(r, i, &a);
-        if (status != WE_OK)
-            return status;
-        uint64_t end = a.offset + a.length;
-        if (a.length == 0 || end < a.offset || end > r->words * 8 || a.offset % 128 || a.length % 128 ||
-            a.offset < first)
-            return we_fail(r, WE_SECTION, "a section does not lie inside the region");
-        for (uint32_t k = 0; k < i; k++) {
-            status = we_section_at(r, k, &b);
-            if (status != WE_OK)
-                return status;
-            if ((a.kind == b.kind && a.id == b.id) ||
-                (a.offset < b.offset + b.length && b.offset < end))
-                return we_fail(r, WE_SECTION, "two sections have one name or one place");
+/* Sorts in place: a heapsort, which needs no memory and has no bad case. */
+static inline void we_sort(uint64_t *keys, size_t count) {
+    for (size_t start = count / 2, end = count; end > 1;) {
+        uint64_t key;
+        if (start > 0) {
+            key = keys[--start];
+        } else {
+            key = keys[--end];
+            keys[end] = keys[0];
         }
+        size_t root = start, child;
+        while ((child = 2 * root + 1) < end) {
+            if (child + 1 < end && keys[child] < keys[child + 1])
+                child++;
+            if (key >= keys[child])
+                break;
+            keys[root] = keys[child];
+            root = child;
+        }
+        keys[root] = key;
     }
+}
+
+/* Sections lie inside, aligned, apart, and are named once. Remembers those for monitors. */
+static inline we_status we_check_sections(we_region *r) {
+    uint64_t keys[WE_SECTIONS_MAX], taken = 0;
+    we_section s;
+    we_status status;
+    for (uint32_t i = 0; i < r->sections; i++) {
+        if ((status = we_section_at(r, i, &s)) != WE_OK)
+            return status;
+        /* Whole blocks of 128 bytes of at most 1 TiB leave room for the index. */
+        keys[i] = s.offset / 128 << 12 | i;
+        if (s.kind < WE_BROADCAST || s.kind > WE_COUNTERS)
+            continue;
+        if (r->known_count < WE_KNOWN_MAX)
+            r->known[r->known_count++] = s;
+        else
+            r->more = 1;
+    }
+    we_sort(keys, r->sections);
+    for (uint32_t i = 0; i < r->sections; i++) {
+        if ((status = we_section_at(r, (uint32_t)(keys[i] & 0xfff), &s)) != WE_OK)
+            return status;
+        if (s.offset < taken || s.offset / 128 != keys[i] >> 12)
+            return we_fail(r, WE_SECTION, "two sections have one place");
+        taken = s.offset + s.length;
+        keys[i] = (uint64_t)s.kind << 32 | s.id;
+    }
+    we_sort(keys, r->sections);
+    for (uint32_t i = 1; i < r->sections; i++)
+        if (keys[i] == keys[i - 1])
+            return we_fail(r, WE_SECTION, "two sections have one name");
     return WE_OK;
 }
 
 static inline we_status we_attach(we_region *r) {
-    uint64_t h[16], sum = UINT64_C(0xcbf29ce484222325), word;
+    uint64_t h[16], entry[WE_ENTRY_WORDS], sum = UINT64_C(0xcbf29ce484222325);
     we_status status = we_copy(r, 0, h, 1);
     if (status != WE_OK)
         return status;
@@ -304,17 +356,18 @@ static inline we_status we_attach(we_region *r) {
     }
     if (h[4] != r->words * 8)
         return we_fail(r, WE_LENGTH, "the region is not as long as it says");
-    uint64_t count = h[7], end = (256 + count * 64 + 127) / 128 * 128;
+    uint64_t count = h[7], end = we_directory_end(count);
     if (count > WE_SECTIONS_MAX || h[8] != 64 || h[3] != end || end > h[4] || h[9] == 0 ||
         (h[9] & (h[9] - 1)) != 0 || h[10] >> 32 != 0)
         return we_fail(r, WE_FIELD, "the header of the region is damaged");
     for (int at = 1; at < 15; at++)
         sum = we_sum(sum, h[at]);
-    for (size_t at = 0; at < count * WE_ENTRY_WORDS; at++) {
-        status = we_copy(r, WE_HEADER_WORDS + at, &word, 1);
+    for (size_t at = 0; at < count; at++) {
+        status = we_copy(r, WE_HEADER_WORDS + at * WE_ENTRY_WORDS, entry, WE_ENTRY_WORDS);
         if (status != WE_OK)
             return status;
-        sum = we_sum(sum, word);
+        for (int word = 0; word < WE_ENTRY_WORDS; word++)
+            sum = we_sum(sum, entry[word]);
     }
     if (sum != h[15])
         return we_fail(r, WE_CHECKSUM, "the header of the region is damaged");
@@ -324,7 +377,8 @@ static inline we_status we_attach(we_region *r) {
     r->pid = h[10];
     r->pid_start_time = h[11];
     r->started_unix_ns = h[14];
-    return we_check_sections(r, end);
+    status = we_copy(r, 24, &r->pid_namespace, 1);
+    return status == WE_OK ? we_check_sections(r) : status;
 }
 
 /* Opens a region by the path of its file, or /proc/PID/fd/N. */
@@ -341,6 +395,10 @@ static inline we_status we_open_path(we_region *r, const char *path) {
     if (!S_ISREG(facts.st_mode) || r->words < WE_HEADER_WORDS) {
         we_close(r);
         return we_fail(r, WE_SHORT, "the file is too short for a region");
+    }
+    if ((uint64_t)facts.st_size > UINT64_C(1) << 40) {
+        we_close(r);
+        return we_fail(r, WE_LENGTH, "the file is longer than any region");
     }
     int seals = fcntl(r->file, 1034); /* F_GET_SEALS */
     if (seals >= 0 && (seals & 2) != 0) { /* F_SEAL_SHRINK */
@@ -378,6 +436,12 @@ static inline uint64_t we_start_of(uint64_t pid) {
     for (int field = 2; at != NULL && field < 22; field++)
         at = strchr(at + 1, ' ');
     return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
+/* Whether this pid namespace is known to be another one. */
+static inline int we_foreign(uint64_t home) {
+    struct stat facts;
+    return home != 0 && stat("/proc/self/ns/pid", &facts) == 0 && (uint64_t)facts.st_ino != home;
 }
 
 /* The descriptor in the file `path`: WE_DESCRIPTOR_BYTES, of which version 1 has zeros at the end. */
@@ -444,7 +508,7 @@ static inline we_status we_open_name(we_region *r, const char *name) {
     }
     uint64_t pid = we_little(d + 12, 4), length = we_little(d + 44, 4), home = we_little(d + 1024, 8);
     int32_t fd = (int32_t)we_little(d + 40, 4);
-    int foreign = home != 0 && stat("/proc/self/ns/pid", &facts) == 0 && (uint64_t)facts.st_ino != home;
+    int foreign = we_foreign(home);
     /* The pid of another namespace means nothing here; a file can be opened all the same. */
     if (foreign && fd >= 0)
         return we_fail(r, WE_NAMESPACE, "the kernel runs in another pid namespace, such as a container");
@@ -463,7 +527,13 @@ static inline we_status we_open_name(we_region *r, const char *name) {
 
 /* The section of this kind and id. */
 static inline we_status we_find(we_region *r, uint32_t kind, uint32_t id, we_section *out) {
-    for (uint32_t index = 0; index < r->sections; index++) {
+    for (uint32_t at = 0; at < r->known_count; at++) {
+        *out = r->known[at];
+        if (out->kind == kind && out->id == id)
+            return WE_OK;
+    }
+    int known = kind >= WE_BROADCAST && kind <= WE_COUNTERS && !r->more;
+    for (uint32_t index = 0; !known && index < r->sections; index++) {
         we_status status = we_section_at(r, index, out);
         if (status != WE_OK)
             return status;
