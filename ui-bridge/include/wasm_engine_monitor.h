@@ -8,10 +8,15 @@
  *   printf("tick %" PRIu64 "\n", we_u64(page, WE_KERNEL_PAGE_TICK));
  *   we_close(&region);
  *
+ * Events, one by one (examples/c/trace.c), and counters, which may be of another release:
+ *
+ *   we_trace(&region, &follower);     then again and again   we_next_event(&region, &follower, event, &seen)
+ *   we_counters(&region, &list);      then until it ends     we_next_counter(&region, &list, &counter)
+ *
  * Nothing is ever written: the file is opened and mapped read-only, and the kernel does not know of its
  * readers. Shared words are read with relaxed 64-bit loads and acquire fences, which is all that a
- * read-only mapping allows; each page or row is copied between two looks at its sequence. Region memory
- * whose length is sealed is mapped; a plain file is read with pread, because reading a mapping of a file
+ * read-only mapping allows; each page, row, event and counter is copied between two looks at its
+ * sequence. Region memory whose length is sealed is mapped; a plain file is read with pread, because reading a mapping of a file
  * that somebody cuts short ends the process.
  *
  * A we_region may be used by one thread at a time; open several for several threads. Functions give
@@ -133,8 +138,66 @@ enum {
     WE_TRACE_EVENT_B = 32,
     WE_TRACE_EVENT_KIND = 40,
     WE_TRACE_EVENT_MICROSTEP = 44,
+    WE_ID_KERNEL = 1,
+    WE_ID_AGENTS = 2,
+    WE_ID_LANES = 3,
+    WE_ID_MODELS = 4,
+    WE_ID_RINGS = 5,
+    WE_ID_NAMES = 6,
+    WE_ID_TRACE = 7,
+    WE_ID_COUNTERS = 8,
+    WE_EVENT_DELIVERED = 1,
+    WE_EVENT_REFUSED = 2,
+    WE_EVENT_DROPPED = 3,
+    WE_EVENT_OUTCOME = 4,
+    WE_EVENT_REPLY_DROPPED = 5,
+    WE_EVENT_TIMER = 6,
+    WE_EVENT_RESTARTED = 7,
+    WE_EVENT_SPAWNED = 8,
+    WE_EVENT_ENDED = 9,
+    WE_EVENT_PAUSED = 10,
+    WE_EVENT_RESUMED = 11,
+    WE_EVENT_FAULTED = 12,
+    WE_EVENT_BACKOFF = 13,
+    WE_EVENT_DEAD_LETTERS = 14,
+    WE_EVENT_REQUESTED = 15,
+    WE_EVENT_FELL = 16,
+    WE_EVENT_TICK_OPEN = 32,
+    WE_EVENT_TICK_CLOSE = 33,
+    WE_EVENT_MICROSTEP = 34,
+    WE_EVENT_TURN = 35,
+    WE_EVENT_STALL = 36,
+    WE_EVENT_INPUT = 37,
     WE_LAYOUTS_END
 };
+/* The word of an event's kind. */
+static inline const char *we_event_word(uint32_t kind) {
+    switch (kind) {
+    case WE_EVENT_DELIVERED: return "delivered";
+    case WE_EVENT_REFUSED: return "refused";
+    case WE_EVENT_DROPPED: return "dropped";
+    case WE_EVENT_OUTCOME: return "outcome";
+    case WE_EVENT_REPLY_DROPPED: return "reply_dropped";
+    case WE_EVENT_TIMER: return "timer";
+    case WE_EVENT_RESTARTED: return "restarted";
+    case WE_EVENT_SPAWNED: return "spawned";
+    case WE_EVENT_ENDED: return "ended";
+    case WE_EVENT_PAUSED: return "paused";
+    case WE_EVENT_RESUMED: return "resumed";
+    case WE_EVENT_FAULTED: return "faulted";
+    case WE_EVENT_BACKOFF: return "backoff";
+    case WE_EVENT_DEAD_LETTERS: return "dead_letters";
+    case WE_EVENT_REQUESTED: return "requested";
+    case WE_EVENT_FELL: return "fell";
+    case WE_EVENT_TICK_OPEN: return "tick_open";
+    case WE_EVENT_TICK_CLOSE: return "tick_close";
+    case WE_EVENT_MICROSTEP: return "microstep";
+    case WE_EVENT_TURN: return "turn";
+    case WE_EVENT_STALL: return "stall";
+    case WE_EVENT_INPUT: return "input";
+    default: return "unknown";
+    }
+}
 /* end of generated */
 
 enum {
@@ -148,6 +211,9 @@ enum {
     WE_COUNTERS = 10,
     WE_KNOWN_MAX = 16, /* sections for monitors that are remembered; a kernel has 8 */
     WE_PAGE_SLOTS = 4,
+    WE_RING_SLOTS_MAX = 1 << 24,
+    WE_MESSAGE_BYTES_MAX = 1 << 28,
+    WE_COUNTERS_MAX = 1 << 16,
     WE_DESCRIPTOR_V1_BYTES = 1024,
     WE_DESCRIPTOR_BYTES = 1040,
     WE_ATTEMPTS = 64
@@ -175,7 +241,10 @@ typedef enum {
     WE_LOST,       /* its file was cut short */
     WE_ROOM,       /* the caller's buffer is too small */
     WE_DIRECTORY,  /* a runtime directory that others can write */
-    WE_NAMESPACE   /* its kernel runs in another pid namespace */
+    WE_NAMESPACE,  /* its kernel runs in another pid namespace */
+    WE_NOTHING,    /* no error: nothing new, no more, or none of it */
+    WE_OVERRUN,    /* no error: messages were lost, as we_seen says */
+    WE_GONE        /* the counter's place belongs to another one: list them again */
 } we_status;
 
 /* The same as words that programs can compare. */
@@ -183,7 +252,7 @@ static inline const char *we_status_word(we_status status) {
     static const char *const words[] = {
         "ok",     "system",  "not_found", "descriptor", "dead",    "short",  "not_ready", "magic", "endian",
         "version", "length", "field",     "checksum",   "section", "schema", "not_yet",   "busy",  "lost",
-        "room",   "directory", "namespace"};
+        "room",   "directory", "namespace", "nothing", "overrun", "gone"};
     return words[status];
 }
 
@@ -556,6 +625,14 @@ static inline we_status we_owner(we_region *r, we_owner_status *out) {
     return WE_OK;
 }
 
+/* Whether nothing more will come of this run: its owner said so, or is known to be gone. */
+static inline int we_ended(we_region *r) {
+    we_owner_status owner;
+    if (we_owner(r, &owner) != WE_OK || owner.state == 7)
+        return 1;
+    return !we_foreign(r->pid_namespace) && we_start_of(r->pid) != r->pid_start_time;
+}
+
 /* Copies the newest publication of page `id` into `to`, which has room for `room` words, at least those
  * that the page can have; gives its number and its words. */
 static inline we_status we_read_page(we_region *r, uint32_t id, uint64_t *to, size_t room, uint64_t *number,
@@ -695,6 +772,216 @@ static inline uint32_t we_u32(const uint64_t *words, size_t byte) {
     uint32_t value;
     memcpy(&value, (const unsigned char *)words + byte, sizeof value);
     return value;
+}
+
+/* A place in a broadcast ring. Any number of followers may go through one ring. */
+typedef struct {
+    size_t base;                         /* word of the ring's first */
+    uint64_t slots, stride, bytes;       /* words from slot to slot; bytes of a message at most */
+    uint64_t next;                       /* number of the next message: those before were read or lost */
+    uint64_t lost_polling, lost_reading; /* because the follower came too late; was overtaken in a copy */
+} we_follower;
+
+/* What a follower found: message `number` of `bytes`, or from `number` on `lost` messages. */
+typedef struct {
+    uint64_t number, bytes, lost;
+    int reading; /* whether they were lost by reading, else by polling */
+} we_seen;
+
+/* A follower of the ring in `s`, from message 0, or the loss of what is gone. */
+static inline we_status we_follow(we_region *r, const we_section *s, we_follower *f) {
+    uint64_t slots = s->params[0], bytes = s->params[1];
+    memset(f, 0, sizeof *f);
+    if (slots < 2 || slots > WE_RING_SLOTS_MAX || (slots & (slots - 1)) != 0 || bytes == 0 ||
+        bytes > WE_MESSAGE_BYTES_MAX)
+        return we_fail(r, WE_SECTION, "the ring has an impossible number of slots or length of messages");
+    f->base = (size_t)(s->offset / 8);
+    f->slots = slots;
+    f->stride = (2 + (bytes + 7) / 8 + 7) / 8 * 8;
+    f->bytes = bytes;
+    if (16 + slots * f->stride > s->length / 8)
+        return we_fail(r, WE_SECTION, "the ring is longer than its section");
+    return WE_OK;
+}
+
+/* Number of messages sent so far. */
+static inline we_status we_sent(we_region *r, const we_follower *f, uint64_t *sent) {
+    we_status status = we_copy(r, f->base, sent, 1);
+    we_fence();
+    return status;
+}
+
+/* Takes the next message: copies it into `to`, or its front if that has less `room` in words, filled up
+ * with zeros to whole words. WE_NOTHING: it is not there yet. WE_OVERRUN: it is lost, and the next call
+ * goes on half a ring behind the newest. Never waits, and makes one copy at most. */
+static inline we_status we_next(we_region *r, we_follower *f, uint64_t *to, size_t room, we_seen *seen) {
+    uint64_t there = 2 * f->next + 2, first, again, latest;
+    size_t slot = f->base + 16 + (size_t)((f->next & (f->slots - 1)) * f->stride);
+    we_status status = we_copy(r, slot, &first, 1);
+    memset(seen, 0, sizeof *seen);
+    seen->number = f->next;
+    if (status != WE_OK)
+        return status;
+    if (first < there)
+        return WE_NOTHING;
+    if (first == there) {
+        we_fence();
+        if ((status = we_copy(r, slot + 1, &seen->bytes, 1)) != WE_OK)
+            return status;
+        if (seen->bytes > f->bytes)
+            seen->bytes = f->bytes;
+        size_t bytes = (size_t)seen->bytes, words = (bytes + 7) / 8;
+        if (words > room)
+            words = room;
+        if ((status = we_copy(r, slot + 2, to, words)) != WE_OK)
+            return status;
+        we_fence();
+        if ((status = we_copy(r, slot, &again, 1)) != WE_OK)
+            return status;
+        if (again == first) {
+            if (words * 8 > bytes)
+                memset((unsigned char *)to + bytes, 0, words * 8 - bytes);
+            f->next++;
+            return WE_OK;
+        }
+        seen->bytes = 0;
+        seen->reading = 1;
+    }
+    if ((status = we_sent(r, f, &latest)) != WE_OK)
+        return status;
+    uint64_t next = f->next + 1, half = f->slots / 2, behind = latest > half ? latest - half : 0;
+    next = behind > next ? behind : next;
+    seen->lost = next - f->next;
+    *(seen->reading ? &f->lost_reading : &f->lost_polling) += seen->lost;
+    f->next = next;
+    return WE_OVERRUN;
+}
+
+/* A follower of the kernel's trace; WE_NOTHING if it has none (`region.trace` is "off"). */
+static inline we_status we_trace(we_region *r, we_follower *f) {
+    we_section s;
+    we_status status = we_know(r);
+    if (status != WE_OK)
+        return status;
+    if (we_find(r, WE_BROADCAST, WE_ID_TRACE, &s) != WE_OK)
+        return we_fail(r, WE_NOTHING, "this kernel has no trace: set region.trace to \"events\" or \"full\"");
+    if (s.params[1] != WE_TRACE_EVENT_WORDS * 8)
+        return we_fail(r, WE_SECTION, "the trace has events of another length than its schema says");
+    return we_follow(r, &s, f);
+}
+
+/* As we_next, of a trace: WE_TRACE_EVENT_WORDS words, whose fields we_u64 and we_u32 take out. */
+static inline we_status we_next_event(we_region *r, we_follower *f, uint64_t *event, we_seen *seen) {
+    memset(event, 0, WE_TRACE_EVENT_WORDS * 8);
+    return we_next(r, f, event, WE_TRACE_EVENT_WORDS, seen);
+}
+
+/* A counter and what it is. The texts are UTF-8 without control characters. */
+typedef struct {
+    uint32_t id;
+    char kind[25], unit[25], label[97], help[193];
+    uint64_t generation;
+    size_t entry, word; /* of its entry and value in the region */
+} we_counter;
+
+/* A way through a list of counters. */
+typedef struct {
+    size_t base, words;
+    uint64_t count, at;
+} we_counter_list;
+
+/* Copies text of `size` bytes, up to a zero, into 3 * size + 1 bytes. Control characters and each
+ * sequence that is no UTF-8 become U+FFFD, so that it may be shown on a terminal. */
+static inline void we_text(const unsigned char *from, size_t size, char *to) {
+    for (size_t at = 0, bytes; at < size && from[at] != 0; at += bytes) {
+        unsigned char lead = from[at], low = 0x80, high = 0xbf;
+        size_t whole = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+        if (lead == 0xe0)
+            low = 0xa0;
+        if (lead == 0xed)
+            high = 0x9f;
+        if (lead == 0xf0)
+            low = 0x90;
+        if (lead == 0xf4)
+            high = 0x8f;
+        for (bytes = 1; bytes < whole && at + bytes < size; bytes++) {
+            if (from[at + bytes] < low || from[at + bytes] > high)
+                break;
+            low = 0x80;
+            high = 0xbf;
+        }
+        int control = lead < 0x20 || lead == 0x7f || (lead == 0xc2 && bytes == 2 && from[at + 1] < 0xa0);
+        int good = bytes == whole && !control;
+        memcpy(to, good ? (const char *)from + at : "\xef\xbf\xbd", good ? bytes : 3);
+        to += good ? bytes : 3;
+    }
+    *to = 0;
+}
+
+/* Begins a list of the counters in `s`. */
+static inline we_status we_list(we_region *r, const we_section *s, we_counter_list *list) {
+    uint64_t room = (s->length / 8 - 16) / 16;
+    list->base = (size_t)(s->offset / 8);
+    list->words = (size_t)(s->length / 8);
+    list->count = list->at = 0;
+    we_status status = we_copy(r, list->base, &list->count, 1);
+    we_fence();
+    if (list->count > room)
+        list->count = room;
+    if (list->count > WE_COUNTERS_MAX)
+        list->count = WE_COUNTERS_MAX;
+    return status;
+}
+
+/* Begins a list of the kernel's counters, whatever its release. */
+static inline we_status we_counters(we_region *r, we_counter_list *list) {
+    we_section s;
+    we_status status = we_find(r, WE_COUNTERS, WE_ID_COUNTERS, &s);
+    return status == WE_OK ? we_list(r, &s, list) : status;
+}
+
+/* The next counter of a list; WE_NOTHING after the last. Those that are being replaced just now are left
+ * out, and such as point outside their section. */
+static inline we_status we_next_counter(we_region *r, we_counter_list *list, we_counter *out) {
+    while (list->at < list->count) {
+        uint64_t w[16], again;
+        size_t entry = list->base + 16 + (size_t)list->at++ * 16;
+        we_status status = we_copy(r, entry, w, 1);
+        if (status == WE_OK && w[0] % 2 == 1)
+            continue;
+        we_fence();
+        if (status != WE_OK || (status = we_copy(r, entry + 1, w + 1, 15)) != WE_OK)
+            return status;
+        we_fence();
+        if ((status = we_copy(r, entry, &again, 1)) != WE_OK)
+            return status;
+        uint64_t word = 16 + list->count * 16 + (w[1] >> 32);
+        if (again != w[0] || word >= list->words)
+            continue;
+        const unsigned char *bytes = (const unsigned char *)w;
+        out->id = (uint32_t)w[1];
+        we_text(bytes + 16, 8, out->kind);
+        we_text(bytes + 24, 8, out->unit);
+        we_text(bytes + 32, 32, out->label);
+        we_text(bytes + 64, 64, out->help);
+        out->generation = w[0];
+        out->entry = entry;
+        out->word = list->base + (size_t)word;
+        return WE_OK;
+    }
+    return WE_NOTHING;
+}
+
+/* The value of a counter of a list, now; WE_GONE if its place was given to another one since. */
+static inline we_status we_value(we_region *r, const we_counter *counter, uint64_t *value) {
+    uint64_t generation;
+    we_status status = we_copy(r, counter->word, value, 1);
+    we_fence();
+    if (status == WE_OK)
+        status = we_copy(r, counter->entry, &generation, 1);
+    if (status == WE_OK && generation != counter->generation)
+        return we_fail(r, WE_GONE, "the counter gave its place to another one; list them again");
+    return status;
 }
 
 #endif
