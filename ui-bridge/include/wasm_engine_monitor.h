@@ -8,14 +8,20 @@
  *   printf("tick %" PRIu64 "\n", we_u64(page, WE_KERNEL_PAGE_TICK));
  *   we_close(&region);
  *
+ * Events, one by one (examples/c/trace.c), and counters, which may be of another release:
+ *
+ *   we_trace(&region, &follower);     then again and again   we_next_event(&region, &follower, event, &seen)
+ *   we_counters(&region, &list);      then until it ends     we_next_counter(&region, &list, &counter)
+ *
  * Nothing is ever written: the file is opened and mapped read-only, and the kernel does not know of its
  * readers. Shared words are read with relaxed 64-bit loads and acquire fences, which is all that a
- * read-only mapping allows; each page or row is copied between two looks at its sequence. Region memory
- * whose length is sealed is mapped; a plain file is read with pread, because reading a mapping of a file
- * that somebody cuts short ends the process.
+ * read-only mapping allows; each page, row, event and counter is copied between two looks at its
+ * sequence. Region memory whose length is sealed is mapped; a plain file is read with pread, because
+ * reading a mapping of a file that somebody cuts short ends the process.
  *
  * A we_region may be used by one thread at a time; open several for several threads. Functions give
- * WE_OK or the kind of error, whose text is in `error`. */
+ * WE_OK or the kind of error, whose text is in `error`. Each does a bounded amount of work, whatever the
+ * region holds. Opening takes some 33 KiB of stack, for the check of the directory. */
 #ifndef WASM_ENGINE_MONITOR_H
 #define WASM_ENGINE_MONITOR_H
 
@@ -132,8 +138,66 @@ enum {
     WE_TRACE_EVENT_B = 32,
     WE_TRACE_EVENT_KIND = 40,
     WE_TRACE_EVENT_MICROSTEP = 44,
+    WE_ID_KERNEL = 1,
+    WE_ID_AGENTS = 2,
+    WE_ID_LANES = 3,
+    WE_ID_MODELS = 4,
+    WE_ID_RINGS = 5,
+    WE_ID_NAMES = 6,
+    WE_ID_TRACE = 7,
+    WE_ID_COUNTERS = 8,
+    WE_EVENT_REFUSED = 2,
+    WE_EVENT_DROPPED = 3,
+    WE_EVENT_OUTCOME = 4,
+    WE_EVENT_REPLY_DROPPED = 5,
+    WE_EVENT_TIMER = 6,
+    WE_EVENT_RESTARTED = 7,
+    WE_EVENT_SPAWNED = 8,
+    WE_EVENT_ENDED = 9,
+    WE_EVENT_PAUSED = 10,
+    WE_EVENT_RESUMED = 11,
+    WE_EVENT_FAULTED = 12,
+    WE_EVENT_BACKOFF = 13,
+    WE_EVENT_DEAD_LETTERS = 14,
+    WE_EVENT_REQUESTED = 15,
+    WE_EVENT_FELL = 16,
+    WE_EVENT_TICK_OPEN = 32,
+    WE_EVENT_TICK_CLOSE = 33,
+    WE_EVENT_MICROSTEP = 34,
+    WE_EVENT_TURN = 35,
+    WE_EVENT_STALL = 36,
+    WE_EVENT_INPUT = 37,
+    WE_EVENT_DELIVERED = 38,
     WE_LAYOUTS_END
 };
+/* The word of an event's kind. */
+static inline const char *we_event_word(uint32_t kind) {
+    switch (kind) {
+    case WE_EVENT_REFUSED: return "refused";
+    case WE_EVENT_DROPPED: return "dropped";
+    case WE_EVENT_OUTCOME: return "outcome";
+    case WE_EVENT_REPLY_DROPPED: return "reply_dropped";
+    case WE_EVENT_TIMER: return "timer";
+    case WE_EVENT_RESTARTED: return "restarted";
+    case WE_EVENT_SPAWNED: return "spawned";
+    case WE_EVENT_ENDED: return "ended";
+    case WE_EVENT_PAUSED: return "paused";
+    case WE_EVENT_RESUMED: return "resumed";
+    case WE_EVENT_FAULTED: return "faulted";
+    case WE_EVENT_BACKOFF: return "backoff";
+    case WE_EVENT_DEAD_LETTERS: return "dead_letters";
+    case WE_EVENT_REQUESTED: return "requested";
+    case WE_EVENT_FELL: return "fell";
+    case WE_EVENT_TICK_OPEN: return "tick_open";
+    case WE_EVENT_TICK_CLOSE: return "tick_close";
+    case WE_EVENT_MICROSTEP: return "microstep";
+    case WE_EVENT_TURN: return "turn";
+    case WE_EVENT_STALL: return "stall";
+    case WE_EVENT_INPUT: return "input";
+    case WE_EVENT_DELIVERED: return "delivered";
+    default: return "unknown";
+    }
+}
 /* end of generated */
 
 enum {
@@ -141,9 +205,15 @@ enum {
     WE_ENTRY_WORDS = 8,
     WE_SECTIONS_MAX = 4096,
     WE_LAYOUT_MAJOR = 1,
+    WE_BROADCAST = 7,
     WE_PAGE = 8,
     WE_ROWS = 9,
+    WE_COUNTERS = 10,
+    WE_KNOWN_MAX = 16, /* sections for monitors that are remembered; a kernel has 8 */
     WE_PAGE_SLOTS = 4,
+    WE_RING_SLOTS_MAX = 1 << 24,
+    WE_MESSAGE_BYTES_MAX = 1 << 28,
+    WE_COUNTERS_MAX = 1 << 16,
     WE_DESCRIPTOR_V1_BYTES = 1024,
     WE_DESCRIPTOR_BYTES = 1040,
     WE_ATTEMPTS = 64
@@ -171,7 +241,10 @@ typedef enum {
     WE_LOST,       /* its file was cut short */
     WE_ROOM,       /* the caller's buffer is too small */
     WE_DIRECTORY,  /* a runtime directory that others can write */
-    WE_NAMESPACE   /* its kernel runs in another pid namespace */
+    WE_NAMESPACE,  /* its kernel runs in another pid namespace */
+    WE_NOTHING,    /* no error: nothing new, no more, or none of it */
+    WE_OVERRUN,    /* no error: messages were lost, as we_seen says */
+    WE_GONE        /* the counter's place belongs to another one: list them again */
 } we_status;
 
 /* The same as words that programs can compare. */
@@ -179,7 +252,7 @@ static inline const char *we_status_word(we_status status) {
     static const char *const words[] = {
         "ok",     "system",  "not_found", "descriptor", "dead",    "short",  "not_ready", "magic", "endian",
         "version", "length", "field",     "checksum",   "section", "schema", "not_yet",   "busy",  "lost",
-        "room",   "directory", "namespace"};
+        "room",   "directory", "namespace", "nothing", "overrun", "gone"};
     return words[status];
 }
 
@@ -199,7 +272,11 @@ typedef struct {
     size_t words;
     uint32_t major, minor;
     uint64_t schema, generation, pid, pid_start_time, started_unix_ns;
+    uint64_t pid_namespace;
     uint32_t sections;
+    we_section known[WE_KNOWN_MAX]; /* those for monitors, copied when the directory was checked */
+    uint32_t known_count;
+    int more; /* whether there are others */
     char error[256];
 } we_region;
 
@@ -241,9 +318,16 @@ static inline uint64_t we_sum(uint64_t sum, uint64_t word) {
     return sum << 23 | sum >> 41;
 }
 
-/* The section at `index` of the directory. */
+/* First byte behind a directory of `count` entries. */
+static inline uint64_t we_directory_end(uint64_t count) {
+    return (256 + count * 64 + 127) / 128 * 128;
+}
+
+/* The section at `index` of the directory, which lies inside the region. */
 static inline we_status we_section_at(we_region *r, uint32_t index, we_section *out) {
     uint64_t w[WE_ENTRY_WORDS];
+    if (index >= r->sections)
+        return we_fail(r, WE_SECTION, "the region has no such section");
     we_status status = we_copy(r, WE_HEADER_WORDS + (size_t)index * WE_ENTRY_WORDS, w, WE_ENTRY_WORDS);
     if (status != WE_OK)
         return status;
@@ -254,34 +338,71 @@ static inline we_status we_section_at(we_region *r, uint32_t index, we_section *
     out->length = w[3];
     out->params[0] = w[4];
     out->params[1] = w[5];
+    uint64_t end = w[2] + w[3];
+    if (w[3] == 0 || end < w[2] || end > r->words * 8 || w[2] % 128 || w[3] % 128 ||
+        w[2] < we_directory_end(r->sections))
+        return we_fail(r, WE_SECTION, "a section does not lie inside the region");
     return WE_OK;
 }
 
-/* Sections lie inside, aligned, apart, and are named once. */
-static inline we_status we_check_sections(we_region *r, uint64_t first) {
-    for (uint32_t i = 0; i < r->sections; i++) {
-        we_section a, b;
-        we_status status = we_section_at(r, i, &a);
-        if (status != WE_OK)
-            return status;
-        uint64_t end = a.offset + a.length;
-        if (a.length == 0 || end < a.offset || end > r->words * 8 || a.offset % 128 || a.length % 128 ||
-            a.offset < first)
-            return we_fail(r, WE_SECTION, "a section does not lie inside the region");
-        for (uint32_t k = 0; k < i; k++) {
-            status = we_section_at(r, k, &b);
-            if (status != WE_OK)
-                return status;
-            if ((a.kind == b.kind && a.id == b.id) ||
-                (a.offset < b.offset + b.length && b.offset < end))
-                return we_fail(r, WE_SECTION, "two sections have one name or one place");
+/* Sorts in place: a heapsort, which needs no memory and has no bad case. */
+static inline void we_sort(uint64_t *keys, size_t count) {
+    for (size_t start = count / 2, end = count; end > 1;) {
+        uint64_t key;
+        if (start > 0) {
+            key = keys[--start];
+        } else {
+            key = keys[--end];
+            keys[end] = keys[0];
         }
+        size_t root = start, child;
+        while ((child = 2 * root + 1) < end) {
+            if (child + 1 < end && keys[child] < keys[child + 1])
+                child++;
+            if (key >= keys[child])
+                break;
+            keys[root] = keys[child];
+            root = child;
+        }
+        keys[root] = key;
     }
+}
+
+/* Sections lie inside, aligned, apart, and are named once. Remembers those for monitors. */
+static inline we_status we_check_sections(we_region *r) {
+    uint64_t keys[WE_SECTIONS_MAX], taken = 0;
+    we_section s;
+    we_status status;
+    for (uint32_t i = 0; i < r->sections; i++) {
+        if ((status = we_section_at(r, i, &s)) != WE_OK)
+            return status;
+        /* Whole blocks of 128 bytes of at most 1 TiB leave room for the index. */
+        keys[i] = s.offset / 128 << 12 | i;
+        if (s.kind < WE_BROADCAST || s.kind > WE_COUNTERS)
+            continue;
+        if (r->known_count < WE_KNOWN_MAX)
+            r->known[r->known_count++] = s;
+        else
+            r->more = 1;
+    }
+    we_sort(keys, r->sections);
+    for (uint32_t i = 0; i < r->sections; i++) {
+        if ((status = we_section_at(r, (uint32_t)(keys[i] & 0xfff), &s)) != WE_OK)
+            return status;
+        if (s.offset < taken || s.offset / 128 != keys[i] >> 12)
+            return we_fail(r, WE_SECTION, "two sections have one place");
+        taken = s.offset + s.length;
+        keys[i] = (uint64_t)s.kind << 32 | s.id;
+    }
+    we_sort(keys, r->sections);
+    for (uint32_t i = 1; i < r->sections; i++)
+        if (keys[i] == keys[i - 1])
+            return we_fail(r, WE_SECTION, "two sections have one name");
     return WE_OK;
 }
 
 static inline we_status we_attach(we_region *r) {
-    uint64_t h[16], sum = UINT64_C(0xcbf29ce484222325), word;
+    uint64_t h[16], entry[WE_ENTRY_WORDS], sum = UINT64_C(0xcbf29ce484222325);
     we_status status = we_copy(r, 0, h, 1);
     if (status != WE_OK)
         return status;
@@ -304,17 +425,18 @@ static inline we_status we_attach(we_region *r) {
     }
     if (h[4] != r->words * 8)
         return we_fail(r, WE_LENGTH, "the region is not as long as it says");
-    uint64_t count = h[7], end = (256 + count * 64 + 127) / 128 * 128;
+    uint64_t count = h[7], end = we_directory_end(count);
     if (count > WE_SECTIONS_MAX || h[8] != 64 || h[3] != end || end > h[4] || h[9] == 0 ||
         (h[9] & (h[9] - 1)) != 0 || h[10] >> 32 != 0)
         return we_fail(r, WE_FIELD, "the header of the region is damaged");
     for (int at = 1; at < 15; at++)
         sum = we_sum(sum, h[at]);
-    for (size_t at = 0; at < count * WE_ENTRY_WORDS; at++) {
-        status = we_copy(r, WE_HEADER_WORDS + at, &word, 1);
+    for (size_t at = 0; at < count; at++) {
+        status = we_copy(r, WE_HEADER_WORDS + at * WE_ENTRY_WORDS, entry, WE_ENTRY_WORDS);
         if (status != WE_OK)
             return status;
-        sum = we_sum(sum, word);
+        for (int word = 0; word < WE_ENTRY_WORDS; word++)
+            sum = we_sum(sum, entry[word]);
     }
     if (sum != h[15])
         return we_fail(r, WE_CHECKSUM, "the header of the region is damaged");
@@ -324,7 +446,8 @@ static inline we_status we_attach(we_region *r) {
     r->pid = h[10];
     r->pid_start_time = h[11];
     r->started_unix_ns = h[14];
-    return we_check_sections(r, end);
+    status = we_copy(r, 24, &r->pid_namespace, 1);
+    return status == WE_OK ? we_check_sections(r) : status;
 }
 
 /* Opens a region by the path of its file, or /proc/PID/fd/N. */
@@ -341,6 +464,10 @@ static inline we_status we_open_path(we_region *r, const char *path) {
     if (!S_ISREG(facts.st_mode) || r->words < WE_HEADER_WORDS) {
         we_close(r);
         return we_fail(r, WE_SHORT, "the file is too short for a region");
+    }
+    if ((uint64_t)facts.st_size > UINT64_C(1) << 40) {
+        we_close(r);
+        return we_fail(r, WE_LENGTH, "the file is longer than any region");
     }
     int seals = fcntl(r->file, 1034); /* F_GET_SEALS */
     if (seals >= 0 && (seals & 2) != 0) { /* F_SEAL_SHRINK */
@@ -378,6 +505,12 @@ static inline uint64_t we_start_of(uint64_t pid) {
     for (int field = 2; at != NULL && field < 22; field++)
         at = strchr(at + 1, ' ');
     return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
+/* Whether this pid namespace is known to be another one. */
+static inline int we_foreign(uint64_t home) {
+    struct stat facts;
+    return home != 0 && stat("/proc/self/ns/pid", &facts) == 0 && (uint64_t)facts.st_ino != home;
 }
 
 /* The descriptor in the file `path`: WE_DESCRIPTOR_BYTES, of which version 1 has zeros at the end. */
@@ -444,7 +577,7 @@ static inline we_status we_open_name(we_region *r, const char *name) {
     }
     uint64_t pid = we_little(d + 12, 4), length = we_little(d + 44, 4), home = we_little(d + 1024, 8);
     int32_t fd = (int32_t)we_little(d + 40, 4);
-    int foreign = home != 0 && stat("/proc/self/ns/pid", &facts) == 0 && (uint64_t)facts.st_ino != home;
+    int foreign = we_foreign(home);
     /* The pid of another namespace means nothing here; a file can be opened all the same. */
     if (foreign && fd >= 0)
         return we_fail(r, WE_NAMESPACE, "the kernel runs in another pid namespace, such as a container");
@@ -463,7 +596,13 @@ static inline we_status we_open_name(we_region *r, const char *name) {
 
 /* The section of this kind and id. */
 static inline we_status we_find(we_region *r, uint32_t kind, uint32_t id, we_section *out) {
-    for (uint32_t index = 0; index < r->sections; index++) {
+    for (uint32_t at = 0; at < r->known_count; at++) {
+        *out = r->known[at];
+        if (out->kind == kind && out->id == id)
+            return WE_OK;
+    }
+    int known = kind >= WE_BROADCAST && kind <= WE_COUNTERS && !r->more;
+    for (uint32_t index = 0; !known && index < r->sections; index++) {
         we_status status = we_section_at(r, index, out);
         if (status != WE_OK)
             return status;
@@ -484,6 +623,14 @@ static inline we_status we_owner(we_region *r, we_owner_status *out) {
     out->tick = w[2];
     out->since_ns = w[3];
     return WE_OK;
+}
+
+/* Whether nothing more will come of this run: its owner said so, or is known to be gone. */
+static inline int we_ended(we_region *r) {
+    we_owner_status owner;
+    if (we_owner(r, &owner) != WE_OK || owner.state == 7)
+        return 1;
+    return !we_foreign(r->pid_namespace) && we_start_of(r->pid) != r->pid_start_time;
 }
 
 /* Copies the newest publication of page `id` into `to`, which has room for `room` words, at least those
@@ -625,6 +772,216 @@ static inline uint32_t we_u32(const uint64_t *words, size_t byte) {
     uint32_t value;
     memcpy(&value, (const unsigned char *)words + byte, sizeof value);
     return value;
+}
+
+/* A place in a broadcast ring. Any number of followers may go through one ring. */
+typedef struct {
+    size_t base;                         /* word of the ring's first */
+    uint64_t slots, stride, bytes;       /* words from slot to slot; bytes of a message at most */
+    uint64_t next;                       /* number of the next message: those before were read or lost */
+    uint64_t lost_polling, lost_reading; /* because the follower came too late; was overtaken in a copy */
+} we_follower;
+
+/* What a follower found: message `number` of `bytes`, or from `number` on `lost` messages. */
+typedef struct {
+    uint64_t number, bytes, lost;
+    int reading; /* whether they were lost by reading, else by polling */
+} we_seen;
+
+/* A follower of the ring in `s`, from message 0, or the loss of what is gone. */
+static inline we_status we_follow(we_region *r, const we_section *s, we_follower *f) {
+    uint64_t slots = s->params[0], bytes = s->params[1];
+    memset(f, 0, sizeof *f);
+    if (slots < 2 || slots > WE_RING_SLOTS_MAX || (slots & (slots - 1)) != 0 || bytes == 0 ||
+        bytes > WE_MESSAGE_BYTES_MAX)
+        return we_fail(r, WE_SECTION, "the ring has an impossible number of slots or length of messages");
+    f->base = (size_t)(s->offset / 8);
+    f->slots = slots;
+    f->stride = (2 + (bytes + 7) / 8 + 7) / 8 * 8;
+    f->bytes = bytes;
+    if (16 + slots * f->stride > s->length / 8)
+        return we_fail(r, WE_SECTION, "the ring is longer than its section");
+    return WE_OK;
+}
+
+/* Number of messages sent so far. */
+static inline we_status we_sent(we_region *r, const we_follower *f, uint64_t *sent) {
+    we_status status = we_copy(r, f->base, sent, 1);
+    we_fence();
+    return status;
+}
+
+/* Takes the next message: copies it into `to`, or its front if that has less `room` in words, filled up
+ * with zeros to whole words. WE_NOTHING: it is not there yet. WE_OVERRUN: it is lost, and the next call
+ * goes on half a ring behind the newest. Never waits, and makes one copy at most. */
+static inline we_status we_next(we_region *r, we_follower *f, uint64_t *to, size_t room, we_seen *seen) {
+    uint64_t there = 2 * f->next + 2, first, again, latest;
+    size_t slot = f->base + 16 + (size_t)((f->next & (f->slots - 1)) * f->stride);
+    we_status status = we_copy(r, slot, &first, 1);
+    memset(seen, 0, sizeof *seen);
+    seen->number = f->next;
+    if (status != WE_OK)
+        return status;
+    if (first < there)
+        return WE_NOTHING;
+    if (first == there) {
+        we_fence();
+        if ((status = we_copy(r, slot + 1, &seen->bytes, 1)) != WE_OK)
+            return status;
+        if (seen->bytes > f->bytes)
+            seen->bytes = f->bytes;
+        size_t bytes = (size_t)seen->bytes, words = (bytes + 7) / 8;
+        if (words > room)
+            words = room;
+        if ((status = we_copy(r, slot + 2, to, words)) != WE_OK)
+            return status;
+        we_fence();
+        if ((status = we_copy(r, slot, &again, 1)) != WE_OK)
+            return status;
+        if (again == first) {
+            if (words * 8 > bytes)
+                memset((unsigned char *)to + bytes, 0, words * 8 - bytes);
+            f->next++;
+            return WE_OK;
+        }
+        seen->bytes = 0;
+        seen->reading = 1;
+    }
+    if ((status = we_sent(r, f, &latest)) != WE_OK)
+        return status;
+    uint64_t next = f->next + 1, half = f->slots / 2, behind = latest > half ? latest - half : 0;
+    next = behind > next ? behind : next;
+    seen->lost = next - f->next;
+    *(seen->reading ? &f->lost_reading : &f->lost_polling) += seen->lost;
+    f->next = next;
+    return WE_OVERRUN;
+}
+
+/* A follower of the kernel's trace; WE_NOTHING if it has none (`region.trace` is "off"). */
+static inline we_status we_trace(we_region *r, we_follower *f) {
+    we_section s;
+    we_status status = we_know(r);
+    if (status != WE_OK)
+        return status;
+    if (we_find(r, WE_BROADCAST, WE_ID_TRACE, &s) != WE_OK)
+        return we_fail(r, WE_NOTHING, "this kernel has no trace: set region.trace to \"events\" or \"full\"");
+    if (s.params[1] != WE_TRACE_EVENT_WORDS * 8)
+        return we_fail(r, WE_SECTION, "the trace has events of another length than its schema says");
+    return we_follow(r, &s, f);
+}
+
+/* As we_next, of a trace: WE_TRACE_EVENT_WORDS words, whose fields we_u64 and we_u32 take out. */
+static inline we_status we_next_event(we_region *r, we_follower *f, uint64_t *event, we_seen *seen) {
+    memset(event, 0, WE_TRACE_EVENT_WORDS * 8);
+    return we_next(r, f, event, WE_TRACE_EVENT_WORDS, seen);
+}
+
+/* A counter and what it is. The texts are UTF-8 without control characters. */
+typedef struct {
+    uint32_t id;
+    char kind[25], unit[25], label[97], help[193];
+    uint64_t generation;
+    size_t entry, word; /* of its entry and value in the region */
+} we_counter;
+
+/* A way through a list of counters. */
+typedef struct {
+    size_t base, words;
+    uint64_t count, at;
+} we_counter_list;
+
+/* Copies text of `size` bytes, up to a zero, into 3 * size + 1 bytes. Control characters and each
+ * sequence that is no UTF-8 become U+FFFD, so that it may be shown on a terminal. */
+static inline void we_text(const unsigned char *from, size_t size, char *to) {
+    for (size_t at = 0, bytes; at < size && from[at] != 0; at += bytes) {
+        unsigned char lead = from[at], low = 0x80, high = 0xbf;
+        size_t whole = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+        if (lead == 0xe0)
+            low = 0xa0;
+        if (lead == 0xed)
+            high = 0x9f;
+        if (lead == 0xf0)
+            low = 0x90;
+        if (lead == 0xf4)
+            high = 0x8f;
+        for (bytes = 1; bytes < whole && at + bytes < size; bytes++) {
+            if (from[at + bytes] < low || from[at + bytes] > high)
+                break;
+            low = 0x80;
+            high = 0xbf;
+        }
+        int control = lead < 0x20 || lead == 0x7f || (lead == 0xc2 && bytes == 2 && from[at + 1] < 0xa0);
+        int good = bytes == whole && !control;
+        memcpy(to, good ? (const char *)from + at : "\xef\xbf\xbd", good ? bytes : 3);
+        to += good ? bytes : 3;
+    }
+    *to = 0;
+}
+
+/* Begins a list of the counters in `s`. */
+static inline we_status we_list(we_region *r, const we_section *s, we_counter_list *list) {
+    uint64_t room = (s->length / 8 - 16) / 16;
+    list->base = (size_t)(s->offset / 8);
+    list->words = (size_t)(s->length / 8);
+    list->count = list->at = 0;
+    we_status status = we_copy(r, list->base, &list->count, 1);
+    we_fence();
+    if (list->count > room)
+        list->count = room;
+    if (list->count > WE_COUNTERS_MAX)
+        list->count = WE_COUNTERS_MAX;
+    return status;
+}
+
+/* Begins a list of the kernel's counters, whatever its release. */
+static inline we_status we_counters(we_region *r, we_counter_list *list) {
+    we_section s;
+    we_status status = we_find(r, WE_COUNTERS, WE_ID_COUNTERS, &s);
+    return status == WE_OK ? we_list(r, &s, list) : status;
+}
+
+/* The next counter of a list; WE_NOTHING after the last. Those that are being replaced just now are left
+ * out, and such as point outside their section. */
+static inline we_status we_next_counter(we_region *r, we_counter_list *list, we_counter *out) {
+    while (list->at < list->count) {
+        uint64_t w[16], again;
+        size_t entry = list->base + 16 + (size_t)list->at++ * 16;
+        we_status status = we_copy(r, entry, w, 1);
+        if (status == WE_OK && w[0] % 2 == 1)
+            continue;
+        we_fence();
+        if (status != WE_OK || (status = we_copy(r, entry + 1, w + 1, 15)) != WE_OK)
+            return status;
+        we_fence();
+        if ((status = we_copy(r, entry, &again, 1)) != WE_OK)
+            return status;
+        uint64_t word = 16 + list->count * 16 + (w[1] >> 32);
+        if (again != w[0] || word >= list->words)
+            continue;
+        const unsigned char *bytes = (const unsigned char *)w;
+        out->id = (uint32_t)w[1];
+        we_text(bytes + 16, 8, out->kind);
+        we_text(bytes + 24, 8, out->unit);
+        we_text(bytes + 32, 32, out->label);
+        we_text(bytes + 64, 64, out->help);
+        out->generation = w[0];
+        out->entry = entry;
+        out->word = list->base + (size_t)word;
+        return WE_OK;
+    }
+    return WE_NOTHING;
+}
+
+/* The value of a counter of a list, now; WE_GONE if its place was given to another one since. */
+static inline we_status we_value(we_region *r, const we_counter *counter, uint64_t *value) {
+    uint64_t generation;
+    we_status status = we_copy(r, counter->word, value, 1);
+    we_fence();
+    if (status == WE_OK)
+        status = we_copy(r, counter->entry, &generation, 1);
+    if (status == WE_OK && generation != counter->generation)
+        return we_fail(r, WE_GONE, "the counter gave its place to another one; list them again");
+    return status;
 }
 
 #endif

@@ -4,22 +4,28 @@
     region = monitor.open_name("weather")
     page = region.kernel()
     print(page["tick"], page["turns"], region.status()["state"])
+    print({c.label: region.value(c) for c in region.counters()})
+    seen = region.trace().look()  # a Message, a Lost, or None; again and again
 
-As a command: `python3 wasm_engine_monitor.py [NAME]` prints the kernel's page as JSON.
-The format is docs/REGION.md. Nothing is ever written: the file is opened and mapped read-only, and the
-kernel does not know of its readers. What is read of a page or a row is whole or it is an error.
+As a command: `python3 wasm_engine_monitor.py [NAME]` prints the kernel's page as JSON, with `--counters`
+its counters, with `--trace` its events, one JSON document a line, until the run ends (`--once`: those that
+the kernel still holds). The format is docs/REGION.md. Nothing is ever written: the file is opened and
+mapped read-only, and the kernel does not know of its readers. What is read of a page, a row or an event is
+whole or it is an error, and each call does a bounded amount of work.
 
 Why a value is whole: the writer changes aligned 64-bit words and marks what it changes with a sequence
-before and after. A page is copied between two looks at its sequence; a row likewise. CPython reads an
-aligned item of a `memoryview` of format "Q", and copies a slice, with moves of at least 8 bytes on
-64-bit processors. On x86-64 loads are not reordered, so the looks are in order. On ARM they may be:
-there the interpreter's thousands of instructions between two looks are in the way of it, but no rule of
-the language forbids it. Use the C header or the Rust crate where that matters.
+before and after. A page is copied between two looks at its sequence; a row, an event and what a counter is
+likewise. CPython reads an aligned item of a `memoryview` of format "Q", and copies a slice, with moves of
+at least 8 bytes on 64-bit processors. On x86-64 loads are not reordered, so the looks are in order. On ARM
+they may be: there the interpreter's thousands of instructions between two looks are in the way of it, but
+no rule of the language forbids it. Use the C header or the Rust crate where that matters.
 
 A region in sealed memory is mapped. A plain file is read with `pread` instead, because reading a mapping
 of a file that somebody cuts short ends the process.
 """
 
+import argparse
+import collections
 import fcntl
 import json
 import mmap
@@ -27,6 +33,7 @@ import os
 import stat
 import struct
 import sys
+import time
 
 MAGIC = 0x314D4853474E4557  # "WENGSHM1"
 ENDIAN = 0x0102030405060708
@@ -34,7 +41,11 @@ MAJOR = 1
 ENTRY_BYTES = 64
 HEADER_BYTES = 256
 SECTIONS_MAX = 4096
-PAGE, ROWS, COUNTERS = 8, 9, 10
+BROADCAST, PAGE, ROWS, COUNTERS = 7, 8, 9, 10
+REGION_MAX = 1 << 40
+RING_SLOTS_MAX = 1 << 24
+MESSAGE_BYTES_MAX = 1 << 28
+COUNTERS_MAX = 1 << 16
 PAGE_SLOTS = 4
 DESCRIPTOR_V1_BYTES, DESCRIPTOR_BYTES = 1024, 1040
 ATTEMPTS = 64
@@ -155,6 +166,59 @@ TABLES = {
     "models": (4, MODEL_ROW),
     "rings": (5, RING_ROW),
 }
+SECTION_IDS = {
+    "kernel": 1,
+    "agents": 2,
+    "lanes": 3,
+    "models": 4,
+    "rings": 5,
+    "names": 6,
+    "trace": 7,
+    "counters": 8,
+}
+# Word, then what subject, a and b hold.
+EVENTS = {
+    2: ("refused", ("agent", "agent"), ("number", "seq"), None),
+    3: ("dropped", ("number", "slot"), ("number", "seq"), None),
+    4: ("outcome", ("agent", "agent"), ("bits", "call"), None),
+    5: ("reply_dropped", ("agent", "agent"), ("number", "seq"), None),
+    6: ("timer", ("agent", "agent"), ("number", "seq"), None),
+    7: ("restarted", ("agent", "agent"), ("number", "incarnation"), None),
+    8: ("spawned", ("agent", "agent"), ("bits", "key"), None),
+    9: ("ended", ("agent", "agent"), None, None),
+    10: ("paused", ("agent", "agent"), None, None),
+    11: ("resumed", ("agent", "agent"), None, None),
+    12: ("faulted", ("agent", "agent"), ("fault", "fault"), None),
+    13: ("backoff", ("agent", "agent"), ("number", "until_tick"), None),
+    14: ("dead_letters", ("agent", "agent"), ("number", "items"), None),
+    15: ("requested", ("agent", "agent"), ("number", "due_tick"), None),
+    16: ("fell", ("agent", "agent"), ("agent", "with"), None),
+    32: ("tick_open", None, ("number", "facts"), None),
+    33: ("tick_close", None, ("number", "turns"), ("bits", "digest_low")),
+    34: ("microstep", None, ("number", "turns"), None),
+    35: ("turn", ("agent", "agent"), ("number", "fuel"), ("pair", "items", "effects")),
+    36: ("stall", ("stall", "cause"), ("number", "ns"), None),
+    37: ("input", ("agent", "to"), ("source", "source"), ("topic", "topic", "bytes")),
+    38: ("delivered", ("agent", "to"), ("agent", "from"), ("topic", "topic", "bytes")),
+}
+FAULTS = {
+    0: "none",
+    1: "unreachable executed",
+    2: "access out of bounds",
+    3: "arithmetic trap",
+    4: "bad indirect call",
+    5: "fuel budget exceeded",
+    6: "call depth exceeded",
+    7: "misuse of a host call",
+    8: "negative return code",
+    9: "bad inbox",
+}
+STALLS = {
+    0: "source",
+    1: "model",
+    2: "load",
+    3: "log",
+}
 # end of generated
 
 
@@ -164,6 +228,15 @@ class RegionError(Exception):
     def __init__(self, kind, text):
         super().__init__(text)
         self.kind = kind
+
+
+# What a follower finds: a message, its bytes or fields; or `count` messages lost from `number` on, because
+# the follower came too late ("polling") or was overtaken while it copied ("reading").
+Message = collections.namedtuple("Message", "number data")
+Lost = collections.namedtuple("Lost", "number count during")
+
+# A counter; `place` is for `Region.value`.
+Counter = collections.namedtuple("Counter", "id kind unit label help place")
 
 
 def _checksum(words):
@@ -185,6 +258,9 @@ class _Memory:
         if self.length < HEADER_BYTES:
             os.close(self.file)
             raise RegionError("short", f"{path} holds {self.length} bytes and no header; it is no region")
+        if self.length > REGION_MAX:
+            os.close(self.file)
+            raise RegionError("length", f"{path} holds {self.length} bytes, more than any region")
         try:
             sealed = fcntl.fcntl(self.file, 1034) & 0x2  # F_GET_SEALS, F_SEAL_SHRINK
         except OSError:
@@ -255,6 +331,7 @@ class Region:
             raise RegionError("checksum", f"the header of {self.path} is damaged")
         self.schema, self.generation = fixed[5], fixed[6]
         self.pid, self.pid_start_time, self.started_unix_ns = pid, fixed[11], fixed[14]
+        self.pid_namespace = load(24)
         self.sections = []
         for at in range(0, count * 8, 8):
             kind, ident, offset, length, a, b = entries[at:at + 6]
@@ -363,6 +440,57 @@ class Region:
             raise RegionError("section", "the names are not a JSON object")
         return names
 
+    def trace(self):
+        """A follower of the kernel's events, from what it still holds; None if it has no trace. Their data
+        are the fields of TRACE_EVENT."""
+        self._know()
+        section = self.section(BROADCAST, SECTION_IDS["trace"])
+        if section is None:
+            return None
+        if section[5][1] != _size(TRACE_EVENT):
+            raise RegionError("section", "the trace has events of another length than its schema says")
+        return Follower(self._memory, section, TRACE_EVENT)
+
+    def follow(self, ident):
+        """A follower of any broadcast ring; its data are bytes."""
+        return Follower(self._memory, self._need(BROADCAST, ident))
+
+    def counters(self, ident=None):
+        """The counters, whatever the kernel's release. Those that are being replaced just now are left
+        out, and such as point outside their section. In texts, what is no UTF-8 and control characters
+        become U+FFFD."""
+        ident = SECTION_IDS["counters"] if ident is None else ident
+        _, _, _, offset, length, _ = self._need(COUNTERS, ident)
+        base, words, load = offset // 8, length // 8, self._memory.load
+        count = min(load(base), (words - 16) // 16, COUNTERS_MAX)
+        found = []
+        for entry in range(base + 16, base + 16 + count * 16, 16):
+            generation = load(entry)
+            if generation % 2:
+                continue
+            data = self._memory.copy(entry, 16)
+            number = struct.unpack_from("=Q", data, 8)[0]
+            word = 16 + count * 16 + (number >> 32)
+            if load(entry) != generation or word >= words:
+                continue
+            texts = (_text(data[a:b]) for a, b in ((16, 24), (24, 32), (32, 64), (64, 128)))
+            found.append(Counter(number & 0xFFFFFFFF, *texts, (base + word, entry, generation)))
+        return found
+
+    def value(self, counter):
+        """The value of a counter, now; RegionError "gone" if its place was given to another one since."""
+        word, entry, generation = counter.place
+        value = self._memory.load(word)
+        if self._memory.load(entry) != generation:
+            raise RegionError("gone", f"{counter.label} gave its place to another counter; list them again")
+        return value
+
+    def ended(self):
+        """Whether nothing more will come of this run: its owner said so, or is known to be gone."""
+        if self.status()["state"] == STATES[7]:
+            return True
+        return not _foreign(self.pid_namespace) and _start_of(self.pid) != self.pid_start_time
+
     def _need(self, kind, ident):
         section = self.section(kind, ident)
         if section is None:
@@ -373,6 +501,69 @@ class Region:
         if self.schema != SCHEMA:
             raise RegionError("schema", f"the kernel of {self.path} publishes schema {self.schema:#x}, this "
                               f"reader knows {SCHEMA:#x}; use the reader of the same release")
+
+
+class Follower:
+    """A place in a broadcast ring. `position` is the number of the next message: those before were read or
+    lost; `lost` counts these by what the follower was doing when it was overtaken."""
+
+    def __init__(self, memory, section, fields=None):
+        _, _, ident, offset, length, (slots, size) = section
+        stride = (2 + (size + 7) // 8 + 7) // 8 * 8
+        if (not 2 <= slots <= RING_SLOTS_MAX or slots & (slots - 1) or not 1 <= size <= MESSAGE_BYTES_MAX
+                or 16 + slots * stride > length // 8):
+            raise RegionError("section", f"ring {ident} is longer than its section, or impossible")
+        self._memory, self._base, self._fields = memory, offset // 8, fields
+        self._slots, self._stride, self._size = slots, stride, size
+        self.position = 0
+        self.lost = {"polling": 0, "reading": 0}
+
+    def sent(self):
+        """Number of messages sent so far."""
+        return self._memory.load(self._base)
+
+    def skip_to_oldest(self, spare):
+        """Goes on with the oldest message that is there, but for `spare` of them that the writer may
+        overwrite meanwhile; never back. What is passed over is not counted as lost."""
+        self.position = max(self.position, self.sent() - self._slots + min(spare, self._slots))
+
+    def slots(self):
+        """Messages that the ring holds."""
+        return self._slots
+
+    def look(self):
+        """The next Message or what was Lost, or None if there is nothing new. After a loss it goes on half
+        a ring behind the newest. Never waits, and makes one copy at most."""
+        memory, number = self._memory, self.position
+        slot = self._base + 16 + (number & (self._slots - 1)) * self._stride
+        there = (2 * number + 2) & MASK
+        first = memory.load(slot)
+        if first < there:
+            return None
+        during = "polling"
+        if first == there:
+            size = min(memory.load(slot + 1), self._size)
+            data = memory.copy(slot + 2, (size + 7) // 8)[:size]
+            if memory.load(slot) == first:
+                self.position = (number + 1) & MASK
+                return Message(number, data if self._fields is None else self._event(data))
+            during = "reading"
+        self.position = max(self.sent() - self._slots // 2, (number + 1) & MASK)
+        count = (self.position - number) & MASK
+        self.lost[during] = (self.lost[during] + count) & MASK
+        return Lost(number, count, during)
+
+    def _event(self, data):
+        return _fields(self._fields, data.ljust(_size(self._fields), b"\0"))
+
+
+def _clean(text):
+    """Text from outside made safe for a terminal."""
+    return "".join("\ufffd" if c < " " or "\x7f" <= c < "\xa0" else c for c in text)
+
+
+def _text(data):
+    return _clean(data.split(b"\0", 1)[0].decode("utf-8", "replace"))
 
 
 def _size(fields):
@@ -440,7 +631,7 @@ def open_name(name, directory=None):
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         this_boot = bytes.fromhex(file.read().strip().replace("-", ""))
     home = struct.unpack_from("<Q", data, DESCRIPTOR_V1_BYTES)[0]
-    foreign = home not in (0, os.stat("/proc/self/ns/pid").st_ino)
+    foreign = _foreign(home)
     # The pid of another namespace means nothing here; a file can be opened all the same.
     if boot == this_boot and foreign and descriptor >= 0:
         raise RegionError("namespace", f"the kernel named {name} (pid {pid} there) runs in another pid "
@@ -455,6 +646,14 @@ def open_name(name, directory=None):
     return Region(os.fsdecode(place))
 
 
+def _foreign(home):
+    """Whether this pid namespace is known to be another one."""
+    try:
+        return home not in (0, os.stat("/proc/self/ns/pid").st_ino)
+    except OSError:
+        return False
+
+
 def _start_of(pid):
     """Start of a process in clock ticks since boot, None if it is gone."""
     try:
@@ -464,12 +663,156 @@ def _start_of(pid):
         return None
 
 
+def document(seen, names):
+    """What a follower of the trace found as a dictionary, as `wasm-engine-monitor --trace --json` prints it.
+    `names` is what `Region.names` gives, or empty."""
+    out = {"$type": "wasm-engine/event/1"}
+    if isinstance(seen, Lost):
+        # Nobody has come too late before the first look.
+        return {**out, "lost": seen.count, "why": seen.during if seen.number else "earlier"}
+    event = seen.data
+    unknown = ("unknown", ("bits", "subject"), ("bits", "a"), ("bits", "b"))
+    word, *details = EVENTS.get(event["kind"], unknown)
+    out.update(number=seen.number, time_ns=event["time_ns"], tick=event["tick"],
+               microstep=event["microstep"], event=word)
+    for detail, value in zip(details, (event["subject"], event["a"], event["b"])):
+        if detail is None:
+            continue
+        form, key = detail[:2]
+        if form == "agent":
+            index, generation = value & 0xFFFFFFFF, value >> 32
+            agents = names.get("agents")
+            # The first agent of a slot is the configured one.
+            if generation == 0 and isinstance(agents, list) and index < len(agents):
+                out[key + "_name"] = _clean(str(agents[index]))
+            out[key] = "none" if value == MASK else f"{index}.{generation}"
+        elif form == "pair":
+            out[key], out[detail[2]] = value >> 32, value & 0xFFFFFFFF
+        elif form in ("topic", "source"):
+            out[key] = value >> 32 if form == "topic" else value
+            known = names.get(form + "s")
+            if isinstance(known, list) and out[key] < len(known):
+                out[key + "_name"] = _clean(str(known[out[key]]))
+            if form == "topic":
+                out[detail[2]] = value & 0xFFFFFFFF
+        elif form == "number":
+            out[key] = value
+        elif form == "bits":
+            out[key] = f"{value:016x}"
+        else:
+            out[key] = (FAULTS if form == "fault" else STALLS).get(value, "unknown")
+    return out
+
+
+def _counter_values(region):
+    """The counters with their values; none that is replaced meanwhile: it is neither the old nor the new."""
+    found = []
+    for counter in region.counters():
+        try:
+            value = region.value(counter)
+        except RegionError as error:
+            if error.kind != "gone":
+                raise
+            continue
+        entry = counter._asdict()
+        del entry["place"]
+        found.append({**entry, "value": value})
+    return found
+
+
+NAP, NAP_MAX = 0.001, 0.016  # seconds between two looks while nothing happens
+LINES = 256                  # collected before they are printed
+
+
+LOSSES_MAX = 1000  # without an event between; a sound ring has one now and then
+
+
+def _follow(region, once):
+    """Prints events until the run ends; what the kernel said before it ended is still read."""
+    follower = region.trace()
+    if follower is None:
+        raise RegionError("nothing", 'this kernel has no trace: set region.trace to "events" or "full"')
+    try:
+        names = region.names()
+    except RegionError as error:
+        if error.kind != "not_yet":
+            raise
+        names = {}
+    end, nap, losses = None, NAP, 0
+    # The oldest is the next to be overwritten, if the run goes on.
+    follower.skip_to_oldest(0 if region.ended() else follower.slots() // 16)
+    if follower.position > 0:
+        print(json.dumps(document(Lost(0, follower.position, "polling"), names)))
+    while True:
+        if end is None and (once or region.ended()):
+            end = follower.sent()
+        lines = []
+        while len(lines) < LINES and (end is None or follower.position < end):
+            seen = follower.look()
+            if seen is None:
+                break
+            lines.append(json.dumps(document(seen, names)) + "\n")
+            losses = losses + 1 if isinstance(seen, Lost) else 0
+            if losses > LOSSES_MAX:
+                raise RegionError("section", "the trace was overtaken at every look, without an event between")
+        if lines:
+            nap = NAP
+            sys.stdout.write("".join(lines))
+            sys.stdout.flush()
+        elif end is not None:
+            return
+        else:
+            time.sleep(nap)
+            nap = min(2 * nap, NAP_MAX)
+
+
+DUMP_LOOKS = 1000  # at one ring, in the dump of a region
+
+
 def _typed(read):
     """What reading fields gives, or the kind of error."""
     try:
         return str(read())
     except RegionError as error:
         return error.kind
+
+
+def _trace_end(region):
+    """How many events were read, and tick and kind of the last."""
+    follower = region.trace()
+    found = [] if follower is None else list(_messages(follower))
+    last = found[-1].data if found else {"tick": 0, "kind": 0}
+    return f"{len(found)} {last['tick']} {last['kind']}"
+
+
+def _messages(follower):
+    return (seen for seen in _looks(follower) if isinstance(seen, Message))
+
+
+def _looks(follower):
+    """What a follower finds of what was sent up to now."""
+    sent = follower.sent()
+    for _ in range(DUMP_LOOKS):
+        seen = follower.look() if follower.position < sent else None
+        if seen is None:
+            return
+        yield seen
+
+
+def _dump_ring(follower, ident):
+    yield f"ring {ident} sent {follower.sent()}"
+    for seen in _looks(follower):
+        if isinstance(seen, Lost):
+            yield f"lost {ident}.{seen.number} {seen.count} {seen.during}"
+        else:
+            yield f"message {ident}.{seen.number} {seen.data.hex()}"
+    yield f"passed {ident} {follower.position} lost {follower.lost['polling']} {follower.lost['reading']}"
+
+
+def _dump_counter(region, ident, counter):
+    value = _typed(lambda: region.value(counter))
+    texts = "|".join((counter.kind, counter.unit, counter.label, counter.help))
+    return f"counter {ident} {counter.id:08x} {value} {texts}"
 
 
 def dump(path):
@@ -481,7 +824,8 @@ def dump(path):
              f"status {status['state']} heartbeat {status['heartbeat']} tick {status['tick']}"]
     lines += [f"{name} {_typed(read)}" for name, read in [
         ("kernel", lambda: region.kernel()["tick"]), *(
-            (name, lambda name=name: max(region.table(name), default=-1) + 1) for name in TABLES)]]
+            (name, lambda name=name: max(region.table(name), default=-1) + 1) for name in TABLES),
+        ("trace", lambda: _trace_end(region)), ("counters", lambda: len(region.counters()))]]
     for kind, version, ident, offset, length, (a, b) in region.sections:
         lines.append(f"section {kind} {ident} version {version} at {offset} bytes {length} ({a}, {b})")
         if kind == PAGE:
@@ -490,27 +834,59 @@ def dump(path):
         if kind == ROWS:
             cut, rows = region.rows(ident)
             lines += [f"row {ident}.{row} cut {cut} {data.hex()}" for row, data in rows.items()]
+        if kind == BROADCAST:
+            lines += _dump_ring(region.follow(ident), ident)
+        if kind == COUNTERS:
+            lines += [_dump_counter(region, ident, counter) for counter in region.counters(ident)]
     region.close()
     return "\n".join(lines) + "\n"
+
+
+def _dump_all(paths):
+    sys.stdout.reconfigure(encoding="utf-8")
+    for number, path in enumerate(paths, 1):
+        try:
+            sys.stdout.write(dump(path))
+        except RegionError as error:
+            print(f"error {error.kind}")
+        print(f"end {number}")
 
 
 def main(arguments):
     """The command."""
     if arguments[:1] == ["--dump"]:
-        for number, path in enumerate(arguments[1:], 1):
-            try:
-                sys.stdout.write(dump(path))
-            except RegionError as error:
-                print(f"error {error.kind}")
-            print(f"end {number}")
+        _dump_all(arguments[1:])
         return 0
+    parser = argparse.ArgumentParser(description="Shows a running Wasm-Engine kernel as JSON. Only reads.")
+    parser.add_argument("name", nargs="?", help="name of the kernel; without it the only one there is")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--trace", action="store_true", help="follow what happens until the run ends, one "
+                      "line per event or loss")
+    parser.add_argument("--once", action="store_true", help="with --trace: only what the kernel still holds")
+    what.add_argument("--counters", action="store_true", help="print the counters once, with what they "
+                      "are; also of a kernel of another release")
+    parser.add_argument("--json", action="store_true", help="as in wasm-engine-monitor; all that is printed "
+                        "is JSON")
+    options = parser.parse_args(arguments)
     try:
-        names = arguments or names_in()
+        names = [options.name] if options.name else names_in()
         if len(names) != 1:
             print("no kernel runs" if not names else "name one of: " + ", ".join(names), file=sys.stderr)
             return 2
         region = open_name(names[0])
-        print(json.dumps({"status": region.status(), "kernel": region.kernel()}, indent=1))
+        if options.trace:
+            _follow(region, options.once)
+        elif options.counters:
+            print(json.dumps({"$type": "wasm-engine/counters/1", "counters": _counter_values(region)}))
+        else:
+            print(json.dumps({"status": region.status(), "kernel": region.kernel()}, indent=1))
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # Whoever read this has read enough; nothing is left to be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (RegionError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

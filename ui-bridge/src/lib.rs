@@ -21,6 +21,11 @@
 //! - **Looking changes nothing.** The mapping cannot be written, the kernel does not know of it, and
 //!   there is no file, lock or signal through which a monitor could reach it.
 //!
+//! # In other languages
+//! `include/wasm_engine_monitor.h` (C11, C++) and `python/wasm_engine_monitor.py` read the same sections
+//! with the same checks: pages, tables, the trace, counters. `docs/REGION.md` lists their functions;
+//! `tests/readers*.rs` hold that all three say the same.
+//!
 //! # Absences
 //! No dependency on the kernel, wasmtime or ONNX Runtime; no unsafe code; no writable mapping; no
 //! thread; nothing is kept between looks but earlier snapshots.

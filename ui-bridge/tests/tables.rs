@@ -252,6 +252,50 @@ fn constant(name: &str) -> String {
     })
 }
 
+/// The words of events as a C function.
+fn event_words_in_c() -> String {
+    let mut out =
+        "/* The word of an event's kind. */\nstatic inline const char *we_event_word(uint32_t \
+                   kind) {\n    switch (kind) {\n"
+            .to_owned();
+    for event in event::ALL {
+        let (name, word) = (event.text.to_uppercase(), event.text);
+        writeln!(out, "    case WE_EVENT_{name}: return \"{word}\";").expect("a string");
+    }
+    out + "    default: return \"unknown\";\n    }\n}\n"
+}
+
+/// Section ids, events with what their fields hold, and the words that events name, in Python.
+fn codes_in_python() -> String {
+    let detail = |detail: event::Detail| match detail {
+        event::Detail::Nothing => "None".to_owned(),
+        event::Detail::Agent(name) => format!("(\"agent\", \"{name}\")"),
+        event::Detail::Number(name) => format!("(\"number\", \"{name}\")"),
+        event::Detail::Pair(upper, lower) => format!("(\"pair\", \"{upper}\", \"{lower}\")"),
+        event::Detail::Source(name) => format!("(\"source\", \"{name}\")"),
+        event::Detail::Topic(upper, lower) => format!("(\"topic\", \"{upper}\", \"{lower}\")"),
+        event::Detail::Fault(name) => format!("(\"fault\", \"{name}\")"),
+        event::Detail::Stall(name) => format!("(\"stall\", \"{name}\")"),
+        event::Detail::Bits(name) => format!("(\"bits\", \"{name}\")"),
+    };
+    let mut out = "SECTION_IDS = {\n".to_owned();
+    for id in section::ALL {
+        writeln!(out, "    \"{}\": {},", id.text, id.value).expect("a string");
+    }
+    out += "}\n# Word, then what subject, a and b hold.\nEVENTS = {\n";
+    for kind in event::ALL {
+        let fields = event::details(kind.value).map(detail).join(", ");
+        writeln!(out, "    {}: (\"{}\", {fields}),", kind.value, kind.text).expect("a string");
+    }
+    for (name, all) in [("FAULTS", fault::ALL), ("STALLS", stall::ALL)] {
+        write!(out, "}}\n{name} = {{\n").expect("a string");
+        for code in all {
+            writeln!(out, "    {}: \"{}\",", code.value, code.text).expect("a string");
+        }
+    }
+    out + "}\n"
+}
+
 #[test]
 fn layouts_of_the_readers_are_those_of_the_kernel() {
     let mut c = format!("#define WE_SCHEMA_FINGERPRINT UINT64_C({SCHEMA:#018x})\nenum {{\n");
@@ -272,8 +316,17 @@ fn layouts_of_the_readers_are_those_of_the_kernel() {
             writeln!(tables, "    \"{table}\": ({id}, {name}),").expect("a string");
         }
     }
+    for id in section::ALL {
+        writeln!(c, "    WE_ID_{} = {},", id.text.to_uppercase(), id.value).expect("a string");
+    }
+    for event in event::ALL {
+        let (name, value) = (event.text.to_uppercase(), event.value);
+        writeln!(c, "    WE_EVENT_{name} = {value},").expect("a string");
+    }
     c.push_str("    WE_LAYOUTS_END\n};\n");
+    c += &event_words_in_c();
     write!(python, "TABLES = {{\n{tables}}}\n").expect("a string");
+    python += &codes_in_python();
     for (file, marks, new) in [
         (
             "include/wasm_engine_monitor.h",

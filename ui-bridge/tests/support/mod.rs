@@ -9,12 +9,14 @@ pub mod snapshot;
 use std::path::Path;
 
 use bytemuck::Zeroable;
+use wasm_engine_abi::counter;
 use wasm_engine_abi::frame::fault;
 use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::page::{
-    AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, SCHEMA, agent_state,
-    lane_state, model_state, provider, run_state, stall,
+    AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, SCHEMA, TraceEvent,
+    agent_state, event, lane_state, model_state, provider, run_state, stall,
 };
+use wasm_engine_shm::counters::CounterWriter;
 use wasm_engine_shm::header::{HeaderWriter, Identity, OwnerState};
 use wasm_engine_shm::layout::RegionPlan;
 use wasm_engine_shm::locate::{self, Descriptor};
@@ -46,15 +48,25 @@ pub struct Owner {
     pub region: Region,
     pub header: HeaderWriter<RawMem>,
     pub publisher: Publisher,
-    ticks: u64,
+    /// Counters that the log thread would keep.
+    pub log: CounterWriter<RawMem>,
+    /// Events told so far.
+    pub events: u64,
 }
 
 impl Owner {
     /// An owner whose region can be found by name.
     pub fn start(directory: &Path, name: &str, generation: u64) -> Self {
-        let plan = plan();
+        Self::start_as(directory, name, identity(generation), NAMES)
+    }
+
+    /// The same with another identity and other names.
+    pub fn start_as(directory: &Path, name: &str, identity: Identity, names: &str) -> Self {
+        let sizes = Sizes { names_bytes: names.len() as u32, ..sizes() };
+        let mut plan = RegionPlan::new();
+        sizes.plan(&mut plan).expect("a possible plan");
         let map = Map::memfd(name, plan.total_bytes()).expect("sealed memory");
-        let mut owner = Self::format(map, identity(generation));
+        let mut owner = Self::format_named(map, identity, names, &sizes);
         let claim = locate::claim_in(directory, name).expect("the name is free");
         let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
         claim.publish(&descriptor.expect("a place")).expect("published");
@@ -74,8 +86,9 @@ impl Owner {
         let mut region = Region::format(map, &plan, identity).expect("formatted");
         let mut publisher = Publisher::new(&region, sizes).expect("as planned");
         publisher.names(names).expect("as planned");
+        let log = publisher.take_log_counters().expect("once");
         let header = region.publish_ready().expect("once");
-        Self { claim: None, region, header, publisher, ticks: 0 }
+        Self { claim: None, region, header, publisher, log, events: 0 }
     }
 
     /// Publishes the example run as of `tick` and beats.
@@ -90,7 +103,17 @@ impl Owner {
         self.publisher.kernel(&run.kernel);
         self.header.set_state(OwnerState::Running, run.kernel.now_ns);
         self.header.beat(tick, run.kernel.now_ns);
-        self.ticks += 1;
+        for index in 0..counter::LOG.len() {
+            self.log.set(index, (tick + 1) * 1000 + index as u64);
+        }
+    }
+
+    /// Tells the next events.
+    pub fn tell(&mut self, count: u64) {
+        for number in self.events..self.events + count {
+            self.publisher.event(&event_of(number));
+        }
+        self.events += count;
     }
 
     /// Publishes the end of the example run.
@@ -113,6 +136,26 @@ pub fn plan() -> RegionPlan {
 /// This process as an owner.
 pub fn identity(generation: u64) -> Identity {
     Identity::of_this_process(SCHEMA, generation, 1_700_000_000_000_000_000)
+}
+
+/// The event of this number: every kind in turn, and one that nobody knows.
+pub fn event_of(number: u64) -> TraceEvent {
+    let kinds = event::ALL.len() as u64 + 1;
+    let kind = event::ALL.get((number % kinds) as usize).map_or(99, |code| code.value);
+    let address = AgentId::new((number % 20) as u32, (number / 20 % 3) as u32);
+    TraceEvent {
+        time_ns: 1_000_000_000 + number * 1000,
+        tick: number / 15,
+        subject: match kind {
+            event::STALL => number / kinds % 6,
+            event::DELIVERED if number % 2 == 1 => AgentId::NONE.to_bits(),
+            _ => address.to_bits(),
+        },
+        a: if kind == event::FAULTED { number / kinds % 12 } else { number * 31 },
+        b: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        kind,
+        microstep: (number % 7) as u32,
+    }
 }
 
 /// The example run: weather stations, forecasters that ask a model, an archivist in trouble.
