@@ -205,6 +205,7 @@ enum {
     WE_ENTRY_WORDS = 8,
     WE_SECTIONS_MAX = 4096,
     WE_LAYOUT_MAJOR = 1,
+    WE_SECTION_VERSION = 1, /* of the inner layout of what is published */
     WE_BROADCAST = 7,
     WE_PAGE = 8,
     WE_ROWS = 9,
@@ -865,6 +866,8 @@ static inline we_status we_trace(we_region *r, we_follower *f) {
         return status;
     if (we_find(r, WE_BROADCAST, WE_ID_TRACE, &s) != WE_OK)
         return we_fail(r, WE_NOTHING, "this kernel has no trace: set region.trace to \"events\" or \"full\"");
+    if (s.version != WE_SECTION_VERSION)
+        return we_fail(r, WE_VERSION, "the trace has another layout; use the reader of the kernel's release");
     if (s.params[1] != WE_TRACE_EVENT_WORDS * 8)
         return we_fail(r, WE_SECTION, "the trace has events of another length than its schema says");
     return we_follow(r, &s, f);
@@ -937,6 +940,8 @@ static inline we_status we_list(we_region *r, const we_section *s, we_counter_li
 static inline we_status we_counters(we_region *r, we_counter_list *list) {
     we_section s;
     we_status status = we_find(r, WE_COUNTERS, WE_ID_COUNTERS, &s);
+    if (status == WE_OK && s.version != WE_SECTION_VERSION)
+        return we_fail(r, WE_VERSION, "the counters have another layout; use the reader of the kernel's release");
     return status == WE_OK ? we_list(r, &s, list) : status;
 }
 

@@ -38,6 +38,7 @@ import time
 MAGIC = 0x314D4853474E4557  # "WENGSHM1"
 ENDIAN = 0x0102030405060708
 MAJOR = 1
+SECTION_VERSION = 1  # of the inner layout of what is published
 ENTRY_BYTES = 64
 HEADER_BYTES = 256
 SECTIONS_MAX = 4096
@@ -447,9 +448,15 @@ class Region:
         section = self.section(BROADCAST, SECTION_IDS["trace"])
         if section is None:
             return None
+        self._check_version(section, "trace")
         if section[5][1] != _size(TRACE_EVENT):
             raise RegionError("section", "the trace has events of another length than its schema says")
         return Follower(self._memory, section, TRACE_EVENT)
+
+    def _check_version(self, section, what):
+        if section[1] != SECTION_VERSION:
+            raise RegionError("version", f"the {what} of {self.path} have layout {section[1]}, this reader "
+                              f"knows {SECTION_VERSION}; use the reader of the kernel's release")
 
     def follow(self, ident):
         """A follower of any broadcast ring; its data are bytes."""
@@ -459,8 +466,10 @@ class Region:
         """The counters, whatever the kernel's release. Those that are being replaced just now are left
         out, and such as point outside their section. In texts, what is no UTF-8 and control characters
         become U+FFFD."""
-        ident = SECTION_IDS["counters"] if ident is None else ident
-        _, _, _, offset, length, _ = self._need(COUNTERS, ident)
+        section = self._need(COUNTERS, SECTION_IDS["counters"] if ident is None else ident)
+        if ident is None:
+            self._check_version(section, "counters")
+        _, _, _, offset, length, _ = section
         base, words, load = offset // 8, length // 8, self._memory.load
         count = min(load(base), (words - 16) // 16, COUNTERS_MAX)
         found = []

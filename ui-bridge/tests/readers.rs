@@ -15,9 +15,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use support::Owner;
+use support::{Owner, golden};
 use tempfile::TempDir;
-use three::{by_name, compare, compile, file, golden, run, runtime_directory, rust};
+use three::{by_name, compare, compile, file, run, runtime_directory, rust};
 use wasm_engine_shm::locate::{self, Descriptor, Place};
 
 const UPDATE: &str = "UPDATE_GOLDEN";

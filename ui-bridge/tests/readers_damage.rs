@@ -8,8 +8,9 @@ mod three;
 use std::fs;
 use std::path::Path;
 
+use support::golden;
 use tempfile::TempDir;
-use three::{CHECKSUM, ENTRY_WORDS, HEADER_WORDS, compare, golden, rust, with, word};
+use three::{CHECKSUM, ENTRY_WORDS, HEADER_WORDS, compare, rust, with, word};
 use wasm_engine_abi::page::SCHEMA;
 use wasm_engine_shm::header::Identity;
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
@@ -101,6 +102,12 @@ fn all_readers_say_the_same_of_a_damaged_ring() {
     let mut add = |what: String, changes: &[(usize, u64)]| {
         files.push((what, with(&good, changes, true)));
     };
+    for version in [0, 2, u64::from(u32::MAX)] {
+        add(
+            format!("layout {version}"),
+            &[(entry, version << 32 | word(&good, entry) & 0xffff_ffff)],
+        );
+    }
     let slots = [0, 1, 2, 3, 4, 32, 63, 65, 128, 1 << 24, 1 << 25, 1 << 63, u64::MAX];
     for slots in slots {
         add(format!("{slots} slots"), &[(entry + 4, slots)]);

@@ -14,18 +14,17 @@ use wasm_engine_abi::page::{
 };
 use wasm_engine_shm::broadcast::{BroadcastReader, Next, Overtaken};
 use wasm_engine_shm::counters::CountersReader;
-use wasm_engine_shm::header::{AttachError, Identity};
+use wasm_engine_shm::header::AttachError;
 use wasm_engine_shm::layout::SectionKind;
-use wasm_engine_shm::map::{Map, MapError};
+use wasm_engine_shm::map::MapError;
 use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::page::{PageError, PageReader};
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::RegionView;
 use wasm_engine_shm::rows::{ATTEMPTS, RowError, RowsReader};
 
-use crate::support::{Owner, plan};
-
-const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
+/// Also seen from the kernel, whose tests use this file too.
+const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ui-bridge");
 /// Words of the header before the directory, and of an entry of it.
 pub const HEADER_WORDS: usize = 32;
 pub const ENTRY_WORDS: usize = 8;
@@ -36,29 +35,6 @@ const LOOKS: u32 = 1000;
 
 pub fn file(name: &str) -> PathBuf {
     Path::new(PACKAGE).join(name)
-}
-
-/// A region as a fixed owner left it.
-pub fn golden() -> Vec<u8> {
-    let folder = TempDir::new().expect("a folder");
-    let path = folder.path().join("region");
-    let identity = Identity {
-        schema: SCHEMA,
-        generation: 7,
-        pid: 4242,
-        pid_start_time: 99,
-        boot_id: *b"a golden boot id",
-        pid_namespace: 5,
-        started_unix_ns: 1_700_000_000_000_000_000,
-    };
-    let map = Map::file(&path, plan().total_bytes()).expect("a file");
-    let mut owner = Owner::format(map, identity);
-    for tick in 0..6 {
-        owner.publish(tick);
-        // More than the ring holds.
-        owner.tell(15);
-    }
-    fs::read(&path).expect("its file is there while it lives")
 }
 
 /// What the Rust reader says: everything published, or the kind of error.
@@ -141,8 +117,15 @@ fn typed(view: &RegionView) -> String {
     }
     writeln!(out, "trace {}", trace_end(view).unwrap_or_else(str::to_owned)).expect("a string");
     let memory = view.section(SectionKind::COUNTERS, section::COUNTERS);
-    let count = memory.map(|memory| CountersReader::new(memory).expect("long enough").list().len());
-    let count = count.map_or("section".to_owned(), |count| count.to_string());
+    let entry = view.entry(SectionKind::COUNTERS, section::COUNTERS);
+    let count = match (memory, entry) {
+        (Some(_), Some(entry)) if entry.version != 1 => "version".to_owned(),
+        (Some(memory), _) => {
+            let reader = CountersReader::new(memory).expect("long enough");
+            reader.list().len().to_string()
+        }
+        (None, _) => "section".to_owned(),
+    };
     writeln!(out, "counters {count}").expect("a string");
     out
 }
@@ -154,6 +137,9 @@ fn trace_end(view: &RegionView) -> Result<String, &'static str> {
     if let Some(entry) = view.entry(SectionKind::BROADCAST, section::TRACE) {
         let mem = view.section(SectionKind::BROADCAST, section::TRACE).ok_or("section")?;
         let [slots, bytes] = entry.params.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        if entry.version != 1 {
+            return Err("version");
+        }
         if bytes != size_of::<TraceEvent>() {
             return Err("section");
         }

@@ -126,6 +126,29 @@ impl Owner {
     }
 }
 
+/// A region as a fixed owner left it.
+pub fn golden() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("region");
+    let identity = Identity {
+        schema: SCHEMA,
+        generation: 7,
+        pid: 4242,
+        pid_start_time: 99,
+        boot_id: *b"a golden boot id",
+        pid_namespace: 5,
+        started_unix_ns: 1_700_000_000_000_000_000,
+    };
+    let map = Map::file(&path, plan().total_bytes()).expect("a file");
+    let mut owner = Owner::format(map, identity);
+    for tick in 0..6 {
+        owner.publish(tick);
+        // More than the ring holds.
+        owner.tell(15);
+    }
+    std::fs::read(&path).expect("its file is there while it lives")
+}
+
 /// The plan of the example run.
 pub fn plan() -> RegionPlan {
     let mut plan = RegionPlan::new();
