@@ -3,6 +3,9 @@
 //! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
 //! difference. What leaves it goes to a [`Sink`].
 
+mod names;
+mod open;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytemuck::Zeroable;
@@ -10,34 +13,33 @@ use wasm_engine_abi::{
     AgentId, Tick,
     limits::BLOCK_BYTES,
     page::{
-        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, RingRow, TraceEvent, agent_state, event,
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, TraceEvent, agent_state, event,
         lane_state, run_state,
     },
     record::TickClose,
 };
 use wasm_engine_shm::{
-    bytes::{Consumer, Gauge, Producer},
     counters::CounterWriter,
     header::{HeaderWriter, OwnerState},
     mem::RawMem,
-    outbox::{OutboxReader, OutboxWriter},
-    stash::StashReader,
-    wait::{Ringer, Waiter},
 };
 use wasmtime::Engine;
 
+use self::{
+    names::names,
+    open::{Watched, open_lanes, watch_rings},
+};
 use crate::{
     admission::Admitted,
     core::{Core, OpenError, Phase, Telling},
-    lane::{Areas, Lane, LaneShared, LoadError, LoadedModule, MachineError},
-    lanes::{Lanes, Remote},
+    lane::{LaneShared, LoadError, LoadedModule, MachineError},
+    lanes::Lanes,
     memory::{Memory, Sink, World},
-    region::{self, BuildError, Built, Placing, ring},
+    region::{self, BuildError, Built, Placing},
     setup::Setup,
     snapshot::Publisher,
     thread::Threads,
     time,
-    worker::{LaneUse, Worker},
 };
 
 /// What a kernel is built from; only `setup` and `modules` decide results.
@@ -128,13 +130,6 @@ pub struct Kernel {
     closed_ns: u64,
     /// When the last publication was.
     published_ns: u64,
-}
-
-/// A ring and what monitors see of it.
-#[derive(Debug)]
-struct Watched {
-    gauge: Gauge<RawMem>,
-    row: RingRow,
 }
 
 impl Kernel {
@@ -462,95 +457,4 @@ fn publish_told(core: &mut Core, publisher: &mut Publisher, time_ns: u64) {
     for event in events {
         publisher.event(&TraceEvent { time_ns, ..event });
     }
-}
-
-/// Longest name of an agent that monitors are told, in bytes; a longer one is cut.
-const AGENT_NAME_BYTES_MAX: usize = 64;
-/// Bytes of agents' names that monitors are told; the agents behind them go without.
-const AGENT_NAMES_BYTES_MAX: usize = 256 << 10;
-
-/// Names of the configured agents by slot, within the limits.
-fn agent_names(setup: &Setup) -> Vec<&str> {
-    let mut left = AGENT_NAMES_BYTES_MAX;
-    let cut = |name: &str| name.floor_char_boundary(AGENT_NAME_BYTES_MAX.min(name.len()));
-    let names = setup.agents.iter().map(|agent| &agent.name[..cut(&agent.name)]);
-    names
-        .take_while(|name| {
-            // With its quotation marks and comma.
-            let room = left.checked_sub(name.len() + 3);
-            left = room.unwrap_or(0);
-            room.is_some()
-        })
-        .collect()
-}
-
-/// The text that tells monitors what the numbers point to.
-fn names(setup: &Setup, name: &str, lanes: u32) -> String {
-    let templates: Vec<&str> = setup.templates.iter().map(|t| t.name.as_str()).collect();
-    let models: Vec<&str> = setup.models.iter().map(|m| m.name.as_str()).collect();
-    let rings: Vec<String> =
-        region::rings(setup, lanes).into_iter().map(|(_, name)| name).collect();
-    let topics: Vec<&str> = setup.topics.iter().map(|t| t.name.as_str()).collect();
-    let sources: Vec<&str> = setup.sources.iter().map(|s| s.id.as_str()).collect();
-    let agents_max = setup.limits.agents_max;
-    serde_json::json!({
-        "name": name, "templates": templates, "models": models, "rings": rings,
-        "topics": topics, "sources": sources,
-        "lanes": lanes, "agents_max": agents_max, "agents": agent_names(setup),
-    })
-    .to_string()
-}
-
-/// The rings in the order of their rows.
-fn watch_rings(built: &Built, setup: &Setup, lanes: u32) -> Result<Vec<Watched>, BuildError> {
-    let watch = |(id, _)| {
-        let (producer, consumer) = built.ring(id)?;
-        let row = RingRow { capacity_bytes: built.ring_capacity(id)?, ..RingRow::zeroed() };
-        Ok(Watched { gauge: Gauge::new(producer, consumer)?, row })
-    };
-    region::rings(setup, lanes).into_iter().map(watch).collect()
-}
-
-/// Opens outboxes, stash and lanes over the region and starts the workers.
-fn open_lanes(
-    built: &Built,
-    threads: &Threads,
-    shared: Arc<LaneShared>,
-) -> Result<(Memory, Lanes), BuildError> {
-    let lanes = threads.workers + 1;
-    let outboxes = (0..lanes).map(|lane| built.outbox(lane)).collect::<Result<Vec<_>, _>>()?;
-    let memory = Memory::new(built.open_outbox()?, built.stash()?, &outboxes)?;
-    let areas = |lane: u32| -> Result<Areas, BuildError> {
-        Ok(Areas {
-            outbox: OutboxWriter::new(outboxes[lane as usize].clone())?,
-            lanes: outboxes.iter().cloned().map(OutboxReader::new).collect::<Result<_, _>>()?,
-            open: OutboxReader::new(built.open_outbox()?)?,
-            stash: StashReader::new(built.stash()?)?,
-        })
-    };
-    let mut remotes = Vec::with_capacity(threads.workers as usize);
-    for number in 1..lanes {
-        let commands = built.ring(ring::COMMANDS + 2 * number)?;
-        let replies = built.ring(ring::RESULTS + 2 * number)?;
-        let bell = built.bell(ring::COMMANDS + 2 * number)?;
-        let worker = Worker {
-            lane: Lane::new(Arc::clone(&shared), number, areas(number)?),
-            commands: Consumer::new(commands.0.clone(), commands.1.clone())?,
-            replies: Producer::new(replies.0.clone(), replies.1.clone())?,
-            bell: Waiter::new(bell.clone())?,
-            scheduler: Ringer::new(built.bell(ring::SCHEDULER)?)?,
-            wait: threads.wait,
-            used: LaneUse::default(),
-        };
-        remotes.push(Remote::start(
-            worker,
-            Producer::new(commands.0, commands.1)?,
-            Consumer::new(replies.0, replies.1)?,
-            Ringer::new(bell)?,
-            threads.core(number),
-        )?);
-    }
-    let bell = Waiter::new(built.bell(ring::SCHEDULER)?)?;
-    let lanes = Lanes::new(shared, areas(0)?, remotes, bell, threads.wait);
-    Ok((memory, lanes))
 }

@@ -8,12 +8,11 @@ use std::{
     collections::BTreeMap,
     process,
     rc::Rc,
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use support::{
     Rig, drive, everything,
-    run::{Folder, config, data, options},
+    run::{Folder, config, data, named, options},
 };
 use wasm_engine::{
     config::Trace,
@@ -124,8 +123,7 @@ fn run_with(
     trace_events: u32,
     mut at_boundary: impl FnMut(&str) + 'static,
 ) -> RunReport {
-    static RUNS: AtomicU32 = AtomicU32::new(0);
-    let name = format!("told-{}-{}", process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+    let name = named(options(), folder.dir.path()).name.expect("a name of its own");
     let mut resolved = folder.resolved();
     resolved.physical.region.trace = trace;
     resolved.physical.region.trace_events = trace_events;

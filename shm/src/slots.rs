@@ -169,8 +169,8 @@ impl<M: Mem> SlotsWriter<M> {
     /// many messages as there are slots must follow, or readers wait for the numbers given up.
     pub fn skip(&mut self, count: u64) {
         self.next += count;
-        // Release: as in `write_with`; here it publishes nothing.
-        self.held.store(LATEST, self.next, M::ord(Site::SlotCount, Ordering::Release));
+        // Relaxed: it publishes nothing. The messages that must follow are published by `write_with`.
+        self.held.store(LATEST, self.next, Ordering::Relaxed);
     }
 
     /// Number of messages written or given up.

@@ -299,10 +299,14 @@ fn threads_account_for_every_loss() {
     let count = if cfg!(miri) { 40 } else { 100_000 };
     let mem = memory(SLOTS);
     let mut writer = writer(mem.clone(), SLOTS);
+    // The writer begins when both read, or on a busy machine all would be over before.
+    let begun = std::sync::Barrier::new(3);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             let mut account = Account::new(mem.clone(), SLOTS);
+            let begun = &begun;
             scope.spawn(move || {
+                begun.wait();
                 while account.reader.position() < count {
                     if account.next() == Next::Empty {
                         std::thread::yield_now();
@@ -310,6 +314,7 @@ fn threads_account_for_every_loss() {
                 }
             });
         }
+        begun.wait();
         send(&mut writer, count);
     });
 }

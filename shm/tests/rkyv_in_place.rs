@@ -320,7 +320,11 @@ fn threads_pass_messages_in_place() {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for n in 0..MANY as usize {
-                while send(&mut tx, &samples[n % samples.len()], 256) == Err(Refused::Full) {
+                while let Err(why) = send(&mut tx, &samples[n % samples.len()], 256) {
+                    // A producer that gives up leaves its consumer waiting for ever.
+                    if why != Refused::Full {
+                        std::process::abort();
+                    }
                     tx.publish();
                     std::thread::yield_now();
                 }
