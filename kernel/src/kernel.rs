@@ -226,9 +226,18 @@ impl Kernel {
 
     /// Tells monitors what the owner is doing; to be said before every wait.
     pub(crate) fn set_state(&mut self, state: OwnerState) {
-        if let Some(header) = &mut self.header {
-            header.set_state(state, time::now_ns());
-        }
+        self.closed().1(state);
+    }
+
+    /// Turn digests of the last tick, and what tells monitors what the owner does with them.
+    pub(crate) fn closed(&mut self) -> (&[u64], impl FnMut(OwnerState)) {
+        let Self { core, header, .. } = self;
+        let tell = move |state| {
+            if let Some(header) = header {
+                header.set_state(state, time::now_ns());
+            }
+        };
+        (core.turn_digests(), tell)
     }
 
     /// Executes one tick on `facts`, a `TickOpen` record.

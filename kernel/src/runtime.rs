@@ -145,8 +145,6 @@ struct Run {
     log: Option<LogWriter>,
     facts: FactsBuilder,
     due: Vec<Request>,
-    /// Turn digests on their way to the log.
-    digests: Vec<u64>,
     first_fault: Option<FaultReport>,
     physical: Physical,
     start_ns: u64,
@@ -179,7 +177,6 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         log,
         facts: FactsBuilder::default(),
         due: Vec::new(),
-        digests: Vec::new(),
         first_fault: None,
         physical,
         start_ns,
@@ -201,6 +198,7 @@ impl Run {
         mut progress: Option<&mut (dyn FnMut(&Progress) + 'static)>,
     ) -> Result<Ended, RunError> {
         loop {
+            // Relaxed, here and below: the flag stands for itself; nothing else is read because of it.
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ended::Interrupted);
             }
@@ -258,16 +256,23 @@ impl Run {
         let facts = self.facts.finish();
         if let Some(log) = &mut self.log {
             log.check()?;
-            append(log, &mut self.kernel, kind::TICK_OPEN, tick, &[facts])?;
+            let tell = &mut |state| self.kernel.set_state(state);
+            let waited = append(log, tell, kind::TICK_OPEN, tick, &[facts])?;
+            if let Some(ns) = waited {
+                self.kernel.count_stall(stall::LOG, tick, ns);
+            }
         }
         let faults = self.kernel.core().stats().faults;
         let close = self.kernel.tick(facts, &mut self.takers)?;
         if let Some(log) = &mut self.log {
-            // The digests lie in the kernel, which says to monitors what the log makes it wait for.
-            self.digests.clear();
-            self.digests.extend_from_slice(self.kernel.core().turn_digests());
-            let parts = [bytes_of(&close), cast_slice(&self.digests)];
-            append(log, &mut self.kernel, kind::TICK_CLOSE, tick, &parts)?;
+            let waited = {
+                let (digests, mut tell) = self.kernel.closed();
+                let parts = [bytes_of(&close), cast_slice(digests)];
+                append(log, &mut tell, kind::TICK_CLOSE, tick, &parts)?
+            };
+            if let Some(ns) = waited {
+                self.kernel.count_stall(stall::LOG, tick, ns);
+            }
         }
         if self.first_fault.is_none() && self.kernel.core().stats().faults > faults {
             self.first_fault = self.find_fault(&close);
@@ -403,25 +408,25 @@ impl Run {
     }
 }
 
-/// Appends a record; a wait for room is shown to monitors while it lasts.
+/// Appends a record; `tell` shows a wait for room to monitors while it lasts. Gives how long it was,
+/// in ns.
 fn append(
     log: &mut LogWriter,
-    kernel: &mut Kernel,
+    tell: &mut dyn FnMut(OwnerState),
     kind: u16,
     tick: Tick,
     parts: &[&[u8]],
-) -> Result<(), LogError> {
-    let stalls = log.stalls();
-    let mut begin = 0;
+) -> Result<Option<u64>, LogError> {
+    let mut begin = None;
     log.append_with(kind, tick, parts, &mut || {
-        begin = time::now_ns();
-        kernel.set_state(OwnerState::WaitingForLog);
+        begin = Some(time::now_ns());
+        tell(OwnerState::WaitingForLog);
     })?;
-    if log.stalls() > stalls {
-        kernel.set_state(OwnerState::Running);
-        kernel.count_stall(stall::LOG, tick, time::now_ns() - begin);
+    let waited = begin.map(|begin| time::now_ns() - begin);
+    if waited.is_some() {
+        tell(OwnerState::Running);
     }
-    Ok(())
+    Ok(waited)
 }
 
 /// What a kernel did so far, as a report.

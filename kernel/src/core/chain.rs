@@ -102,6 +102,7 @@ impl Chain {
     }
 
     pub(super) fn open(&mut self, tick: Tick, facts: &[u8]) {
+        self.told.open(tick);
         self.tick.reset();
         self.tick.add(self.digest.to_bytes());
         self.tick.add(tick.to_le_bytes());
@@ -112,6 +113,7 @@ impl Chain {
     }
 
     pub(super) fn microstep(&mut self, number: u32) {
+        self.told.microstep(number);
         self.tick.add(u64::from(number).to_le_bytes());
     }
 

@@ -99,11 +99,11 @@ impl Core {
         let result = output.result;
         self.chain.turn(result.digest, result.fuel);
         self.turn_digests.push(result.digest.low());
-        if self.chain.told.all() {
+        self.chain.told.detail(|| {
             let id = self.agents.id(planned.agent).to_bits();
             let counts = u64::from(result.items) << 32 | u64::from(result.effects);
-            self.chain.told.detail(event::TURN, id, result.fuel, counts);
-        }
+            (event::TURN, id, result.fuel, counts)
+        });
         self.turn_agents.push(planned.agent);
         self.touch(planned.agent);
         self.count_turn(planned, output);

@@ -156,7 +156,6 @@ impl Core {
         self.turn_digests.clear();
         self.turn_agents.clear();
         self.chain.open(tick, bytes);
-        self.chain.told.at(tick, 0);
         self.agents.open();
         outside.begin_open(self.epoch);
     }

@@ -112,8 +112,7 @@ impl Core {
         self.epoch += 1;
         self.stats.microsteps += 1;
         self.chain.microstep(self.microstep);
-        self.chain.told.at(self.tick, self.microstep);
-        self.chain.told.detail(event::MICROSTEP, 0, self.plan.len() as u64, 0);
+        self.chain.told.detail(|| (event::MICROSTEP, 0, self.plan.len() as u64, 0));
         self.payloads.settle(self.epoch, outside);
         self.plan.len()
     }

@@ -161,13 +161,13 @@ impl Core {
     #[inline]
     fn accept(&mut self, receiver: u32, new: Item) {
         let blocks_new = blocks(new.header.len);
-        if self.chain.told.all() {
+        self.chain.told.detail(|| {
             let to = self.agents.id(receiver).to_bits();
             let what = u64::from(new.header.topic) << 32 | u64::from(new.header.len);
             let input = new.header.kind == item::INPUT;
             let kind = if input { event::INPUT } else { event::DELIVERED };
-            self.chain.told.detail(kind, to, new.header.from, what);
-        }
+            (kind, to, new.header.from, what)
+        });
         self.held_items += 1;
         self.held_blocks += blocks_new;
         self.deliveries += 1;

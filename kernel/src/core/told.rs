@@ -43,16 +43,16 @@ impl Told {
         self.events = Vec::with_capacity(room);
     }
 
-    /// What follows belongs to this microstep; 0 is the open.
+    /// What follows belongs to the open of this tick.
     #[inline]
-    pub(super) fn at(&mut self, tick: Tick, microstep: u32) {
-        (self.tick, self.microstep) = (tick, microstep);
+    pub(super) fn open(&mut self, tick: Tick) {
+        (self.tick, self.microstep) = (tick, 0);
     }
 
-    /// Whether microsteps, turns and deliveries are told.
+    /// What follows belongs to this microstep of the tick.
     #[inline]
-    pub(super) fn all(&self) -> bool {
-        self.telling == Telling::All
+    pub(super) fn microstep(&mut self, number: u32) {
+        self.microstep = number;
     }
 
     /// Notes an event.
@@ -63,11 +63,12 @@ impl Told {
         }
     }
 
-    /// Notes an event of those that are many.
+    /// Notes an event of those that are many; it is made only if somebody wants it.
     #[inline]
-    pub(super) fn detail(&mut self, kind: u32, subject: u64, a: u64, b: u64) {
-        debug_assert!(event::is_full_only(kind));
-        if self.all() {
+    pub(super) fn detail(&mut self, make: impl FnOnce() -> (u32, u64, u64, u64)) {
+        if self.telling == Telling::All {
+            let (kind, subject, a, b) = make();
+            debug_assert!(event::is_full_only(kind));
             self.note(kind, subject, a, b);
         }
     }
@@ -116,7 +117,7 @@ mod tests {
         }
         assert_eq!(told.events.capacity(), room);
         told.tell(Telling::All, 0);
-        told.detail(event::TURN, 0, 0, 0);
+        told.detail(|| (event::TURN, 0, 0, 0));
         assert_eq!(taken(&mut told), (0, vec![]), "there is no room for any");
     }
 }
