@@ -89,6 +89,12 @@ impl Counter {
         bytemuck::pod_read_unaligned(bytes)
     }
 
+    /// What it says of itself.
+    #[must_use]
+    pub const fn about(&self) -> About {
+        About { name: self.name, kind: self.kind, unit: self.unit, help: self.help }
+    }
+
     /// The counter with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
@@ -144,9 +150,9 @@ pub const KERNEL: &[Counter] = counters! {
     region_bytes: Gauge Bytes, "bytes of the shared region";
 };
 
-/// One number that the log thread keeps.
+/// What a counter says of itself, whoever keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogCounter {
+pub struct About {
     /// Name.
     pub name: &'static str,
     /// What it may do.
@@ -155,6 +161,21 @@ pub struct LogCounter {
     pub unit: Unit,
     /// What it counts, for people.
     pub help: &'static str,
+}
+
+/// The thread that keeps a counter. Its number is its group in the region's section.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeper {
+    /// The scheduler: counters of [`KERNEL`].
+    Scheduler = 0,
+    /// The log thread: counters of [`LOG`].
+    Log = 1,
+}
+
+/// Every counter that a kernel publishes, in the order of the region's section.
+pub fn all() -> impl Iterator<Item = (Keeper, About)> {
+    let kernel = KERNEL.iter().map(|counter| (Keeper::Scheduler, counter.about()));
+    kernel.chain(LOG.iter().map(|about| (Keeper::Log, *about)))
 }
 
 /// Places in [`LOG`].
@@ -176,9 +197,9 @@ pub mod log {
 }
 
 /// Every counter of the log thread, by its place.
-pub const LOG: &[LogCounter] = {
-    const fn of(name: &'static str, kind: Kind, unit: Unit, help: &'static str) -> LogCounter {
-        LogCounter { name, kind, unit, help }
+pub const LOG: &[About] = {
+    const fn of(name: &'static str, kind: Kind, unit: Unit, help: &'static str) -> About {
+        About { name, kind, unit, help }
     }
     &[
         of("log_durable_ticks", Kind::Total, Unit::Count, "ticks durable, as last tick + 1"),
@@ -235,8 +256,7 @@ mod tests {
         for (i, a) in KERNEL.iter().enumerate() {
             assert!(KERNEL[i + 1..].iter().all(|b| a.offset != b.offset));
         }
-        let kernel = KERNEL.iter().map(|counter| (counter.name, counter.unit));
-        let all: Vec<_> = kernel.chain(LOG.iter().map(|c| (c.name, c.unit))).collect();
+        let all: Vec<_> = all().map(|(_, about)| (about.name, about.unit)).collect();
         for (i, (name, unit)) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|(b, _)| name != b && id(name) != id(b)), "{name}");
             assert_eq!(*unit == Unit::Ns, name.contains("_ns"), "{name}");

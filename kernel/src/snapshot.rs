@@ -13,7 +13,7 @@
 //! `abi` and `shm` only, so that the monitor's tests can compile this very file as their writer.
 
 use bytemuck::Pod;
-use wasm_engine_abi::counter;
+use wasm_engine_abi::counter::{self, About, Keeper};
 use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, RingRow, TraceEvent, section,
 };
@@ -69,21 +69,21 @@ pub enum PublishError {
 /// Version of the inner layout of every section here; the schema covers the structs.
 const LAYOUT: u32 = 1;
 
-/// Groups of counters: one for each thread that writes some, in the order of their writers.
-mod group {
-    pub(super) const SCHEDULER: u32 = 0;
-    pub(super) const LOG: u32 = 1;
+/// A counter as it stands in a section; each thread that keeps some is a group.
+#[must_use]
+pub fn counter_spec(keeper: Keeper, about: About) -> CounterSpec<'static> {
+    CounterSpec {
+        id: counter::id(about.name),
+        kind: about.kind.text(),
+        unit: about.unit.ucum(),
+        group: keeper as u32,
+        label: about.name,
+        help: about.help,
+    }
 }
 
-/// Every counter: the kernel page's, then the log thread's.
 fn counter_specs() -> Vec<CounterSpec<'static>> {
-    let kernel = counter::KERNEL.iter().map(|c| (group::SCHEDULER, c.name, c.kind, c.unit, c.help));
-    let log = counter::LOG.iter().map(|c| (group::LOG, c.name, c.kind, c.unit, c.help));
-    let spec = |(group, label, kind, unit, help): (_, &'static str, counter::Kind, _, _)| {
-        let (kind, unit) = (kind.text(), counter::Unit::ucum(unit));
-        CounterSpec { id: counter::id(label), kind, unit, group, label, help }
-    };
-    kernel.chain(log).map(spec).collect()
+    counter::all().map(|(keeper, about)| counter_spec(keeper, about)).collect()
 }
 
 /// Words of a published struct.

@@ -3,14 +3,17 @@
 use std::fs;
 
 use tempfile::TempDir;
-use wasm_engine::event_log::{LogCounters, LogOptions, LogRing, LogWriter, SyncPolicy};
+use wasm_engine::{
+    event_log::{LogCounters, LogOptions, LogRing, LogWriter, SyncPolicy},
+    snapshot::counter_spec,
+};
 use wasm_engine_abi::{
-    counter::{self, log},
+    counter::{self, Keeper, log},
     record::{BLOCK_BYTES_MIN, kind},
 };
 use wasm_engine_shm::{
     bytes,
-    counters::{self, CounterSpec, CountersReader},
+    counters::{self, CountersReader},
     mem::RawMem,
 };
 
@@ -18,10 +21,8 @@ const TICKS: u64 = 400;
 
 /// Writes a log of small segments; gives the counters by place, the bytes on disk and the segments.
 fn write(sync: SyncPolicy) -> (Vec<u64>, u64, u64) {
-    let specs: Vec<_> = counter::LOG
-        .iter()
-        .map(|c| CounterSpec { id: counter::id(c.name), label: c.name, ..CounterSpec::default() })
-        .collect();
+    let specs: Vec<_> =
+        counter::LOG.iter().map(|about| counter_spec(Keeper::Log, *about)).collect();
     let section = RawMem::heap(counters::layout(&specs).expect("a few"));
     let writer = counters::format(&section, &specs).expect("fresh").pop().expect("one group");
     let reader = CountersReader::new(section.clone()).expect("a section");

@@ -137,11 +137,10 @@ fn event_details() -> String {
 
 /// Every counter that a kernel publishes.
 fn counters() -> String {
-    let kernel = counter::KERNEL.iter().map(|c| (c.name, c.kind, c.unit, c.help, "scheduler"));
-    let log = counter::LOG.iter().map(|c| (c.name, c.kind, c.unit, c.help, "log"));
-    let rows = kernel.chain(log).map(|(name, kind, unit, help, thread)| {
+    let rows = counter::all().map(|(keeper, counter::About { name, kind, unit, help })| {
         let (id, unit) = (format!("{:#010x}", counter::id(name)), unit.ucum().into());
-        [id, format!("`{name}`"), kind.text().into(), unit, help.into(), thread.into()]
+        let keeper = format!("{keeper:?}").to_lowercase();
+        [id, format!("`{name}`"), kind.text().into(), unit, help.into(), keeper]
     });
     table(["id", "label", "kind", "unit", "help", "thread"], rows)
 }

@@ -37,12 +37,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wasm_engine_abi::Tick;
-use wasm_engine_abi::counter::{self, log};
+use wasm_engine_abi::counter::{self, Keeper, log};
 use wasm_engine_abi::record::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use wasm_engine_shm::bytes::{Consumer, Producer, layout};
 use wasm_engine_shm::claim::SetupError;
-use wasm_engine_shm::counters::{self, Counter, CounterSpec, CounterWriter, CountersReader};
+use wasm_engine_shm::counters::{self, Counter, CounterWriter, CountersReader};
 use wasm_engine_shm::mem::RawMem;
+
+use crate::snapshot::counter_spec;
 
 pub use error::LogError;
 pub use reader::{LogReader, Record};
@@ -178,14 +180,8 @@ impl LogCounters {
 
     /// In memory of their own, which no monitor sees.
     fn heap() -> Result<Self, SetupError> {
-        let specs: Vec<_> = counter::LOG
-            .iter()
-            .map(|c| CounterSpec {
-                id: counter::id(c.name),
-                label: c.name,
-                ..CounterSpec::default()
-            })
-            .collect();
+        let specs: Vec<_> =
+            counter::LOG.iter().map(|about| counter_spec(Keeper::Log, *about)).collect();
         let mem = RawMem::heap(counters::layout(&specs)?);
         let Some(writer) = counters::format(&mem, &specs)?.pop() else {
             unreachable!("a group of counters was asked for");
