@@ -17,7 +17,8 @@
 //! Everything is a plain number: counters that only grow, gauges, and codes with a table of words.
 //! There are no rates: a reader makes them from two snapshots and their `now_ns`. Each struct is
 //! `Pod`, little-endian, 8-aligned and without padding, so a reader in any language needs the offset
-//! table of `docs/REGION.md` and nothing else. Any bit pattern is a value: a code without a word is shown as `unknown`.
+//! table of `docs/REGION.md` and nothing else. Any bit pattern is a value: a code without a word is
+//! shown as `unknown`.
 //!
 //! A struct is declared once, by `layout!`, which also lists its fields with their documentation: the
 //! tables in `docs/REGION.md` and the readers in other languages are made of that list. [`SCHEMA`] is

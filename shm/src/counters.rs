@@ -315,6 +315,7 @@ impl<M: Mem> CountersReader<M> {
 
     fn entry(&self, index: usize, count: usize) -> Option<Counter> {
         let entry = DIRECTORY + index * ENTRY_WORDS;
+        // Relaxed: the fences below order it, and the words between them.
         let generation = self.held.load(entry + GENERATION, Ordering::Relaxed);
         if !generation.is_multiple_of(2) {
             return None;

@@ -140,6 +140,7 @@ impl<M: Mem> HeaderWriter<M> {
             _ => 0,
         });
         let mut sum = Checksum::new();
+        // Relaxed, all of them: `publish_ready` publishes them.
         for at in COVERED {
             sum.add(words[at]);
             self.held.store(at, words[at], Ordering::Relaxed);

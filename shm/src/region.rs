@@ -184,6 +184,12 @@ impl RegionView {
         self.header.sections.iter().find(|s| s.kind == kind && s.id == id)
     }
 
+    /// Directory entry and memory of a section.
+    #[must_use]
+    pub fn find(&self, kind: SectionKind, id: u32) -> Option<(&Section, ReadMem)> {
+        self.entry(kind, id).zip(self.section(kind, id))
+    }
+
     /// All sections of a kind, in the order of the directory.
     pub fn sections_of(&self, kind: SectionKind) -> impl Iterator<Item = &Section> {
         self.header.sections.iter().filter(move |s| s.kind == kind)

@@ -56,8 +56,7 @@ pub fn look_at(name: &str, map: ReadMap) -> Result<Vec<Counted>, MonitorError> {
     let view = RegionView::attach(map).map_err(|source| MonitorError::attach(name, source))?;
     let damaged =
         |problem: String| MonitorError::Section { name: name.into(), section: "counters", problem };
-    let (kind, id) = (SectionKind::COUNTERS, section::COUNTERS);
-    let found = view.entry(kind, id).zip(view.section(kind, id));
+    let found = view.find(SectionKind::COUNTERS, section::COUNTERS);
     let (entry, memory) = found.ok_or_else(|| damaged("are missing".to_owned()))?;
     reader::check_layout(name, "counters", entry)?;
     let reader =

@@ -120,9 +120,7 @@ impl Live {
     pub fn follow(&self) -> Result<Option<Follower>, MonitorError> {
         let view = &self.attached.view;
         let (kind, id) = (SectionKind::BROADCAST, section::TRACE);
-        let Some((entry, memory)) = view.entry(kind, id).zip(view.section(kind, id)) else {
-            return Ok(None);
-        };
+        let Some((entry, memory)) = view.find(kind, id) else { return Ok(None) };
         let damaged = |problem: String| damaged(&self.name, "trace", problem);
         let [slots, bytes] = entry.params.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         check_layout(&self.name, "trace", entry)?;
@@ -214,8 +212,7 @@ fn doing(state: OwnerState) -> &'static str {
 
 impl Source for Live {
     fn look(&mut self) -> Result<Snapshot, MonitorError> {
-        let status = self.attached.view.status();
-        if status.state == OwnerState::Stopped || !self.attached.view.owner_exists() {
+        if self.has_ended() {
             self.reattach();
         }
         let status = self.attached.view.status();
@@ -364,11 +361,10 @@ fn page(
     what: &'static str,
     words: std::ops::RangeInclusive<usize>,
 ) -> Result<PageReader<ReadMem>, MonitorError> {
-    let missing = || damaged(name, what, "is missing");
-    let entry = view.entry(SectionKind::PAGE, id).ok_or_else(missing)?;
+    let found = view.find(SectionKind::PAGE, id);
+    let (entry, mem) = found.ok_or_else(|| damaged(name, what, "is missing"))?;
     let have = usize::try_from(entry.params[0]).ok().filter(|n| words.contains(n));
     let have = have.ok_or_else(|| damaged(name, what, "has an impossible length"))?;
-    let mem = view.section(SectionKind::PAGE, id).ok_or_else(missing)?;
     PageReader::new(mem, have).map_err(|e| damaged(name, what, format!("cannot be opened: {e}")))
 }
 
@@ -379,11 +375,7 @@ fn rows<T>(
     id: u32,
     what: &'static str,
 ) -> Result<Option<RowsReader<ReadMem>>, MonitorError> {
-    let Some((entry, mem)) =
-        view.entry(SectionKind::ROWS, id).zip(view.section(SectionKind::ROWS, id))
-    else {
-        return Ok(None);
-    };
+    let Some((entry, mem)) = view.find(SectionKind::ROWS, id) else { return Ok(None) };
     let [count, words] = entry.params.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     if words != size_of::<T>() / 8 {
         return Err(damaged(name, what, "have rows of another length than their schema says"));

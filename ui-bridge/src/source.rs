@@ -6,6 +6,7 @@
 //! What this does not do: it interprets no number; [`crate::view`] does.
 
 use serde::Deserialize;
+use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::limits::NAME_BYTES_MAX;
 use wasm_engine_abi::page::{AgentRow, KernelPage, LaneRow, ModelRow, RingRow};
 pub use wasm_engine_shm::header::Liveness;
@@ -47,6 +48,13 @@ pub struct Names {
 }
 
 impl Names {
+    /// Name of the configured agent at this address: the first agent of a slot is the configured one.
+    #[must_use]
+    pub fn agent(&self, address: AgentId) -> Option<&str> {
+        let configured = self.agents.get(address.index() as usize);
+        configured.filter(|_| address.generation() == 0).map(String::as_str)
+    }
+
     /// Names from the JSON text of the names page. Control characters are replaced, long names cut.
     ///
     /// # Errors

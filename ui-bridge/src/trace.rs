@@ -140,23 +140,10 @@ pub fn document(seen: &Seen, names: &Names) -> String {
             map.insert("tick".into(), event.tick.into());
             map.insert("microstep".into(), event.microstep.into());
             map.insert("event".into(), event::text(event.kind).into());
-            for (key, value) in details(event, names) {
-                let value = match value {
-                    Shown::Number(number) => Value::from(number),
-                    Shown::Named { number, name } => {
-                        if let Some(name) = name {
-                            map.insert(format!("{key}_name"), name.into());
-                        }
-                        number.into()
-                    }
-                    Shown::Agent { address, name } => {
-                        if let Some(name) = name {
-                            map.insert(format!("{key}_name"), name.into());
-                        }
-                        address.into()
-                    }
-                    Shown::Text(text) => text.into(),
-                };
+            for Shown { key, value, name } in details(event, names) {
+                if let Some(name) = name {
+                    map.insert(format!("{key}_name"), name.into());
+                }
                 map.insert(key.into(), value);
             }
         }
@@ -173,17 +160,13 @@ pub fn line(seen: &Seen, names: &Names) -> String {
             let (s, us) = (event.time_ns / 1_000_000_000, event.time_ns / 1_000 % 1_000_000);
             let (tick, microstep) = (event.tick, event.microstep);
             let mut text = format!("{s:>6}.{us:06} {tick}.{microstep} {}", event::text(event.kind));
-            for (key, value) in details(event, names) {
+            for Shown { key, value, name } in details(event, names) {
                 // Writing to a `String` cannot fail.
-                let _ = match value {
-                    Shown::Number(number) => write!(text, " {key}={number}"),
-                    Shown::Named { number, name } => {
-                        write!(text, " {key}={}", name.unwrap_or_else(|| number.to_string()))
-                    }
-                    Shown::Agent { address, name } => {
-                        write!(text, " {key}={}", name.unwrap_or(address))
-                    }
-                    Shown::Text(shown) => write!(text, " {key}={shown}"),
+                let _ = match (name, value) {
+                    (Some(name), _) => write!(text, " {key}={name}"),
+                    // As it is, without the quotation marks of JSON.
+                    (None, Value::String(value)) => write!(text, " {key}={value}"),
+                    (None, value) => write!(text, " {key}={value}"),
                 };
             }
             text
@@ -192,54 +175,50 @@ pub fn line(seen: &Seen, names: &Names) -> String {
 }
 
 /// A detail as it is shown.
-enum Shown {
-    Number(u64),
-    Named { number: u64, name: Option<String> },
-    Agent { address: String, name: Option<String> },
-    Text(String),
+struct Shown<'a> {
+    key: &'static str,
+    value: Value,
+    /// What the value is the number or address of, if it is known.
+    name: Option<&'a str>,
 }
 
-/// Names and values of what an event says; of an unknown kind the bare fields.
-fn details(event: &TraceEvent, names: &Names) -> Vec<(&'static str, Shown)> {
+/// What an event says; of an unknown kind the bare fields.
+fn details<'a>(event: &TraceEvent, names: &'a Names) -> Vec<Shown<'a>> {
     let fields = [event.subject, event.a, event.b];
     let mut shown = Vec::with_capacity(4);
+    let mut show = |key, value, name| shown.push(Shown { key, value, name });
+    let at = |list: &'a [String], number| {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        list.get(at).map(String::as_str)
+    };
     for (detail, value) in event::details(event.kind).into_iter().zip(fields) {
+        let (upper, lower) = (value >> 32, value & u64::from(u32::MAX));
         match detail {
             Detail::Nothing => {}
-            Detail::Agent(key) => shown.push((key, agent(value, names))),
-            Detail::Number(key) => shown.push((key, Shown::Number(value))),
-            Detail::Pair(upper, lower) => {
-                shown.push((upper, Shown::Number(value >> 32)));
-                shown.push((lower, Shown::Number(value & u64::from(u32::MAX))));
+            Detail::Agent(key) => {
+                let address = AgentId::from_bits(value);
+                show(key, address.to_string().into(), names.agent(address));
             }
-            Detail::Source(key) => shown.push((key, named(value, &names.sources))),
-            Detail::Topic(key, lower) => {
-                shown.push((key, named(value >> 32, &names.topics)));
-                shown.push((lower, Shown::Number(value & u64::from(u32::MAX))));
+            Detail::Number(key) => show(key, value.into(), None),
+            Detail::Pair(first, second) => {
+                show(first, upper.into(), None);
+                show(second, lower.into(), None);
+            }
+            Detail::Source(key) => show(key, value.into(), at(&names.sources, value)),
+            Detail::Topic(key, second) => {
+                show(key, upper.into(), at(&names.topics, upper));
+                show(second, lower.into(), None);
             }
             Detail::Fault(key) => {
                 let cause = u32::try_from(value).unwrap_or(u32::MAX);
-                shown.push((key, Shown::Text(fault::text(cause).into())));
+                show(key, fault::text(cause).into(), None);
             }
             Detail::Stall(key) => {
                 let cause = usize::try_from(value).unwrap_or(usize::MAX);
-                shown.push((key, Shown::Text(stall::text(cause).into())));
+                show(key, stall::text(cause).into(), None);
             }
-            Detail::Bits(key) => shown.push((key, Shown::Text(format!("{value:016x}")))),
+            Detail::Bits(key) => show(key, format!("{value:016x}").into(), None),
         }
     }
     shown
-}
-
-fn named(number: u64, list: &[String]) -> Shown {
-    let at = usize::try_from(number).unwrap_or(usize::MAX);
-    Shown::Named { number, name: list.get(at).cloned() }
-}
-
-fn agent(bits: u64, names: &Names) -> Shown {
-    let address = AgentId::from_bits(bits);
-    // The first agent of a slot is the configured one.
-    let configured =
-        (address.generation() == 0).then(|| names.agents.get(address.index() as usize));
-    Shown::Agent { address: address.to_string(), name: configured.flatten().cloned() }
 }

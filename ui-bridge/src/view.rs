@@ -419,9 +419,7 @@ fn agents(now: &Snapshot, before: Option<&Snapshot>, window: Window) -> Vec<Agen
 
 fn agent(row: &AgentRow, names: &Names, turns_per_s: f64) -> Agent {
     let address = AgentId::from_bits(row.address);
-    // The first agent of a slot is the configured one.
-    let configured = names.agents.get(address.index() as usize);
-    let name = configured.filter(|_| address.generation() == 0).cloned().unwrap_or_else(|| {
+    let name = names.agent(address).map(str::to_owned).unwrap_or_else(|| {
         format!("{}#{}", name_of(&names.templates, row.template as usize, "template"), row.copy)
     });
     Agent {
