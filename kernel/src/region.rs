@@ -98,7 +98,7 @@ pub enum BuildError {
     #[error(
         "the limits of this configuration need a region of {need} bytes, region.bytes_max allows \
          {max}; raise it or lower limits.payload_bytes_per_microstep_max, \
-         limits.payload_bytes_held_max or workers"
+         limits.payload_bytes_held_max, region.trace_events or workers"
     )]
     TooLarge {
         /// Bytes planned.
