@@ -98,7 +98,7 @@ pub struct Context {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Place {
-    /// A lane's outbox, [`Place::OPEN`] or [`Place::STASH`].
+    /// A lane's outbox, [`Place::OPEN`] or [`Place::SPILL`].
     pub area: u32,
     /// First block.
     pub block: u32,
@@ -107,8 +107,8 @@ pub struct Place {
 impl Place {
     /// The scheduler's outbox of what enters at open.
     pub const OPEN: u32 = 0xffff_0000;
-    /// The stash of what outlives a microstep.
-    pub const STASH: u32 = 0xffff_0001;
+    /// The spill of what outlives a microstep.
+    pub const SPILL: u32 = 0xffff_0001;
 }
 
 /// One item of a turn, for the lane: header and place of the payload.

@@ -6,12 +6,10 @@
 
 use std::path::Path;
 
-use wasm_engine::core::Request;
-use wasm_engine::inference::{InferenceHandle, InferenceLayout, InferenceOptions};
-use wasm_engine::models::{LoadedModel, ModelFile, load_models};
-use wasm_engine::onnx::OnnxModel;
-use wasm_engine::setup::{Limits, ModelSetup};
-use wasm_engine_abi::AgentId;
+use wasm_engine_inference::onnx::OnnxModel;
+use wasm_engine_inference::registry::{LoadedModel, ModelFile, load_models};
+use wasm_engine_inference::{InferenceHandle, InferenceLayout, InferenceOptions};
+use wasm_engine_setup::{Limits, ModelSetup};
 use wasm_engine_shm::wait::WaitMode;
 
 use crate::measure::{Scale, apart, cores, median, ns_each, pin, quantile};
@@ -75,7 +73,7 @@ impl Kernel {
         let layout = InferenceLayout::of(&limits, &[setup]).map_err(|error| error.to_string())?;
         let options = InferenceOptions {
             wait: if cores() > 1 { WaitMode::Busy } else { WaitMode::Hybrid },
-            clock: wasm_engine::time::now_ns,
+            clock: crate::measure::clock_ns,
             on_start: Some(Box::new(|| pin(1))),
         };
         let handle =
@@ -89,7 +87,7 @@ impl Kernel {
     fn ask(&mut self, count: u64, expected: &[u8]) {
         let first = self.next;
         for number in first..first + count {
-            self.handle.submit(&request(number), &self.input).expect("there is room");
+            self.handle.submit(number, 0, &self.input).expect("there is room");
         }
         self.handle.flush().expect("there is room");
         for number in first..first + count {
@@ -97,20 +95,6 @@ impl Kernel {
             assert!(reply.code == 0 && reply.row == expected, "another answer than the bare run's");
         }
         self.next += count;
-    }
-}
-
-fn request(number: u64) -> Request {
-    Request {
-        number,
-        model: 0,
-        tick: number,
-        due: number + 1,
-        agent: AgentId::NONE,
-        incarnation: 0,
-        seq: number,
-        trace: 0,
-        len: 0,
     }
 }
 

@@ -7,19 +7,21 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use wasm_engine::admission::{Admitted, ModuleLimits, admit};
-use wasm_engine::core::{Output, Request, Telling};
-use wasm_engine::engine::{MemoryProfile, deterministic_engine};
-use wasm_engine::event_log::{LogOptions, LogRing, LogWriter};
-use wasm_engine::facts::FactsBuilder;
-use wasm_engine::kernel::{Kernel, Parts, Tracing};
-use wasm_engine::setup::{
-    AgentSetup, Limits, Policy, Restart, Schedule, Setup, SourceSetup, Template, TopicSetup,
-};
-use wasm_engine::thread::Threads;
-use wasm_engine::{Placing, Sink};
+use wasm_engine::machine::Placing;
+use wasm_engine::machine::Threads;
+use wasm_engine::machine::{Kernel, Parts, TraceOptions};
 use wasm_engine_abi::record::{FactHeader, TickClose, fact, kind};
 use wasm_engine_abi::{AgentId, Tick};
+use wasm_engine_core::FactsBuilder;
+use wasm_engine_core::{Output, Request, Sink};
+use wasm_engine_guest::admission::{Admitted, ModuleLimits, admit};
+use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine};
+use wasm_engine_log::{LogOptions, LogRing, LogWriter};
+use wasm_engine_setup::{
+    AgentSetup, Limits, Policy, Restart, Schedule, Setup, SourceSetup, Template, TopicSetup,
+    TraceLevel,
+};
+use wasm_engine_telemetry::publisher::log_counter_specs;
 use wasmtime::Engine;
 
 /// Fuel of one call.
@@ -157,7 +159,7 @@ impl Rig {
     /// If the machine cannot give what the kernel needs.
     #[must_use]
     pub fn new(agents: u32, workers: u32, without: Without) -> Self {
-        Self::told(agents, workers, without, Telling::Events)
+        Self::traced(agents, workers, without, TraceLevel::Events)
     }
 
     /// The same with another trace than the default one.
@@ -165,7 +167,7 @@ impl Rig {
     /// # Panics
     /// As [`Rig::new`].
     #[must_use]
-    pub fn told(agents: u32, workers: u32, without: Without, telling: Telling) -> Self {
+    pub fn traced(agents: u32, workers: u32, without: Without, level: TraceLevel) -> Self {
         let module = Arc::new(admitted());
         let mut kernel = Kernel::new(Parts {
             setup: Arc::new(setup(agents)),
@@ -174,13 +176,14 @@ impl Rig {
             engine: engine(agents),
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
-            trace: Tracing { telling, events: 16 << 10 },
+            trace: TraceOptions { level, events: 16 << 10 },
             region_bytes_max: 1 << 30,
         })
         .expect("the kernel is built");
         kernel.announce().expect("nobody looks for it");
         let dir = tempfile::tempdir().expect("there is a temporary directory");
-        let ring = LogRing::heap(LOG_RING_BYTES).expect("a power of two");
+        let ring = LogRing::heap(LOG_RING_BYTES, &log_counter_specs(), crate::measure::clock_ns)
+            .expect("a power of two");
         let options = LogOptions::new(dir.path().join("log"));
         let log = LogWriter::create(&options, [0; 16], ring).expect("the log can be written");
         let mut rig = Self {
@@ -197,7 +200,7 @@ impl Rig {
         rig
     }
 
-    /// Executes one tick as `wasm_engine::runtime` does.
+    /// Executes one tick as `wasm_engine::run` does.
     ///
     /// # Panics
     /// If a tick fails or not every agent took its turn.

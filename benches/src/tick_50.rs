@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use wasm_engine::core::Telling;
+use wasm_engine_setup::TraceLevel;
 
 use crate::measure::{Scale, apart, median, ns_each, pin};
 use crate::rig::{Rig, STATE_INTERVAL, Without, check, module};
@@ -24,9 +24,9 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rivals-node/tick50.js
 #[must_use]
 pub fn rows(scale: Scale) -> Vec<Row> {
     check(AGENTS, scale.of(1_000));
-    let ticks = |without, telling| {
+    let ticks = |without, level| {
         apart(|| {
-            let mut rig = Rig::told(AGENTS, 0, without, telling);
+            let mut rig = Rig::traced(AGENTS, 0, without, level);
             // After the log's thread has started, which else would share the core.
             pin(0);
             let figures: Vec<f64> =
@@ -34,11 +34,11 @@ pub fn rows(scale: Scale) -> Vec<Row> {
             median(&figures)
         })
     };
-    let whole = ticks(Without::default(), Telling::Events);
-    let no_log = ticks(Without { log: true, ..Without::default() }, Telling::Events);
-    let no_rows = ticks(Without { rows: true, ..Without::default() }, Telling::Events);
-    let no_trace = ticks(Without::default(), Telling::Nothing);
-    let full_trace = ticks(Without::default(), Telling::All);
+    let whole = ticks(Without::default(), TraceLevel::Events);
+    let no_log = ticks(Without { log: true, ..Without::default() }, TraceLevel::Events);
+    let no_rows = ticks(Without { rows: true, ..Without::default() }, TraceLevel::Events);
+    let no_trace = ticks(Without::default(), TraceLevel::Off);
+    let full_trace = ticks(Without::default(), TraceLevel::Full);
     let row = || Row::new("S3", "tick of 50 trivial agents, log and digests", Unit::Ns, whole);
     let mut rows = match node(scale) {
         Ok((plain, logged)) => vec![

@@ -1,4 +1,5 @@
-//! Exit codes: the one place that decides which failure is which.
+//! Exit codes: the table, the trait, and the codes of errors from other crates; each error of this
+//! crate says its own beside its definition.
 //!
 //! | code | meaning |
 //! |---|---|
@@ -12,10 +13,8 @@
 //! | 7 | timeout |
 //! | 130 | interrupted |
 
-use crate::{
-    admission::AdmissionError, config::ConfigError, output::OutputError, report::Ended,
-    resolve::ResolveError, source::SourceError,
-};
+use wasm_engine_guest::admission::AdmissionError;
+use wasm_engine_log::{outputs::OutputError, run_header::RunHeaderError};
 
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -42,7 +41,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The code of a log's failure, as [`LogError::exit_code`](crate::event_log::LogError) gives it.
+    /// The code of a log's failure, as [`LogError::exit_code`](wasm_engine_log::LogError) gives it.
     pub(crate) const fn of_code(code: u8) -> Self {
         match code {
             2 => Self::Usage,
@@ -65,42 +64,18 @@ impl From<Exit> for std::process::ExitCode {
 }
 
 /// What ends a command and so has an exit code.
-pub trait Exits {
+pub trait HasExitCode {
     /// The code.
     fn exit(&self) -> Exit;
 }
 
-impl Exits for ConfigError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-}
-
-impl Exits for SourceError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-}
-
-impl Exits for AdmissionError {
+impl HasExitCode for AdmissionError {
     fn exit(&self) -> Exit {
         Exit::Refused
     }
 }
 
-impl Exits for ResolveError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Config(error) => error.exit(),
-            Self::Source(error) => error.exit(),
-            Self::Admission(error) => error.exit(),
-            Self::Refused { .. } => Exit::Refused,
-            Self::File { .. } | Self::Sha256 { .. } => Exit::Usage,
-        }
-    }
-}
-
-impl Exits for OutputError {
+impl HasExitCode for OutputError {
     fn exit(&self) -> Exit {
         match self {
             Self::Io { .. } => Exit::Failure,
@@ -109,13 +84,12 @@ impl Exits for OutputError {
     }
 }
 
-impl Exits for Ended {
+impl HasExitCode for RunHeaderError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Done | Self::Ticks => Exit::Ok,
-            Self::Interrupted => Exit::Interrupted,
-            Self::Timeout => Exit::Timeout,
-            Self::Fault => Exit::Fault,
+            Self::Log(error) => Exit::of_code(error.exit_code()),
+            Self::Malformed { .. } | Self::Changed { .. } => Exit::Divergence,
+            Self::Missing { .. } | Self::Incomplete => Exit::Corrupt,
         }
     }
 }

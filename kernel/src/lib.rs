@@ -16,48 +16,12 @@
 //! ```
 #![deny(unsafe_code)]
 
-pub mod admission;
+mod clock;
 pub mod config;
-pub mod core;
-pub mod engine;
-pub mod event_log;
 pub mod exit;
-pub mod facts;
-mod host;
-pub mod inference;
-mod ingest;
-pub mod kernel;
-pub mod lane;
-mod lanes;
-mod memory;
-pub mod models;
-#[cfg(feature = "onnx")]
-pub mod onnx;
-pub mod output;
-mod preamble;
-mod recompute;
-mod region;
+pub mod machine;
 pub mod replay;
 pub mod report;
 pub mod resolve;
-mod resume;
-mod rights;
-pub mod runtime;
-pub mod setup;
-pub mod snapshot;
-pub mod source;
-mod start;
-mod takers;
-pub mod thread;
-pub mod time;
-mod turn_digest;
-pub mod worker;
-
-pub use self::{
-    memory::Sink,
-    preamble::{ModuleMismatch, PreambleError},
-    recompute::RecomputeError,
-    region::{BuildError, Placing},
-    resume::ResumeError,
-    takers::TakeError,
-};
+pub mod run;
+pub mod sources;

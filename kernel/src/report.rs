@@ -10,6 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use wasm_engine_abi::{Digest, Tick};
 
+use crate::exit::{Exit, HasExitCode};
+
 /// Why a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +27,17 @@ pub enum Ended {
     Timeout,
     /// An agent faulted where configuration says that a fault ends the run.
     Fault,
+}
+
+impl HasExitCode for Ended {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Done | Self::Ticks => Exit::Ok,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Timeout => Exit::Timeout,
+            Self::Fault => Exit::Fault,
+        }
+    }
 }
 
 /// An agent's fault, as far as a report names it.
@@ -85,7 +98,7 @@ pub struct RunReport {
     /// Fuel chain (SEMANTICS D4).
     #[serde(serialize_with = "hex")]
     pub fuel_digest: Digest,
-    /// Lanes, the scheduler's own included.
+    /// LanePool, the scheduler's own included.
     pub lanes: u32,
     /// Wall time of the ticks, without loading and compiling, in nanoseconds.
     pub elapsed_ns: u64,

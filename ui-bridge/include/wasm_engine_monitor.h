@@ -160,7 +160,7 @@ enum {
     WE_EVENT_BACKOFF = 13,
     WE_EVENT_DEAD_LETTERS = 14,
     WE_EVENT_REQUESTED = 15,
-    WE_EVENT_FELL = 16,
+    WE_EVENT_GROUP_STOPPED = 16,
     WE_EVENT_TICK_OPEN = 32,
     WE_EVENT_TICK_CLOSE = 33,
     WE_EVENT_MICROSTEP = 34,
@@ -187,7 +187,7 @@ static inline const char *we_event_word(uint32_t kind) {
     case WE_EVENT_BACKOFF: return "backoff";
     case WE_EVENT_DEAD_LETTERS: return "dead_letters";
     case WE_EVENT_REQUESTED: return "requested";
-    case WE_EVENT_FELL: return "fell";
+    case WE_EVENT_GROUP_STOPPED: return "group_stopped";
     case WE_EVENT_TICK_OPEN: return "tick_open";
     case WE_EVENT_TICK_CLOSE: return "tick_close";
     case WE_EVENT_MICROSTEP: return "microstep";

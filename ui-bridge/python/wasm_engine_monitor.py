@@ -193,7 +193,7 @@ EVENTS = {
     13: ("backoff", ("agent", "agent"), ("number", "until_tick"), None),
     14: ("dead_letters", ("agent", "agent"), ("number", "items"), None),
     15: ("requested", ("agent", "agent"), ("number", "due_tick"), None),
-    16: ("fell", ("agent", "agent"), ("agent", "with"), None),
+    16: ("group_stopped", ("agent", "agent"), ("agent", "with"), None),
     32: ("tick_open", None, ("number", "facts"), None),
     33: ("tick_close", None, ("number", "turns"), ("bits", "digest_low")),
     34: ("microstep", None, ("number", "turns"), None),

@@ -33,10 +33,7 @@
 
 pub mod counters;
 pub mod durations;
-pub mod error;
 pub mod json;
-pub mod reader;
-pub mod source;
 pub mod text;
 pub mod trace;
 #[cfg(feature = "tui")]
@@ -44,7 +41,5 @@ pub mod tui;
 pub mod units;
 pub mod view;
 
-pub use error::MonitorError;
-pub use reader::Live;
-pub use source::{Liveness, Snapshot, Source};
 pub use view::View;
+pub use wasm_engine_telemetry::{Live, Liveness, MonitorError, Names, Snapshot, Source};

@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use crate::source::Liveness;
 use crate::units::{bytes, count, duration, percent, short, short_count};
 use crate::view::View;
+use wasm_engine_telemetry::Liveness;
 
 /// Agents listed at most, those with the most turns; JSON has all.
 pub const AGENTS_SHOWN: usize = 20;

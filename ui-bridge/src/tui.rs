@@ -21,9 +21,9 @@ use ratatui::widgets::TableState;
 
 pub use draw::draw;
 
-use crate::error::MonitorError;
-use crate::source::{Snapshot, Source};
 use crate::view::{Agent, Lookback, View};
+use wasm_engine_telemetry::error::MonitorError;
+use wasm_engine_telemetry::{Snapshot, Source};
 
 /// Shortest time between two looks.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(50);

@@ -78,13 +78,6 @@ fn scaled(value: f64, step: f64, units: &[&str], gap: &str) -> String {
     format!("{value:.decimals$}{gap}{}", units[unit])
 }
 
-/// Text from outside made safe for a terminal and a table: no control characters, at most `max`
-/// characters.
-#[must_use]
-pub fn clean(text: &str, max: usize) -> String {
-    text.chars().take(max).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +98,5 @@ mod tests {
         );
         assert_eq!([640, 1536, 32 << 20].map(bytes).join("|"), "640 B|1.50 KiB|32.0 MiB");
         assert_eq!(percent(1.0, 3.0) + &percent(1.0, 0.0), "33%-");
-        assert_eq!(clean("a\u{1b}[2Jbcd", 5), "a\u{fffd}[2J");
     }
 }

@@ -16,7 +16,7 @@ use wasm_engine_abi::page::{
 };
 
 use crate::durations::{Durations, durations};
-use crate::source::{Liveness, Names, Snapshot};
+use wasm_engine_telemetry::{Liveness, Names, Snapshot};
 
 /// One look at one kernel.
 #[derive(Clone, PartialEq, Debug, Serialize)]

@@ -65,8 +65,8 @@ event: u32 {
     DEAD_LETTERS = 14 "dead_letters",
     /// An inference request was accepted (SEMANTICS I1).
     REQUESTED = 15 "requested",
-    /// An agent fell with another one of its restart group.
-    FELL = 16 "fell",
+    /// An agent was stopped with another one of its restart group.
+    GROUP_STOPPED = 16 "group_stopped",
     /// A tick began.
     TICK_OPEN = 32 "tick_open",
     /// A tick ended.
@@ -126,7 +126,7 @@ event: u32 {
             BACKOFF => [Agent("agent"), Number("until_tick"), Nothing],
             DEAD_LETTERS => [Agent("agent"), Number("items"), Nothing],
             REQUESTED => [Agent("agent"), Number("due_tick"), Nothing],
-            FELL => [Agent("agent"), Agent("with"), Nothing],
+            GROUP_STOPPED => [Agent("agent"), Agent("with"), Nothing],
             TICK_OPEN => [Nothing, Number("facts"), Nothing],
             TICK_CLOSE => [Nothing, Number("turns"), Bits("digest_low")],
             MICROSTEP => [Nothing, Number("turns"), Nothing],

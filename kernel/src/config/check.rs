@@ -9,7 +9,8 @@ use wasm_engine_abi::limits::{
 };
 
 use super::{AgentConfig, Config, ConfigError, LogLevel, ModelConfig, SourceConfig};
-use crate::{admission::Pattern, setup::Restart};
+use wasm_engine_guest::admission::Pattern;
+use wasm_engine_setup::Restart;
 
 /// Longest name of a kernel; it becomes part of file names.
 const KERNEL_NAME_BYTES_MAX: usize = 64;

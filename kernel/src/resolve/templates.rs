@@ -6,12 +6,11 @@ use wasm_engine_abi::limits::{AGENTS_MAX, ARGS_BYTES_MAX};
 
 use super::{ResolveError, hex, read, refuse_above};
 use crate::{
-    admission::{Admitted, Capability, ModuleLimits, Pattern, admit},
     config::{AgentConfig, Config, ConfigError, check_group_name},
-    output::agent_name,
-    setup::{AgentSetup, Template},
-    source::CsvSource,
+    sources::csv::CsvSource,
 };
+use wasm_engine_guest::admission::{Admitted, Capability, ModuleLimits, Pattern, admit};
+use wasm_engine_setup::{AgentSetup, Template, agent_name};
 
 /// Templates and agents, and what belongs to them outside the setup.
 #[derive(Default)]

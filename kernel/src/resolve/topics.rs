@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    admission::Pattern,
     config::{Config, ConfigError, check_topic_name},
-    setup::{Policy, TopicSetup},
-    source::CsvSource,
+    sources::csv::CsvSource,
 };
+use wasm_engine_guest::admission::Pattern;
+use wasm_engine_setup::{Policy, TopicSetup};
 
 #[derive(Default)]
 struct Topics {

@@ -1,4 +1,4 @@
 //! The names page of any bytes is parsed and shown or refused.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wasm_engine_ui_bridge_fuzz::oracles::names(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wasm_engine_ui_bridge_testkit::oracles::names(data));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use wasm_engine_shm::locate;
-use wasm_engine_ui_bridge::trace::{Follower, Seen, Why};
+use wasm_engine_telemetry::trace::{Follower, Seen, Why};
 use wasm_engine_ui_bridge::tui::{self, TuiError};
 use wasm_engine_ui_bridge::view::Lookback;
 use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, counters, json, text, trace};
@@ -106,7 +106,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     let directory = locate::runtime_directory()?;
     if args.counters {
-        let counted = counters::look(&directory, args.name.as_deref())?;
+        let counted = wasm_engine_telemetry::counters::look(&directory, args.name.as_deref())?;
         let out = if args.json {
             counters::document(&counted)? + "\n"
         } else {

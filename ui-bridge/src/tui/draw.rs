@@ -20,9 +20,9 @@ use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, TableState}
 
 use super::tables::{AGENTS, COUNTERS, LANES, MODELS, RINGS, draw_table};
 use super::{Pane, Screen};
-use crate::source::Liveness;
 use crate::units::{bytes, count, duration, percent, short, short_count};
 use crate::view::View;
+use wasm_engine_telemetry::Liveness;
 
 pub(super) const ACCENT: Color = Color::Cyan;
 pub(super) const DIM: Style = Style::new().fg(Color::DarkGray);

@@ -5,7 +5,7 @@
 //! the document itself; progress and logs go to standard error; a failure is a document with
 //! `error`, and its exit code is decided in the library's `exit.rs`.
 //!
-//! Nothing else of the process is touched: no environment variable is set, no file written but in
+//! Nothing else of the process is dirty: no environment variable is set, no file written but in
 //! the directory given.
 
 mod inspect;

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 use wasm_engine::{
-    exit::{Exit, Exits},
+    exit::{Exit, HasExitCode},
     report::document,
 };
 
@@ -44,7 +44,7 @@ impl Outcome {
     }
 
     /// The failure that `error` is.
-    pub(crate) fn error(kind: &str, error: &(impl Exits + std::error::Error)) -> Self {
+    pub(crate) fn error(kind: &str, error: &(impl HasExitCode + std::error::Error)) -> Self {
         Self::failed(kind, error.exit(), chain(error))
     }
 

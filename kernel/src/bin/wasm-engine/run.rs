@@ -11,10 +11,10 @@ use std::{
 use signal_hook::consts::{SIGINT, SIGTERM};
 use wasm_engine::{
     config::{Config, check_kernel_name},
-    exit::{Exit, Exits},
+    exit::{Exit, HasExitCode},
     report::{Ended, OnProgress, Progress, RunReport},
     resolve::resolve,
-    runtime::{self, RunOptions},
+    run::{self, RunOptions},
 };
 
 use crate::print::Outcome;
@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         stop,
         progress: progress(),
     };
-    let result = runtime::run(resolved, options);
+    let result = run::run(resolved, options);
     clear_progress();
     match result {
         Ok(report) => finished(&report, args.resume.or(args.log).as_deref()),

@@ -1,0 +1,234 @@
+//! The agent slots: who exists, in which phase, with which numbers (SEMANTICS A5, A7, A10).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use wasm_engine_abi::{AgentId, Tick};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::inbox::Inbox;
+
+/// Where an agent is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Phase {
+    /// The slot holds no agent.
+    #[default]
+    Free,
+    /// Its init turn is pending.
+    Starting,
+    /// It takes turns when it has items.
+    Active,
+    /// It faulted and restarts at the open of this tick.
+    Backoff(Tick),
+    /// Its shutdown turn is pending; its address is gone already.
+    Stopping,
+}
+
+/// What an agent did so far, for monitors and reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Activity {
+    /// Turns committed, faulted ones included.
+    pub turns: u64,
+    /// Items received.
+    pub items: u64,
+    /// Effects committed.
+    pub effects: u64,
+    /// Fuel used.
+    pub fuel: u64,
+    /// Faults.
+    pub faults: u64,
+    /// Last fault, one of [`wasm_engine_abi::frame::fault`].
+    pub last_fault: u32,
+    /// Tick of the last turn.
+    pub last_tick: Tick,
+    /// Code of its last call.
+    pub last_code: i32,
+}
+
+/// One slot.
+#[derive(Debug, Default)]
+pub(crate) struct Agent {
+    pub(crate) generation: u32,
+    pub(crate) template: u32,
+    pub(crate) copy: u32,
+    pub(crate) incarnation: u32,
+    /// Fixed by origin; feeds random and traces (A5).
+    pub(crate) key: u64,
+    /// Next own sequence number; runs over incarnations (A5).
+    pub(crate) seq: u64,
+    pub(crate) args: Vec<u8>,
+    pub(crate) phase: Phase,
+    pub(crate) paused: bool,
+    /// It has a turn in the microstep under way.
+    pub(crate) planned: bool,
+    /// A lane holds an instance of it.
+    pub(crate) instance: bool,
+    /// It took a turn since the last state digest (D5).
+    pub(crate) ran: bool,
+    /// It changed since monitors were last trace.
+    pub(crate) dirty: bool,
+    pub(crate) answers_used: u32,
+    pub(crate) inbox: Inbox,
+    pub(crate) topics: Vec<u32>,
+    pub(crate) channels: Vec<u64>,
+    /// Ticks of the restarts within the supervision window; unused in a group, which counts its own.
+    pub(crate) restarts: VecDeque<Tick>,
+    /// Its restart group (A8).
+    pub(crate) group: Option<u32>,
+    pub(crate) activity: Activity,
+}
+
+impl Agent {
+    /// Whether it may be planned (Q1).
+    #[inline]
+    pub(crate) fn runnable(&self) -> bool {
+        match self.phase {
+            Phase::Free | Phase::Backoff(_) => false,
+            Phase::Stopping => true,
+            Phase::Starting => !self.paused,
+            Phase::Active => !self.paused && !self.inbox.is_empty(),
+        }
+    }
+
+    /// Whether messages to its address arrive.
+    #[inline]
+    pub(crate) fn addressable(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Active | Phase::Backoff(_))
+    }
+}
+
+/// All slots.
+#[derive(Debug)]
+pub(crate) struct Agents {
+    slots: Vec<Agent>,
+    agents_max: u32,
+    /// Slots below `slots.len()` that hold no agent and may be used.
+    free: BTreeSet<u32>,
+    /// Slots freed in this tick, free from the next one (A5).
+    freed: Vec<u32>,
+    alive: u32,
+}
+
+impl Agents {
+    pub(crate) fn new(agents_max: u32) -> Self {
+        Self { slots: Vec::new(), agents_max, free: BTreeSet::new(), freed: Vec::new(), alive: 0 }
+    }
+
+    pub(crate) fn alive(&self) -> u32 {
+        self.alive
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> &Agent {
+        &self.slots[index as usize]
+    }
+
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: u32) -> &mut Agent {
+        &mut self.slots[index as usize]
+    }
+
+    /// The address of the agent in slot `index`.
+    #[inline]
+    pub(crate) fn id(&self, index: u32) -> AgentId {
+        AgentId::new(index, self.at(index).generation)
+    }
+
+    /// The slot of an address that still receives mail (A7).
+    #[inline]
+    pub(crate) fn resolve(&self, id: AgentId) -> Option<u32> {
+        let agent = self.slots.get(id.index() as usize)?;
+        (agent.generation == id.generation() && agent.addressable()).then_some(id.index())
+    }
+
+    /// The slot of `id` if that incarnation of it still lives: in backoff it does not, although
+    /// mail to the address is kept (A9).
+    pub(crate) fn living(&self, id: AgentId, incarnation: u32) -> Option<u32> {
+        let index = self.resolve(id)?;
+        let agent = self.at(index);
+        let lives = agent.incarnation == incarnation && !matches!(agent.phase, Phase::Backoff(_));
+        lives.then_some(index)
+    }
+
+    /// Puts a new agent into the lowest free slot (A5), its init turn pending; none if all slots
+    /// are taken.
+    pub(crate) fn create(
+        &mut self,
+        template: u32,
+        copy: u32,
+        key: u64,
+        args: Vec<u8>,
+    ) -> Option<u32> {
+        let (index, generation) = match self.free.pop_first() {
+            Some(index) => (index, self.at(index).generation + 1),
+            None if (self.slots.len() as u32) < self.agents_max => {
+                self.slots.push(Agent::default());
+                (self.slots.len() as u32 - 1, 0)
+            }
+            None => return None,
+        };
+        let slot = self.at_mut(index);
+        let (ran, dirty) = (slot.ran, slot.dirty);
+        let phase = Phase::Starting;
+        *slot =
+            Agent { generation, template, copy, key, args, phase, ran, dirty, ..Agent::default() };
+        self.alive += 1;
+        Some(index)
+    }
+
+    /// Empties slot `index`; it is free from the next tick.
+    pub(crate) fn release(&mut self, index: u32) {
+        let agent = self.at_mut(index);
+        agent.phase = Phase::Free;
+        agent.instance = false;
+        self.freed.push(index);
+        self.alive -= 1;
+    }
+
+    /// A tick opens: slots freed in the last one may be used.
+    pub(crate) fn open(&mut self) {
+        self.free.extend(self.freed.drain(..));
+    }
+}
+
+/// Key of an agent of the configuration (A5).
+pub(crate) fn configured_key(name: &str, copy: u32) -> u64 {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.push(0);
+    bytes.extend_from_slice(&copy.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
+/// Key of a spawned agent (A5).
+pub(crate) fn spawned_key(parent: u64, spawn_seq: u64) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&parent.to_le_bytes());
+    bytes[8..].copy_from_slice(&spawn_seq.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a5_a_freed_slot_is_free_from_the_next_tick_and_a7_gets_a_new_generation() {
+        let mut agents = Agents::new(2);
+        let create = |agents: &mut Agents| agents.create(0, 0, 0, Vec::new());
+        assert_eq!(
+            (create(&mut agents), create(&mut agents), create(&mut agents)),
+            (Some(0), Some(1), None)
+        );
+        let old = agents.id(0);
+        agents.release(0);
+        assert_eq!(create(&mut agents), None, "same tick");
+        agents.open();
+        assert_eq!(create(&mut agents), Some(0));
+        assert_eq!(agents.resolve(old), None);
+        assert_eq!(agents.resolve(agents.id(0)), Some(0));
+        assert_eq!(agents.alive(), 2);
+    }
+}

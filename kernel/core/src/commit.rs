@@ -1,0 +1,402 @@
+//! Commit: the effects of a microstep, in schedule order and in passes (SEMANTICS C).
+//!
+//! | pass | what |
+//! |---|---|
+//! | before | items consumed by the turns are released |
+//! | 1 | messages, requests and timers |
+//! | 2 | subscriptions and channels |
+//! | 3, 4 | lifecycle requests, faults and supervision: `lifecycle.rs` |
+
+use wasm_engine_abi::{
+    AgentId,
+    calls::Status,
+    frame::{CHANNEL, Effect, ItemHeader, NO_TOPIC, Place, effect, fault, item, turn},
+};
+
+use crate::agents::Phase;
+use crate::environment::{Environment, Output, PayloadStore, Results, Sink, TurnOutput};
+use crate::inbox::Item;
+use crate::payloads::{NO_PAYLOAD, PayloadId};
+use crate::requests::Request;
+use crate::state::{Core, Planned};
+use crate::tick_digest::event;
+use crate::timers::Timer;
+use wasm_engine_setup::Policy;
+
+/// What the passes after the first have to look for.
+#[derive(Default)]
+struct Later {
+    subscriptions: bool,
+    lifecycle: bool,
+    endings: bool,
+}
+
+impl Core {
+    /// Applies the results of the planned turns.
+    pub fn commit(&mut self, results: &impl Results, env: &mut impl Environment) {
+        self.deliveries = 0;
+        let plan = std::mem::take(&mut self.plan);
+        for (position, &planned) in plan.iter().enumerate() {
+            self.release_turn(planned, &results.turn(position), env);
+        }
+        let mut later = Later::default();
+        for (position, &planned) in plan.iter().enumerate() {
+            self.apply_messages(planned, &results.turn(position), &mut later, env);
+        }
+        if later.subscriptions {
+            for (position, planned) in plan.iter().enumerate() {
+                for effect in results.turn(position).effects {
+                    self.apply_subscriptions(planned.agent, effect);
+                }
+            }
+        }
+        if later.lifecycle {
+            for (position, planned) in plan.iter().enumerate() {
+                let output = results.turn(position);
+                for effect in output.effects {
+                    self.apply_lifecycle(planned.agent, effect, output.lane, env);
+                }
+            }
+        }
+        if later.endings {
+            for (position, &planned) in plan.iter().enumerate() {
+                self.apply_faults(planned, results.turn(position).result, env);
+            }
+        }
+        self.plan = plan;
+        self.plan.clear();
+    }
+
+    /// C1: consumed items are released, those of faulted turns as dead letters (A8); what a
+    /// faulted turn did not reach goes back to the head of its inbox.
+    fn release_turn(
+        &mut self,
+        planned: Planned,
+        output: &TurnOutput<'_>,
+        env: &mut impl Environment,
+    ) {
+        let consumed = output.result.items.min(planned.items);
+        for at in 0..consumed {
+            let id = self.plan_items[(planned.first_item + at) as usize];
+            self.release_item(planned.agent, id, env);
+        }
+        for at in (consumed..planned.items).rev() {
+            let id = self.plan_items[(planned.first_item + at) as usize];
+            self.agents.at_mut(planned.agent).inbox.push_front(id, &mut self.items);
+        }
+        if output.result.fault != fault::NONE {
+            self.stats.dead_letters += u64::from(consumed);
+        }
+    }
+
+    fn apply_messages(
+        &mut self,
+        planned: Planned,
+        output: &TurnOutput<'_>,
+        later: &mut Later,
+        env: &mut impl Environment,
+    ) {
+        let result = output.result;
+        self.chain.turn(result.digest, result.fuel);
+        self.turn_digests.push(result.digest.low());
+        self.chain.trace.detail(|| {
+            let id = self.agents.id(planned.agent).to_bits();
+            let counts = u64::from(result.items) << 32 | u64::from(result.effects);
+            (event::TURN, id, result.fuel, counts)
+        });
+        self.turn_agents.push(planned.agent);
+        self.mark_dirty(planned.agent);
+        self.count_turn(planned, output);
+        later.endings |= result.fault != fault::NONE || planned.kind == turn::SHUTDOWN;
+        if result.fault == fault::NONE {
+            let agent = self.agents.at_mut(planned.agent);
+            agent.instance = true;
+            if planned.kind == turn::INIT {
+                agent.phase = Phase::Active;
+            }
+            if planned.kind != turn::SHUTDOWN {
+                // Q1: leftovers re-enter at the turn's place, before its effects.
+                self.make_runnable(planned.agent);
+            }
+        }
+        for effect in output.effects {
+            match effect.kind {
+                effect::SUBSCRIBE | effect::UNSUBSCRIBE | effect::JOIN | effect::LEAVE => {
+                    later.subscriptions = true;
+                }
+                effect::SPAWN | effect::TERMINATE | effect::PAUSE | effect::RESUME => {
+                    later.lifecycle = true;
+                }
+                _ => self.apply(planned.agent, effect, output.lane, env),
+            }
+        }
+    }
+
+    #[inline]
+    fn count_turn(&mut self, planned: Planned, output: &TurnOutput<'_>) {
+        let result = output.result;
+        self.stats.turns += 1;
+        self.stats.fuel += result.fuel;
+        let agent = self.agents.at_mut(planned.agent);
+        agent.planned = false;
+        agent.seq = result.seq;
+        let activity = &mut agent.activity;
+        activity.turns += 1;
+        activity.items += u64::from(result.items);
+        activity.effects += u64::from(result.effects);
+        activity.fuel += result.fuel;
+        activity.last_tick = self.tick;
+        activity.last_code = result.code;
+        self.stats.items += u64::from(result.items);
+        if !std::mem::replace(&mut agent.ran, true) {
+            self.ran.push(planned.agent);
+        }
+    }
+
+    /// Effects of pass 1.
+    fn apply(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
+        match effect.kind {
+            effect::SEND => self.send(index, effect, lane, env),
+            effect::PUBLISH => self.publish(index, effect, lane, env),
+            effect::CAST => self.cast(index, effect, lane, env),
+            effect::INFER => self.infer(index, effect, lane, env),
+            effect::TIMER => self.set_timer(index, effect),
+            effect::LOG => {
+                self.read_payload(effect, lane, env);
+                let id = self.agents.id(index);
+                env.sink().log_line(id, self.tick, effect.target, &self.scratch);
+            }
+            kind => unreachable!("a lane made an effect of kind {kind}"),
+        }
+    }
+
+    fn message(&self, index: u32, effect: &Effect, topic: u32) -> ItemHeader {
+        ItemHeader {
+            kind: item::MESSAGE,
+            len: effect.len,
+            from: self.agents.id(index).to_bits(),
+            from_seq: effect.seq,
+            tick: self.tick,
+            topic,
+            microstep: self.microstep,
+            hash: if effect.len == 0 { 0 } else { effect.hash as u32 },
+            trace: effect.trace,
+            ..ItemHeader::default()
+        }
+    }
+
+    fn payload(&mut self, effect: &Effect, lane: u32) -> PayloadId {
+        let place = Place { area: lane, block: effect.block };
+        self.payloads.add(place, self.epoch, effect.len)
+    }
+
+    /// The effect's payload bytes in `scratch`.
+    pub(crate) fn read_payload(&mut self, effect: &Effect, lane: u32, env: &mut impl Environment) {
+        self.scratch.clear();
+        if effect.len > 0 {
+            let place = Place { area: lane, block: effect.block };
+            env.payloads().read(place, self.epoch, effect.len, &mut self.scratch);
+        }
+    }
+
+    fn send(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
+        let target = AgentId::from_bits(effect.target);
+        let status = match self.agents.resolve(target) {
+            None => Status::Gone,
+            Some(receiver) => {
+                let header = self.message(index, effect, NO_TOPIC);
+                let payload = self.payload(effect, lane);
+                self.deliver(receiver, Item::new(header, payload, false), Policy::Refuse, env)
+            }
+        };
+        self.settle_message(index, effect, status, u32::from(status == Status::Ok), 1);
+    }
+
+    fn publish(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
+        let topic = effect.target as u32;
+        let setup = &self.setup.topics[topic as usize];
+        let (policy, output) = (setup.policy, setup.output);
+        if output {
+            self.emit(index, effect, lane, env);
+        }
+        let header = self.message(index, effect, topic);
+        let payload = self.payload(effect, lane);
+        let (mut first, mut delivered) = (Status::Ok, 0);
+        let subscribers = self.subscriptions.subscribers(topic);
+        for at in 0..subscribers {
+            let receiver = self.subscriptions.subscriber(topic, at);
+            let status = self.deliver(receiver, Item::new(header, payload, false), policy, env);
+            delivered += u32::from(status == Status::Ok);
+            if first == Status::Ok {
+                first = status;
+            }
+        }
+        self.settle_message(index, effect, first, delivered, subscribers as u32);
+    }
+
+    fn cast(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
+        let channel = effect.target;
+        let header = self.message(index, effect, CHANNEL);
+        let payload = self.payload(effect, lane);
+        let (mut first, mut delivered) = (Status::Ok, 0);
+        let members = self.subscriptions.members(channel);
+        for at in 0..members {
+            let receiver = self.subscriptions.member(channel, at);
+            let item = Item::new(header, payload, false);
+            let status = self.deliver(receiver, item, Policy::Refuse, env);
+            delivered += u32::from(status == Status::Ok);
+            if first == Status::Ok {
+                first = status;
+            }
+        }
+        self.settle_message(index, effect, first, delivered, members as u32);
+    }
+
+    /// A4: a message has at most one outcome, only if some receiver refused it.
+    fn settle_message(&mut self, index: u32, effect: &Effect, first: Status, ok: u32, all: u32) {
+        if first == Status::Ok {
+            return;
+        }
+        self.chain.event(event::REFUSED, self.agents.id(index).to_bits(), effect.seq);
+        let counts = u64::from(all - ok) << 32 | u64::from(ok);
+        self.outcome(index, effect, first, AgentId::NONE, counts);
+    }
+
+    /// L2: a message on an output topic also goes to the host.
+    fn emit(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
+        self.read_payload(effect, lane, env);
+        self.stats.outputs += 1;
+        let agent = self.agents.at(index);
+        env.sink().output(&Output {
+            tick: self.tick,
+            microstep: self.microstep,
+            topic: effect.target as u32,
+            from: self.agents.id(index),
+            template: agent.template,
+            copy: agent.copy,
+            from_seq: effect.seq,
+            payload: &self.scratch,
+        });
+    }
+
+    /// I1: binds the request to model and latency and reserves its reply; a refusal is a reply.
+    fn infer(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
+        let model = effect.target as u32;
+        let limits = &self.setup.limits;
+        let full = self.requests.count >= limits.inferences_pending_max
+            || self.requests.bytes + effect.len > limits.inference_bytes_pending_max;
+        self.agents.at_mut(index).answers_used += 1;
+        let id = self.agents.id(index);
+        if full {
+            let header = ItemHeader {
+                kind: item::REPLY,
+                from: AgentId::NONE.to_bits(),
+                tick: self.tick,
+                topic: model,
+                code: Status::KernelFull as i32,
+                microstep: self.microstep,
+                request: effect.seq,
+                trace: effect.trace,
+                ..ItemHeader::default()
+            };
+            self.chain.event(event::REFUSED, id.to_bits(), effect.seq);
+            self.push_answer(index, header, NO_PAYLOAD);
+            return;
+        }
+        let request = Request {
+            number: self.requests.next_number(),
+            model,
+            tick: self.tick,
+            due: self.tick.saturating_add(self.setup.models[model as usize].latency_ticks),
+            agent: id,
+            incarnation: self.agents.at(index).incarnation,
+            seq: effect.seq,
+            trace: effect.trace,
+            len: effect.len,
+        };
+        self.stats.inferences += 1;
+        self.chain.event(event::REQUESTED, id.to_bits(), request.due);
+        self.read_payload(effect, lane, env);
+        self.requests.add(request, &self.scratch);
+        env.sink().request(&request, &self.scratch);
+    }
+
+    fn set_timer(&mut self, index: u32, effect: &Effect) {
+        let agent = self.agents.at_mut(index);
+        agent.answers_used += 1;
+        let incarnation = agent.incarnation;
+        self.timers.add(Timer {
+            due: self.tick.saturating_add(effect.target),
+            index,
+            seq: effect.seq,
+            agent: self.agents.id(index).to_bits(),
+            incarnation,
+            tag: effect.arg,
+            trace: effect.trace,
+        });
+    }
+
+    fn apply_subscriptions(&mut self, index: u32, effect: &Effect) {
+        let agent = self.agents.at_mut(index);
+        let (topic, channel) = (effect.target as u32, effect.target);
+        let full =
+            agent.topics.len() + agent.channels.len() >= self.setup.limits.memberships_max as usize;
+        match effect.kind {
+            effect::SUBSCRIBE if !agent.topics.contains(&topic) && !full => {
+                agent.topics.push(topic);
+                self.subscriptions.subscribe(topic, index);
+            }
+            effect::SUBSCRIBE if !agent.topics.contains(&topic) => {
+                self.outcome(index, effect, Status::Quota, AgentId::NONE, 0);
+            }
+            effect::UNSUBSCRIBE => {
+                agent.topics.retain(|&other| other != topic);
+                self.subscriptions.unsubscribe(topic, index);
+            }
+            effect::JOIN if !agent.channels.contains(&channel) && !full => {
+                agent.channels.push(channel);
+                self.subscriptions.join(channel, index);
+            }
+            effect::JOIN if !agent.channels.contains(&channel) => {
+                self.outcome(index, effect, Status::Quota, AgentId::NONE, 0);
+            }
+            effect::LEAVE => {
+                agent.channels.retain(|&other| other != channel);
+                self.subscriptions.leave(channel, index);
+            }
+            _ => {}
+        }
+    }
+
+    /// An outcome, at the place of the effect that it answers (A2). It holds an answer place until
+    /// it is received (A4). An agent whose address is gone gets none.
+    pub(crate) fn outcome(
+        &mut self,
+        index: u32,
+        effect: &Effect,
+        status: Status,
+        about: AgentId,
+        detail: u64,
+    ) {
+        let id = self.agents.id(index).to_bits();
+        self.chain.event(event::OUTCOME, id, effect.seq ^ (status as i32 as u64) << 48);
+        if !self.agents.at(index).addressable() {
+            self.stats.dead_letters += 1;
+            return;
+        }
+        self.agents.at_mut(index).answers_used += 1;
+        let header = ItemHeader {
+            kind: item::OUTCOME,
+            from: about.to_bits(),
+            from_seq: detail,
+            tick: self.tick,
+            topic: NO_TOPIC,
+            code: status as i32,
+            microstep: self.microstep,
+            request: effect.seq,
+            trace: effect.trace,
+            ..ItemHeader::default()
+        };
+        self.push_answer(index, header, NO_PAYLOAD);
+    }
+}

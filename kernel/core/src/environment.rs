@@ -1,0 +1,82 @@
+//! What the core needs of the world around it: payload bytes, takers of what leaves it, results.
+
+use wasm_engine_abi::{
+    AgentId, Tick,
+    frame::{Effect, Place, TurnResult},
+};
+
+use crate::requests::Request;
+
+/// Payload bytes, wherever they lie.
+pub trait PayloadStore {
+    /// Appends the payload at `place`, written in `epoch`, to `into`.
+    fn read(&mut self, place: Place, epoch: u64, len: u32, into: &mut Vec<u8>);
+    /// An open begins in `epoch`: what [`PayloadStore::enter`] stored two epochs ago expires.
+    fn begin_open(&mut self, epoch: u64);
+    /// Stores bytes that enter at open, readable in the next epoch.
+    fn enter(&mut self, bytes: &[u8]) -> Place;
+    /// Copies a payload to where it stays until [`PayloadStore::release`].
+    fn retain(&mut self, place: Place, epoch: u64, len: u32) -> Place;
+    /// Frees a retained payload.
+    fn release(&mut self, place: Place, len: u32);
+}
+
+/// Takes what leaves the core.
+pub trait Sink {
+    /// A message on an output topic (SEMANTICS L2).
+    fn output(&mut self, output: &Output<'_>);
+    /// An inference request was accepted (SEMANTICS I1).
+    fn request(&mut self, request: &Request, input: &[u8]);
+    /// An agent wrote a log line.
+    fn log_line(&mut self, agent: AgentId, tick: Tick, level: u64, text: &[u8]);
+}
+
+/// Both, as the core gets them with each step.
+pub trait Environment {
+    /// The payload bytes.
+    type Payloads: PayloadStore;
+    /// The taker.
+    type Sink: Sink + ?Sized;
+    /// The payload bytes.
+    fn payloads(&mut self) -> &mut Self::Payloads;
+    /// The taker.
+    fn sink(&mut self) -> &mut Self::Sink;
+}
+
+/// A message on an output topic, for the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Output<'a> {
+    /// Tick in which it was committed.
+    pub tick: Tick,
+    /// Microstep in which it was committed.
+    pub microstep: u32,
+    /// Topic handle.
+    pub topic: u32,
+    /// Sender.
+    pub from: AgentId,
+    /// Sender's template.
+    pub template: u32,
+    /// Sender's copy number.
+    pub copy: u32,
+    /// The sender's sequence number.
+    pub from_seq: u64,
+    /// Payload.
+    pub payload: &'a [u8],
+}
+
+/// What one turn of the plan did, read from wherever its lane put it.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnOutput<'a> {
+    /// Head.
+    pub result: &'a TurnResult,
+    /// What it asked for; none if it faulted.
+    pub effects: &'a [Effect],
+    /// The lane, and so the area of its payloads.
+    pub lane: u32,
+}
+
+/// Results of a microstep by place in the plan.
+pub trait Results {
+    /// The turn at `position`.
+    fn turn(&self, position: usize) -> TurnOutput<'_>;
+}

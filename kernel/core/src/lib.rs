@@ -1,0 +1,53 @@
+//! The state machine: facts in, turns out, effects applied in schedule order.
+//!
+//! ```text
+//! open(facts) -> { plan() -> turns run anywhere -> commit(results) }* -> close() -> digest
+//! ```
+//! It has no threads, no clock and no IO; the runtime, the replayer and tests drive it alike, and
+//! what it does depends on the setup and the facts alone. Payload bytes stay where lanes wrote
+//! them: the core moves descriptors and asks [`Environment`] for the few bytes that must be copied.
+//!
+//! | file | rules |
+//! |---|---|
+//! | `open.rs` | T3: backoff expiries, replies, timers, inputs |
+//! | `plan_turns.rs`, `order/` | T4, Q: who takes a turn |
+//! | `commit.rs` | C1, C2, pass 1 and 2 |
+//! | `route.rs` | delivery, limits, topic policies (C2, C4) |
+//! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, the end of agents (A10) |
+//! | `supervision.rs` | what follows a fault, restart groups (A8, A9) |
+//! | `pending.rs` | inference requests and timers that wait (I1) |
+//! | `trace.rs` | what is told of all this, event by event, to whoever watches |
+//! | `agents.rs`, `inbox.rs`, `payloads.rs`, `chain.rs` | the state itself |
+
+mod agents;
+mod commit;
+mod delivery;
+mod environment;
+mod facts;
+mod inbox;
+mod lifecycle;
+mod payloads;
+mod plan;
+mod requests;
+mod schedule;
+mod state;
+mod stats;
+mod subscriptions;
+mod supervision;
+mod supervision_groups;
+mod tick_digest;
+mod tick_open;
+mod timers;
+mod trace;
+mod view;
+
+pub use self::{
+    agents::{Activity, Phase},
+    environment::{Environment, Output, PayloadStore, Results, Sink, TurnOutput},
+    facts::FactsBuilder,
+    requests::Request,
+    state::{Core, first_digest},
+    stats::Stats,
+    tick_open::OpenError,
+    view::AgentState,
+};

@@ -1,0 +1,206 @@
+//! Plan: which agents take a turn in the next microstep (SEMANTICS T4, T8, Q3).
+
+use wasm_engine_abi::{
+    frame::{ItemFrame, Place, TurnCommand, turn},
+    page::event,
+};
+
+use crate::agents::{Agents, Phase};
+use crate::environment::Environment;
+use crate::inbox::{ItemId, Items};
+use crate::payloads::{Payloads, blocks};
+use crate::schedule::Verdict;
+use crate::state::{Core, Planned};
+use wasm_engine_setup::{Limits, Setup};
+
+/// What is left of the global limits of one microstep; an agent takes its whole quota (Q3).
+struct Budget {
+    turns: u32,
+    effects: u32,
+    blocks: u32,
+    fuel: u64,
+}
+
+impl Budget {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            turns: limits.turns_per_microstep_max,
+            effects: limits.effects_per_microstep_max,
+            blocks: blocks(limits.payload_bytes_per_microstep_max),
+            fuel: limits.fuel_per_microstep_max,
+        }
+    }
+
+    /// Takes the quota of a turn of at most `calls` calls, if it fits.
+    #[inline]
+    fn take(&mut self, setup: &Setup, template: u32, calls: u64) -> bool {
+        let limits = &setup.limits;
+        let fuel = setup.templates[template as usize].fuel_per_call.saturating_mul(calls);
+        let blocks = blocks(limits.payload_bytes_max);
+        let fits = self.turns >= 1
+            && self.effects >= limits.effects_max
+            && self.blocks >= blocks
+            && self.fuel >= fuel;
+        if fits {
+            self.turns -= 1;
+            self.effects -= limits.effects_max;
+            self.blocks -= blocks;
+            self.fuel -= fuel;
+        }
+        fits
+    }
+}
+
+/// Calls of a turn that are budgeted: all items it may receive, and the step.
+pub(crate) fn calls_of_step(limits: &Limits) -> u64 {
+    u64::from(limits.receive_max) + 1
+}
+
+/// The parts of the core that a turn is taken from.
+struct Taking<'a> {
+    setup: &'a Setup,
+    agents: &'a mut Agents,
+    items: &'a mut Items,
+    payloads: &'a mut Payloads,
+    plan: &'a mut Vec<Planned>,
+    plan_items: &'a mut Vec<ItemId>,
+    budget: Budget,
+}
+
+impl Taking<'_> {
+    #[inline]
+    fn judge(&mut self, index: u32) -> Verdict {
+        let agent = self.agents.at_mut(index);
+        let (kind, calls) = match agent.phase {
+            Phase::Starting => (turn::INIT, 1),
+            Phase::Stopping => (turn::SHUTDOWN, 1),
+            _ => (turn::STEP, calls_of_step(&self.setup.limits)),
+        };
+        if !self.budget.take(self.setup, agent.template, calls) {
+            return Verdict::Stop;
+        }
+        agent.planned = true;
+        let first_item = self.plan_items.len() as u32;
+        let mut items = 0;
+        while kind == turn::STEP && items < self.setup.limits.receive_max {
+            let Some(id) = agent.inbox.pop_front(self.items) else { break };
+            self.payloads.plan(self.items.get(id).payload);
+            self.plan_items.push(id);
+            items += 1;
+        }
+        self.plan.push(Planned { agent: index, kind, first_item, items });
+        Verdict::Take
+    }
+}
+
+impl Core {
+    /// Plans the next microstep and returns its number of turns; 0 ends the tick, because nothing
+    /// is runnable or the tick used its microsteps up (T2).
+    pub fn plan(&mut self, env: &mut impl Environment) -> usize {
+        self.plan.clear();
+        self.plan_items.clear();
+        // Tick 0 takes as many microsteps as the limits need (T8).
+        if self.tick > 0 && self.microstep >= self.setup.limits.microsteps_max {
+            return 0;
+        }
+        self.take_turns();
+        if self.plan.is_empty() {
+            return 0;
+        }
+        self.microstep += 1;
+        self.epoch += 1;
+        self.stats.microsteps += 1;
+        self.chain.microstep(self.microstep);
+        self.chain.trace.detail(|| (event::MICROSTEP, 0, self.plan.len() as u64, 0));
+        self.payloads.settle(self.epoch, env);
+        self.plan.len()
+    }
+
+    fn take_turns(&mut self) {
+        let setup = self.setup.clone();
+        let mut taking = Taking {
+            setup: &setup,
+            agents: &mut self.agents,
+            items: &mut self.items,
+            payloads: &mut self.payloads,
+            plan: &mut self.plan,
+            plan_items: &mut self.plan_items,
+            budget: Budget::new(&setup.limits),
+        };
+        if self.tick > 0 {
+            self.order.plan(self.tick, |index| taking.judge(index));
+            return;
+        }
+        while self.next_init < self.configured {
+            // An agent may have been paused, ended or even replaced by an earlier init turn.
+            let agent = taking.agents.at(self.next_init);
+            let waits = agent.phase == Phase::Starting && !agent.paused && agent.generation == 0;
+            if waits && taking.judge(self.next_init) == Verdict::Stop {
+                return;
+            }
+            self.order.remove(self.next_init);
+            self.next_init += 1;
+        }
+    }
+
+    /// Turns of the current plan.
+    #[must_use]
+    #[inline]
+    pub fn planned(&self) -> usize {
+        self.plan.len()
+    }
+
+    /// The slot of the agent whose turn is at `position`.
+    ///
+    /// # Panics
+    /// If `position` is not below [`Core::planned`].
+    #[must_use]
+    #[inline]
+    pub fn planned_agent(&self, position: usize) -> u32 {
+        self.plan[position].agent
+    }
+
+    /// The command of the turn at `position`, with its items in `frames`; the arguments follow an
+    /// init.
+    ///
+    /// # Panics
+    /// If `position` is not below [`Core::planned`].
+    #[inline]
+    pub fn turn(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
+        let planned = self.plan[position];
+        let agent = self.agents.at(planned.agent);
+        frames.clear();
+        frames.extend(self.planned_items(planned).iter().map(|&id| {
+            let item = self.items.get(id);
+            let (place, epoch) = match self.payloads.get(item.payload) {
+                Some(payload) => (payload.place, payload.epoch),
+                None => (Place::default(), 0),
+            };
+            ItemFrame { header: item.header, place, epoch }
+        }));
+        let args: &[u8] = if planned.kind == turn::INIT { &agent.args } else { &[] };
+        let command = TurnCommand {
+            agent: self.agents.id(planned.agent).to_bits(),
+            key: agent.key,
+            tick: self.tick,
+            seq: agent.seq,
+            microstep: self.microstep,
+            position: position as u32,
+            incarnation: agent.incarnation,
+            kind: planned.kind,
+            template: agent.template,
+            copy: agent.copy,
+            items: planned.items,
+            args_len: args.len() as u32,
+            answers_free: self.setup.limits.answers_max.saturating_sub(agent.answers_used),
+            reserved: 0,
+        };
+        (command, args)
+    }
+
+    #[inline]
+    pub(crate) fn planned_items(&self, planned: Planned) -> &[ItemId] {
+        let first = planned.first_item as usize;
+        &self.plan_items[first..first + planned.items as usize]
+    }
+}

@@ -1,0 +1,113 @@
+//! Inference requests whose reply waits for a later tick (SEMANTICS I1, T3).
+
+use std::collections::VecDeque;
+
+use wasm_engine_abi::{AgentId, Tick};
+
+/// An accepted inference request; its reply is delivered at the open of `due`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Number over the run, in commit order.
+    pub number: u64,
+    /// Model handle.
+    pub model: u32,
+    /// Tick in which it was committed.
+    pub tick: Tick,
+    /// Tick at whose open the reply is delivered.
+    pub due: Tick,
+    /// The agent that asked.
+    pub agent: AgentId,
+    /// Its incarnation then.
+    pub incarnation: u32,
+    /// Its sequence number of the call.
+    pub seq: u64,
+    /// Trace of the call.
+    pub trace: u64,
+    /// Input bytes.
+    pub len: u32,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    request: Request,
+    input: Vec<u8>,
+}
+
+/// Requests whose reply is outstanding. A model's latency is fixed, so each model's queue is
+/// ordered by due tick and by number alike.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    queues: Vec<VecDeque<Waiting>>,
+    /// Buffers for inputs, reused.
+    spare: Vec<Vec<u8>>,
+    next_number: u64,
+    /// Requests whose reply has not been received: it has a place reserved from commit to receipt.
+    pub(crate) count: u32,
+    /// Input bytes of those whose reply has not been delivered.
+    pub(crate) bytes: u32,
+}
+
+impl Requests {
+    pub(crate) fn new(models: usize) -> Self {
+        let queues = (0..models).map(|_| VecDeque::new()).collect();
+        Self { queues, spare: Vec::new(), next_number: 0, count: 0, bytes: 0 }
+    }
+
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    pub(crate) fn add(&mut self, request: Request, input: &[u8]) {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(input);
+        self.count += 1;
+        self.bytes += request.len;
+        self.queues[request.model as usize].push_back(Waiting { request, input: buffer });
+    }
+
+    /// The earliest tick with a reply due.
+    pub(crate) fn next_due(&self) -> Option<Tick> {
+        self.queues.iter().filter_map(|queue| Some(queue.front()?.request.due)).min()
+    }
+
+    /// The next request due at `tick`, in request order over all models (T3).
+    pub(crate) fn first_due(&self, tick: Tick) -> Option<Request> {
+        self.queues
+            .iter()
+            .filter_map(|queue| Some(queue.front()?.request))
+            .filter(|request| request.due <= tick)
+            .min_by_key(|request| request.number)
+    }
+
+    /// All requests due at `tick`, in request order.
+    pub(crate) fn due(&self, tick: Tick, into: &mut Vec<Request>) {
+        into.clear();
+        for queue in &self.queues {
+            into.extend(queue.iter().map(|w| w.request).take_while(|request| request.due <= tick));
+        }
+        into.sort_unstable_by_key(|request| request.number);
+    }
+
+    /// Takes the next request due at `tick`.
+    pub(crate) fn pop_due(&mut self, tick: Tick) -> Option<Request> {
+        let request = self.first_due(tick)?;
+        let waiting = self.queues[request.model as usize].pop_front()?;
+        self.spare.push(waiting.input);
+        self.bytes -= request.len;
+        Some(request)
+    }
+
+    /// All outstanding requests with their inputs, in request order.
+    pub(crate) fn outstanding(&self) -> Vec<(Request, &[u8])> {
+        let mut all: Vec<_> = self
+            .queues
+            .iter()
+            .flatten()
+            .map(|waiting| (waiting.request, waiting.input.as_slice()))
+            .collect();
+        all.sort_by_key(|(request, _)| request.number);
+        all
+    }
+}

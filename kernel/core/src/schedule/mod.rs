@@ -1,0 +1,136 @@
+//! Schedule order: which runnable agent is planned next (SEMANTICS Q).
+//!
+//! Three orders behind one seam. Each holds every runnable agent exactly once; the core inserts
+//! an agent when it becomes runnable and the order hands agents out when a microstep is planned.
+//! An agent that is not taken keeps its place across microsteps and ticks (Q1).
+
+mod fifo;
+mod priority;
+mod round_robin;
+
+use wasm_engine_abi::Tick;
+
+use self::{fifo::Fifo, priority::Priority, round_robin::RoundRobin};
+use wasm_engine_setup::Schedule;
+
+/// Says what to do with the next agent in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// It is planned and leaves the order.
+    Take,
+    /// It does not fit: planning ends here and it keeps its place (Q3).
+    Stop,
+}
+
+/// The runnable agents in schedule order.
+#[derive(Debug)]
+pub(crate) enum ReadyQueue {
+    Fifo(Fifo),
+    RoundRobin(RoundRobin),
+    Priority(Priority),
+}
+
+impl ReadyQueue {
+    /// An empty order for at most `agents_max` slots.
+    pub(crate) fn new(schedule: Schedule, agents_max: u32, aging_ticks: u64) -> Self {
+        match schedule {
+            Schedule::Fifo => Self::Fifo(Fifo::new(agents_max)),
+            Schedule::RoundRobin => Self::RoundRobin(RoundRobin::new(agents_max)),
+            Schedule::Priority => Self::Priority(Priority::new(agents_max, aging_ticks)),
+        }
+    }
+
+    /// Adds `agent`, runnable since `now` with its own `priority`; nothing if it is there already.
+    #[inline]
+    pub(crate) fn insert(&mut self, agent: u32, priority: i32, now: Tick) {
+        match self {
+            Self::Fifo(order) => order.insert(agent),
+            Self::RoundRobin(order) => order.insert(agent),
+            Self::Priority(order) => order.insert(agent, priority, now),
+        }
+    }
+
+    /// Removes `agent`, which is not runnable any more; nothing if it is not there.
+    pub(crate) fn remove(&mut self, agent: u32) {
+        match self {
+            Self::Fifo(order) => order.remove(agent),
+            Self::RoundRobin(order) => order.remove(agent),
+            Self::Priority(order) => order.remove(agent),
+        }
+    }
+
+    /// Agents held.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Fifo(order) => order.len(),
+            Self::RoundRobin(order) => order.len(),
+            Self::Priority(order) => order.len(),
+        }
+    }
+
+    /// Hands out agents in order until `judge` stops it.
+    pub(crate) fn plan(&mut self, now: Tick, judge: impl FnMut(u32) -> Verdict) {
+        match self {
+            Self::Fifo(order) => order.plan(judge),
+            Self::RoundRobin(order) => order.plan(judge),
+            Self::Priority(order) => order.plan(now, judge),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(order: &mut ReadyQueue, now: Tick, count: usize) -> Vec<u32> {
+        let mut taken = Vec::new();
+        order.plan(now, |agent| {
+            if taken.len() == count {
+                return Verdict::Stop;
+            }
+            taken.push(agent);
+            Verdict::Take
+        });
+        taken
+    }
+
+    #[test]
+    fn q2_fifo_goes_by_place_and_keeps_what_did_not_fit() {
+        let mut order = ReadyQueue::new(Schedule::Fifo, 8, 16);
+        for agent in [5, 1, 3, 5, 7] {
+            order.insert(agent, 0, 1);
+        }
+        order.remove(3);
+        assert_eq!(order.len(), 3);
+        assert_eq!(take(&mut order, 1, 1), [5]);
+        order.insert(5, 0, 1);
+        order.insert(3, 0, 1);
+        assert_eq!(take(&mut order, 1, 9), [1, 7, 5, 3]);
+        assert_eq!(order.len(), 0);
+    }
+
+    #[test]
+    fn q2_round_robin_is_cyclic_after_the_last_planned() {
+        let mut order = ReadyQueue::new(Schedule::RoundRobin, 8, 16);
+        for agent in [6, 0, 3] {
+            order.insert(agent, 0, 1);
+        }
+        assert_eq!(take(&mut order, 1, 2), [0, 3]);
+        order.insert(1, 0, 1);
+        assert_eq!(take(&mut order, 1, 9), [6, 1]);
+        order.insert(1, 0, 1);
+        assert_eq!(take(&mut order, 1, 9), [1]);
+    }
+
+    #[test]
+    fn q2_priority_ages_so_that_nobody_starves() {
+        let mut order = ReadyQueue::new(Schedule::Priority, 8, 10);
+        order.insert(2, 0, 0);
+        order.insert(4, 5, 0);
+        assert_eq!(take(&mut order, 1, 1), [4]);
+        order.insert(4, 5, 49);
+        assert_eq!(take(&mut order, 49, 1), [4], "4 levels of age do not reach 5");
+        order.insert(4, 5, 50);
+        assert_eq!(take(&mut order, 50, 1), [2], "5 levels do, and the older place wins");
+    }
+}

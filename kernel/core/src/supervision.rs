@@ -1,0 +1,121 @@
+//! Supervision: what follows a fault, for one agent or for its whole group (SEMANTICS A8, A9).
+//!
+//! ```text
+//!  fault -> over the limit, or never: every member ends
+//!        -> else: every member drops its state and waits for one and the same tick
+//! ```
+//! A group is what the configuration says; spawned agents are in none. Who is stopping or gone is
+//! no member any more, and a second fault in the commit in which the group fell finds its agent in
+//! backoff and changes nothing.
+
+use wasm_engine_abi::{
+    Tick,
+    frame::{fault, item},
+};
+
+use crate::agents::Phase;
+use crate::environment::Environment;
+use crate::state::Core;
+use crate::tick_digest::event;
+use wasm_engine_setup::Restart;
+
+impl Core {
+    /// A8: the incarnation is over; supervision decides what follows.
+    pub(crate) fn fault(&mut self, index: u32, cause: u32, env: &mut impl Environment) {
+        debug_assert_ne!(cause, fault::NONE);
+        let id = self.agents.id(index).to_bits();
+        self.stats.faults += 1;
+        self.chain.event(event::FAULTED, id, u64::from(cause));
+        self.order.remove(index);
+        let agent = self.agents.at_mut(index);
+        agent.instance = false;
+        agent.activity.faults += 1;
+        agent.activity.last_fault = cause;
+        // A member that fell in this commit before its own fault has no instance left to drop.
+        self.group_stopped.retain(|group_stopped| group_stopped.to_bits() != id);
+        match agent.phase {
+            // Ended in pass 3, or faulted in its last turn: counted, not supervised.
+            Phase::Stopping => return self.end(index, env),
+            // Ended in pass 3 in its first turn, when it had nothing to shut down, or with its
+            // group in this very commit; or its group fell in it.
+            Phase::Free | Phase::Backoff(_) => return,
+            Phase::Starting | Phase::Active => {}
+        }
+        match agent.group {
+            None => {
+                let due = self.restart_tick(index);
+                self.fall(index, due, env);
+            }
+            Some(group) => self.fall_together(index, group, env),
+        }
+    }
+
+    /// A8: every member falls, by slot, with one restart for all.
+    fn fall_together(&mut self, cause: u32, group: u32, env: &mut impl Environment) {
+        let due = self.restart_tick(cause);
+        let by = self.agents.id(cause).to_bits();
+        for at in 0..self.groups.groups[group as usize].members.len() {
+            let index = self.groups.groups[group as usize].members[at];
+            let id = self.agents.id(index);
+            let agent = self.agents.at_mut(index);
+            if agent.group != Some(group) || !agent.addressable() {
+                continue;
+            }
+            if index != cause {
+                if std::mem::take(&mut agent.instance) {
+                    self.group_stopped.push(id);
+                }
+                self.chain.event(event::GROUP_STOPPED, id.to_bits(), by);
+            }
+            self.fall(index, due, env);
+        }
+    }
+
+    /// Agent `index` has lost its state: it waits for its restart at `due`, or ends.
+    fn fall(&mut self, index: u32, due: Option<Tick>, env: &mut impl Environment) {
+        let Some(due) = due else { return self.end(index, env) };
+        self.order.remove(index);
+        self.drop_answers(index, env);
+        self.agents.at_mut(index).phase = Phase::Backoff(due);
+        self.backoffs.insert((due, index));
+        self.chain.event(event::BACKOFF, self.agents.id(index).to_bits(), due);
+        self.mark_dirty(index);
+    }
+
+    /// The tick at which agent `index`, or its group, restarts, if policy and intensity limit
+    /// allow it. The restart is counted.
+    fn restart_tick(&mut self, index: u32) -> Option<Tick> {
+        let now = self.tick;
+        let agent = self.agents.at_mut(index);
+        let restarts = match agent.group {
+            None => &mut agent.restarts,
+            Some(group) => &mut self.groups.groups[group as usize].restarts,
+        };
+        match self.setup.templates[agent.template as usize].restart {
+            Restart::Never => None,
+            Restart::Fresh { backoff_ticks, restarts_max, window_ticks } => {
+                restarts.retain(|&at| now - at < window_ticks);
+                if restarts.len() >= restarts_max as usize {
+                    return None;
+                }
+                restarts.push_back(now);
+                Some(now.saturating_add(backoff_ticks.max(1)))
+            }
+        }
+    }
+
+    /// A9: answers to calls of the old incarnation are dropped; messages and inputs stay.
+    fn drop_answers(&mut self, index: u32, env: &mut impl Environment) {
+        let answer = |kind| matches!(kind, item::REPLY | item::OUTCOME | item::TIMER);
+        loop {
+            let inbox = &mut self.agents.at_mut(index).inbox;
+            let Some(id) = inbox.take_first(&mut self.items, |item| answer(item.header.kind))
+            else {
+                break;
+            };
+            self.release_item(index, id, env);
+            self.stats.dead_letters += 1;
+        }
+        self.agents.at_mut(index).answers_used = 0;
+    }
+}

@@ -1,0 +1,300 @@
+//! Open: all env facts of a tick, applied in one order (SEMANTICS T3).
+//!
+//! Backoff expiries by agent, inference replies in request order, due timers, inputs. The first
+//! and the third are derived; replies and inputs come as facts and are checked against what the
+//! core expects, so a log that was changed is caught here or by the digest.
+
+use wasm_engine_abi::{
+    AgentId, Tick,
+    calls::Status,
+    frame::{ItemHeader, NO_TOPIC, item},
+    limits::BLOCK_BYTES,
+    record::{BadFacts, Fact, Facts, fact},
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::agents::Phase;
+use crate::environment::{Environment, PayloadStore};
+use crate::inbox::Item;
+use crate::payloads::{NO_PAYLOAD, PayloadId, blocks};
+use crate::state::{Core, TICK_MAX};
+use crate::tick_digest::event;
+
+/// Facts that cannot be those of the next tick.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The record is malformed.
+    #[error("the facts of a tick cannot be read")]
+    Facts(#[from] BadFacts),
+    /// Ticks must increase from 0.
+    #[error("tick {tick} cannot follow {last}")]
+    NotNext {
+        /// The tick named.
+        tick: Tick,
+        /// The last one, or "the start".
+        last: String,
+    },
+    /// A fact of a kind that this version does not know.
+    #[error("tick {tick} holds a fact of unknown kind {kind}")]
+    UnknownFact {
+        /// The tick.
+        tick: Tick,
+        /// The kind.
+        kind: u32,
+    },
+    /// An input names a topic or source that the run does not have.
+    #[error(
+        "tick {tick} holds an input for topic {topic} from source {origin}, which the run does not have"
+    )]
+    UnknownTopic {
+        /// The tick.
+        tick: Tick,
+        /// The topic handle.
+        topic: u32,
+        /// The source number.
+        origin: u64,
+    },
+    /// Tick 0 admits no input.
+    #[error("tick 0 holds an input; it only initialises")]
+    InputInTickZero,
+    /// A reply that answers no request due, or not the next one.
+    #[error(
+        "tick {tick} holds a reply to request {seq} of agent {agent}, which is not the next one due"
+    )]
+    UnexpectedReply {
+        /// The tick.
+        tick: Tick,
+        /// The agent named.
+        agent: AgentId,
+        /// The sequence named.
+        seq: u64,
+    },
+    /// More than the limits of the run admit; what enters was sized by them.
+    #[error("tick {tick} holds {what} than the run's limits admit; the log was changed")]
+    Exceeds {
+        /// The tick.
+        tick: Tick,
+        /// More or longer of what.
+        what: &'static str,
+    },
+    /// A request is due without a reply.
+    #[error("tick {tick} lacks the reply to request {seq} of agent {agent}")]
+    MissingReply {
+        /// The tick.
+        tick: Tick,
+        /// The agent that waits.
+        agent: AgentId,
+        /// Its sequence of the call.
+        seq: u64,
+    },
+}
+
+impl Core {
+    /// Opens the tick that `bytes`, a `TickOpen` record, describes.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the facts cannot be those of the next tick. The core is then unusable.
+    pub fn open(&mut self, bytes: &[u8], env: &mut impl Environment) -> Result<(), OpenError> {
+        let facts = Facts::parse(bytes)?;
+        let tick = facts.open().tick;
+        let follows = if self.stats.ticks == 0 { tick == 0 } else { tick > self.tick };
+        if !follows || tick > TICK_MAX {
+            let last = match self.stats.ticks {
+                0 => "the start of a run".to_owned(),
+                _ => format!("tick {}", self.tick),
+            };
+            return Err(OpenError::NotNext { tick, last });
+        }
+        self.begin_open(tick, bytes, env);
+        let entered = u64::from(facts.open().facts);
+        self.chain.trace.event(event::TICK_OPEN, 0, entered, 0);
+        self.expire_backoffs();
+        self.check_inputs(tick, &facts)?;
+        let mut inputs_began = false;
+        for fact in facts.iter() {
+            match fact.header.kind {
+                fact::REPLY if !inputs_began => self.reply(&fact, env)?,
+                fact::INPUT => {
+                    if !std::mem::replace(&mut inputs_began, true) {
+                        self.end_replies()?;
+                    }
+                    self.input(&fact, env)?;
+                }
+                kind => return Err(OpenError::UnknownFact { tick, kind }),
+            }
+        }
+        if !inputs_began {
+            self.end_replies()?;
+        }
+        Ok(())
+    }
+
+    /// T7: at most `inputs_per_tick_max` inputs enter, and their bytes in whole blocks.
+    fn check_inputs(&self, tick: Tick, facts: &Facts<'_>) -> Result<(), OpenError> {
+        let limits = &self.setup.limits;
+        let (mut inputs, mut input_blocks) = (0u64, 0u64);
+        for fact in facts.iter().filter(|fact| fact.header.kind == fact::INPUT) {
+            inputs += 1;
+            input_blocks += u64::from(blocks(fact.header.len));
+        }
+        if inputs > u64::from(limits.inputs_per_tick_max) {
+            return Err(OpenError::Exceeds { tick, what: "more inputs" });
+        }
+        if input_blocks > u64::from(limits.input_bytes_per_tick_max / BLOCK_BYTES) {
+            return Err(OpenError::Exceeds { tick, what: "longer inputs" });
+        }
+        Ok(())
+    }
+
+    fn begin_open(&mut self, tick: Tick, bytes: &[u8], env: &mut impl Environment) {
+        self.tick = tick;
+        self.microstep = 0;
+        self.epoch += 1;
+        self.deliveries = 0;
+        self.turn_digests.clear();
+        self.turn_agents.clear();
+        self.chain.open(tick, bytes);
+        self.agents.open();
+        env.payloads().begin_open(self.epoch);
+    }
+
+    /// A8: agents restart at the open of tick fault + backoff.
+    fn expire_backoffs(&mut self) {
+        while let Some(&(due, index)) = self.backoffs.first() {
+            if due > self.tick {
+                return;
+            }
+            self.backoffs.pop_first();
+            let agent = self.agents.at_mut(index);
+            if agent.phase != Phase::Backoff(due) {
+                continue;
+            }
+            agent.phase = Phase::Starting;
+            agent.incarnation += 1;
+            let incarnation = u64::from(agent.incarnation);
+            self.stats.restarts += 1;
+            self.chain.event(event::RESTARTED, self.agents.id(index).to_bits(), incarnation);
+            self.make_runnable(index);
+        }
+    }
+
+    /// I1: a reply goes to the incarnation that asked, if it still lives.
+    fn reply(&mut self, fact: &Fact<'_>, env: &mut impl Environment) -> Result<(), OpenError> {
+        let tick = self.tick;
+        let (agent, seq) = (AgentId::from_bits(fact.header.a), fact.header.b);
+        let unexpected = || OpenError::UnexpectedReply { tick, agent, seq };
+        let request = self.requests.first_due(tick).ok_or_else(unexpected)?;
+        if (request.agent, request.seq, request.model) != (agent, seq, fact.header.c) {
+            return Err(unexpected());
+        }
+        let row_bytes = u64::from(self.setup.models[request.model as usize].output_len) * 4;
+        if u64::from(fact.header.len) > row_bytes {
+            return Err(OpenError::Exceeds { tick, what: "a longer reply" });
+        }
+        self.requests.pop_due(tick);
+        let Some(index) = self.agents.living(agent, request.incarnation) else {
+            self.requests.count -= 1;
+            self.chain.event(event::REPLY_DROPPED, agent.to_bits(), seq);
+            return Ok(());
+        };
+        let header = ItemHeader {
+            kind: item::REPLY,
+            len: fact.header.len,
+            from: AgentId::NONE.to_bits(),
+            tick,
+            topic: request.model,
+            code: fact.header.code,
+            hash: payload_hash(fact.payload),
+            request: seq,
+            trace: request.trace,
+            ..ItemHeader::default()
+        };
+        let payload = self.enter(fact.payload, env);
+        self.push_answer(index, header, payload);
+        Ok(())
+    }
+
+    /// Checks that no due request is left without a reply, then fires the due timers.
+    fn end_replies(&mut self) -> Result<(), OpenError> {
+        if let Some(request) = self.requests.first_due(self.tick) {
+            let (tick, agent, seq) = (self.tick, request.agent, request.seq);
+            return Err(OpenError::MissingReply { tick, agent, seq });
+        }
+        while let Some(timer) = self.timers.pop_due(self.tick) {
+            let agent = AgentId::from_bits(timer.agent);
+            let Some(index) = self.agents.living(agent, timer.incarnation) else { continue };
+            self.chain.event(event::TIMER, timer.agent, timer.seq);
+            let header = ItemHeader {
+                kind: item::TIMER,
+                from: AgentId::NONE.to_bits(),
+                from_seq: timer.tag,
+                tick: self.tick,
+                topic: NO_TOPIC,
+                request: timer.seq,
+                trace: timer.trace,
+                ..ItemHeader::default()
+            };
+            self.push_answer(index, header, NO_PAYLOAD);
+        }
+        Ok(())
+    }
+
+    /// T7: an input goes to the subscribers of its topic as they stand.
+    fn input(&mut self, fact: &Fact<'_>, env: &mut impl Environment) -> Result<(), OpenError> {
+        let (tick, topic, origin) = (self.tick, fact.header.c, fact.header.a);
+        if tick == 0 {
+            return Err(OpenError::InputInTickZero);
+        }
+        let known = (topic as usize) < self.setup.topics.len()
+            && usize::try_from(origin).is_ok_and(|at| at < self.setup.sources.len());
+        if !known {
+            return Err(OpenError::UnknownTopic { tick, topic, origin });
+        }
+        let header = ItemHeader {
+            kind: item::INPUT,
+            len: fact.header.len,
+            from: origin,
+            from_seq: fact.header.b,
+            tick,
+            topic,
+            hash: payload_hash(fact.payload),
+            trace: input_trace(origin, fact.header.b),
+            ..ItemHeader::default()
+        };
+        self.stats.inputs += 1;
+        let payload = self.enter(fact.payload, env);
+        for at in 0..self.subscriptions.subscribers(topic) {
+            let receiver = self.subscriptions.subscriber(topic, at);
+            let item = Item::new(header, payload, false);
+            let status =
+                self.deliver(receiver, item, self.setup.topics[topic as usize].policy, env);
+            if status != Status::Ok {
+                let receiver = self.agents.id(receiver).to_bits();
+                self.chain.event(event::REFUSED, receiver, fact.header.b);
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, bytes: &[u8], env: &mut impl Environment) -> PayloadId {
+        if bytes.is_empty() {
+            return NO_PAYLOAD;
+        }
+        let place = env.payloads().enter(bytes);
+        self.payloads.add(place, self.epoch, bytes.len() as u32)
+    }
+}
+
+/// What a header says of its payload.
+fn payload_hash(payload: &[u8]) -> u32 {
+    if payload.is_empty() { 0 } else { xxh3_64(payload) as u32 }
+}
+
+/// An input has no cause, so its trace is the hash of its origin (D1).
+fn input_trace(origin: u64, seq: u64) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&origin.to_le_bytes());
+    bytes[8..].copy_from_slice(&seq.to_le_bytes());
+    xxh3_64(&bytes)
+}

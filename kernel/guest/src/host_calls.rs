@@ -1,0 +1,493 @@
+//! The meaning of each host call, and the linker that offers them.
+//!
+//! ```text
+//!  guest --call--> enter: pointers inside the memory?   no: fault MISUSE
+//!                  charge: base + bytes / 8 fuel        not enough: fault OUT_OF_FUEL
+//!                  1 length or argument out of range    Invalid
+//!                  2 no such name or handle             Unknown
+//!                  3 no right to it                     Denied
+//!                  4 effects, then payload blocks       Quota
+//!                  5 places for answers                 Busy
+//!                  accept: payload into the outbox, effect, own sequence number
+//! ```
+//! The order above is part of the contract: of several reasons the first is told. Lengths that
+//! depend on a handle (`infer`) are looked at after 3. All bytes a call names are charged, names
+//! too, and rounded down together. `random` has no room for a status: without the right it is
+//! misuse.
+//!
+//! What this does not do: it keeps no state of its own; everything is in the
+//! [`TurnContext`].
+
+use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS, MODULE, Status};
+use wasm_engine_abi::frame::{Effect, effect};
+use wasm_engine_abi::limits::{
+    ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, blocks,
+};
+use wasmtime::{Caller, Engine, Linker, Trap};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::terms::Terms;
+use crate::turn::{Host, HostError, TurnContext};
+
+/// Why a call is not accepted.
+enum Refused {
+    /// Told to the guest.
+    Status(Status),
+    /// Ends the guest's call.
+    Error(wasmtime::Error),
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl From<HostError> for Refused {
+    #[cold]
+    fn from(error: HostError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+type Answer = Result<u64, Refused>;
+
+/// The answer as guests get it: a number ≥ 0 or a negative status.
+#[inline]
+fn reply(answer: Answer) -> wasmtime::Result<i64> {
+    match answer {
+        Ok(value) => Ok(value as i64),
+        Err(Refused::Status(status)) => Ok(i64::from(status as i32)),
+        Err(Refused::Error(error)) => Err(error),
+    }
+}
+
+/// The same for calls whose answers fit into an `i32`: handles and statuses.
+#[inline]
+fn reply_short(answer: Answer) -> wasmtime::Result<i32> {
+    reply(answer).map(|value| value as i32)
+}
+
+/// A pointer and a length that a guest slices.
+type GuestSlice = (i32, i32);
+
+/// A call under way, its pointers checked and its fuel charged.
+struct Call<'a> {
+    terms: &'a Terms,
+    turn: &'a mut TurnContext,
+}
+
+/// Checks that the named bytes lie in the memory, charges for them, and opens them for reading.
+#[inline]
+fn enter<'a, const N: usize>(
+    caller: &'a mut Caller<'_, Host>,
+    fuel_base: u64,
+    slices: [GuestSlice; N],
+) -> Result<(Call<'a>, [&'a [u8]; N]), Refused> {
+    let memory = caller.data().memory.ok_or(HostError::OutsideTurn)?;
+    let memory_bytes = memory.data_size(&*caller) as u64;
+    let mut bytes = 0;
+    for (at, len) in slices {
+        let (at, len) = (u64::from(at as u32), u64::from(len as u32));
+        if at + len > memory_bytes {
+            return Err(HostError::Misuse.into());
+        }
+        bytes += len;
+    }
+    charge(caller, fuel_base + bytes / BYTES_PER_FUEL)?;
+    let (memory, host) = memory.data_and_store_mut(caller);
+    let memory: &[u8] = memory;
+    // In range, checked above: nothing between has touched the memory.
+    let read = |(at, len): GuestSlice| &memory[at as u32 as usize..][..len as u32 as usize];
+    let turn = host.turn.as_deref_mut().ok_or(HostError::OutsideTurn)?;
+    Ok((Call { terms: &host.terms, turn }, slices.map(read)))
+}
+
+/// Takes fuel, or ends the call as the guest's own instructions would.
+#[inline]
+fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> Result<(), Refused> {
+    let left = caller.get_fuel().map_err(Refused::Error)?;
+    let Some(rest) = left.checked_sub(fuel) else {
+        return Err(Refused::Error(Trap::OutOfFuel.into()));
+    };
+    caller.set_fuel(rest).map_err(Refused::Error)
+}
+
+/// What a call asks for.
+struct Wanted<'a> {
+    kind: u32,
+    target: u64,
+    arg: u64,
+    /// `None` where the kind has none; then the hash is 0.
+    payload: Option<&'a [u8]>,
+    /// Whether it takes a place for an answer (SEMANTICS A4).
+    answer: bool,
+}
+
+impl Wanted<'_> {
+    fn plain(kind: u32, target: u64) -> Self {
+        Self { kind, target, arg: 0, payload: None, answer: false }
+    }
+
+    fn answered(kind: u32, target: u64) -> Self {
+        Self { answer: true, ..Self::plain(kind, target) }
+    }
+}
+
+impl Call<'_> {
+    /// Accepts an effect within the quotas of the turn; gives its own sequence number.
+    #[inline]
+    fn accept(self, wanted: &Wanted<'_>) -> Answer {
+        let Self { terms, turn } = self;
+        let payload = wanted.payload.unwrap_or(&[]);
+        // Lossless: every payload has been held against its maximum.
+        let len = payload.len() as u32;
+        let blocks_after = turn.blocks + blocks(len);
+        if turn.effects.len() >= terms.effects_max as usize || blocks_after > terms.blocks_max {
+            return Err(Status::Quota.into());
+        }
+        if wanted.answer && turn.answers >= turn.command.answers_free {
+            return Err(Status::Busy.into());
+        }
+        let block = match payload {
+            [] => 0,
+            bytes => turn.outbox.write(bytes).ok_or(HostError::OutboxFull)?,
+        };
+        let seq = turn.seq;
+        let (cause, trace) = turn.origin(seq);
+        turn.seq += 1;
+        turn.blocks = blocks_after;
+        turn.answers += u32::from(wanted.answer);
+        let hash = wanted.payload.map_or(0, xxh3_64);
+        let Wanted { kind, target, arg, .. } = *wanted;
+        turn.effects.push(Effect {
+            kind,
+            len,
+            seq,
+            target,
+            arg,
+            hash,
+            cause,
+            trace,
+            block,
+            reserved: 0,
+        });
+        Ok(seq)
+    }
+}
+
+#[inline]
+fn within(bytes: &[u8], max: u32) -> Result<(), Refused> {
+    if bytes.len() > max as usize { Err(Status::Invalid.into()) } else { Ok(()) }
+}
+
+#[inline]
+fn allowed(right: bool) -> Result<(), Refused> {
+    if right { Ok(()) } else { Err(Status::Denied.into()) }
+}
+
+/// A handle that names one of `count` things.
+#[inline]
+fn handle(handle: i32, count: usize) -> Result<u32, Refused> {
+    let handle = handle as u32;
+    if (handle as usize) < count { Ok(handle) } else { Err(Status::Unknown.into()) }
+}
+
+/// A name of 1 to [`NAME_BYTES_MAX`] bytes of UTF-8.
+fn name(bytes: &[u8]) -> Result<&str, Refused> {
+    within(bytes, NAME_BYTES_MAX)?;
+    match str::from_utf8(bytes) {
+        Ok(name) if !name.is_empty() => Ok(name),
+        _ => Err(Status::Invalid.into()),
+    }
+}
+
+/// Key of the channel of this name: xxh3-64 of its bytes. Casts to it and memberships of it meet
+/// by the key alone.
+fn channel(call: &Call<'_>, bytes: &[u8]) -> Result<u64, Refused> {
+    let name = name(bytes)?;
+    allowed(call.terms.rights.channel(name))?;
+    Ok(xxh3_64(bytes))
+}
+
+fn send(caller: &mut Caller<'_, Host>, to: i64, payload: GuestSlice) -> Answer {
+    let (call, [payload]) = enter(caller, fuel::SEND, [payload])?;
+    within(payload, PAYLOAD_BYTES_MAX)?;
+    allowed(call.terms.rights.send)?;
+    let wanted = Wanted::answered(effect::SEND, to as u64);
+    call.accept(&Wanted { payload: Some(payload), ..wanted })
+}
+
+fn publish(caller: &mut Caller<'_, Host>, topic: i32, payload: GuestSlice) -> Answer {
+    let (call, [payload]) = enter(caller, fuel::PUBLISH, [payload])?;
+    within(payload, PAYLOAD_BYTES_MAX)?;
+    let topic = handle(topic, call.terms.names.topic_count)?;
+    allowed(call.terms.rights.publishes(topic))?;
+    let wanted = Wanted::answered(effect::PUBLISH, topic.into());
+    call.accept(&Wanted { payload: Some(payload), ..wanted })
+}
+
+fn cast(caller: &mut Caller<'_, Host>, name: GuestSlice, payload: GuestSlice) -> Answer {
+    let (call, [name, payload]) = enter(caller, fuel::CAST, [name, payload])?;
+    within(payload, PAYLOAD_BYTES_MAX)?;
+    let wanted = Wanted::answered(effect::CAST, channel(&call, name)?);
+    call.accept(&Wanted { payload: Some(payload), ..wanted })
+}
+
+fn membership(caller: &mut Caller<'_, Host>, kind: u32, fuel: u64, name: GuestSlice) -> Answer {
+    let (call, [name]) = enter(caller, fuel, [name])?;
+    let key = channel(&call, name)?;
+    // Only what may be refused for a limit has an outcome.
+    call.accept(&Wanted { answer: kind == effect::JOIN, ..Wanted::plain(kind, key) })
+}
+
+fn subscription(caller: &mut Caller<'_, Host>, kind: u32, fuel: u64, topic: i32) -> Answer {
+    let (call, []) = enter(caller, fuel, [])?;
+    let topic = handle(topic, call.terms.names.topic_count)?;
+    allowed(call.terms.rights.subscribes(topic))?;
+    let answer = kind == effect::SUBSCRIBE;
+    call.accept(&Wanted { answer, ..Wanted::plain(kind, topic.into()) })
+}
+
+fn infer(caller: &mut Caller<'_, Host>, model: i32, row: GuestSlice) -> Answer {
+    let (call, [row]) = enter(caller, fuel::INFER, [row])?;
+    within(row, PAYLOAD_BYTES_MAX)?;
+    let inputs = &call.terms.names.input_bytes;
+    let model = handle(model, inputs.len())?;
+    allowed(call.terms.rights.infers(model))?;
+    if row.len() as u64 != inputs[model as usize] {
+        return Err(Status::Invalid.into());
+    }
+    let wanted = Wanted::answered(effect::INFER, model.into());
+    call.accept(&Wanted { payload: Some(row), ..wanted })
+}
+
+fn spawn(caller: &mut Caller<'_, Host>, template: GuestSlice, args: GuestSlice) -> Answer {
+    let (call, [template, args]) = enter(caller, fuel::SPAWN, [template, args])?;
+    within(args, ARGS_BYTES_MAX)?;
+    let template = *call.terms.names.templates.get(name(template)?).ok_or(Status::Unknown)?;
+    allowed(call.terms.rights.spawns(template))?;
+    let wanted = Wanted::answered(effect::SPAWN, template.into());
+    call.accept(&Wanted { payload: Some(args), ..wanted })
+}
+
+fn lifecycle(caller: &mut Caller<'_, Host>, kind: u32, fuel: u64, agent: i64) -> Answer {
+    let (call, []) = enter(caller, fuel, [])?;
+    allowed(call.terms.rights.lifecycle)?;
+    call.accept(&Wanted::answered(kind, agent as u64))
+}
+
+fn timer(caller: &mut Caller<'_, Host>, delay_ticks: i64, tag: i64) -> Answer {
+    let (call, []) = enter(caller, fuel::TIMER, [])?;
+    if delay_ticks < 1 {
+        return Err(Status::Invalid.into());
+    }
+    allowed(call.terms.rights.timer)?;
+    let wanted = Wanted::answered(effect::TIMER, delay_ticks as u64);
+    call.accept(&Wanted { arg: tag as u64, ..wanted })
+}
+
+fn log(caller: &mut Caller<'_, Host>, level: i32, text: GuestSlice) -> Answer {
+    let (call, [text]) = enter(caller, fuel::LOG, [text])?;
+    within(text, LOG_LINE_BYTES_MAX)?;
+    allowed(call.terms.rights.log)?;
+    let wanted = Wanted::plain(effect::LOG, u64::from(level as u32));
+    call.accept(&Wanted { payload: Some(text), ..wanted })?;
+    Ok(0)
+}
+
+fn topic(caller: &mut Caller<'_, Host>, claim: GuestSlice) -> Answer {
+    let (call, [bytes]) = enter(caller, fuel::TOPIC, [claim])?;
+    let topic = *call.terms.names.topics.get(name(bytes)?).ok_or(Status::Unknown)?;
+    let rights = &call.terms.rights;
+    allowed(rights.publishes(topic) || rights.subscribes(topic))?;
+    Ok(topic.into())
+}
+
+fn model(caller: &mut Caller<'_, Host>, claim: GuestSlice) -> Answer {
+    let (call, [bytes]) = enter(caller, fuel::MODEL, [claim])?;
+    let model = *call.terms.names.models.get(name(bytes)?).ok_or(Status::Unknown)?;
+    allowed(call.terms.rights.infers(model))?;
+    Ok(model.into())
+}
+
+fn random(caller: &mut Caller<'_, Host>) -> Answer {
+    let (call, []) = enter(caller, fuel::RANDOM, [])?;
+    if !call.terms.rights.random {
+        return Err(HostError::Misuse.into());
+    }
+    Ok(call.turn.random())
+}
+
+fn tick(caller: &mut Caller<'_, Host>) -> Answer {
+    let (call, []) = enter(caller, fuel::TICK, [])?;
+    Ok(call.turn.command.tick)
+}
+
+/// Base fuel of each call, from the pinned list.
+mod fuel {
+    use super::CALLS;
+
+    macro_rules! bases {
+        ($($constant:ident = $name:literal),* $(,)?) => {
+            $(pub(crate) const $constant: u64 = base($name);)*
+        };
+    }
+    bases! {
+        CAST = "cast", INFER = "infer", JOIN = "join", LEAVE = "leave", LOG = "log",
+        MODEL = "model", PAUSE = "pause", PUBLISH = "publish", RANDOM = "random",
+        RESUME = "resume", SEND = "send", SPAWN = "spawn", SUBSCRIBE = "subscribe",
+        TERMINATE = "terminate", TICK = "tick", TIMER = "timer", TOPIC = "topic",
+        UNSUBSCRIBE = "unsubscribe",
+    }
+
+    /// Evaluated by the compiler, which refuses a name that is not in the list.
+    const fn base(name: &str) -> u64 {
+        let mut index = 0;
+        while index < CALLS.len() {
+            if equal(CALLS[index].name.as_bytes(), name.as_bytes()) {
+                return CALLS[index].fuel_base;
+            }
+            index += 1;
+        }
+        panic!("no such call");
+    }
+
+    const fn equal(one: &[u8], other: &[u8]) -> bool {
+        let mut index = 0;
+        while index < one.len() && index < other.len() && one[index] == other[index] {
+            index += 1;
+        }
+        index == one.len() && index == other.len()
+    }
+}
+
+type Guest<'a> = Caller<'a, Host>;
+
+/// Every call of the contract, ready to be linked with an admitted module.
+///
+/// # Errors
+/// None that a test would not find: a name defined twice.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+    link_messages(&mut linker)?;
+    link_lifecycle(&mut linker)?;
+    link_questions(&mut linker)?;
+    Ok(linker)
+}
+
+fn link_messages(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.func_wrap(MODULE, "send", |mut guest: Guest<'_>, to: i64, at: i32, len: i32| {
+        reply(send(&mut guest, to, (at, len)))
+    })?;
+    linker.func_wrap(
+        MODULE,
+        "publish",
+        |mut guest: Guest<'_>, topic: i32, at: i32, len: i32| {
+            reply(publish(&mut guest, topic, (at, len)))
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "cast",
+        |mut guest: Guest<'_>, name: i32, name_len: i32, at: i32, len: i32| {
+            reply(cast(&mut guest, (name, name_len), (at, len)))
+        },
+    )?;
+    linker.func_wrap(MODULE, "infer", |mut guest: Guest<'_>, model: i32, at: i32, len: i32| {
+        reply(infer(&mut guest, model, (at, len)))
+    })?;
+    for (name, kind, fuel) in
+        [("join", effect::JOIN, fuel::JOIN), ("leave", effect::LEAVE, fuel::LEAVE)]
+    {
+        linker.func_wrap(MODULE, name, move |mut guest: Guest<'_>, at: i32, len: i32| {
+            reply(membership(&mut guest, kind, fuel, (at, len)))
+        })?;
+    }
+    for (name, kind, fuel) in [
+        ("subscribe", effect::SUBSCRIBE, fuel::SUBSCRIBE),
+        ("unsubscribe", effect::UNSUBSCRIBE, fuel::UNSUBSCRIBE),
+    ] {
+        linker.func_wrap(MODULE, name, move |mut guest: Guest<'_>, topic: i32| {
+            reply(subscription(&mut guest, kind, fuel, topic))
+        })?;
+    }
+    Ok(())
+}
+
+fn link_lifecycle(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        MODULE,
+        "spawn",
+        |mut guest: Guest<'_>, name: i32, name_len: i32, args: i32, args_len: i32| {
+            reply(spawn(&mut guest, (name, name_len), (args, args_len)))
+        },
+    )?;
+    for (name, kind, fuel) in [
+        ("terminate", effect::TERMINATE, fuel::TERMINATE),
+        ("pause", effect::PAUSE, fuel::PAUSE),
+        ("resume", effect::RESUME, fuel::RESUME),
+    ] {
+        linker.func_wrap(MODULE, name, move |mut guest: Guest<'_>, agent: i64| {
+            reply(lifecycle(&mut guest, kind, fuel, agent))
+        })?;
+    }
+    linker.func_wrap(MODULE, "timer", |mut guest: Guest<'_>, delay: i64, tag: i64| {
+        reply(timer(&mut guest, delay, tag))
+    })?;
+    Ok(())
+}
+
+fn link_questions(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.func_wrap(MODULE, "topic", |mut guest: Guest<'_>, at: i32, len: i32| {
+        reply_short(topic(&mut guest, (at, len)))
+    })?;
+    linker.func_wrap(MODULE, "model", |mut guest: Guest<'_>, at: i32, len: i32| {
+        reply_short(model(&mut guest, (at, len)))
+    })?;
+    linker.func_wrap(MODULE, "log", |mut guest: Guest<'_>, level: i32, at: i32, len: i32| {
+        reply_short(log(&mut guest, level, (at, len)))
+    })?;
+    linker.func_wrap(MODULE, "random", |mut guest: Guest<'_>| reply(random(&mut guest)))?;
+    linker.func_wrap(MODULE, "tick", |mut guest: Guest<'_>| reply(tick(&mut guest)))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_engine_abi::calls::Type;
+    use wasmtime::{FuncType, ValType};
+
+    /// The list in the contract and the functions here agree in names and types.
+    #[test]
+    fn the_linker_has_exactly_the_calls_of_the_contract() {
+        let engine = Engine::default();
+        let linker = linker(&engine).expect("no name twice");
+        let value = |ty: &Type| match ty {
+            Type::I32 => ValType::I32,
+            Type::I64 => ValType::I64,
+        };
+        let types: Vec<FuncType> = CALLS
+            .iter()
+            .map(|call| {
+                FuncType::new(&engine, call.params.iter().map(value), [value(&call.result)])
+            })
+            .collect();
+        let imports: String = CALLS
+            .iter()
+            .map(|call| {
+                let text = |ty: &Type| if *ty == Type::I32 { "i32 " } else { "i64 " };
+                let params: String = call.params.iter().map(text).collect();
+                let (name, result) = (call.name, text(&call.result));
+                format!(
+                    "(import \"{MODULE}\" \"{name}\" (func (param {params}) (result {result})))"
+                )
+            })
+            .collect();
+        assert_eq!(types.len(), CALLS.len());
+        let wasm = wat::parse_str(format!("(module {imports})")).expect("well-formed");
+        let module = wasmtime::Module::new(&engine, wasm).expect("valid");
+        linker.instantiate_pre(&module).map(drop).expect("every call is defined with its type");
+    }
+}

@@ -1,0 +1,293 @@
+//! A lane: executes turns for the agents that live on it.
+//!
+//! Why a lane owns its stores: an instance never moves between threads during a run, so a turn
+//! takes no lock and touches no memory of another lane but payloads, which nobody writes while
+//! they can be read. Which lane an agent lives on decides nothing (DESIGN §2).
+//!
+//! ```text
+//!  TurnCommand, ItemFrames, args                           TurnResult, Effects
+//!          |                                                        ^
+//!          v            payloads from outboxes, stash               |
+//!  Lane::execute --> Instance (instance.rs)     --> guest --> host calls (host_calls.rs)
+//!          |              inbox <- header, payload                  |
+//!          +-- turn_digest.rs <---------- TurnContext: effects, codes, outbox
+//! ```
+//!
+//! # What a turn leaves behind
+//! | turn | result | instance afterwards |
+//! |---|---|---|
+//! | `INIT` | effects, digest (D2) | new; none if it faulted |
+//! | `STEP` | effects, digest (D2) | as before; none if it faulted (A8) |
+//! | `SHUTDOWN` | effects, digest (D2) | none |
+//! | `DROP` | digest zero | none |
+//! | `HASH` | state digest (D5), zero without an instance | as before |
+//!
+//! A fault discards the effects, gives back the sequence number as dispatched, and charges the
+//! full budgets of all calls made, the faulting one included (A8): engines lose the fuel count at
+//! some traps. Fuel of an init turn includes the two questions for the inbox.
+//!
+//! Failures of the machine are [`MachineError`]s: they end the lane, and no guest sees them (T10).
+//!
+//! What this does not do: no scheduling, no supervision, no waiting (`worker.rs`), no clock.
+
+use std::sync::Arc;
+
+use bytemuck::{Pod, cast_slice};
+use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult, fault, turn};
+use wasm_engine_abi::{AgentId, Digest};
+
+use crate::areas::{Areas, Sources};
+use crate::error::{MachineError, MachineFailure, Stop};
+use crate::instance::Instance;
+use crate::program::LaneShared;
+use crate::turn::TurnContext;
+use crate::turn_digest::{TurnDigest, TurnFacts};
+
+/// One lane.
+pub struct Lane {
+    shared: Arc<LaneShared>,
+    number: u32,
+    epoch: u64,
+    sources: Sources,
+    /// By agent slot.
+    instances: Vec<Option<Box<Instance>>>,
+    /// Lent to an instance during a turn; gone after a panic.
+    context: Option<Box<TurnContext>>,
+    digest: TurnDigest,
+    /// Whose turn is or was executed last.
+    agent: u64,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Lane {
+    /// A lane without agents. Allocates what turns need, so that only `INIT` allocates later.
+    #[must_use]
+    pub fn new(shared: Arc<LaneShared>, number: u32, areas: Areas) -> Self {
+        let Areas { outbox, lanes, open, stash } = areas;
+        let (calls, effects) = (shared.calls_max, shared.effects_max as usize);
+        Self {
+            number,
+            epoch: 0,
+            sources: Sources { lanes, open, stash },
+            instances: (0..shared.agents_max).map(|_| None).collect(),
+            context: Some(Box::new(TurnContext::new(outbox, shared.seed, effects, calls))),
+            digest: TurnDigest::with_room(calls, effects),
+            agent: AgentId::NONE.to_bits(),
+            shared,
+        }
+    }
+
+    /// The lane's number, which names its outbox.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The agent whose turn is or was executed last.
+    #[must_use]
+    pub fn agent(&self) -> AgentId {
+        AgentId::from_bits(self.agent)
+    }
+
+    /// Outbox bytes in use, and how many a microstep may use.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> (u64, u64) {
+        self.context.as_ref().map_or((0, 0), |context| context.outbox_bytes())
+    }
+
+    /// Begins a microstep: what was written two epochs ago is gone from the outbox.
+    pub fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        if let Some(context) = &mut self.context {
+            context.begin_epoch(epoch);
+        }
+    }
+
+    /// Words that [`Lane::execute`] appends at most.
+    #[must_use]
+    pub fn result_words_max(&self) -> usize {
+        let effects = self.shared.effects_max as usize;
+        (size_of::<TurnResult>() + effects * size_of::<Effect>()) / size_of::<u64>()
+    }
+
+    /// Executes one turn and appends its [`TurnResult`] and effects to `out`: words, so that they
+    /// can be read in place.
+    ///
+    /// # Errors
+    /// A failure of the machine or a command that cannot be; the lane is of no use afterwards.
+    pub fn execute(
+        &mut self,
+        command: &TurnCommand,
+        items: &[ItemFrame],
+        args: &[u8],
+        out: &mut Vec<u64>,
+    ) -> Result<(), MachineError> {
+        self.agent = command.agent;
+        let outcome = match command.kind {
+            turn::DROP => self.drop_instance(command),
+            turn::HASH => self.hash(command, out),
+            _ => self.turn(command, items, args, out),
+        };
+        outcome.map_err(|(failure, detail)| MachineError {
+            failure,
+            lane: self.number,
+            agent: AgentId::from_bits(command.agent),
+            detail,
+        })?;
+        if command.kind == turn::DROP {
+            out.extend_from_slice(words(&[blank(command)]));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn turn(
+        &mut self,
+        command: &TurnCommand,
+        items: &[ItemFrame],
+        args: &[u8],
+        out: &mut Vec<u64>,
+    ) -> Result<(), Failure> {
+        if command.items as usize != items.len() || command.args_len as usize != args.len() {
+            return Err(bad("its items or arguments are not those it announces"));
+        }
+        let mut instance = self.instance(command)?;
+        let mut context = self.context.take().ok_or_else(|| bad("the lane has failed before"))?;
+        context.begin_turn(command);
+        instance.begin_context(context);
+        let ending = match command.kind {
+            turn::INIT => instance.init(command, args),
+            turn::STEP => instance.step(command, items, &self.sources, self.epoch),
+            _ => instance.shutdown(),
+        };
+        let context = instance.end_context().ok_or_else(|| bad("the turn lost its state"))?;
+        let fault = match ending {
+            Ok(()) => fault::NONE,
+            Err(Stop::Fault(fault)) => fault,
+            Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
+        };
+        self.report(command, &context, fault, out);
+        self.context = Some(context);
+        if fault == fault::NONE && command.kind != turn::SHUTDOWN {
+            *self.slot(command)? = Some(instance);
+        }
+        Ok(())
+    }
+
+    /// The instance whose turn it is, out of its slot: a new one or the one that lives here.
+    #[inline]
+    fn instance(&mut self, command: &TurnCommand) -> Result<Box<Instance>, Failure> {
+        let present = self.slot(command)?.take();
+        match (command.kind, present) {
+            (turn::INIT, former) => {
+                drop(former);
+                let program = self.shared.programs.get(command.template as usize);
+                let program = program.ok_or_else(|| bad("there is no such template"))?;
+                match Instance::new(&self.shared.engine, program, command) {
+                    Ok(instance) => Ok(instance),
+                    Err(Stop::Machine(failure, detail)) => Err((failure, detail)),
+                    Err(Stop::Fault(_)) => Err(bad("a guest faulted before it ran")),
+                }
+            }
+            (turn::STEP | turn::SHUTDOWN, Some(instance)) if instance.is_of(command) => {
+                Ok(instance)
+            }
+            (turn::STEP | turn::SHUTDOWN, Some(_)) => {
+                Err(bad("another incarnation lives in the slot"))
+            }
+            (turn::STEP | turn::SHUTDOWN, None) => Err(bad("no instance lives in the slot")),
+            _ => Err(bad("there is no such kind of turn")),
+        }
+    }
+
+    #[inline]
+    fn slot(&mut self, command: &TurnCommand) -> Result<&mut Option<Box<Instance>>, Failure> {
+        let index = AgentId::from_bits(command.agent).index() as usize;
+        self.instances.get_mut(index).ok_or_else(|| bad("there is no such agent slot"))
+    }
+
+    #[inline]
+    fn report(
+        &mut self,
+        command: &TurnCommand,
+        context: &TurnContext,
+        fault: u32,
+        out: &mut Vec<u64>,
+    ) {
+        let faulted = fault != fault::NONE;
+        let effects = if faulted { &[] } else { context.effects() };
+        let digest = self.digest.of(&TurnFacts {
+            microstep: command.microstep,
+            incarnation: command.incarnation,
+            agent: command.agent,
+            items: context.items(),
+            received: context.received(),
+            codes: context.codes(),
+            effects,
+            fault,
+        });
+        let result = TurnResult {
+            seq: if faulted { command.seq } else { context.seq() },
+            fuel: if faulted { context.fuel_budgets() } else { context.fuel_used() },
+            digest,
+            items: context.items(),
+            code: context.codes().last().copied().unwrap_or(0),
+            fault,
+            effects: effects.len() as u32,
+            answers: if faulted { 0 } else { context.answers() },
+            blocks: if faulted { 0 } else { context.blocks() },
+            ..blank(command)
+        };
+        out.extend_from_slice(words(&[result]));
+        out.extend_from_slice(words(effects));
+    }
+
+    fn drop_instance(&mut self, command: &TurnCommand) -> Result<(), Failure> {
+        drop(self.slot(command)?.take());
+        Ok(())
+    }
+
+    fn hash(&mut self, command: &TurnCommand, out: &mut Vec<u64>) -> Result<(), Failure> {
+        let digest = match self.slot(command)? {
+            None => Digest::default(),
+            Some(instance) => match instance.digest() {
+                Ok(digest) => digest,
+                Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
+                Err(Stop::Fault(_)) => return Err(bad("a guest faulted without a call")),
+            },
+        };
+        out.extend_from_slice(words(&[TurnResult { digest, ..blank(command) }]));
+        Ok(())
+    }
+}
+
+/// Results and effects are whole words.
+#[inline]
+fn words<T: Pod>(of: &[T]) -> &[u64] {
+    cast_slice(of)
+}
+
+/// What failed, and how, before it is known whose turn it was.
+type Failure = (MachineFailure, String);
+
+#[cold]
+fn bad(what: &str) -> Failure {
+    (MachineFailure::Command, what.to_owned())
+}
+
+/// A result that says only whose it is.
+#[inline]
+fn blank(command: &TurnCommand) -> TurnResult {
+    TurnResult {
+        agent: command.agent,
+        seq: command.seq,
+        position: command.position,
+        incarnation: command.incarnation,
+        ..TurnResult::default()
+    }
+}

@@ -1,0 +1,41 @@
+//! Modules that somebody sent: admitted, instrumented, compiled, and run turn by turn.
+//!
+//! ```text
+//!  bytes --admission--> Admitted --engine, program--> LoadedModule --lane--> instances, turns
+//! ```
+//! - `admission/` from bytes to a module that the engine may compile
+//! - `profile.rs`, `engine.rs` every setting of wasmtime that decides bits
+//! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
+//! - `lane.rs`, `instance.rs` one lane and the instances that live on it
+//! - `turn.rs`, `host_calls.rs`, `turn_digest.rs` one turn: what the guest asks for, and its digest
+//! - `worker.rs`, `worker_codec.rs` a lane on a thread of its own, and both ends of its rings
+//!
+//! This is the only crate that names wasmtime, wasmparser or wasm-encoder. It schedules nothing,
+//! supervises nothing and reads no clock.
+#![deny(unsafe_code)]
+
+pub mod admission;
+mod areas;
+pub mod engine;
+mod error;
+mod host_calls;
+mod instance;
+pub mod lane;
+mod lane_use;
+mod memory_limiter;
+mod profile;
+mod program;
+mod rights;
+mod terms;
+mod turn;
+mod turn_digest;
+pub mod worker;
+pub mod worker_codec;
+
+pub use self::{
+    areas::Areas,
+    error::{MachineError, MachineFailure},
+    lane_use::LaneUse,
+    program::{LaneShared, LoadError, LoadedModule},
+    rights::RightsError,
+};

@@ -1,0 +1,197 @@
+//! What all lanes share, built once when a run is loaded: code, rights, names, budgets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasm_engine_abi::limits::BLOCK_BYTES;
+use wasm_engine_setup::{Setup, Template};
+use wasmtime::{Engine, InstancePre, Module, ModuleExport};
+
+use crate::admission::{Admitted, DEPTH_EXPORT, STATE_GLOBAL_PREFIX};
+use crate::host_calls;
+use crate::rights::{Rights, RightsError};
+use crate::terms::{NameTable, Terms};
+use crate::turn::Host;
+
+/// An admitted module, compiled.
+#[derive(Clone, Debug)]
+pub struct LoadedModule {
+    /// The code, of the instrumented module.
+    pub module: Module,
+    /// State globals, exported by instrumentation.
+    pub globals: u32,
+    /// Bytes that a memory of it may grow to.
+    pub memory_bytes_max: u64,
+}
+
+/// Why the modules of a run could not be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A template names a module that was not given.
+    #[error("template {template} needs the module {hash}, which is not loaded; add its file")]
+    NoModule {
+        /// Name of the template.
+        template: String,
+        /// Hash of the module.
+        hash: String,
+    },
+    /// A capability cannot be read.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
+    /// The module does not compile.
+    #[error("module {module} does not compile; build it again")]
+    Compile {
+        /// Name of the module.
+        module: String,
+        /// What the compiler says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The module's imports do not fit the host calls.
+    #[error("the module of template {template} cannot be linked; admit it again")]
+    Link {
+        /// Name of the template.
+        template: String,
+        /// What the engine says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something that admission guarantees is not there.
+    #[error("the module of template {template} has no export {export}; admit it again")]
+    NoExport {
+        /// Name of the template.
+        template: String,
+        /// The missing export.
+        export: String,
+    },
+}
+
+impl LoadedModule {
+    /// Compiles an admitted module; takes milliseconds to a second.
+    ///
+    /// # Errors
+    /// [`LoadError::Compile`].
+    pub fn compile(engine: &Engine, admitted: &Admitted) -> Result<Self, LoadError> {
+        let module = Module::new(engine, &admitted.wasm).map_err(|source| LoadError::Compile {
+            module: admitted.manifest.name.clone(),
+            source: source.into(),
+        })?;
+        let (globals, memory_bytes_max) = (admitted.globals, admitted.memory_bytes_max);
+        Ok(Self { module, globals, memory_bytes_max })
+    }
+}
+
+/// Exports by place, so that making an instance looks up no name.
+pub(crate) struct Exports {
+    pub(crate) memory: ModuleExport,
+    pub(crate) init: ModuleExport,
+    pub(crate) receive: ModuleExport,
+    pub(crate) step: ModuleExport,
+    pub(crate) shutdown: ModuleExport,
+    pub(crate) inbox: ModuleExport,
+    pub(crate) inbox_cap: ModuleExport,
+    pub(crate) depth: ModuleExport,
+    pub(crate) globals: Vec<ModuleExport>,
+}
+
+impl Exports {
+    fn of(loaded: &LoadedModule) -> Result<Self, String> {
+        let find = |name: &str| loaded.module.get_export_index(name).ok_or(name.to_owned());
+        Ok(Self {
+            memory: find("memory")?,
+            init: find("agent_init")?,
+            receive: find("agent_receive")?,
+            step: find("agent_step")?,
+            shutdown: find("agent_shutdown")?,
+            inbox: find("agent_inbox")?,
+            inbox_cap: find("agent_inbox_cap")?,
+            depth: find(DEPTH_EXPORT)?,
+            globals: (0..loaded.globals)
+                .map(|ordinal| find(&format!("{STATE_GLOBAL_PREFIX}{ordinal}")))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// One template, ready to run.
+pub(crate) struct Program {
+    pub(crate) code: InstancePre<Host>,
+    pub(crate) exports: Exports,
+    pub(crate) memory_bytes_max: u64,
+    pub(crate) terms: Arc<Terms>,
+}
+
+/// What all lanes share.
+pub struct LaneShared {
+    pub(crate) engine: Engine,
+    pub(crate) programs: Vec<Arc<Program>>,
+    pub(crate) agents_max: u32,
+    pub(crate) calls_max: usize,
+    pub(crate) effects_max: u32,
+    pub(crate) seed: u64,
+}
+
+impl std::fmt::Debug for LaneShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LaneShared").field("programs", &self.programs.len()).finish_non_exhaustive()
+    }
+}
+
+impl LaneShared {
+    /// Links every template of `setup` with its module, found in `modules` by the hash that the
+    /// template names.
+    ///
+    /// # Errors
+    /// A module that is missing or does not fit, a capability that cannot be read.
+    pub fn new(
+        setup: &Setup,
+        modules: &BTreeMap<String, LoadedModule>,
+        engine: Engine,
+    ) -> Result<Self, LoadError> {
+        let names = Arc::new(NameTable::of(setup));
+        let programs = setup
+            .templates
+            .iter()
+            .map(|template| load(setup, template, modules, &engine, &names).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        let limits = &setup.limits;
+        Ok(Self {
+            engine,
+            programs,
+            agents_max: limits.agents_max,
+            calls_max: limits.receive_max as usize + 1,
+            effects_max: limits.effects_max,
+            seed: setup.seed,
+        })
+    }
+}
+
+fn load(
+    setup: &Setup,
+    template: &Template,
+    modules: &BTreeMap<String, LoadedModule>,
+    engine: &Engine,
+    names: &Arc<NameTable>,
+) -> Result<Program, LoadError> {
+    let name = || template.name.clone();
+    let loaded = modules
+        .get(&template.module)
+        .ok_or_else(|| LoadError::NoModule { template: name(), hash: template.module.clone() })?;
+    let link =
+        |source: wasmtime::Error| LoadError::Link { template: name(), source: source.into() };
+    let linker = host_calls::linker(engine).map_err(link)?;
+    Ok(Program {
+        code: linker.instantiate_pre(&loaded.module).map_err(link)?,
+        exports: Exports::of(loaded)
+            .map_err(|export| LoadError::NoExport { template: name(), export })?,
+        memory_bytes_max: loaded.memory_bytes_max.min(setup.limits.memory_bytes_max),
+        terms: Arc::new(Terms {
+            rights: Rights::resolve(setup, template)?,
+            names: Arc::clone(names),
+            fuel_per_call: template.fuel_per_call,
+            effects_max: setup.limits.effects_max,
+            blocks_max: setup.limits.payload_bytes_max / BLOCK_BYTES,
+        }),
+    })
+}

@@ -1,0 +1,870 @@
+//! A lane executes turns: every host call with every status, every fault, quotas, equal bytes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use wasm_engine_abi::calls::Status;
+use wasm_engine_abi::frame::{
+    Effect, ItemFrame, ItemHeader, Place, TurnCommand, TurnResult, effect, fault, item, turn,
+};
+use wasm_engine_abi::limits::{
+    ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
+};
+use wasm_engine_abi::{AgentId, Digest};
+use wasm_engine_guest::admission::{ModuleLimits, admit};
+use wasm_engine_guest::engine::{MemoryProfile, THREAD_STACK_BYTES_MIN, deterministic_engine};
+use wasm_engine_guest::lane::Lane;
+use wasm_engine_guest::worker::Worker;
+use wasm_engine_guest::worker_codec::{
+    Reply, push_begin, push_stop, push_turn, read_reply, read_result, reply_bytes,
+};
+use wasm_engine_guest::{Areas, LaneShared, LaneUse, LoadError, LoadedModule, MachineFailure};
+use wasm_engine_setup::{
+    Limits, ModelSetup, Policy, Restart, Schedule, Setup, Template, TopicSetup,
+};
+use wasm_engine_shm::bytes::{self, Consumer, Producer};
+use wasm_engine_shm::mem::RawMem;
+use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
+use wasm_engine_shm::stash::{self, Stash, StashReader};
+use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// Nanoseconds since the first call.
+#[expect(clippy::disallowed_methods, reason = "figures only")]
+fn now_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+const PROBE: &str = include_str!("fixtures/probe.wat");
+const TRIVIAL: &str = include_str!("fixtures/trivial.wat");
+/// Everything the probe imports.
+const MANIFEST: &str = r#"
+name = "probe"
+version = "1.0.0"
+abi = 1
+capabilities = ["send", "timer", "lifecycle", "random", "log", "publish:**", "subscribe:**",
+                "channel:**", "infer:**", "spawn:**"]
+"#;
+const FUEL: u64 = 1_000_000;
+const SEED: u64 = 42;
+/// Where the bytes of an item lie in the probe.
+const BYTES_AT: u64 = 1128;
+
+/// Templates: 0 with rights to some things, 1 with none; both over the same module.
+fn setup() -> Setup {
+    let template = |name: &str, capabilities: &[&str]| Template {
+        name: name.to_owned(),
+        module: "m".to_owned(),
+        capabilities: capabilities.iter().map(|c| (*c).to_owned()).collect(),
+        fuel_per_call: FUEL,
+        priority: 0,
+        restart: Restart::Never,
+    };
+    let topic =
+        |name: &str| TopicSetup { name: name.to_owned(), policy: Policy::Refuse, output: false };
+    let model = |name: &str| ModelSetup {
+        name: name.to_owned(),
+        sha256: String::new(),
+        latency_ticks: 1,
+        batch: 1,
+        input_len: 2,
+        output_len: 1,
+    };
+    let some = [
+        "send",
+        "timer",
+        "lifecycle",
+        "random",
+        "log",
+        "publish:a",
+        "subscribe:b",
+        "channel:room/*",
+        "infer:m",
+        "spawn:none",
+    ];
+    Setup {
+        seed: SEED,
+        schedule: Schedule::Fifo,
+        aging_ticks: 8,
+        state_digest_ticks: 64,
+        limits: Limits { agents_max: 8, memory_bytes_max: 4 << 16, ..Limits::default() },
+        topics: vec![topic("a"), topic("b"), topic("c")],
+        sources: Vec::new(),
+        templates: vec![template("some", &some), template("none", &[])],
+        groups: Vec::new(),
+        agents: Vec::new(),
+        models: vec![model("m"), model("n")],
+    }
+}
+
+fn compile(wat: &str, setup: &Setup) -> Result<LaneShared, LoadError> {
+    let engine = deterministic_engine(MemoryProfile {
+        agents_max: setup.limits.agents_max,
+        memory_bytes_max: setup.limits.memory_bytes_max,
+    })
+    .expect("engine starts");
+    let manifest = MANIFEST.bytes().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "\\{byte:02x}");
+        text
+    });
+    let at = wat.rfind(')').expect("a module ends");
+    let text = format!("{} (@custom \"wasm_engine.manifest\" \"{manifest}\"))", &wat[..at]);
+    let wasm = wat::parse_str(text).expect("fixture parses");
+    let limits =
+        ModuleLimits { memory_bytes_max: setup.limits.memory_bytes_max, ..ModuleLimits::default() };
+    let admitted = admit("probe", &wasm, &limits).expect("fixture is admitted");
+    let loaded = LoadedModule::compile(&engine, &admitted)?;
+    LaneShared::new(setup, &BTreeMap::from([("m".to_owned(), loaded)]), engine)
+}
+
+/// A lane, and the scheduler's side of the bytes it reads.
+struct Rig {
+    lane: Lane,
+    open: OutboxWriter<RawMem>,
+    own: OutboxReader<RawMem>,
+    stash: Stash<RawMem>,
+    epoch: u64,
+    seq: u64,
+}
+
+/// What one turn gave.
+#[derive(Clone, PartialEq, Debug)]
+struct Turn {
+    result: TurnResult,
+    effects: Vec<Effect>,
+}
+
+impl Turn {
+    /// What the probe's last call returned.
+    fn answer(&self) -> i32 {
+        assert_eq!(self.result.fault, fault::NONE, "{}", fault::text(self.result.fault));
+        self.result.code - 1000
+    }
+
+    fn status(&self) -> Status {
+        Status::from_code(self.answer()).expect("a status")
+    }
+}
+
+/// An order for the probe: op, arguments, bytes.
+#[derive(Clone, Default)]
+struct Order {
+    op: u32,
+    args: [u64; 4],
+    bytes: Vec<u8>,
+}
+
+fn order<const N: usize>(op: u32, args: [u64; N], bytes: &[u8]) -> Order {
+    let mut all = [0; 4];
+    all[..N].copy_from_slice(&args);
+    Order { op, args: all, bytes: bytes.to_vec() }
+}
+
+/// An order whose bytes are the call's name or payload: pointer and length follow the arguments.
+fn naming(op: u32, bytes: &[u8]) -> Order {
+    order(op, [BYTES_AT, bytes.len() as u64], bytes)
+}
+
+fn publishing(topic: u64, bytes: &[u8]) -> Order {
+    order(2, [topic, BYTES_AT, bytes.len() as u64], bytes)
+}
+
+impl Order {
+    fn payload(&self) -> Vec<u8> {
+        let mut payload = u64::from(self.op).to_le_bytes().to_vec();
+        self.args.iter().for_each(|arg| payload.extend_from_slice(&arg.to_le_bytes()));
+        payload.extend_from_slice(&self.bytes);
+        payload
+    }
+}
+
+fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Stash<RawMem>) {
+    let outbox = || RawMem::heap(outbox::layout(1 << 20).expect("fits"));
+    let (own, open) = (outbox(), outbox());
+    let kept = RawMem::heap(stash::layout(4096).expect("fits"));
+    let writer = Stash::new(kept.clone()).expect("fresh");
+    let areas = Areas {
+        outbox: OutboxWriter::new(own.clone()).expect("fresh"),
+        lanes: vec![OutboxReader::new(own.clone()).expect("sized")],
+        open: OutboxReader::new(open.clone()).expect("sized"),
+        stash: StashReader::new(kept).expect("sized"),
+    };
+    let reader = OutboxReader::new(own).expect("sized");
+    (areas, OutboxWriter::new(open).expect("fresh"), reader, writer)
+}
+
+impl Rig {
+    fn of(wat: &str, setup: &Setup) -> Self {
+        let shared = Arc::new(compile(wat, setup).expect("loads"));
+        let (areas, open, own, stash) = areas();
+        let lane = Lane::new(shared, 0, areas);
+        Self { lane, open, own, stash, epoch: 0, seq: 0 }
+    }
+
+    fn new() -> Self {
+        let mut rig = Self::of(PROBE, &setup());
+        assert_eq!(rig.init(0, b"").result.fault, fault::NONE);
+        rig
+    }
+
+    fn command(&self, kind: u32) -> TurnCommand {
+        TurnCommand {
+            agent: AgentId::new(3, 1).to_bits(),
+            key: 0x1234,
+            tick: 9,
+            seq: self.seq,
+            microstep: 2,
+            position: 5,
+            incarnation: 1,
+            kind,
+            answers_free: 16,
+            ..TurnCommand::default()
+        }
+    }
+
+    fn run(&mut self, command: &TurnCommand, items: &[ItemFrame], args: &[u8]) -> Turn {
+        let mut out = Vec::new();
+        self.lane.execute(command, items, args, &mut out).expect("the machine works");
+        let (result, effects) = read_result(bytemuck::cast_slice(&out)).expect("sound");
+        let effects = effects.chunks_exact(64).map(bytemuck::pod_read_unaligned).collect();
+        self.seq = result.seq;
+        assert_eq!((result.position, result.incarnation), (command.position, command.incarnation));
+        Turn { result, effects }
+    }
+
+    fn init(&mut self, template: u32, args: &[u8]) -> Turn {
+        let args_len = args.len() as u32;
+        let command = TurnCommand { template, args_len, ..self.command(turn::INIT) };
+        self.run(&command, &[], args)
+    }
+
+    /// Items that lie in the open-outbox.
+    fn items(&mut self, orders: &[Order]) -> Vec<ItemFrame> {
+        self.open.begin(self.epoch);
+        let frames = orders.iter().zip(0..).map(|(order, number)| {
+            let payload = order.payload();
+            let block = self.open.write(&payload).expect("room");
+            ItemFrame {
+                header: header(payload.len() as u32, number),
+                place: Place { area: Place::OPEN, block },
+                epoch: self.epoch,
+            }
+        });
+        let frames = frames.collect();
+        self.epoch += 1;
+        self.lane.begin(self.epoch);
+        frames
+    }
+
+    fn step_with(&mut self, orders: &[Order], change: impl Fn(&mut TurnCommand)) -> Turn {
+        let items = self.items(orders);
+        let items_len = items.len() as u32;
+        let mut command = TurnCommand { items: items_len, ..self.command(turn::STEP) };
+        change(&mut command);
+        self.run(&command, &items, &[])
+    }
+
+    fn step(&mut self, orders: &[Order]) -> Turn {
+        self.step_with(orders, |_| {})
+    }
+
+    fn one(&mut self, order: Order) -> Turn {
+        self.step(&[order])
+    }
+
+    /// Runs an order that must fault, then starts the agent again.
+    fn fault(&mut self, order: Order) -> u32 {
+        let seq = self.seq;
+        let turn = self.step(&[publishing(0, b"x"), order, publishing(0, b"y")]);
+        assert_eq!((turn.result.effects, turn.result.seq), (0, seq), "A8: discarded");
+        assert_eq!((turn.result.answers, turn.result.blocks), (0, 0));
+        assert_eq!(turn.result.items, 2, "A8: up to and including the faulting call's");
+        assert_eq!(turn.result.fuel, 2 * FUEL, "A8: full budgets");
+        assert!(turn.effects.is_empty());
+        self.init(0, b"");
+        turn.result.fault
+    }
+
+    fn payload(&self, effect: &Effect) -> Vec<u8> {
+        let mut bytes = vec![0; effect.len as usize];
+        self.own.copy_to(effect.block, &mut bytes).expect("inside");
+        bytes
+    }
+
+    fn state(&mut self) -> Digest {
+        self.run(&self.command(turn::HASH), &[], &[]).result.digest
+    }
+}
+
+fn header(len: u32, number: u64) -> ItemHeader {
+    ItemHeader {
+        kind: item::MESSAGE,
+        len,
+        from: 77,
+        from_seq: number,
+        tick: 9,
+        trace: 1000 + number,
+        ..ItemHeader::default()
+    }
+}
+
+#[test]
+fn init_gets_its_arguments_and_the_context() {
+    let mut rig = Rig::of(PROBE, &setup());
+    let turn = rig.init(0, &[5, 0, 0, 0]);
+    assert_eq!((turn.result.code, turn.result.fault), (5, fault::NONE));
+    assert_eq!((turn.result.items, turn.result.effects), (0, 0));
+    assert!(turn.result.fuel > 0 && turn.result.fuel < FUEL);
+    // The step sees its own context: the probe publishes its first 8 bytes, the tick.
+    let turn = rig.one(order(40, [], b""));
+    assert_eq!(rig.payload(&turn.effects[0]), 9_u64.to_le_bytes());
+}
+
+#[test]
+fn accepted_calls_become_effects() {
+    let mut rig = Rig::new();
+    let room = b"room/1";
+    for (order, kind, target, arg, payload) in [
+        (order(1, [7, BYTES_AT, 3], b"abc"), effect::SEND, 7, 0, Some(&b"abc"[..])),
+        (publishing(0, b"de"), effect::PUBLISH, 0, 0, Some(b"de")),
+        (order(3, [1], b""), effect::SUBSCRIBE, 1, 0, None),
+        (order(4, [1], b""), effect::UNSUBSCRIBE, 1, 0, None),
+        (naming(5, room), effect::JOIN, xxh3_64(room), 0, None),
+        (naming(6, room), effect::LEAVE, xxh3_64(room), 0, None),
+        (
+            order(7, [BYTES_AT, 6, BYTES_AT + 6, 2], b"room/1hi"),
+            effect::CAST,
+            xxh3_64(room),
+            0,
+            Some(b"hi"),
+        ),
+        (order(8, [0, BYTES_AT, 8], b"12345678"), effect::INFER, 0, 0, Some(b"12345678")),
+        (order(9, [3, 99], b""), effect::TIMER, 3, 99, None),
+        (order(10, [BYTES_AT, 4, BYTES_AT + 4, 2], b"noneab"), effect::SPAWN, 1, 0, Some(b"ab")),
+        (order(11, [8], b""), effect::TERMINATE, 8, 0, None),
+        (order(12, [u64::MAX], b""), effect::PAUSE, u64::MAX, 0, None),
+        (order(13, [8], b""), effect::RESUME, 8, 0, None),
+        (order(14, [2, BYTES_AT, 5], b"hello"), effect::LOG, 2, 0, Some(b"hello")),
+    ] {
+        let (op, seq) = (order.op, rig.seq);
+        let turn = rig.one(order);
+        let expected = if kind == effect::LOG { 0 } else { seq as i32 };
+        assert_eq!(turn.answer(), expected, "op {op}");
+        let [effect] = turn.effects[..] else { panic!("op {op}: {turn:?}") };
+        assert_eq!((effect.kind, effect.target, effect.arg), (kind, target, arg), "op {op}");
+        assert_eq!((effect.seq, turn.result.seq), (seq, seq + 1), "op {op}");
+        assert_eq!(effect.hash, payload.map_or(0, xxh3_64), "op {op}");
+        assert_eq!(rig.payload(&effect), payload.unwrap_or(b""), "op {op}");
+        assert_eq!(turn.result.blocks, u32::from(payload.is_some()), "op {op}");
+        // What nothing can refuse has no outcome and so takes no place.
+        let silent = [effect::UNSUBSCRIBE, effect::LEAVE, effect::LOG];
+        assert_eq!(turn.result.answers, u32::from(!silent.contains(&kind)), "op {op}, A4");
+    }
+}
+
+#[test]
+fn questions_are_answered_at_once() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.one(naming(15, b"b")).answer(), 1);
+    assert_eq!(rig.one(naming(15, b"a")).answer(), 0);
+    assert_eq!(rig.one(naming(16, b"m")).answer(), 0);
+    assert_eq!(rig.one(order(17, [], b"")).answer(), 9);
+    assert_eq!(rig.seq, 0, "questions take no sequence number");
+}
+
+#[test]
+fn refused_calls_say_why_and_leave_nothing() {
+    let mut rig = Rig::new();
+    let long_name = vec![b'n'; NAME_BYTES_MAX as usize + 1];
+    let long_args = ARGS_BYTES_MAX + 1;
+    let orders = [
+        (publishing(1, b""), Status::Denied),
+        (publishing(3, b""), Status::Unknown),
+        (publishing(u64::from(u32::MAX), b""), Status::Unknown),
+        (order(3, [0], b""), Status::Denied),
+        (order(3, [9], b""), Status::Unknown),
+        (order(4, [0], b""), Status::Denied),
+        (naming(5, b"hall"), Status::Denied),
+        (naming(5, b"room//1"), Status::Denied),
+        (naming(5, b""), Status::Invalid),
+        (naming(5, &[0xff]), Status::Invalid),
+        (naming(6, &long_name), Status::Invalid),
+        (order(7, [BYTES_AT, 4, BYTES_AT, 0], b"hall"), Status::Denied),
+        (order(8, [0, BYTES_AT, 4], b"1234"), Status::Invalid),
+        (order(8, [1, BYTES_AT, 8], b"12345678"), Status::Denied),
+        (order(8, [2, BYTES_AT, 8], b"12345678"), Status::Unknown),
+        (order(9, [0, 0], b""), Status::Invalid),
+        (order(9, [u64::MAX, 0], b""), Status::Invalid),
+        (order(10, [BYTES_AT, 4, 0, 0], b"some"), Status::Denied),
+        (order(10, [BYTES_AT, 4, 0, 0], b"nope"), Status::Unknown),
+        (order(10, [BYTES_AT, 4, 0, long_args.into()], b"none"), Status::Invalid),
+        (order(14, [0, 0, u64::from(LOG_LINE_BYTES_MAX) + 1], b""), Status::Invalid),
+        (naming(15, b"c"), Status::Denied),
+        (naming(15, b"z"), Status::Unknown),
+        (naming(15, &long_name), Status::Invalid),
+        (naming(16, b"n"), Status::Denied),
+        (naming(16, b"z"), Status::Unknown),
+    ];
+    for (order, status) in orders {
+        let op = (order.op, order.args);
+        let turn = rig.one(order);
+        assert_eq!(turn.status(), status, "{op:?}");
+        assert_eq!((turn.result.effects, turn.result.seq), (0, 0), "{op:?}");
+    }
+}
+
+#[test]
+fn a_template_without_rights_is_denied_everything() {
+    let mut rig = Rig::of(PROBE, &setup());
+    rig.init(1, b"");
+    let row = order(8, [0, BYTES_AT, 8], b"12345678");
+    let spawn = order(10, [BYTES_AT, 4, 0, 0], b"none");
+    let lifecycle = [11, 12, 13].map(|op| order(op, [1], b""));
+    let calls = [order(1, [1, 0, 0], b""), publishing(0, b""), order(9, [1, 1], b""), row, spawn];
+    for order in calls.into_iter().chain(lifecycle).chain([order(14, [0, 0, 1], b"")]) {
+        let op = order.op;
+        assert_eq!(rig.one(order).status(), Status::Denied, "op {op}");
+    }
+    // Random has no room for a status.
+    let turn = rig.one(order(18, [1], b""));
+    assert_eq!(turn.result.fault, fault::MISUSE);
+}
+
+#[test]
+fn quotas_count_effects_blocks_and_answers() {
+    let mut setup = setup();
+    setup.limits.effects_max = 3;
+    setup.limits.payload_bytes_max = 5 * 64;
+    let mut rig = Rig::of(PROBE, &setup);
+    rig.init(0, b"");
+    let small = || publishing(0, b"x");
+    assert_eq!(rig.step(&[small(), small(), small()]).answer(), 2);
+    let turn = rig.step(&[small(), small(), small(), small()]);
+    assert_eq!((turn.status(), turn.result.effects), (Status::Quota, 3));
+    assert_eq!(rig.step(&[small(), small(), small(), order(3, [1], b"")]).status(), Status::Quota);
+    // 65 bytes take two blocks of the five (C2).
+    let two = || publishing(0, &[1; 65]);
+    let turn = rig.step(&[two(), two(), two()]);
+    assert_eq!((turn.status(), turn.result.effects, turn.result.blocks), (Status::Quota, 2, 4));
+    let turn = rig.step(&[two(), two(), small()]);
+    assert_eq!((turn.result.effects, turn.result.blocks), (3, 5));
+    let turn = rig.step(&[two(), two(), publishing(0, b"")]);
+    assert_eq!((turn.result.effects, turn.result.blocks), (3, 4), "nothing takes no block");
+    let turn = rig.step_with(&[small(), small()], |command| command.answers_free = 1);
+    assert_eq!((turn.status(), turn.result.answers), (Status::Busy, 1));
+    let turn = rig.step_with(&[order(4, [1], b"")], |command| command.answers_free = 0);
+    assert_eq!((turn.result.effects, turn.result.answers), (1, 0), "A4");
+}
+
+#[test]
+fn payloads_have_a_hard_maximum() {
+    let mut setup = setup();
+    setup.limits.payload_bytes_max = 2 << 20;
+    setup.limits.memory_bytes_max = 32 << 16;
+    let mut rig = Rig::of(&PROBE.replace("\"memory\") 1 4", "\"memory\") 32 32"), &setup);
+    rig.init(0, b"");
+    let max = u64::from(PAYLOAD_BYTES_MAX);
+    assert_eq!(rig.one(order(2, [0, 8192, max + 1], b"")).status(), Status::Invalid);
+    let turn = rig.one(order(2, [0, 8192, max], b""));
+    assert_eq!((turn.effects[0].len, turn.result.blocks), (PAYLOAD_BYTES_MAX, 1 << 14));
+    // The outbox of this rig is smaller than the quota promises: not the guest's business (T10).
+    let items = rig.items(&[order(2, [0, 8192, max], b""), order(2, [0, 8192, max], b"")]);
+    let command = TurnCommand { items: 2, ..rig.command(turn::STEP) };
+    let error = rig.lane.execute(&command, &items, &[], &mut Vec::new()).expect_err("no room");
+    assert_eq!(error.failure, MachineFailure::Outbox);
+}
+
+#[test]
+fn faults_have_their_codes() {
+    let mut rig = Rig::new();
+    let page = 1 << 16;
+    let cases = [
+        (order(20, [], b""), fault::UNREACHABLE),
+        (order(21, [0], b""), fault::ARITHMETIC),
+        (order(29, [], b""), fault::ARITHMETIC),
+        (order(28, [], b""), fault::ARITHMETIC),
+        (order(22, [page], b""), fault::OUT_OF_BOUNDS),
+        (order(22, [page - 4], b""), fault::OUT_OF_BOUNDS),
+        (order(23, [], b""), fault::OUT_OF_FUEL),
+        (order(24, [], b""), fault::CALL_DEPTH),
+        (order(25, [0], b""), fault::INDIRECT_CALL),
+        (order(25, [1], b""), fault::INDIRECT_CALL),
+        (order(25, [2], b""), fault::OUT_OF_BOUNDS),
+        (order(26, [-1_i64 as u64], b""), fault::NEGATIVE_CODE),
+        (order(2, [0, page, 1], b""), fault::MISUSE),
+        (order(2, [0, u64::from(u32::MAX), u64::from(u32::MAX)], b""), fault::MISUSE),
+        (order(15, [page + 1, 0], b""), fault::MISUSE),
+    ];
+    for (order, expected) in cases {
+        let op = (order.op, order.args);
+        assert_eq!(fault::text(rig.fault(order)), fault::text(expected), "{op:?}");
+    }
+}
+
+#[test]
+fn host_calls_cost_fuel_by_their_bytes() {
+    let mut rig = Rig::new();
+    let base = rig.one(publishing(0, b"")).result.fuel;
+    let more = rig.one(order(2, [0, 0, 800], b"")).result.fuel;
+    assert_eq!(more - base, 100, "one unit per 8 bytes");
+    let setup = Setup {
+        templates: vec![Template { fuel_per_call: 90, ..setup().templates[0].clone() }],
+        ..setup()
+    };
+    let mut poor = Rig::of(PROBE, &setup);
+    poor.init(0, b"");
+    let turn = poor.one(publishing(0, b""));
+    assert_eq!((turn.result.fault, turn.result.fuel), (fault::OUT_OF_FUEL, 90));
+}
+
+#[test]
+fn a_bad_inbox_is_a_fault() {
+    let args = [0; 100];
+    for (at, capacity) in [
+        ("1025", "4096"),
+        ("1028", "4096"),
+        ("1024", "127"),
+        ("65536", "128"),
+        ("65408", "136"),
+        ("-8", "128"),
+        ("1024", "-1"),
+    ] {
+        let wat = PROBE
+            .replace("1024) (; INBOX ;)", &format!("{at})"))
+            .replace("4096) (; CAP ;)", &format!("{capacity})"));
+        let turn = Rig::of(&wat, &setup()).init(0, b"");
+        assert_eq!(turn.result.fault, fault::BAD_INBOX, "{at} {capacity}");
+        assert_eq!(turn.result.fuel, 2 * FUEL);
+    }
+    let wat = PROBE.replace("4096) (; CAP ;)", "128)");
+    let mut rig = Rig::of(&wat, &setup());
+    assert_eq!(rig.init(0, &args[..88]).result.fault, fault::NONE);
+    assert_eq!(rig.init(0, &args[..89]).result.fault, fault::BAD_INBOX, "arguments must fit");
+    // A trap while asking is that trap.
+    let wat = PROBE.replace("(i32.const 4096) (; CAP ;)", "unreachable");
+    assert_eq!(Rig::of(&wat, &setup()).init(0, b"").result.fault, fault::UNREACHABLE);
+}
+
+#[test]
+fn an_item_too_large_for_the_inbox_comes_without_payload() {
+    let mut rig = Rig::of(&PROBE.replace("4096) (; CAP ;)", "128)"), &setup());
+    rig.init(0, b"");
+    let turn = rig.step(&[publishing(0, &[1; 25]), order(40, [], b"")]);
+    assert_eq!((turn.result.items, turn.answer()), (2, 40));
+    let turn = rig.one(publishing(0, &[1; 25]));
+    assert_eq!((turn.status(), turn.result.items, turn.result.effects), (Status::Invalid, 1, 0));
+    assert_eq!(rig.one(publishing(0, &[1; 24])).result.effects, 1, "this one just fits");
+}
+
+#[test]
+fn memory_grows_by_declared_numbers_only() {
+    // Growth costs fuel by the page, also where it fails.
+    let mut rich = setup();
+    rich.templates[0].fuel_per_call = 1 << 42;
+    let mut rig = Rig::of(PROBE, &rich);
+    rig.init(0, b"");
+    assert_eq!(rig.one(order(27, [u64::from(u32::MAX)], b"")).answer(), -1);
+    assert_eq!(rig.one(order(27, [4], b"")).answer(), -1, "beyond the declared maximum");
+    assert_eq!(rig.one(order(27, [3], b"")).answer(), 1);
+    assert_eq!(rig.one(order(27, [1], b"")).answer(), -1);
+    assert_eq!(rig.one(order(27, [u64::from(u32::MAX)], b"")).answer(), -1);
+    assert_eq!(rig.one(publishing(0, b"still here")).result.effects, 1);
+    // The run's limit binds where the module asks for more.
+    let mut setup = setup();
+    setup.limits.memory_bytes_max = 2 << 16;
+    let mut rig = Rig::of(&PROBE.replace("\"memory\") 1 4", "\"memory\") 1 2"), &setup);
+    rig.init(0, b"");
+    assert_eq!(rig.one(order(27, [1], b"")).answer(), 1);
+    assert_eq!(rig.one(order(27, [1], b"")).answer(), -1);
+}
+
+#[test]
+fn causes_and_traces_follow_the_item() {
+    let mut rig = Rig::new();
+    let orders = [publishing(0, b"1"), publishing(0, b"2"), order(40, [], b"")];
+    let items = rig.items(&orders);
+    let command = TurnCommand { items: 3, ..rig.command(turn::STEP) };
+    let turn = rig.run(&command, &items, &[]);
+    let cause = |item: &ItemFrame| xxh3_64(bytemuck::bytes_of(&item.header));
+    let expected = [(cause(&items[0]), 1000), (cause(&items[1]), 1001), (cause(&items[2]), 1002)];
+    let found: Vec<_> = turn.effects.iter().map(|e| (e.cause, e.trace)).collect();
+    assert_eq!(found, expected, "D1: the item being received, in a step the last one");
+    // Shutdown has no item: no cause, a trace of its own.
+    let seq = rig.seq;
+    let turn = rig.run(&rig.command(turn::SHUTDOWN), &[], &[]);
+    assert_eq!((turn.result.code, turn.effects.len()), (7, 1));
+    let own: Vec<u8> = [0x1234_u64, seq].iter().flat_map(|word| word.to_le_bytes()).collect();
+    assert_eq!((turn.effects[0].cause, turn.effects[0].trace), (0, xxh3_64(&own)), "D1");
+}
+
+#[test]
+fn random_is_a_hash_of_the_place_in_time() {
+    let mut rig = Rig::new();
+    let turn = rig.step(&[order(40, [], b""), order(18, [3], b""), order(18, [1], b"")]);
+    let expected = |call: u32, draw: u32| {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&0x1234_u64.to_le_bytes());
+        bytes.extend_from_slice(&9_u64.to_le_bytes());
+        for word in [1, 2, call, draw] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        xxh3_64_with_seed(&bytes, SEED).to_le_bytes()
+    };
+    let first = [expected(1, 0), expected(1, 1), expected(1, 2)].concat();
+    assert_eq!(rig.payload(&turn.effects[0]), first, "A6");
+    assert_eq!(rig.payload(&turn.effects[1]), expected(2, 0), "A6: draws count within a call");
+}
+
+#[test]
+fn payloads_come_from_every_area() {
+    let mut rig = Rig::new();
+    let payload = publishing(0, &[7; 500]).payload();
+    let block = rig.stash.put(&payload).expect("room");
+    let stashed = ItemFrame {
+        header: header(payload.len() as u32, 0),
+        place: Place { area: Place::SPILL, block },
+        epoch: 0,
+    };
+    rig.epoch += 1;
+    rig.lane.begin(rig.epoch);
+    let command = TurnCommand { items: 1, ..rig.command(turn::STEP) };
+    let turn = rig.run(&command, &[stashed], &[]);
+    let sent = turn.effects[0];
+    assert_eq!(rig.payload(&sent), [7; 500]);
+    // What it published lies in the lane's own outbox and is an item one epoch later.
+    let order = publishing(0, &order(17, [], b"").payload());
+    let sent = rig.one(order).effects[0];
+    let own = ItemFrame {
+        header: header(sent.len, 0),
+        place: Place { area: 0, block: sent.block },
+        epoch: rig.epoch,
+    };
+    rig.epoch += 1;
+    rig.lane.begin(rig.epoch);
+    let command = TurnCommand { items: 1, ..rig.command(turn::STEP) };
+    assert_eq!(rig.run(&command, &[own], &[]).answer(), 9);
+    // Any other epoch is a bug of the kernel.
+    rig.lane.begin(rig.epoch + 1);
+    let error = rig.lane.execute(&command, &[own], &[], &mut Vec::new()).expect_err("expired");
+    assert_eq!(error.failure, MachineFailure::Payload);
+}
+
+#[test]
+fn impossible_commands_stop_the_lane() {
+    type Change = fn(&mut TurnCommand);
+    let cases: [(Change, &str); 7] = [
+        (|c| c.items = 1, "announces"),
+        (|c| c.args_len = 1, "announces"),
+        (|c| c.incarnation = 2, "incarnation"),
+        (|c| c.agent = AgentId::new(3, 2).to_bits(), "incarnation"),
+        (|c| c.agent = AgentId::new(4, 1).to_bits(), "no instance"),
+        (|c| c.agent = AgentId::new(8, 1).to_bits(), "slot"),
+        (|c| c.kind = 99, "kind"),
+    ];
+    for (change, text) in cases {
+        let mut rig = Rig::new();
+        let mut command = rig.command(turn::STEP);
+        change(&mut command);
+        let error = rig.lane.execute(&command, &[], &[], &mut Vec::new()).expect_err(text);
+        assert_eq!(error.failure, MachineFailure::Command);
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    let mut rig = Rig::new();
+    let command = TurnCommand { template: 2, ..rig.command(turn::INIT) };
+    assert!(rig.lane.execute(&command, &[], &[], &mut Vec::new()).is_err());
+}
+
+#[test]
+fn the_state_digest_covers_memory_and_globals() {
+    let mut rig = Rig::new();
+    let fresh = rig.state();
+    assert_ne!(fresh, Digest::default());
+    assert_eq!(rig.state(), fresh, "hashing changes nothing");
+    rig.one(order(17, [], b""));
+    let stepped = rig.state();
+    assert_ne!(stepped, fresh);
+    // The same inbox bytes, but another value in a global: the tick.
+    rig.step_with(&[order(17, [], b"")], |command| command.tick = 10);
+    let other = rig.state();
+    assert_ne!(other, stepped);
+    rig.init(0, b"");
+    assert_eq!(rig.state(), fresh, "a new incarnation starts afresh");
+    rig.run(&rig.command(turn::DROP), &[], &[]);
+    assert_eq!(rig.state(), Digest::default());
+}
+
+/// A busy script with effects, faults and restarts; everything it gave, as bytes.
+fn script(rig: &mut Rig) -> Vec<u8> {
+    let mut all = Vec::new();
+    rig.init(0, &[1, 2, 3, 4]);
+    for round in 0..20_u64 {
+        let orders = [
+            publishing(0, &[round as u8; 70]),
+            order(18, [4], b""),
+            order(1, [round, BYTES_AT, 3], b"abc"),
+            if round % 5 == 4 { order(24, [], b"") } else { order(27, [1], b"") },
+        ];
+        let turn = rig.step(&orders);
+        all.extend_from_slice(bytemuck::bytes_of(&turn.result));
+        all.extend_from_slice(bytemuck::cast_slice(&turn.effects));
+        turn.effects.iter().for_each(|effect| all.extend(rig.payload(effect)));
+        if turn.result.fault != fault::NONE {
+            rig.init(0, &[1, 2, 3, 4]);
+        }
+        all.extend_from_slice(&rig.state().to_bytes());
+    }
+    all
+}
+
+#[test]
+fn equal_commands_give_equal_bytes() {
+    let first = script(&mut Rig::of(PROBE, &setup()));
+    let second = script(&mut Rig::of(PROBE, &setup()));
+    assert!(first == second, "two lanes differ");
+    let dense = Setup { limits: Limits { agents_max: 10_000, ..setup().limits }, ..setup() };
+    let third = script(&mut Rig::of(PROBE, &dense));
+    assert!(first == third, "the memory layout shows");
+}
+
+#[test]
+fn a_missing_module_is_named() {
+    let mut setup = setup();
+    setup.templates[1].module = "beef".to_owned();
+    let error = compile(PROBE, &setup).expect_err("missing").to_string();
+    assert!(error.contains("template none") && error.contains("beef"), "{error}");
+}
+
+/// Both rings of a worker on a thread of its own, against the same lane called directly.
+#[test]
+fn a_worker_gives_what_its_lane_gives() {
+    let shared = Arc::new(compile(TRIVIAL, &setup()).expect("loads"));
+    let (areas_of_worker, mut open, ..) = areas();
+    let ring = |capacity| {
+        let shape = bytes::layout(capacity).expect("a power of two");
+        let (head, tail) = (RawMem::heap(shape.producer_len), RawMem::heap(shape.consumer_len));
+        let producer = Producer::new(head.clone(), tail.clone()).expect("fresh");
+        (producer, Consumer::new(head, tail).expect("fresh"))
+    };
+    let bell = || RawMem::heap(wait::LEN);
+    let (to_worker, to_scheduler) = (bell(), bell());
+    let (mut commands, worker_commands) = ring(1 << 16);
+    // So small that the worker must wait for the scheduler now and then.
+    let (worker_replies, mut replies) = ring((4 * reply_bytes(1)).next_power_of_two());
+    let worker = Worker {
+        clock: now_ns,
+        lane: Lane::new(Arc::clone(&shared), 0, areas_of_worker),
+        commands: worker_commands,
+        replies: worker_replies,
+        bell: Waiter::new(to_worker.clone()).expect("fresh"),
+        scheduler: Ringer::new(to_scheduler.clone()).expect("fresh"),
+        wait: WaitMode::Hybrid,
+        used: LaneUse::default(),
+    };
+    let worker_bell = Ringer::new(to_worker).expect("fresh");
+    let mut bell = Waiter::new(to_scheduler).expect("fresh");
+    let thread = std::thread::Builder::new()
+        .stack_size(THREAD_STACK_BYTES_MIN)
+        .spawn(|| worker.run())
+        .expect("a thread");
+
+    let init = TurnCommand { kind: turn::INIT, ..TurnCommand::default() };
+    let step = |position| TurnCommand { kind: turn::STEP, items: 1, position, ..init };
+    open.begin(0);
+    let block = open.write(&[9; 64]).expect("room");
+    let item =
+        ItemFrame { header: header(64, 0), place: Place { area: Place::OPEN, block }, epoch: 0 };
+    push_begin(&mut commands, 1).expect("room");
+    push_turn(&mut commands, &init, &[], &[]).expect("room");
+    for position in 0..100 {
+        push_turn(&mut commands, &step(position), &[item], &[]).expect("room");
+    }
+    // Nobody lives in slot 1: the lane fails.
+    let lost = TurnCommand { agent: 1, ..step(0) };
+    push_turn(&mut commands, &lost, &[item], &[]).expect("room");
+    push_stop(&mut commands).expect("room");
+    commands.publish();
+    worker_bell.ring();
+
+    let (mut turns, mut failed, mut last) = (0, None, LaneUse::default());
+    while failed.is_none() {
+        bell.wait(WaitMode::Hybrid, || replies.has_next());
+        while let Some(record) = replies.next().expect("sound") {
+            match read_reply(&record, 0).expect("a reply") {
+                Reply::Turn { result, effects } => {
+                    assert_eq!(result.effects as usize * 64, effects.len());
+                    assert_eq!(result.fault, fault::NONE);
+                    turns += 1;
+                }
+                Reply::Use(used) => last = used,
+                Reply::Failed(error) => failed = Some(error),
+            }
+        }
+        replies.release();
+    }
+    thread.join().expect("the worker does not panic");
+    assert_eq!(turns, 101);
+    assert!(last.turns <= turns, "what a batch did, before the one that failed: {last:?}");
+    let error = failed.expect("it failed");
+    assert_eq!((error.failure, error.agent), (MachineFailure::Command, AgentId::new(1, 0)));
+}
+
+/// Figures for a quiet machine: `cargo test -p wasm-engine --test lane -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures, asserts nothing about them"]
+fn timing_of_a_trivial_turn() {
+    const ROUNDS: u32 = 2000;
+    const TURNS: u32 = 500;
+    let mut rig = Rig::of(TRIVIAL, &setup());
+    rig.init(0, b"");
+    let item = rig.items(&[Order { bytes: vec![1; 24], ..Order::default() }])[0];
+    assert_eq!(item.header.len, 64);
+    let step = TurnCommand { items: 1, ..rig.command(turn::STEP) };
+    let empty = TurnCommand { items: 0, ..step };
+    let mut out = Vec::with_capacity(rig.lane.result_words_max());
+    let mut best = [f64::MAX; 2];
+    for _ in 0..ROUNDS {
+        for (best, (command, items)) in best.iter_mut().zip([(&step, &[item][..]), (&empty, &[])]) {
+            let begin = now_ns();
+            for turn in 0..TURNS {
+                if turn == 0 {
+                    rig.lane.begin(rig.epoch);
+                }
+                out.clear();
+                rig.lane.execute(command, items, &[], &mut out).expect("the machine works");
+            }
+            let ns = (now_ns() - begin) as f64 / f64::from(TURNS);
+            *best = best.min(ns);
+        }
+    }
+    let bare = bare_call_ns(ROUNDS, TURNS);
+    let [with_item, without] = best;
+    println!("bare typed call with fuel     {bare:.1} ns");
+    println!("turn without items            {without:.1} ns ({:.1} x)", without / bare);
+    println!("turn, 64-byte item, publish   {with_item:.1} ns ({:.1} x)", with_item / bare);
+}
+
+/// A fuel-metered `agent_step` of the trivial agent, called as cheaply as wasmtime can.
+fn bare_call_ns(rounds: u32, turns: u32) -> f64 {
+    let profile = MemoryProfile { agents_max: 1, memory_bytes_max: 1 << 16 };
+    let engine = deterministic_engine(profile).expect("engine starts");
+    let wat = r#"(module (func (export "agent_step") (param i32) (result i32) (i32.const 0)))"#;
+    let wasm = wat::parse_str(wat).expect("parses");
+    let module = wasmtime::Module::new(&engine, wasm).expect("valid");
+    let mut store = wasmtime::Store::new(&engine, ());
+    store.set_fuel(FUEL).expect("metered");
+    let instance = wasmtime::Instance::new(&mut store, &module, &[]).expect("instantiates");
+    let function = instance.get_typed_func::<i32, i32>(&mut store, "agent_step").expect("exported");
+    let mut best = f64::MAX;
+    for _ in 0..rounds {
+        let begin = now_ns();
+        for _ in 0..turns {
+            store.set_fuel(FUEL).expect("metered");
+            function.call(&mut store, 1024).expect("returns");
+        }
+        best = best.min((now_ns() - begin) as f64 / f64::from(turns));
+    }
+    best
+}

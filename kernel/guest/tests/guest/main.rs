@@ -1,0 +1,4 @@
+//! Modules and turns, without scheduler or threads.
+
+mod admission;
+mod lane;

@@ -1,0 +1,22 @@
+//! What the inference thread asks of a model, whatever runs it.
+
+/// One loaded model: `batch` rows in, `batch` rows out. It belongs to the inference thread.
+///
+/// Lengths and batch never change. A panic in any method is caught and answered like an error.
+pub trait Backend: Send {
+    /// `f32` values of one input row.
+    fn input_len(&self) -> usize;
+    /// `f32` values of one output row.
+    fn output_len(&self) -> usize;
+    /// Rows of every run.
+    fn batch(&self) -> usize;
+    /// The input, row after row, `batch * input_len` values; it keeps what was last written.
+    fn rows(&mut self) -> &mut [f32];
+    /// Runs all rows and gives `batch * output_len` values, row after row.
+    ///
+    /// # Errors
+    /// What went wrong, in words; the model can be run again.
+    fn run(&mut self) -> Result<&[f32], String>;
+    /// What its bits depend on, for the log.
+    fn describe(&self) -> String;
+}

@@ -1,0 +1,359 @@
+//! The scheduler's side of the inference thread: requests out, replies in, in request order.
+
+use std::collections::VecDeque;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytemuck::Zeroable;
+use wasm_engine_abi::page::{ModelRow, model_state};
+use wasm_engine_setup::Limits;
+use wasm_engine_shm::bytes::{Consumer, Producer};
+use wasm_engine_shm::mem::RawMem;
+use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
+
+use crate::backend::Backend;
+use crate::batcher::Batcher;
+use crate::error::InferenceError;
+use crate::layout::InferenceMemory;
+use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, STOP};
+use crate::server::{self, Replies, Server};
+
+/// How the inference thread is to run; nothing here changes a result.
+pub struct InferenceOptions {
+    /// How both sides wait.
+    pub wait: WaitMode,
+    /// Nanoseconds of a clock that only grows, for the duration of batches.
+    pub clock: fn() -> u64,
+    /// Called first on the new thread: the place to pin it.
+    pub on_start: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// A reply; it is the caller's once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reply<'a> {
+    /// The request answered.
+    pub number: u64,
+    /// `Status::Ok` or `Status::ModelFailed`, as a code.
+    pub code: i32,
+    /// One output row of little-endian `f32`; empty with an error.
+    pub row: &'a [u8],
+}
+
+/// Where the reply to a request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Arrival {
+    Outstanding,
+    Arrived(i32),
+    Taken,
+}
+
+/// One submitted request, from submission until its reply was taken.
+#[derive(Debug)]
+struct Slot {
+    number: u64,
+    model: u32,
+    arrival: Arrival,
+    row: Vec<u8>,
+}
+
+/// What the scheduler needs of a model.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    input_bytes: usize,
+    batch: u32,
+    /// Rows submitted since the last chunk was full.
+    filled: u32,
+}
+
+/// Longest sleep between two looks at whether the thread still lives; a dying thread rings, so this
+/// is only the last resort.
+const LIFE_SIGN: Duration = Duration::from_secs(1);
+
+/// The scheduler's side of the inference thread.
+pub struct InferenceHandle {
+    requests: Producer<RawMem>,
+    requests_bell: Ringer<RawMem>,
+    replies: Consumer<RawMem>,
+    replies_bell: Waiter<RawMem>,
+    wait: WaitMode,
+    shapes: Vec<Shape>,
+    rows: Vec<ModelRow>,
+    /// In order of number.
+    slots: VecDeque<Slot>,
+    /// Row buffers for reuse.
+    spare: Vec<Vec<u8>>,
+    /// A request was submitted since the last flush.
+    unflushed: bool,
+    last_number: Option<u64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for InferenceHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { shapes, slots, .. } = self;
+        write!(f, "InferenceHandle({} models, {} outstanding)", shapes.len(), slots.len())
+    }
+}
+
+impl InferenceHandle {
+    /// Starts the thread over fresh, zeroed memory of at least [`InferenceLayout::of`] the same
+    /// limits and models.
+    ///
+    /// # Errors
+    /// [`InferenceError::Memory`], [`InferenceError::Thread`].
+    pub fn start(
+        models: Vec<Box<dyn Backend>>,
+        limits: &Limits,
+        memory: InferenceMemory,
+        options: InferenceOptions,
+    ) -> Result<Self, InferenceError> {
+        let InferenceMemory { requests, replies, requests_bell, replies_bell } = memory;
+        let shapes: Vec<Shape> = models.iter().map(|model| Shape::of(model.as_ref())).collect();
+        let rows = shapes
+            .iter()
+            .map(|shape| ModelRow {
+                batch: shape.batch,
+                state: model_state::READY,
+                ..ModelRow::zeroed()
+            })
+            .collect();
+        let server = Server {
+            batcher: Batcher::new(models, options.clock),
+            requests: Consumer::new(requests.0.clone(), requests.1.clone())?,
+            bell: Waiter::new(requests_bell.clone())?,
+            replies: Replies::new(
+                Producer::new(replies.0.clone(), replies.1.clone())?,
+                Ringer::new(replies_bell.clone())?,
+            ),
+            wait: options.wait,
+        };
+        let requests_ring = Producer::new(requests.0, requests.1)?;
+        let replies_ring = Consumer::new(replies.0, replies.1)?;
+        let (requests_bell, replies_bell) =
+            (Ringer::new(requests_bell)?, Waiter::new(replies_bell)?);
+        let on_start = options.on_start;
+        let thread = std::thread::Builder::new()
+            .name("we-inference".to_owned())
+            .spawn(move || server::main(server, on_start))
+            .map_err(InferenceError::Thread)?;
+        Ok(Self {
+            requests: requests_ring,
+            requests_bell,
+            replies: replies_ring,
+            replies_bell,
+            wait: options.wait,
+            shapes,
+            rows,
+            slots: VecDeque::with_capacity(limits.inferences_pending_max as usize),
+            spare: Vec::new(),
+            unflushed: false,
+            last_number: None,
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands over a request, in commit order. Its bytes are copied.
+    ///
+    /// A row of the wrong length is no error here: its reply is one (SEMANTICS I3).
+    ///
+    /// # Errors
+    /// [`InferenceError::Misuse`] for an unknown model or a number that does not grow,
+    /// [`InferenceError::Full`].
+    pub fn submit(&mut self, number: u64, model: u32, input: &[u8]) -> Result<(), InferenceError> {
+        let misuse = |reason| InferenceError::Misuse { number, model, reason };
+        if self.last_number.is_some_and(|last| number <= last) {
+            return Err(misuse("came after a later one"));
+        }
+        let shape = self.shapes.get(model as usize).ok_or(misuse("names no model"))?;
+        let fits = input.len() == shape.input_bytes;
+        // No model has rows of no bytes, so an empty record says that the row did not fit.
+        self.requests
+            .push(model, number, if fits { input } else { &[] })
+            .map_err(|source| InferenceError::Full { number, source })?;
+        self.last_number = Some(number);
+        self.unflushed = true;
+        self.prune();
+        let row = self.spare.pop().unwrap_or_default();
+        self.slots.push_back(Slot { number, model, arrival: Arrival::Outstanding, row });
+        self.rows[model as usize].pending += 1;
+        let shape = &mut self.shapes[model as usize];
+        shape.filled += u32::from(fits);
+        if shape.filled == shape.batch {
+            // A chunk is full, so the thread has work before the tick ends.
+            shape.filled = 0;
+            self.requests.publish();
+            self.requests_bell.ring();
+        }
+        Ok(())
+    }
+
+    /// The tick closes: chunks that are not full run as they are, padded (SEMANTICS I2).
+    ///
+    /// # Errors
+    /// [`InferenceError::Full`].
+    pub fn flush(&mut self) -> Result<(), InferenceError> {
+        if !std::mem::take(&mut self.unflushed) {
+            return Ok(());
+        }
+        self.requests
+            .push(FLUSH, 0, &[])
+            .map_err(|source| InferenceError::Full { number: u64::MAX, source })?;
+        for shape in &mut self.shapes {
+            shape.filled = 0;
+        }
+        self.requests.publish();
+        self.requests_bell.ring();
+        Ok(())
+    }
+
+    /// Whether [`InferenceHandle::wait_for`] would return at once.
+    ///
+    /// # Errors
+    /// [`InferenceError::Misuse`] if the request is not outstanding, [`InferenceError::Died`],
+    /// [`InferenceError::Broken`].
+    pub fn is_ready(&mut self, number: u64) -> Result<bool, InferenceError> {
+        self.receive()?;
+        let at = self.find(number)?;
+        Ok(self.slots[at].arrival != Arrival::Outstanding)
+    }
+
+    /// Waits for the reply to a request and takes it (SEMANTICS I1: the scheduler waits at the open
+    /// of the tick in which the reply is due). Requests that were not flushed are flushed first.
+    ///
+    /// # Errors
+    /// [`InferenceError::Misuse`] if the request is not outstanding, [`InferenceError::Died`],
+    /// [`InferenceError::Broken`].
+    pub fn wait_for(&mut self, number: u64) -> Result<Reply<'_>, InferenceError> {
+        self.flush()?;
+        self.prune();
+        self.receive()?;
+        let at = self.find(number)?;
+        while self.slots[at].arrival == Arrival::Outstanding {
+            let Self { replies, replies_bell, thread, wait, .. } = self;
+            let ended = || thread.as_ref().is_none_or(JoinHandle::is_finished);
+            replies_bell.wait_at_most(*wait, LIFE_SIGN, || replies.has_next());
+            let ended = !replies.has_next() && ended();
+            self.receive()?;
+            if ended && self.slots[at].arrival == Arrival::Outstanding {
+                return Err(InferenceError::Died { message: "it left no message".to_owned() });
+            }
+        }
+        let slot = &mut self.slots[at];
+        let code = match std::mem::replace(&mut slot.arrival, Arrival::Taken) {
+            Arrival::Arrived(code) => code,
+            // `find` gives no taken slot and the loop ended.
+            Arrival::Outstanding | Arrival::Taken => unreachable!("the reply has arrived"),
+        };
+        Ok(Reply { number, code, row: &slot.row })
+    }
+
+    /// Takes every reply that has arrived, in request order, without waiting; gives how many.
+    ///
+    /// # Errors
+    /// [`InferenceError::Died`], [`InferenceError::Broken`].
+    pub fn try_collect(
+        &mut self,
+        sink: &mut dyn FnMut(u64, i32, &[u8]),
+    ) -> Result<usize, InferenceError> {
+        self.receive()?;
+        let mut taken = 0;
+        for slot in &mut self.slots {
+            if let Arrival::Arrived(code) = slot.arrival {
+                slot.arrival = Arrival::Taken;
+                taken += 1;
+                sink(slot.number, code, &slot.row);
+            }
+        }
+        self.prune();
+        Ok(taken)
+    }
+
+    /// One row per model for monitors: requests, batches, padded rows, errors, durations, pending,
+    /// batch and state. Provider and latency are the caller's to fill in.
+    #[must_use]
+    pub fn rows(&self) -> &[ModelRow] {
+        &self.rows
+    }
+
+    /// Moves everything that has arrived into its slot.
+    fn receive(&mut self) -> Result<(), InferenceError> {
+        let Self { replies, slots, rows, .. } = self;
+        while let Some(record) = replies.next()? {
+            match record.tag {
+                DIED => {
+                    let message = String::from_utf8_lossy(&record).into_owned();
+                    return Err(InferenceError::Died { message });
+                }
+                BATCH => {
+                    let batch: BatchDone = bytemuck::pod_read_unaligned(&record);
+                    count(&mut rows[batch.model as usize], &batch);
+                }
+                code => {
+                    let Ok(at) = slots.binary_search_by_key(&record.aux, |slot| slot.number) else {
+                        let (number, model) = (record.aux, u32::MAX);
+                        let reason = "was answered twice";
+                        return Err(InferenceError::Misuse { number, model, reason });
+                    };
+                    let slot = &mut slots[at];
+                    slot.arrival = Arrival::Arrived(code.cast_signed());
+                    slot.row.clear();
+                    slot.row.extend_from_slice(&record);
+                    rows[slot.model as usize].pending -= 1;
+                }
+            }
+        }
+        replies.release();
+        Ok(())
+    }
+
+    /// The slot of a request whose reply was not taken.
+    fn find(&self, number: u64) -> Result<usize, InferenceError> {
+        let at = self.slots.binary_search_by_key(&number, |slot| slot.number);
+        at.ok().filter(|at| self.slots[*at].arrival != Arrival::Taken).ok_or(
+            InferenceError::Misuse { number, model: u32::MAX, reason: "has no reply to wait for" },
+        )
+    }
+
+    /// Forgets the oldest requests whose replies were taken.
+    fn prune(&mut self) {
+        while self.slots.front().is_some_and(|slot| slot.arrival == Arrival::Taken) {
+            if let Some(slot) = self.slots.pop_front() {
+                self.spare.push(slot.row);
+            }
+        }
+    }
+}
+
+impl Drop for InferenceHandle {
+    /// Tells the thread to stop and joins it: a chunk that runs is waited for, the rest is dropped.
+    fn drop(&mut self) {
+        let stopped = self.requests.push(STOP, 0, &[]);
+        self.requests.publish();
+        self.requests_bell.ring();
+        // The layout keeps room for the stop; without it the thread could only be left alone.
+        if let (Ok(()), Some(thread)) = (stopped, self.thread.take()) {
+            // It catches its panics itself, so there is nothing more to learn.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shape {
+    fn of(model: &dyn Backend) -> Self {
+        let input_bytes = model.input_len() * size_of::<f32>();
+        let batch = u32::try_from(model.batch()).unwrap_or(u32::MAX);
+        Self { input_bytes, batch, filled: 0 }
+    }
+}
+
+/// Counts what the thread says about a batch; one without rows held refused requests only.
+fn count(row: &mut ModelRow, done: &BatchDone) {
+    if done.rows > 0 {
+        row.count_batch(done.rows, done.run_ns);
+    }
+    row.requests += u64::from(done.misfits);
+    row.errors += u64::from(done.errors);
+    if done.broken != 0 {
+        row.state = model_state::FAILED;
+    }
+}

@@ -1,0 +1,106 @@
+//! What can go wrong with the library or a model.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::onnx::pinned::{LIBRARY_ENV, LIBRARY_VERSION, TELEMETRY_ENV};
+
+/// What can go wrong with the library or a model.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OnnxError {
+    /// No place held a usable library.
+    #[error(
+        "no ONNX Runtime library found (tried {tried}); run `cargo xtask setup` or set \
+         {LIBRARY_ENV} to the file"
+    )]
+    LibraryNotFound {
+        /// Every place looked at, with what was wrong there.
+        tried: String,
+    },
+    /// A library that was asked for by name cannot serve.
+    #[error(
+        "ONNX Runtime library {} (from {origin}) cannot be used: {reason}; name the file of \
+         version {LIBRARY_VERSION} or unset it and run `cargo xtask setup`",
+        path.display()
+    )]
+    LibraryUnusable {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The library contains an uploader and nothing has silenced it.
+    #[error(
+        "ONNX Runtime library {} is version {version}, which sends telemetry unless told not to; \
+         set {TELEMETRY_ENV}=1 before starting, or use version {LIBRARY_VERSION}",
+        path.display()
+    )]
+    LibraryTelemetry {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: String,
+    },
+    /// The process already runs another library, and can run only one.
+    #[error(
+        "ONNX Runtime library {} is already active in this process, so {} cannot be; start another \
+         process for it",
+        active.display(),
+        wanted.display()
+    )]
+    LibraryActive {
+        /// The library in use.
+        active: PathBuf,
+        /// The library asked for.
+        wanted: PathBuf,
+    },
+    /// [`OnnxModel::load`] came before a successful [`init`].
+    #[error("model {model} cannot be loaded: ONNX Runtime is not initialised; call init first")]
+    NotInitialised {
+        /// The model.
+        model: String,
+    },
+    /// The bytes are no ONNX model, or one this kernel cannot look through.
+    #[error("model {model} is not a readable ONNX file: {reason}; export it again")]
+    ModelMalformed {
+        /// The model.
+        model: String,
+        /// What the reader met.
+        reason: &'static str,
+    },
+    /// The model contains something that cannot be replayed or is not covered by its hash.
+    #[error("model {model} is refused: it contains {what}; export it without")]
+    ModelRefused {
+        /// The model.
+        model: String,
+        /// What it contains.
+        what: String,
+    },
+    /// Inputs, outputs or the batch size do not fit a slot.
+    #[error(
+        "model {model} does not fit a slot of batch {batch}: {reason}; a model needs one f32 input \
+         and one f32 output with fixed dimensions after the first"
+    )]
+    ModelShape {
+        /// The model.
+        model: String,
+        /// Rows of the slot.
+        batch: usize,
+        /// What does not fit.
+        reason: String,
+    },
+    /// ONNX Runtime refused the model or failed in it.
+    #[error("ONNX Runtime failed to {action} model {model}: {message}; check the model file")]
+    Runtime {
+        /// The model.
+        model: String,
+        /// `load` or `run`.
+        action: &'static str,
+        /// The library's own words.
+        message: String,
+    },
+}

@@ -1,0 +1,53 @@
+//! The records between scheduler and inference thread.
+//!
+//! | ring | tag | aux | payload |
+//! |---|---|---|---|
+//! | requests | model handle | number | one row, or nothing if it did not fit |
+//! | requests | [`FLUSH`], [`STOP`] | 0 | - |
+//! | replies | status code (≤ 0) | number | one row, or nothing with an error |
+//! | replies | [`BATCH`] | 0 | [`BatchDone`], before the replies of its batch |
+//! | replies | [`DIED`] | 0 | last words, in UTF-8 |
+//!
+//! A request is released to the scheduler before its reply is sent: the limits count outstanding
+//! requests, and that is what keeps the ring from being full.
+
+use std::any::Any;
+
+use bytemuck::{Pod, Zeroable};
+
+/// Tag of a request record: the tick closes.
+pub(crate) const FLUSH: u32 = u32::MAX;
+/// Tag of a request record: the thread shall end.
+pub(crate) const STOP: u32 = u32::MAX - 1;
+/// Tag of a reply record: a batch is done.
+pub(crate) const BATCH: u32 = 1;
+/// Tag of a reply record: the thread ends with a mistake of ours.
+pub(crate) const DIED: u32 = 2;
+/// Longest text of a [`DIED`] record, in bytes.
+pub(crate) const LAST_WORDS_MAX: usize = 512;
+
+/// What the thread says about a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct BatchDone {
+    /// Duration of the run, in ns of the clock that was handed in.
+    pub(crate) run_ns: u64,
+    /// Model handle.
+    pub(crate) model: u32,
+    /// Requests that had a row; 0 if nothing was run.
+    pub(crate) rows: u32,
+    /// Requests whose row had the wrong length; they take no row.
+    pub(crate) misfits: u32,
+    /// Replies that carry an error, misfits among them.
+    pub(crate) errors: u32,
+    /// 1 if the model panicked, now or before, and is not run again.
+    pub(crate) broken: u32,
+    /// Zero.
+    pub(crate) reserved: u32,
+}
+
+/// The text of a panic, if it has one.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
+}

@@ -1,0 +1,244 @@
+//! Models of a run: bytes checked against their hash, loaded into ONNX Runtime, ready to be asked.
+//!
+//! The caller reads each file once; the bytes that are hashed here are the bytes that are loaded.
+//! What a run binds to (SEMANTICS I1, L4) comes back with the backend: hash, lengths, batch and the
+//! fingerprint of library, processor class and settings.
+//!
+//! What not: no paths of models, no batching, no second kind of backend. Without models the library
+//! is neither looked for nor loaded. Replay needs none of this (SEMANTICS L6).
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::Backend;
+#[cfg(feature = "onnx")]
+use crate::onnx::{self, OnnxError, OnnxModel};
+
+/// A model file that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelFile<'a> {
+    /// Configured name.
+    pub name: &'a str,
+    /// The whole file.
+    pub bytes: &'a [u8],
+    /// The sha256 that the configuration demands, in hexadecimal, if it does.
+    pub sha256: Option<&'a str>,
+    /// Rows of a batch, at least 1 (SEMANTICS I2).
+    pub batch: u32,
+}
+
+/// A model that can be asked, and what the setup and the log say about it.
+pub struct LoadedModel {
+    /// Configured name.
+    pub name: String,
+    /// sha256 of the file, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Rows of a batch.
+    pub batch: u32,
+    /// `f32` values of one input row.
+    pub input_len: u32,
+    /// `f32` values of one output row.
+    pub output_len: u32,
+    /// What its bits depend on beside the file: bits are comparable between equal ones only
+    /// (SEMANTICS I5).
+    pub fingerprint: String,
+    /// For [`InferenceHandle::start`](crate::InferenceHandle::start).
+    pub backend: Box<dyn Backend>,
+}
+
+impl std::fmt::Debug for LoadedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, sha256, input_len, output_len, fingerprint, .. } = self;
+        write!(f, "LoadedModel({name} {sha256} {input_len} -> {output_len}, {fingerprint})")
+    }
+}
+
+/// Why a model of the configuration cannot be used. A run that needs it ends with exit code 1.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file is not the one configured.
+    #[error(
+        "model {model} has sha256 {found}, and the configuration demands {wanted}; restore the \
+         file or change the configuration"
+    )]
+    Sha256 {
+        /// The model.
+        model: String,
+        /// Of the file.
+        found: String,
+        /// Of the configuration.
+        wanted: String,
+    },
+    /// This build has no inference.
+    #[error(
+        "model {model} cannot be run: this build lacks the feature `onnx`; build with \
+         `cargo build -p wasm-engine --features onnx` and get the library with `cargo xtask setup`"
+    )]
+    NotBuiltIn {
+        /// The model.
+        model: String,
+    },
+    /// The library is missing or unusable.
+    #[cfg(feature = "onnx")]
+    #[error("model {model} cannot be run: {source}")]
+    Library {
+        /// The first model that needs it.
+        model: String,
+        /// What is wrong and what to do.
+        #[source]
+        source: OnnxError,
+    },
+    /// The model itself cannot be used.
+    #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Model(#[from] OnnxError),
+    /// A number does not fit where it is kept.
+    #[error("model {model} has {value} {what}, more than the kernel counts; use a smaller model")]
+    TooLarge {
+        /// The model.
+        model: String,
+        /// Of which there are too many.
+        what: &'static str,
+        /// How many.
+        value: usize,
+    },
+}
+
+/// Checks and loads models in the order given; `library` is the library file that the configuration
+/// names, if it does.
+///
+/// # Errors
+/// [`ModelError`], for the first model with something wrong.
+pub fn load_models(
+    files: &[ModelFile<'_>],
+    library: Option<&Path>,
+) -> Result<Vec<LoadedModel>, ModelError> {
+    let mut hashes = Vec::with_capacity(files.len());
+    for file in files {
+        hashes.push(check_sha256(file)?);
+    }
+    start_library(files, library)?;
+    files.iter().zip(hashes).map(|(file, sha256)| load(file, sha256)).collect()
+}
+
+/// The file's hash, if it is the one demanded.
+fn check_sha256(file: &ModelFile<'_>) -> Result<String, ModelError> {
+    let found = format!("{:x}", Sha256::digest(file.bytes));
+    match file.sha256 {
+        Some(wanted) if !wanted.eq_ignore_ascii_case(&found) => Err(ModelError::Sha256 {
+            model: file.name.to_owned(),
+            found,
+            wanted: wanted.to_owned(),
+        }),
+        _ => Ok(found),
+    }
+}
+
+#[cfg(feature = "onnx")]
+fn start_library(files: &[ModelFile<'_>], library: Option<&Path>) -> Result<(), ModelError> {
+    let Some(first) = files.first() else { return Ok(()) };
+    onnx::locate_library(library)
+        .and_then(|library| onnx::init(&library))
+        .map_err(|source| ModelError::Library { model: first.name.to_owned(), source })
+}
+
+#[cfg(feature = "onnx")]
+fn load(file: &ModelFile<'_>, sha256: String) -> Result<LoadedModel, ModelError> {
+    let model = OnnxModel::load(file.name, file.bytes, file.batch as usize)?;
+    let count = |what, value: usize| {
+        let too_large = ModelError::TooLarge { model: file.name.to_owned(), what, value };
+        u32::try_from(value).map_err(|_| too_large)
+    };
+    Ok(LoadedModel {
+        name: file.name.to_owned(),
+        sha256,
+        batch: file.batch,
+        input_len: count("values in an input row", model.input_len())?,
+        output_len: count("values in an output row", model.output_len())?,
+        fingerprint: model.fingerprint().to_string(),
+        backend: Box::new(model),
+    })
+}
+
+#[cfg(not(feature = "onnx"))]
+fn start_library(files: &[ModelFile<'_>], _library: Option<&Path>) -> Result<(), ModelError> {
+    match files.first() {
+        Some(file) => Err(ModelError::NotBuiltIn { model: file.name.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "onnx"))]
+fn load(file: &ModelFile<'_>, _sha256: String) -> Result<LoadedModel, ModelError> {
+    Err(ModelError::NotBuiltIn { model: file.name.to_owned() })
+}
+
+#[cfg(feature = "onnx")]
+impl Backend for OnnxModel {
+    fn input_len(&self) -> usize {
+        self.input_len()
+    }
+
+    fn output_len(&self) -> usize {
+        self.output_len()
+    }
+
+    fn batch(&self) -> usize {
+        self.batch()
+    }
+
+    fn rows(&mut self) -> &mut [f32] {
+        self.input_rows()
+    }
+
+    fn run(&mut self) -> Result<&[f32], String> {
+        self.run().map_err(|error| error.to_string())
+    }
+
+    fn describe(&self) -> String {
+        self.fingerprint().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file<'a>(bytes: &'a [u8], sha256: Option<&'a str>) -> ModelFile<'a> {
+        ModelFile { name: "m", bytes, sha256, batch: 4 }
+    }
+
+    #[test]
+    fn no_models_need_no_library() {
+        assert!(load_models(&[], Some(Path::new("/no/such/library"))).is_ok_and(|m| m.is_empty()));
+    }
+
+    #[test]
+    fn the_hash_is_checked_before_anything_is_loaded() {
+        let error = load_models(&[file(b"bytes", Some("00"))], Some(Path::new("/no/such/library")))
+            .expect_err("another hash");
+        assert!(matches!(&error, ModelError::Sha256 { wanted, .. } if wanted == "00"));
+        assert!(
+            error
+                .to_string()
+                .contains("277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9")
+        );
+        // Capitals are the same number.
+        let hash = format!("{:X}", Sha256::digest(b"bytes"));
+        assert_eq!(check_sha256(&file(b"bytes", Some(&hash))).ok(), Some(hash.to_lowercase()));
+    }
+
+    #[test]
+    fn a_missing_library_says_what_to_do() {
+        let error = load_models(&[file(b"bytes", None)], Some(Path::new("/no/such/library")));
+        // Where the environment names a good library, it wins, and the bytes are no model.
+        let text = error.expect_err("neither library nor model").to_string();
+        assert!(
+            text.contains("cargo xtask setup") || text.contains("is not a readable ONNX file"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! Batching, padding, order, errors and panics with a backend whose every answer is known; and the
+//! real model through the same door, where the library is there.
+
+use wasm_engine_abi::page::model_state;
+use wasm_engine_setup::Limits;
+use wasm_engine_shm::wait::WaitMode;
+
+use crate::{Backend, InferenceError, InferenceHandle, InferenceLayout, InferenceOptions};
+use wasm_engine_abi::calls::Status;
+use wasm_engine_setup::ModelSetup;
+
+const OK: i32 = Status::Ok as i32;
+const FAILED: i32 = Status::ModelFailed as i32;
+
+/// Gives, per row, the sum of the row, the sum of the whole batch and its own place: the second
+/// shows who ran together, and what the padding was.
+struct Sums {
+    input: Vec<f32>,
+    output: Vec<f32>,
+}
+
+impl Sums {
+    const WIDTH: usize = 2;
+
+    fn of(batch: usize) -> Box<dyn Backend> {
+        Box::new(Self { input: vec![-1.0; batch * Self::WIDTH], output: vec![0.0; batch * 3] })
+    }
+}
+
+impl Backend for Sums {
+    fn input_len(&self) -> usize {
+        Self::WIDTH
+    }
+    fn output_len(&self) -> usize {
+        3
+    }
+    fn batch(&self) -> usize {
+        self.output.len() / 3
+    }
+    fn rows(&mut self) -> &mut [f32] {
+        &mut self.input
+    }
+    fn run(&mut self) -> Result<&[f32], String> {
+        if self.input.contains(&-13.0) {
+            return Err("an unlucky number".to_owned());
+        }
+        assert!(!self.input.contains(&-14.0), "a number worse than that");
+        if self.input.contains(&-15.0) {
+            return Ok(&self.output[1..]);
+        }
+        let all: f32 = self.input.iter().sum();
+        for (at, row) in self.input.chunks(Self::WIDTH).enumerate() {
+            self.output[at * 3..][..3].copy_from_slice(&[row.iter().sum(), all, at as f32]);
+        }
+        Ok(&self.output)
+    }
+    fn describe(&self) -> String {
+        "sums".to_owned()
+    }
+}
+
+fn limits() -> Limits {
+    Limits { inferences_pending_max: 64, inference_bytes_pending_max: 512, ..Limits::default() }
+}
+
+fn setups(models: &[Box<dyn Backend>]) -> Vec<ModelSetup> {
+    models
+        .iter()
+        .map(|model| ModelSetup {
+            name: model.describe(),
+            sha256: String::new(),
+            latency_ticks: 1,
+            batch: model.batch() as u32,
+            input_len: model.input_len() as u32,
+            output_len: model.output_len() as u32,
+        })
+        .collect()
+}
+
+fn options() -> InferenceOptions {
+    InferenceOptions { wait: WaitMode::Hybrid, clock: || 7, on_start: None }
+}
+
+fn start(models: Vec<Box<dyn Backend>>) -> InferenceHandle {
+    let limits = limits();
+    let memory = InferenceLayout::of(&limits, &setups(&models)).expect("fits").on_heap();
+    InferenceHandle::start(models, &limits, memory, options()).expect("starts")
+}
+
+fn submit(handle: &mut InferenceHandle, number: u64, model: u32, row: [f32; 2]) {
+    handle.submit(number, model, &bytes(&row)).expect("is taken");
+}
+
+fn bytes(row: &[f32]) -> Vec<u8> {
+    row.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn floats(row: &[u8]) -> Vec<f32> {
+    let (values, rest) = row.as_chunks();
+    assert!(rest.is_empty());
+    values.iter().map(|value| f32::from_le_bytes(*value)).collect()
+}
+
+fn answer(handle: &mut InferenceHandle, number: u64) -> (i32, Vec<f32>) {
+    let reply = handle.wait_for(number).expect("is answered");
+    assert_eq!(reply.number, number);
+    (reply.code, floats(reply.row))
+}
+
+#[test]
+fn i2_chunks_are_filled_in_commit_order_and_the_rest_is_padded_with_zeros() {
+    let mut handle = start(vec![Sums::of(3), Sums::of(2)]);
+    for tick in 0..50 {
+        let base = tick * 10;
+        // Model 0 gets 1, 2, 3 | 4; model 1, between them, 10, 20 | 30.
+        for (at, (model, value)) in
+            [(0, 1.0), (1, 10.0), (0, 2.0), (1, 20.0), (0, 3.0), (0, 4.0), (1, 30.0)]
+                .into_iter()
+                .enumerate()
+        {
+            submit(&mut handle, base + at as u64, model, [value, 0.0]);
+        }
+        handle.flush().expect("is taken");
+        for (at, row) in [
+            [1.0, 6.0, 0.0],
+            [10.0, 30.0, 0.0],
+            [2.0, 6.0, 1.0],
+            [20.0, 30.0, 1.0],
+            [3.0, 6.0, 2.0],
+            // Not full: what the rows held before is zero now.
+            [4.0, 4.0, 0.0],
+            [30.0, 30.0, 0.0],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(answer(&mut handle, base + at as u64), (OK, row.to_vec()));
+        }
+    }
+    let [first, second] = handle.rows() else { panic!("two models") };
+    assert_eq!((first.requests, first.batches, first.rows_padded), (200, 100, 100));
+    assert_eq!((second.requests, second.batches, second.rows_padded), (150, 100, 50));
+    assert_eq!((first.errors, first.pending, first.batch, first.run_ns_sum), (0, 0, 3, 0));
+    assert_eq!((first.run_ns_buckets.iter().sum::<u64>(), first.state), (100, model_state::READY));
+}
+
+#[test]
+fn a_full_chunk_runs_before_the_tick_closes() {
+    let mut handle = start(vec![Sums::of(2)]);
+    submit(&mut handle, 5, 0, [1.0, 1.0]);
+    submit(&mut handle, 8, 0, [2.0, 2.0]);
+    // Nothing was flushed; only a look, so no flush is sent by the wait.
+    while !handle.is_ready(8).expect("is outstanding") {
+        std::thread::yield_now();
+    }
+    assert_eq!(answer(&mut handle, 8), (OK, vec![4.0, 6.0, 1.0]));
+    assert_eq!(answer(&mut handle, 5), (OK, vec![2.0, 6.0, 0.0]));
+}
+
+#[test]
+fn replies_are_taken_once_and_in_request_order() {
+    let mut handle = start(vec![Sums::of(4), Sums::of(1)]);
+    for number in 0..6 {
+        submit(&mut handle, number, (number % 2) as u32, [number as f32, 0.0]);
+    }
+    handle.flush().expect("is taken");
+    // Model 1 runs row by row at once, model 0 at the flush; the order is that of the requests.
+    let mut seen = Vec::new();
+    assert_eq!(answer(&mut handle, 2).0, OK);
+    while seen.len() < 5 {
+        handle
+            .try_collect(&mut |number, code, row| seen.push((number, code, row.len())))
+            .expect("ok");
+    }
+    let mut model_0: Vec<u64> = seen.iter().map(|seen| seen.0).filter(|n| n % 2 == 0).collect();
+    assert_eq!(model_0, [0, 4]);
+    model_0 = seen.iter().map(|seen| seen.0).filter(|n| n % 2 == 1).collect();
+    assert_eq!(model_0, [1, 3, 5]);
+    assert!(seen.iter().all(|seen| (seen.1, seen.2) == (OK, 12)));
+    for number in [2, 3, 6] {
+        assert!(matches!(handle.wait_for(number), Err(InferenceError::Misuse { .. })));
+        assert!(matches!(handle.is_ready(number), Err(InferenceError::Misuse { .. })));
+    }
+}
+
+#[test]
+fn i3_every_model_error_is_a_reply() {
+    let mut handle = start(vec![Sums::of(3)]);
+    // A row of the wrong length takes no row, keeps its place and harms nobody.
+    handle.submit(0, 0, &bytes(&[1.0])).expect("is taken");
+    submit(&mut handle, 1, 0, [2.0, 0.0]);
+    handle.submit(2, 0, &[]).expect("is taken");
+    submit(&mut handle, 3, 0, [3.0, 0.0]);
+    handle.flush().expect("is taken");
+    assert_eq!(answer(&mut handle, 0), (FAILED, vec![]));
+    assert_eq!(answer(&mut handle, 1), (OK, vec![2.0, 5.0, 0.0]));
+    assert_eq!(answer(&mut handle, 2), (FAILED, vec![]));
+    assert_eq!(answer(&mut handle, 3), (OK, vec![3.0, 5.0, 1.0]));
+    // A failed run fails its chunk, not the next one; so does one with too few values.
+    for (number, bad) in [(10, -13.0), (20, -15.0)] {
+        submit(&mut handle, number, 0, [bad, 0.0]);
+        submit(&mut handle, number + 1, 0, [1.0, 0.0]);
+        handle.flush().expect("is taken");
+        submit(&mut handle, number + 2, 0, [1.0, 0.0]);
+        handle.flush().expect("is taken");
+        assert_eq!(answer(&mut handle, number), (FAILED, vec![]));
+        assert_eq!(answer(&mut handle, number + 1), (FAILED, vec![]));
+        assert_eq!(answer(&mut handle, number + 2), (OK, vec![1.0, 1.0, 0.0]));
+    }
+    // Only misfits: nothing is run.
+    handle.submit(30, 0, &[1, 2, 3]).expect("is taken");
+    handle.flush().expect("is taken");
+    assert_eq!(answer(&mut handle, 30), (FAILED, vec![]));
+    let row = handle.rows()[0];
+    assert_eq!((row.requests, row.batches, row.errors), (11, 5, 7));
+}
+
+#[test]
+fn i3_a_panic_is_a_reply_and_the_model_is_not_run_again() {
+    let mut handle = start(vec![Sums::of(2), Sums::of(2)]);
+    submit(&mut handle, 0, 0, [-14.0, 0.0]);
+    submit(&mut handle, 1, 1, [1.0, 0.0]);
+    handle.flush().expect("is taken");
+    assert_eq!(answer(&mut handle, 0), (FAILED, vec![]));
+    assert_eq!(answer(&mut handle, 1), (OK, vec![1.0, 1.0, 0.0]));
+    submit(&mut handle, 2, 0, [1.0, 0.0]);
+    submit(&mut handle, 3, 1, [1.0, 0.0]);
+    handle.flush().expect("is taken");
+    assert_eq!(answer(&mut handle, 2), (FAILED, vec![]));
+    assert_eq!(answer(&mut handle, 3).0, OK);
+    let states: Vec<u32> = handle.rows().iter().map(|row| row.state).collect();
+    assert_eq!(states, [model_state::FAILED, model_state::READY]);
+}
+
+#[test]
+fn nan_passes_through_as_one_nan() {
+    let mut handle = start(vec![Sums::of(1)]);
+    for (number, bits) in [(0, 0xffc0_0001_u32), (1, 0x7f80_0001), (2, 0xff80_0000)] {
+        submit(&mut handle, number, 0, [f32::from_bits(bits), 0.0]);
+    }
+    handle.flush().expect("is taken");
+    for (number, bits) in [(0, 0x7fc0_0000_u32), (1, 0x7fc0_0000), (2, 0xff80_0000)] {
+        let reply = handle.wait_for(number).expect("is answered");
+        assert_eq!(reply.row[..4], bits.to_le_bytes());
+        assert_eq!(reply.row[8..], 0f32.to_le_bytes());
+    }
+}
+
+#[test]
+fn the_rings_hold_all_that_the_limits_allow() {
+    // 64 outstanding requests of 8 bytes fill both limits; flushes and refusals ride along.
+    let mut handle = start(vec![Sums::of(64), Sums::of(1)]);
+    let mut number = 0;
+    for round in 0..500_u64 {
+        let first = number;
+        for at in 0..64 {
+            let model = u32::from((round * 31 + at * 7) % 3 == 0);
+            submit(&mut handle, number, model, [1.0, 0.0]);
+            number += 1;
+            if (round + at) % 5 == 0 {
+                handle.flush().expect("is taken");
+            }
+        }
+        handle.flush().expect("is taken");
+        for number in first..number {
+            assert_eq!(answer(&mut handle, number).0, OK);
+        }
+    }
+    assert_eq!(handle.rows().iter().map(|row| row.requests).sum::<u64>(), 32_000);
+    // All refused: more batches than rows, one record each.
+    for number in number..number + 64 {
+        handle.submit(number, 1, &[]).expect("is taken");
+        handle.flush().expect("is taken");
+    }
+    assert_eq!(answer(&mut handle, number + 63).0, FAILED);
+}
+
+#[test]
+fn misuse_is_a_typed_error() {
+    let mut handle = start(vec![Sums::of(1)]);
+    submit(&mut handle, 3, 0, [0.0; 2]);
+    for (number, model) in [(3, 0), (2, 0), (4, 1)] {
+        let error = handle.submit(number, model, &[]).expect_err("is refused");
+        assert!(matches!(error, InferenceError::Misuse { .. }), "{error}");
+    }
+    let limits = Limits { inferences_pending_max: u32::MAX, ..limits() };
+    let error = InferenceLayout::of(&limits, &setups(&[Sums::of(1)])).expect_err("too much");
+    assert!(error.to_string().contains("lower limits.inferences_pending_max"));
+    // No models: a thread with nothing to do.
+    let mut idle = start(Vec::new());
+    idle.flush().expect("nothing to flush");
+    assert_eq!(idle.try_collect(&mut |_, _, _| {}).expect("nothing there"), 0);
+}
+
+#[test]
+fn a_dying_thread_says_so() {
+    let models = vec![Sums::of(1)];
+    let limits = limits();
+    let memory = InferenceLayout::of(&limits, &setups(&models)).expect("fits").on_heap();
+    let options = InferenceOptions { clock: || panic!("the clock broke"), ..options() };
+    let mut handle = InferenceHandle::start(models, &limits, memory, options).expect("starts");
+    submit(&mut handle, 0, 0, [0.0; 2]);
+    let error = handle.wait_for(0).expect_err("nobody answers");
+    assert!(error.to_string().contains("it panicked: the clock broke"), "{error}");
+    assert!(matches!(handle.wait_for(0), Err(InferenceError::Died { .. })));
+}
+
+/// SEMANTICS I5: same rows, same bits, however they are spread over ticks and chunks.
+#[cfg(feature = "onnx")]
+#[test]
+fn the_real_model_gives_equal_bits_in_any_chunk() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let file =
+        crate::registry::ModelFile { name: "temperature", bytes: &bytes, sha256: None, batch: 16 };
+    let loaded = match crate::registry::load_models(&[file], None) {
+        Ok(mut loaded) => loaded.remove(0),
+        Err(error) => {
+            assert!(std::env::var_os("REQUIRE_ORT").is_none(), "{error}");
+            eprintln!("SKIPPED: {error}");
+            return;
+        }
+    };
+    let len = loaded.input_len as usize;
+    assert_eq!(loaded.sha256.len(), 64);
+    assert!(loaded.fingerprint.ends_with("batch=16"), "{}", loaded.fingerprint);
+    let models = vec![loaded.backend];
+    let limits = Limits::default();
+    let memory = InferenceLayout::of(&limits, &setups(&models)).expect("fits").on_heap();
+    let mut handle = InferenceHandle::start(models, &limits, memory, options()).expect("starts");
+    let row = |seed: usize| -> Vec<u8> {
+        (0..len)
+            .flat_map(|at| (((seed * 37 + at * 11) % 101) as f32 - 20.0).to_le_bytes())
+            .collect()
+    };
+    let mut bits = Vec::new();
+    let mut number = 0;
+    for chunk in [1, 16, 5, 40] {
+        let mut of_this = Vec::new();
+        for seed in 0..40 {
+            handle.submit(number + seed, 0, &row(seed as usize)).expect("is taken");
+            if seed % chunk == chunk - 1 {
+                handle.flush().expect("is taken");
+            }
+        }
+        for seed in 0..40 {
+            let reply = handle.wait_for(number + seed).expect("is answered");
+            assert_eq!((reply.code, reply.row.len()), (OK, 4));
+            of_this.push(reply.row.to_vec());
+        }
+        number += 40;
+        bits.push(of_this);
+    }
+    assert!(bits.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(handle.rows()[0].errors, 0);
+}

@@ -1,0 +1,324 @@
+//! The checked blocks of a log's directory, one at a time, and what is wrong with the first bad one.
+//!
+//! Memory: one block. What a bad end means, torn or damaged, is decided in
+//! [`wasm_engine_abi::record::Tail`]; here is where its facts come from, and what can only be seen
+//! with all files in view: which segments there are and which ticks a damaged block may have held.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use wasm_engine_abi::Tick;
+use wasm_engine_abi::record::{
+    BLOCK_HEADER_BYTES, BlockHeader, Chain, Defect, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, Tail,
+    sound_block,
+};
+
+use crate::recovery::Torn;
+use crate::{LogError, crc, segment_path};
+
+/// Bytes looked at together when zeros or a later block are searched.
+const LOOK_BYTES: usize = 64 << 10;
+
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// A sound block; its records are [`Blocks::body`].
+    Block(BlockHeader),
+    /// The end, in the middle of a block or segment header.
+    Torn(Torn),
+    /// The end, behind a sound block.
+    End,
+}
+
+/// An open segment.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    path: PathBuf,
+    number: u32,
+    len: u64,
+    at: u64,
+}
+
+impl Open {
+    /// Reads up to `len` bytes at `offset` into `buffer`; less only at the end of the file.
+    fn read(&self, buffer: &mut Vec<u8>, offset: u64, len: usize) -> Result<(), LogError> {
+        // No more than the file had when it was opened, which is what its end is judged by.
+        let len = self.len.saturating_sub(offset).min(len as u64) as usize;
+        buffer.resize(len, 0);
+        let mut have = 0;
+        while have < len {
+            match self.file.read_at(&mut buffer[have..], offset + have as u64) {
+                Ok(0) => break,
+                Ok(more) => have += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(LogError::read("read", &self.path)(error)),
+            }
+        }
+        buffer.truncate(have);
+        Ok(())
+    }
+
+    /// Bytes from `at` up to and with the last one that is not zero.
+    fn solid(&self) -> Result<u64, LogError> {
+        let (mut solid, mut from, mut buffer) = (0, self.at, Vec::new());
+        while from < self.len {
+            self.read(&mut buffer, from, LOOK_BYTES)?;
+            if buffer.is_empty() {
+                break;
+            }
+            if let Some(last) = buffer.iter().rposition(|byte| *byte != 0) {
+                solid = from - self.at + last as u64 + 1;
+            }
+            from += buffer.len() as u64;
+        }
+        Ok(solid)
+    }
+
+    /// The next block header of the run behind `at`, at any place where one can be.
+    fn later(&self, run_id: [u8; 16]) -> Result<Option<BlockHeader>, LogError> {
+        let (mut from, mut buffer) = (self.at + 8, Vec::new());
+        while from < self.len {
+            self.read(&mut buffer, from, LOOK_BYTES + BLOCK_HEADER_BYTES)?;
+            let places = (0..buffer.len().min(LOOK_BYTES)).step_by(8);
+            let found = places.filter_map(|at| sound_block(&buffer[at..], crc).ok());
+            if let Some(header) = found.into_iter().find(|header| header.run_id == run_id) {
+                return Ok(Some(header));
+            }
+            from += LOOK_BYTES as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// The blocks of a log in order.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    dir: PathBuf,
+    /// Segments that the directory had when it was opened.
+    count: u32,
+    first: Chain,
+    chain: Chain,
+    open: Option<Open>,
+    body: Vec<u8>,
+    /// Last tick of the blocks so far.
+    last_tick: Tick,
+}
+
+impl Blocks {
+    /// Opens the log of a directory at its first block.
+    pub(super) fn open(dir: &Path) -> Result<Self, LogError> {
+        let count = count_segments(dir)?;
+        let mut blocks = Self {
+            dir: dir.to_owned(),
+            count,
+            first: Chain::new([0; 16]),
+            chain: Chain::new([0; 16]),
+            open: None,
+            body: Vec::new(),
+            last_tick: 0,
+        };
+        let open = blocks.open_segment(0)?;
+        let mut head = Vec::new();
+        open.read(&mut head, 0, SEGMENT_HEADER_BYTES)?;
+        let written = open.len.min(open.solid()?);
+        let known = SEGMENT_MAGIC.len().min(head.len()).min(written as usize);
+        if count == 1
+            && written < SEGMENT_HEADER_BYTES as u64
+            && head[..known] == SEGMENT_MAGIC[..known]
+        {
+            return Err(LogError::Empty { dir: dir.to_owned() });
+        }
+        let chain = Chain::before(&head, crc).map_err(|defect| blocks.segment_error(&open, defect));
+        blocks.first = Chain::new(chain?.run_id);
+        blocks.chain = blocks.first;
+        Ok(blocks)
+    }
+
+    /// Back to the first block.
+    pub(super) fn rewind(&mut self) {
+        (self.chain, self.open, self.last_tick) = (self.first, None, 0);
+    }
+
+    /// The chain behind the blocks so far.
+    pub(super) fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// Records of the block that came last.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Path of the segment being read, or of the last one.
+    pub(super) fn path(&self) -> PathBuf {
+        segment_path(&self.dir, self.chain.segment.saturating_sub(1))
+    }
+
+    /// Byte at which the block that came last begins in its segment.
+    pub(super) fn offset(&self, header: &BlockHeader) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.at - header.block_bytes() as u64)
+    }
+
+    /// The error for a log that has become shorter than it was.
+    pub(super) fn cut_short(&self) -> LogError {
+        let path = self.path();
+        LogError::read("read", &path)(ErrorKind::UnexpectedEof.into())
+    }
+
+    fn open_segment(&self, number: u32) -> Result<Open, LogError> {
+        let path = segment_path(&self.dir, number);
+        let file = File::open(&path).map_err(LogError::read("open", &path))?;
+        let len = file.metadata().map_err(LogError::read("inspect", &path))?.len();
+        Ok(Open { file, path, number, len, at: 0 })
+    }
+
+    /// The next block, checked whole, or how the log ends.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`], [`LogError::Version`], [`LogError::Read`].
+    pub(super) fn next(&mut self) -> Result<Step, LogError> {
+        loop {
+            let Some(mut open) = self.open.take() else {
+                if self.chain.segment == self.count {
+                    return Ok(Step::End);
+                }
+                let open = self.open_segment(self.chain.segment)?;
+                if let Some(torn) = self.enter(open)? {
+                    return Ok(Step::Torn(torn));
+                }
+                continue;
+            };
+            if open.at == open.len {
+                continue;
+            }
+            let mut head = Vec::with_capacity(BLOCK_HEADER_BYTES);
+            open.read(&mut head, open.at, BLOCK_HEADER_BYTES)?;
+            let header = match self.chain.check_header(&head, crc) {
+                Ok(header) => header,
+                Err(defect) => return self.judge(&open, &head, defect),
+            };
+            let rest = header.block_bytes() - BLOCK_HEADER_BYTES;
+            open.read(&mut self.body, open.at + BLOCK_HEADER_BYTES as u64, rest)?;
+            if let Err(defect) = self.chain.check_rest(&header, &self.body, crc) {
+                return self.judge(&open, &head, defect);
+            }
+            self.body.truncate(header.len as usize);
+            self.last_tick = self.last_tick.max(header.last_tick);
+            open.at += header.block_bytes() as u64;
+            self.open = Some(open);
+            return Ok(Step::Block(header));
+        }
+    }
+
+    /// Checks a segment's header and makes it the open one, or says that it is torn.
+    fn enter(&mut self, mut open: Open) -> Result<Option<Torn>, LogError> {
+        let mut head = Vec::new();
+        open.read(&mut head, 0, SEGMENT_HEADER_BYTES)?;
+        match self.chain.check_segment(&head, crc) {
+            Ok(_) => {
+                open.at = SEGMENT_HEADER_BYTES as u64;
+                self.open = Some(open);
+                Ok(None)
+            }
+            Err(defect) => {
+                let tail = Tail { head: &head, bytes: open.len, solid: open.solid()? };
+                if self.is_last(&open) && tail.is_torn_segment(&self.chain, crc) {
+                    return Ok(Some(Torn::new(open.number, 0, open.len, None)));
+                }
+                Err(self.segment_error(&open, defect))
+            }
+        }
+    }
+
+    fn is_last(&self, open: &Open) -> bool {
+        open.number + 1 == self.count
+    }
+
+    /// What a bad block is: torn, if it can be, else damage.
+    fn judge(&self, open: &Open, head: &[u8], defect: Defect) -> Result<Step, LogError> {
+        let header = self.chain.check_header(head, crc).ok();
+        if self.is_last(open) {
+            let tail = Tail { head, bytes: open.len - open.at, solid: open.solid()? };
+            if tail.is_torn_block(&self.chain, crc) {
+                return Ok(Step::Torn(Torn::new(open.number, open.at, tail.bytes, header)));
+            }
+        }
+        let (first_tick, last_tick) = match header {
+            Some(header) => (header.first_tick, Some(header.last_tick)),
+            None => (self.last_tick, self.tick_after(open)?),
+        };
+        Err(LogError::Corrupt {
+            path: open.path.clone(),
+            segment: open.number,
+            block: self.chain.block,
+            offset: open.at,
+            first_tick,
+            last_tick,
+            defect,
+        })
+    }
+
+    /// First tick of the next sound block, if there is one.
+    fn tick_after(&self, open: &Open) -> Result<Option<Tick>, LogError> {
+        if let Some(header) = open.later(self.chain.run_id)? {
+            return Ok(Some(header.first_tick));
+        }
+        for number in open.number + 1..self.count {
+            if let Some(header) = self.open_segment(number)?.later(self.chain.run_id)? {
+                return Ok(Some(header.first_tick));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A segment header that is damaged, or of a version that is not ours.
+    fn segment_error(&self, open: &Open, defect: Defect) -> LogError {
+        if let Defect::Version { found } = defect {
+            return LogError::Version { path: open.path.clone(), found };
+        }
+        LogError::Corrupt {
+            path: open.path.clone(),
+            segment: open.number,
+            block: self.chain.block,
+            offset: 0,
+            first_tick: self.last_tick,
+            last_tick: self.tick_after(open).ok().flatten(),
+            defect,
+        }
+    }
+}
+
+/// Counts the segments of a directory; they are numbered without a gap.
+fn count_segments(dir: &Path) -> Result<u32, LogError> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(LogError::NoLog { dir: dir.to_owned() });
+        }
+        entries => entries.map_err(LogError::read("read", dir))?,
+    };
+    let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
+    let names = names.map_err(LogError::read("read", dir))?;
+    let mut numbers: Vec<u32> =
+        names.iter().filter_map(|name| segment_number(name.to_str()?)).collect();
+    numbers.sort_unstable();
+    if numbers.is_empty() {
+        return Err(LogError::NoLog { dir: dir.to_owned() });
+    }
+    for (expected, number) in (0..).zip(&numbers) {
+        if expected != *number {
+            let path = segment_path(dir, expected);
+            return Err(LogError::MissingSegment { path, segment: expected });
+        }
+    }
+    Ok(numbers.len() as u32)
+}
+
+/// The number in a segment's file name.
+fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".log")?;
+    let plain = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { digits.parse().ok() } else { None }
+}

@@ -1,0 +1,146 @@
+//! The records of a log that count, in order.
+
+use std::ops::Range;
+use std::path::Path;
+
+use wasm_engine_abi::Tick;
+use wasm_engine_abi::record::{BlockHeader, RecordHeader, flags, record_at};
+
+use crate::LogError;
+use crate::blocks::{Blocks, Step};
+use crate::recovery::{LogReport, Place, Recovered, recover};
+
+/// A record, read from the reader's buffers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// One of [`wasm_engine_abi::record::kind`].
+    pub kind: u16,
+    /// Tick that it belongs to.
+    pub tick: Tick,
+    /// Payload, all fragments joined.
+    pub payload: &'a [u8],
+}
+
+/// Reads the records kept by recovery, one by one. Memory: one block and the longest record.
+///
+/// The log is checked whole when it is opened and again while it is read, so files changed in
+/// between are found.
+#[derive(Debug)]
+pub struct LogReader {
+    blocks: Blocks,
+    end: Place,
+    skips: Vec<Range<Place>>,
+    cursor: Cursor,
+    joined: Vec<u8>,
+}
+
+/// Where the reader is.
+#[derive(Debug, Default)]
+struct Cursor {
+    /// The block in the buffer; before the first one, none.
+    block: Option<BlockHeader>,
+    place: Place,
+    /// Byte of the next record in the block.
+    at: usize,
+    /// Number of ranges skipped.
+    skipped: usize,
+}
+
+/// Where a fragment's payload lies.
+struct Fragment {
+    header: RecordHeader,
+    payload: Range<usize>,
+}
+
+impl LogReader {
+    /// Opens the log of a directory and recovers it: checks every byte, finds how it ends and what
+    /// is kept. Nothing on disk is changed.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`], [`LogError::Empty`], [`LogError::Read`], [`LogError::Version`];
+    /// [`LogError::Corrupt`] and [`LogError::MissingSegment`] for damage. A torn tail is no error.
+    pub fn open(dir: &Path) -> Result<(Self, LogReport), LogError> {
+        let mut blocks = Blocks::open(dir)?;
+        let recovered = recover(&mut blocks)?;
+        let report = recovered.report.clone();
+        Ok((Self::over(blocks, recovered), report))
+    }
+
+    pub(super) fn over(mut blocks: Blocks, recovered: Recovered) -> Self {
+        blocks.rewind();
+        let Recovered { end, skips, .. } = recovered;
+        Self { blocks, end, skips, cursor: Cursor::default(), joined: Vec::new() }
+    }
+
+    /// Back to the first record.
+    pub fn rewind(&mut self) {
+        self.blocks.rewind();
+        self.cursor = Cursor::default();
+    }
+
+    /// The next record, or `None` at the end of what is kept.
+    ///
+    /// # Errors
+    /// As [`LogReader::open`], if the files were changed since then.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend from itself")]
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
+        self.joined.clear();
+        loop {
+            let Some(Fragment { header, payload }) = self.fragment()? else { return Ok(None) };
+            let RecordHeader { kind, tick, .. } = header;
+            match header.flags & flags::WHOLE {
+                flags::WHOLE => {
+                    let payload = &self.blocks.body()[payload];
+                    return Ok(Some(Record { kind, tick, payload }));
+                }
+                flags::FIRST => self.joined.clear(),
+                _ => {}
+            }
+            self.joined.extend_from_slice(&self.blocks.body()[payload]);
+            if header.flags & flags::LAST != 0 {
+                return Ok(Some(Record { kind, tick, payload: &self.joined }));
+            }
+        }
+    }
+
+    /// The next fragment that counts.
+    fn fragment(&mut self) -> Result<Option<Fragment>, LogError> {
+        loop {
+            let cursor = &mut self.cursor;
+            let found = cursor.block.and_then(|_| record_at(self.blocks.body(), cursor.at));
+            let Some((header, _, next)) = found else {
+                if cursor.place >= self.end || !self.load()? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            if cursor.place >= self.end {
+                return Ok(None);
+            }
+            let start = cursor.at + size_of::<RecordHeader>();
+            let place = cursor.place;
+            (cursor.at, cursor.place.record) = (next, place.record + 1);
+            while self.skips.get(cursor.skipped).is_some_and(|skip| skip.end <= place) {
+                cursor.skipped += 1;
+            }
+            let skip = self.skips.get(cursor.skipped);
+            if skip.is_none_or(|skip| !skip.contains(&place)) {
+                return Ok(Some(Fragment { header, payload: start..start + header.len as usize }));
+            }
+        }
+    }
+
+    /// Loads the next block.
+    fn load(&mut self) -> Result<bool, LogError> {
+        match self.blocks.next()? {
+            Step::Block(header) => {
+                self.cursor.block = Some(header);
+                self.cursor.place = Place { block: header.block, record: 0 };
+                self.cursor.at = 0;
+                Ok(true)
+            }
+            // Recovery saw more: the files were cut since.
+            Step::Torn(_) | Step::End => Err(self.blocks.cut_short()),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What a log says before its first tick, so that the directory is complete (SEMANTICS L4).
+//!
+//! The run id, which stands in every block, is the hash of these records: what decides nothing,
+//! like the run's start, is covered by it, and everything else too.
+//!
+//! ```text
+//!  RUN     JSON {name, started_unix_ns, setup}
+//!  ENGINE  JSON of the engine's fingerprint
+//!  MODULE  blake3 of the original 32 bytes | the original module      one per distinct module
+//!  MODEL   JSON {name, path, sha256, fingerprint}                     one per model
+//! ```
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use wasm_engine_abi::record::kind;
+
+use crate::{LogError, LogReader, LogReport, LogWriter};
+use wasm_engine_setup::{EngineFingerprint, Setup};
+
+/// The run as a log names it; name and start time are physical.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Name of the kernel.
+    pub name: String,
+    /// Wall clock at its start, in nanoseconds since 1970.
+    pub started_unix_ns: u64,
+    /// Everything that decides it.
+    pub setup: Setup,
+}
+
+/// A model as a log names it: metadata, not weights.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// Configured name.
+    pub name: String,
+    /// Where its file was.
+    pub path: PathBuf,
+    /// sha256 of the file, in lower-case hexadecimal.
+    pub sha256: String,
+    /// What its bits depend on beside the file (SEMANTICS I5).
+    pub fingerprint: String,
+}
+
+/// Everything before tick 0.
+#[derive(Clone, Debug)]
+pub struct RunHeader {
+    /// The run.
+    pub run: RunRecord,
+    /// The engine that ran it.
+    pub engine: EngineFingerprint,
+    /// Original modules by the blake3 that the record claims, in hexadecimal.
+    pub modules: BTreeMap<String, Vec<u8>>,
+    /// Models in the order of the setup.
+    pub models: Vec<ModelRecord>,
+    /// blake3, cut to 128 bits, of kind, length and payload of each record.
+    pub run_id: [u8; 16],
+}
+
+/// Why a header cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunHeaderError {
+    /// The log itself.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A record is not what its kind promises, although its checksum is right.
+    #[error("the log's {what} record cannot be read; it was changed after the run")]
+    Malformed {
+        /// Which record.
+        what: &'static str,
+        /// How.
+        #[source]
+        source: Option<serde_json::Error>,
+    },
+    /// A record is not there.
+    #[error("the log has no {what} record; the run ended before its first tick")]
+    Missing {
+        /// Which record.
+        what: &'static str,
+    },
+    /// The run ended while they were written.
+    #[error("the log's records before tick 0 are not all there; begin the run again")]
+    Incomplete,
+    /// The records are not those that the run began with.
+    #[error("{what}; the log was changed after the run")]
+    Changed {
+        /// What does not fit what.
+        what: String,
+    },
+}
+
+impl RunHeader {
+    /// What is said of a run that begins.
+    pub fn new(
+        run: RunRecord,
+        engine: EngineFingerprint,
+        modules: BTreeMap<String, Vec<u8>>,
+        models: Vec<ModelRecord>,
+    ) -> Self {
+        let mut header = Self { run, engine, modules, models, run_id: [0; 16] };
+        let mut hasher = blake3::Hasher::new();
+        for (kind, payload) in header.records() {
+            hash_record(&mut hasher, kind, &payload);
+        }
+        header.run_id = cut(&hasher);
+        header
+    }
+
+    /// Kind and payload of each record.
+    fn records(&self) -> Vec<(u16, Vec<u8>)> {
+        let mut all = vec![(kind::RUN, json(&self.run)), (kind::ENGINE, json(&self.engine))];
+        all.extend(self.modules.values().map(|bytes| {
+            (kind::MODULE, [blake3::hash(bytes).as_bytes().as_slice(), bytes].concat())
+        }));
+        all.extend(self.models.iter().map(|model| (kind::MODEL, json(model))));
+        all
+    }
+
+    /// Appends the records.
+    pub fn write(&self, log: &mut LogWriter) -> Result<(), LogError> {
+        self.records().iter().try_for_each(|(kind, payload)| log.append(*kind, 0, &[payload]))
+    }
+
+    /// Whether these are the records of the run whose blocks name `run_id`.
+    pub fn check(&self, log: &LogReport) -> Result<(), RunHeaderError> {
+        let changed = |what| RunHeaderError::Changed { what };
+        let setup = &self.run.setup;
+        setup.check().map_err(|what| changed(format!("the RUN record's setup is none: {what}")))?;
+        if self.run_id == log.run_id {
+            return Ok(());
+        }
+        if log.opened.is_none() {
+            // Not all of them may have reached the disk.
+            return Err(RunHeaderError::Incomplete);
+        }
+        let of = |model: &ModelRecord| (model.name.clone(), model.sha256.clone());
+        let expected = setup.models.iter().map(|model| (model.name.clone(), model.sha256.clone()));
+        let kinds = if expected.eq(self.models.iter().map(of)) {
+            "RUN, ENGINE, MODULE, MODEL"
+        } else {
+            "models of RUN and MODEL"
+        };
+        Err(changed(format!(
+            "the records before tick 0 ({kinds}) are not those that the run id is the hash of"
+        )))
+    }
+
+    /// Reads the records in front of the first tick and rewinds the reader.
+    pub fn read(log: &mut LogReader) -> Result<Self, RunHeaderError> {
+        let (mut run, mut engine) = (None, None);
+        let (mut modules, mut models) = (BTreeMap::new(), Vec::new());
+        let mut hasher = blake3::Hasher::new();
+        log.rewind();
+        while let Some(record) = log.next()? {
+            if (kind::RUN..=kind::MODEL).contains(&record.kind) {
+                hash_record(&mut hasher, record.kind, record.payload);
+            }
+            match record.kind {
+                kind::RUN => run = Some(parse("RUN", record.payload)?),
+                kind::ENGINE => engine = Some(parse("ENGINE", record.payload)?),
+                kind::MODEL => models.push(parse("MODEL", record.payload)?),
+                kind::MODULE => {
+                    let (hash, wasm) = record
+                        .payload
+                        .split_at_checked(32)
+                        .ok_or(RunHeaderError::Malformed { what: "MODULE", source: None })?;
+                    modules.insert(hex(hash), wasm.to_vec());
+                }
+                _ => break,
+            }
+        }
+        log.rewind();
+        Ok(Self {
+            run: run.ok_or(RunHeaderError::Missing { what: "RUN" })?,
+            engine: engine.ok_or(RunHeaderError::Missing { what: "ENGINE" })?,
+            modules,
+            models,
+            run_id: cut(&hasher),
+        })
+    }
+}
+
+fn hash_record(hasher: &mut blake3::Hasher, kind: u16, payload: &[u8]) {
+    hasher.update(&kind.to_le_bytes()).update(&(payload.len() as u64).to_le_bytes());
+    hasher.update(payload);
+}
+
+fn cut(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    id
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_else(|error| {
+        unreachable!("records hold only strings, numbers and lists of them: {error}")
+    })
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, RunHeaderError> {
+    serde_json::from_slice(bytes)
+        .map_err(|source| RunHeaderError::Malformed { what, source: Some(source) })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}

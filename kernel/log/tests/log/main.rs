@@ -1,0 +1,3 @@
+//! The log on a real disk.
+
+mod event_log;

@@ -1,0 +1,161 @@
+//! Everything that decides a run before its first tick, resolved: what the log carries.
+//!
+//! A configuration names files and patterns; a [`Setup`] holds what they turned out to be: every
+//! topic, template, agent and model with its numbers. The core is built from it alone, so a
+//! replay needs neither the configuration file nor the data nor the models. Its canonical JSON,
+//! hashed with the seed, is the first value of the digest chain (SEMANTICS D3); nothing physical
+//! (paths, lanes, pace, log policy, the kernel's name) may enter it.
+//!
+//! Plain data and its checks: no IO, no behaviour.
+#![forbid(unsafe_code)]
+
+mod engine_fingerprint;
+mod limits;
+mod policy;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use wasm_engine_abi::AgentId;
+
+pub use self::{
+    engine_fingerprint::EngineFingerprint,
+    limits::Limits,
+    policy::{Policy, Restart, Schedule, TraceLevel},
+};
+
+/// A topic; its handle is its place in [`Setup::topics`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TopicSetup {
+    /// Name, unique.
+    pub name: String,
+    /// What happens when a subscriber's inbox is full.
+    pub policy: Policy,
+    /// Messages on it also go to the host.
+    pub output: bool,
+}
+
+/// A source; its number is its place in [`Setup::sources`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SourceSetup {
+    /// Configured id, unique.
+    pub id: String,
+}
+
+/// One entry of the configuration's agents: module, rights and budgets shared by its copies.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Template {
+    /// Configured name, unique: what `spawn` names.
+    pub name: String,
+    /// blake3 of the module as configured, before instrumentation, in hexadecimal.
+    pub module: String,
+    /// Capabilities in force: declared by the manifest and granted.
+    pub capabilities: Vec<String>,
+    /// Fuel of one call.
+    pub fuel_per_call: u64,
+    /// Priority under [`Schedule::Priority`], higher first.
+    pub priority: i32,
+    /// What follows a fault.
+    pub restart: Restart,
+}
+
+/// One agent that exists from tick 0.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentSetup {
+    /// Name, unique: what outputs and reports call it.
+    pub name: String,
+    /// Place in [`Setup::templates`].
+    pub template: u32,
+    /// Copy number within the template.
+    pub copy: u32,
+    /// Its restart group, a place in [`Setup::groups`] (SEMANTICS A8).
+    pub group: Option<u32>,
+    /// Arguments given to `agent_init`.
+    pub args: String,
+}
+
+/// A model; its handle is its place in [`Setup::models`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ModelSetup {
+    /// Configured name, unique.
+    pub name: String,
+    /// sha256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Ticks from a request to its reply, at least 1 (SEMANTICS I1).
+    pub latency_ticks: u64,
+    /// Rows of one batch (SEMANTICS I2).
+    pub batch: u32,
+    /// `f32` values of one input row.
+    pub input_len: u32,
+    /// `f32` values of one output row.
+    pub output_len: u32,
+}
+
+/// A resolved run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// Seeds `random` and the digest chain.
+    pub seed: u64,
+    /// Schedule order.
+    pub schedule: Schedule,
+    /// Ticks after which a waiting agent gains one priority level.
+    pub aging_ticks: u64,
+    /// Ticks between state digests (SEMANTICS D5).
+    pub state_digest_ticks: u64,
+    /// Limits.
+    pub limits: Limits,
+    /// Topics, in configuration order.
+    pub topics: Vec<TopicSetup>,
+    /// Sources, in configuration order.
+    pub sources: Vec<SourceSetup>,
+    /// Templates, in configuration order.
+    pub templates: Vec<Template>,
+    /// Names of restart groups, by first member.
+    pub groups: Vec<String>,
+    /// Agents of tick 0, in configuration order.
+    pub agents: Vec<AgentSetup>,
+    /// Models, in configuration order.
+    pub models: Vec<ModelSetup>,
+}
+
+impl Setup {
+    /// Whether every place that it names exists; a setup read from a log may be anything.
+    ///
+    /// # Errors
+    /// What does not exist, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |what: &str, place: Option<u32>, len: usize| match place {
+            Some(place) if place as usize >= len => Err(format!("there is no {what} {place}")),
+            _ => Ok(()),
+        };
+        if self.agents.len() > self.limits.agents_max as usize {
+            return Err(format!("{} agents have no slots", self.agents.len()));
+        }
+        for agent in &self.agents {
+            within("template", Some(agent.template), self.templates.len())?;
+            within("group", agent.group, self.groups.len())?;
+        }
+        Ok(())
+    }
+
+    /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of a
+    /// configured slot by its configured name, a spawned agent by template and copy. Only the latter
+    /// allocates.
+    #[must_use]
+    pub fn agent_name(&self, id: AgentId, template: u32, copy: u32) -> Cow<'_, str> {
+        match self.agents.get(id.index() as usize) {
+            Some(configured) if id.generation() == 0 => Cow::Borrowed(&configured.name),
+            _ => {
+                let template = &self.templates[template as usize].name;
+                Cow::Owned(agent_name(template, &copy.to_string()))
+            }
+        }
+    }
+}
+
+/// Name under which an agent's messages appear: its template's name and, behind a slash, the name
+/// of its stream or its copy number (`scorer/EWR`, `worker/3`).
+#[must_use]
+pub fn agent_name(template: &str, copy: &str) -> String {
+    format!("{template}/{copy}")
+}

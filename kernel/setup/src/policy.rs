@@ -1,0 +1,64 @@
+//! What a user chooses between: schedule order, full inboxes, what follows a fault.
+
+use serde::{Deserialize, Serialize};
+
+/// How runnable agents are ordered (SEMANTICS Q2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// By the place at which an agent became runnable.
+    #[default]
+    Fifo,
+    /// By agent index, cyclically after the last one planned.
+    RoundRobin,
+    /// By priority and age, then by place.
+    Priority,
+}
+
+/// What happens to a message for a full inbox (SEMANTICS C4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Not delivered; the sender is told.
+    #[default]
+    Refuse,
+    /// The receiver's oldest message of this topic makes room.
+    DropOldest,
+    /// Not delivered, counted, the sender is not told.
+    DropNewest,
+    /// The receiver holds at most the latest message of this topic.
+    LatestOnly,
+}
+
+/// What follows a fault (SEMANTICS A8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum Restart {
+    /// The agent is terminated.
+    #[default]
+    Never,
+    /// A fresh incarnation after `backoff_ticks`, at most `restarts_max` times within
+    /// `window_ticks`; then the agent is terminated.
+    Fresh {
+        /// Ticks from the fault to the restart, at least 1.
+        backoff_ticks: u64,
+        /// Restarts allowed within the window.
+        restarts_max: u32,
+        /// Length of the window in ticks.
+        window_ticks: u64,
+    },
+}
+
+/// Which events of a run monitors can follow; physical.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceLevel {
+    /// None: the region has no trace ring.
+    Off,
+    /// Ticks, waits, faults, the life of agents, refusals, timers, inference: what the tick digest
+    /// calls an event.
+    #[default]
+    Events,
+    /// Microsteps, turns and deliveries too.
+    Full,
+}

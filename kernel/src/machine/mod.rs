@@ -1,0 +1,477 @@
+//! A kernel: core, lanes and region put together, driven one tick at a time.
+//!
+//! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
+//! difference. What leaves it goes to a [`Sink`].
+
+mod lane_pool;
+mod names;
+mod payload_store;
+pub(crate) mod region;
+mod sections;
+mod threads;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytemuck::Zeroable;
+use wasm_engine_abi::{
+    AgentId, Tick,
+    limits::BLOCK_BYTES,
+    page::{
+        AgentRow, KernelPage, LaneRow, ModelRow, NONE_U64, TraceEvent, agent_state, event,
+        lane_state, run_state,
+    },
+    record::TickClose,
+};
+use wasm_engine_shm::{
+    counters::CounterWriter,
+    header::{HeaderWriter, OwnerState},
+    mem::RawMem,
+};
+
+use self::{
+    names::names,
+    sections::{Watched, open_lanes, watch_rings},
+};
+use crate::{
+    clock,
+    machine::lane_pool::LanePool,
+    machine::payload_store::{PayloadAreas, TickEnvironment},
+    machine::region::Built,
+};
+use wasm_engine_core::{Core, OpenError, Phase, Sink};
+use wasm_engine_guest::{
+    LaneShared, LoadError, LoadedModule, MachineError, admission::Admitted, engine::Engine,
+};
+use wasm_engine_setup::{Setup, TraceLevel};
+use wasm_engine_telemetry::publisher::Publisher;
+
+pub use self::{
+    region::{BuildError, Placing},
+    threads::{ThreadError, Threads},
+};
+
+/// What a kernel is built from; only `setup` and `modules` decide results.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The resolved run, with the models' row lengths.
+    pub setup: Arc<Setup>,
+    /// The module of each template.
+    pub modules: &'a [Arc<Admitted>],
+    /// Name of the kernel.
+    pub name: String,
+    /// The engine.
+    pub engine: Engine,
+    /// Worker threads and how they wait.
+    pub threads: Threads,
+    /// Where the region lies.
+    pub placing: Placing,
+    /// What is told to monitors event by event, once [`Kernel::announce`] lets them attach.
+    pub trace: TraceOptions,
+    /// Largest region allowed, in bytes.
+    pub region_bytes_max: u64,
+}
+
+/// What is told to monitors, and how much of it they can be behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TraceOptions {
+    /// Which events.
+    pub level: TraceLevel,
+    /// Events that their ring holds, a power of two; with 0 nothing is told.
+    pub events: u32,
+}
+
+/// Why a kernel could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// The region.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A module.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Why a tick could not be executed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TickError {
+    /// The facts cannot be those of this tick.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The machine failed; the last closed tick stands (SEMANTICS T10).
+    #[error("the machine failed in tick {tick}; free memory and go on from the log with --resume")]
+    Machine {
+        /// The tick.
+        tick: Tick,
+        /// What failed.
+        #[source]
+        source: MachineError,
+    },
+}
+
+/// Least time between two publications while ticks run back to back. Nobody looks more often, and a
+/// short tick costs less than what it would publish.
+const PUBLISH_INTERVAL_NS: u64 = 1_000_000;
+
+/// A run between two ticks.
+#[derive(Debug)]
+pub struct Kernel {
+    core: Core,
+    lanes: LanePool,
+    payloads: PayloadAreas,
+    publisher: Publisher,
+    /// What is told once monitors may attach: a resumed run does not tell its past again.
+    trace: TraceOptions,
+    header: Option<HeaderWriter<RawMem>>,
+    built: Built,
+    agents: Vec<AgentId>,
+    dirty: Vec<u32>,
+    /// By slot: whether an agent lives there, as monitors were told.
+    alive: Vec<bool>,
+    /// By lane: how many do.
+    lane_agents: Vec<u32>,
+    page: KernelPage,
+    /// In the order of their rows.
+    rings: Vec<Watched>,
+    /// When the last tick was closed.
+    closed_ns: u64,
+    /// When the last publication was.
+    published_ns: u64,
+}
+
+impl Kernel {
+    /// Maps and formats the region, compiles the modules, starts the lanes.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
+        let Parts { setup, modules, name, engine, threads, placing, trace, region_bytes_max } =
+            parts;
+        let lanes = threads.workers + 1;
+        let names = names(&setup, &name, lanes);
+        let trace_events = if trace.level == TraceLevel::Off { 0 } else { trace.events };
+        let names_bytes = names.len() as u32;
+        let built =
+            region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
+        let mut compiled = BTreeMap::new();
+        for (template, admitted) in setup.templates.iter().zip(modules) {
+            if !compiled.contains_key(&template.module) {
+                let module = LoadedModule::compile(&engine, admitted)?;
+                compiled.insert(template.module.clone(), module);
+            }
+        }
+        let shared = Arc::new(LaneShared::new(&setup, &compiled, engine)?);
+        let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
+        let mut publisher =
+            Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;
+        publisher.names(&names).map_err(BuildError::from)?;
+        let page = KernelPage {
+            start_ns: clock::now_ns(),
+            tick: NONE_U64,
+            ticks_end: NONE_U64,
+            durable_tick: NONE_U64,
+            region_bytes: built.bytes,
+            agents_max: setup.limits.agents_max,
+            run_state: run_state::STARTING,
+            ..KernelPage::zeroed()
+        };
+        let (agents, dirty) = (Vec::new(), Vec::new());
+        let rings = watch_rings(&built, &setup, threads.workers + 1)?;
+        let (core_slots, lanes_count) = (setup.limits.agents_max as usize, lanes.uses().len());
+        let core = Core::new(setup);
+        Ok(Self {
+            core,
+            lanes,
+            payloads,
+            publisher,
+            trace: TraceOptions { events: trace_events, ..trace },
+            header: None,
+            built,
+            agents,
+            dirty,
+            alive: vec![false; core_slots],
+            lane_agents: vec![0; lanes_count],
+            page,
+            rings,
+            closed_ns: 0,
+            published_ns: 0,
+        })
+    }
+
+    /// The state machine.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The state machine, to ask for its next tick.
+    pub fn core_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    pub(crate) fn built(&self) -> &Built {
+        &self.built
+    }
+
+    /// The page that the next [`Kernel::publish`] shows, for what only the driver knows.
+    pub(crate) fn page(&mut self) -> &mut KernelPage {
+        &mut self.page
+    }
+
+    /// Lets monitors attach; from now on they are told what happens.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be written.
+    pub fn announce(&mut self) -> Result<(), BuildError> {
+        self.page.run_state = run_state::RUNNING;
+        self.core.set_trace(self.trace.level, self.trace.events as usize);
+        self.publish();
+        self.header = self.built.region.publish_ready();
+        self.set_state(OwnerState::Running);
+        Ok(self.built.announce()?)
+    }
+
+    /// Tells monitors what the owner is doing; to be said before every wait.
+    pub(crate) fn set_state(&mut self, state: OwnerState) {
+        self.closed().1(state);
+    }
+
+    /// Turn digests of the last tick, and what tells monitors what the owner does with them.
+    pub(crate) fn closed(&mut self) -> (&[u64], impl FnMut(OwnerState)) {
+        let Self { core, header, .. } = self;
+        let tell = move |state| {
+            if let Some(header) = header {
+                header.set_state(state, clock::now_ns());
+            }
+        };
+        (core.turn_digests(), tell)
+    }
+
+    /// Executes one tick on `facts`, a `TickOpen` record.
+    ///
+    /// # Errors
+    /// [`TickError`]; the kernel is of no use afterwards.
+    pub fn tick(
+        &mut self,
+        facts: &[u8],
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<TickClose, TickError> {
+        let begin = clock::now_ns();
+        let mut env = TickEnvironment { payloads: &mut self.payloads, sink };
+        self.core.open(facts, &mut env)?;
+        publish_trace(&mut self.core, &mut self.publisher, begin);
+        let tick = self.core.tick();
+        let machine = |source| TickError::Machine { tick, source };
+        while self.core.plan(&mut env) > 0 {
+            if self.trace.level == TraceLevel::Full {
+                publish_trace(&mut self.core, &mut self.publisher, clock::now_ns());
+            }
+            let results = self.lanes.step(&self.core).map_err(machine)?;
+            self.core.commit(results, &mut env);
+            publish_trace(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
+            self.core.drain_group_stopped(&mut self.agents);
+            if !self.agents.is_empty() {
+                self.lanes.drop_states(&self.agents).map_err(machine)?;
+            }
+        }
+        let state = if self.core.state_due() {
+            self.core.state_agents(&mut self.agents);
+            Some(self.lanes.state_digest(&self.agents).map_err(machine)?)
+        } else {
+            None
+        };
+        let close = self.core.close(state, &mut env);
+        self.closed_ns = clock::now_ns();
+        publish_trace(&mut self.core, &mut self.publisher, self.closed_ns);
+        self.page.count_tick(self.closed_ns - begin);
+        Ok(close)
+    }
+
+    /// Counts a wait of `ns` for `cause`, one of `stall`, and tells of it; it was at the edge of
+    /// `tick`, not in one of its microsteps.
+    pub(crate) fn count_stall(&mut self, cause: usize, tick: Tick, ns: u64) {
+        self.page.count_stall(cause, ns);
+        self.publisher.event(&TraceEvent {
+            time_ns: clock::now_ns(),
+            tick,
+            subject: cause as u64,
+            a: ns,
+            b: 0,
+            kind: event::STALL,
+            microstep: 0,
+        });
+    }
+
+    /// Counters of the log thread; once.
+    pub(crate) fn take_log_counters(&mut self) -> Option<CounterWriter<RawMem>> {
+        self.publisher.take_log_counters()
+    }
+
+    /// Name of the agent in slot `index`: configured, or template and copy of a spawned one.
+    #[must_use]
+    pub fn agent_name(&self, index: u32) -> String {
+        let agent = self.core.agent(index);
+        self.core.setup().agent_name(agent.id, agent.template, agent.copy).into_owned()
+    }
+
+    /// Whether the tick just closed is to be published now: not if the last publication was less
+    /// than a millisecond ago and another tick follows at once.
+    #[must_use]
+    #[inline]
+    pub fn publish_due(&self) -> bool {
+        self.closed_ns >= self.published_ns + PUBLISH_INTERVAL_NS
+    }
+
+    /// Whether a tick was closed since the last publication: to be published before a wait.
+    #[must_use]
+    pub fn unpublished(&self) -> bool {
+        self.closed_ns > self.published_ns
+    }
+
+    /// Publishes agents that changed, lanes, and the page.
+    pub fn publish(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.core.drain_dirty(&mut dirty);
+        for &index in &dirty {
+            let row = self.agent_row(index);
+            self.publisher.agent(index, &row);
+            let lives = row.state != agent_state::EMPTY;
+            if std::mem::replace(&mut self.alive[index as usize], lives) != lives {
+                let agents = &mut self.lane_agents[row.lane as usize];
+                *agents = if lives { *agents + 1 } else { *agents - 1 };
+            }
+        }
+        self.dirty = dirty;
+        self.publish_lanes();
+        for (index, Watched { gauge, row }) in self.rings.iter_mut().enumerate() {
+            (_, row.used_bytes) = gauge.read();
+            row.high_bytes = row.high_bytes.max(row.used_bytes);
+            self.publisher.ring(index as u32, row);
+        }
+        self.fill_page();
+        self.publisher.kernel(&self.page);
+        if let Some(header) = &mut self.header {
+            header.beat(self.page.tick, self.page.now_ns);
+        }
+    }
+
+    fn publish_lanes(&mut self) {
+        let running = self.page.run_state == run_state::RUNNING;
+        for (lane, used) in self.lanes.uses().iter().enumerate() {
+            // Between two ticks: the scheduler is at work, every worker has given its results.
+            let state = match lane {
+                0 if running => lane_state::BUSY,
+                _ if self.lanes.is_stopped(lane) => lane_state::STOPPED,
+                _ => lane_state::IDLE,
+            };
+            let row = LaneRow {
+                turns: used.turns,
+                busy_ns: used.busy_ns,
+                wait_ns: used.wait_ns,
+                commands: used.commands,
+                results: used.results,
+                outbox_bytes: used.outbox_bytes,
+                outbox_capacity: used.outbox_capacity,
+                outbox_high_bytes: used.outbox_high_bytes,
+                agents: self.lane_agents[lane],
+                core: used.core,
+                state,
+                reserved: 0,
+            };
+            self.publisher.lane(lane as u32, &row);
+        }
+    }
+
+    /// Publishes model `index` with the next [`Kernel::publish`].
+    pub(crate) fn publish_model(&mut self, index: u32, row: &ModelRow) {
+        self.publisher.model(index, row);
+    }
+
+    /// Counts of the log's ring, which its writer keeps.
+    pub(crate) fn count_log(&mut self, records: u64, stalls: u64) {
+        let row = &mut self.rings[0].row;
+        (row.records, row.stalls) = (records, stalls);
+    }
+
+    fn fill_page(&mut self) {
+        let stats = self.core.stats();
+        let (held, blocks) = self.core.held();
+        let page = &mut self.page;
+        page.now_ns = clock::now_ns();
+        self.published_ns = page.now_ns;
+        if stats.ticks > 0 {
+            page.tick = self.core.tick();
+        }
+        (page.ticks, page.microsteps, page.turns) = (stats.ticks, stats.microsteps, stats.turns);
+        (page.messages, page.refused, page.dropped) =
+            (stats.messages, stats.refused, stats.dropped);
+        (page.dead_letters, page.inputs) = (stats.dead_letters, stats.inputs);
+        (page.outputs, page.inferences) = (stats.outputs, stats.inferences);
+        (page.faults, page.restarts, page.fuel) = (stats.faults, stats.restarts, stats.fuel);
+        page.items = stats.items;
+        let (digest, fuel) = (self.core.digest().value(), self.core.fuel_digest().value());
+        page.digest = [digest as u64, (digest >> 64) as u64];
+        page.fuel_digest = [fuel as u64, (fuel >> 64) as u64];
+        page.payload_bytes_held = u64::from(blocks) * u64::from(BLOCK_BYTES);
+        page.messages_held = held;
+        page.agents = self.core.agents_alive();
+        page.inferences_pending = self.core.requests_pending();
+        page.runnable = self.core.runnable();
+    }
+
+    fn agent_row(&self, index: u32) -> AgentRow {
+        let agent = self.core.agent(index);
+        let (state, until_tick) = match agent.phase {
+            Phase::Free => (agent_state::EMPTY, 0),
+            Phase::Starting => (agent_state::INITIALISING, 0),
+            Phase::Backoff(due) => (agent_state::BACKOFF, due),
+            Phase::Stopping => (agent_state::STOPPING, 0),
+            Phase::Active if agent.paused => (agent_state::PAUSED, 0),
+            Phase::Active => (agent_state::ACTIVE, 0),
+        };
+        let activity = agent.activity;
+        AgentRow {
+            address: agent.id.to_bits(),
+            last_tick: if activity.turns == 0 { NONE_U64 } else { activity.last_tick },
+            until_tick,
+            turns: activity.turns,
+            items: activity.items,
+            effects: activity.effects,
+            fuel: activity.fuel,
+            state,
+            template: agent.template,
+            copy: agent.copy,
+            incarnation: agent.incarnation,
+            inbox_items: agent.inbox_items,
+            inbox_bytes: agent.inbox_blocks * BLOCK_BYTES,
+            faults: activity.faults as u32,
+            last_fault: activity.last_fault,
+            lane: self.lanes.home(index),
+            last_code: activity.last_code.cast_unsigned(),
+        }
+    }
+
+    /// Says that the run is over, for good or with a failure.
+    pub(crate) fn finish(&mut self, exit_code: u32) {
+        let failed = exit_code == 1;
+        self.lanes.stop();
+        self.page.run_state = if failed { run_state::FAILED } else { run_state::FINISHED };
+        self.page.exit_code = exit_code;
+        self.publish();
+        self.set_state(OwnerState::Stopped);
+    }
+}
+
+/// Sends what the core told to whoever follows.
+#[inline]
+fn publish_trace(core: &mut Core, publisher: &mut Publisher, time_ns: u64) {
+    let (lost, events) = core.drain_trace();
+    if lost > 0 {
+        // Then as many as the ring holds are left.
+        publisher.lose(lost);
+    }
+    for event in events {
+        publisher.event(&TraceEvent { time_ns, ..event });
+    }
+}

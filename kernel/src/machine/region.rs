@@ -1,0 +1,271 @@
+//! The region of one run: which sections it has, how large they are, who opens them.
+//!
+//! Every size follows from the logical limits, so that placement never enters a decision: what a
+//! limit admits has room (DESIGN §4).
+//!
+//! ```text
+//!  outbox n       payloads written by lane n: two microsteps of the global limit
+//!  outbox OPEN    inputs and replies of two opens
+//!  stash          all payloads held
+//!  ring LOG, REQUESTS, REPLIES, COMMANDS n, RESULTS n
+//!  pages, rows, trace, counters    what monitors read (snapshot.rs)
+//! ```
+
+use wasm_engine_abi::{
+    limits::BLOCK_BYTES,
+    page::{self, section},
+};
+use wasm_engine_shm::{
+    bytes,
+    claim::SetupError,
+    header::Identity,
+    layout::{LayoutError, RegionPlan, SectionKind},
+    locate::{self, Claim, Descriptor, LocateError},
+    map::{Map, MapError},
+    mem::{Mem, RawMem},
+    outbox,
+    region::{Region, RegionError},
+    stash, wait,
+};
+
+use crate::clock;
+use wasm_engine_inference::{InferenceError, InferenceLayout, InferenceMemory};
+use wasm_engine_setup::Setup;
+use wasm_engine_telemetry::publisher::{PublishError, Sizes};
+
+/// Ids of rings and bells.
+pub(crate) mod ring {
+    pub(crate) const LOG: u32 = 1;
+    pub(crate) const REQUESTS: u32 = 2;
+    pub(crate) const REPLIES: u32 = 3;
+    /// No ring, only the doorbell at which the scheduler waits for workers.
+    pub(crate) const SCHEDULER: u32 = 4;
+    /// Commands to worker n, n from 1, are `COMMANDS + 2 n`; its results follow.
+    pub(crate) const COMMANDS: u32 = 16;
+    pub(crate) const RESULTS: u32 = 17;
+}
+
+/// Id of the outbox of what enters at open.
+const OPEN: u32 = 0x1_0000;
+/// Bytes of the log's ring.
+const LOG_RING_BYTES: usize = 4 << 20;
+/// Bytes of a ring to or from a worker; the scheduler drains one while it fills the other, so it
+/// need not hold a whole microstep.
+const WORKER_RING_BYTES: usize = 1 << 20;
+
+/// How a region lies in memory; physical.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Placing {
+    /// Private memory that nobody else can see: replay, tests.
+    Private,
+    /// A sealed memfd under a name.
+    Memfd(String),
+    /// A file under a name.
+    File(String),
+}
+
+/// Why a region could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The name is taken or no runtime directory is there.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// No memory was to be had.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// The sections do not fit.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A section could not be opened.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The region could not be formatted.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// What monitors read could not be set up.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The rings of inference could not be sized.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// A thread could not be started.
+    #[error("a worker thread cannot be started; lower kernel.workers")]
+    Thread(#[from] std::io::Error),
+    /// The limits need more than the configuration allows.
+    #[error(
+        "the limits of this configuration need a region of {need} bytes, region.bytes_max allows \
+         {max}; raise it or lower limits.payload_bytes_per_microstep_max, \
+         limits.payload_bytes_held_max, region.trace_events or workers"
+    )]
+    TooLarge {
+        /// Bytes planned.
+        need: u64,
+        /// Bytes allowed.
+        max: u64,
+    },
+}
+
+/// A formatted region whose sections nobody has opened yet.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) region: Region,
+    pub(crate) claim: Option<Claim>,
+    pub(crate) bytes: u64,
+    pub(crate) sizes: Sizes,
+}
+
+/// Longest payload of a reply or an input is charged whole blocks; so are all of one open.
+fn open_bytes(setup: &Setup) -> usize {
+    let limits = &setup.limits;
+    let row = setup.models.iter().map(|m| m.output_len * 4).max().unwrap_or(0);
+    let replies = u64::from(limits.inferences_pending_max) * u64::from(whole(row));
+    // An input shorter than a block is charged a whole one here as everywhere.
+    let inputs = u64::from(limits.input_bytes_per_tick_max);
+    (replies + inputs) as usize
+}
+
+fn whole(bytes: u32) -> u32 {
+    bytes.next_multiple_of(BLOCK_BYTES)
+}
+
+fn add_ring(plan: &mut RegionPlan, id: u32, capacity: usize) -> Result<(), BuildError> {
+    let shape = bytes::layout(capacity)?;
+    plan.add(SectionKind::BYTES_PRODUCER, id, shape.producer_len as u64)?;
+    plan.add(SectionKind::BYTES_CONSUMER, id, shape.consumer_len as u64)?;
+    plan.add(SectionKind::BELL, id, wait::LEN as u64)?;
+    Ok(())
+}
+
+fn plan(
+    setup: &Setup,
+    lanes: u32,
+    names_bytes: u32,
+    trace_events: u32,
+) -> Result<(RegionPlan, Sizes), BuildError> {
+    let limits = &setup.limits;
+    let mut plan = RegionPlan::new();
+    let half = whole(limits.payload_bytes_per_microstep_max) as usize;
+    for lane in 0..lanes {
+        plan.add(SectionKind::OUTBOX, lane, outbox::layout(half)? as u64)?;
+    }
+    plan.add(SectionKind::OUTBOX, OPEN, outbox::layout(open_bytes(setup))? as u64)?;
+    let held = limits.payload_bytes_held_max.div_ceil(BLOCK_BYTES) as usize;
+    // Replies wait in inboxes too, in places reserved beside the held limit.
+    let replies = open_bytes(setup).div_ceil(BLOCK_BYTES as usize);
+    plan.add(SectionKind::STASH, 0, stash::layout(held + replies)? as u64)?;
+    add_ring(&mut plan, ring::LOG, LOG_RING_BYTES)?;
+    if !setup.models.is_empty() {
+        let shape = InferenceLayout::of(limits, &setup.models)?;
+        add_ring(&mut plan, ring::REQUESTS, shape.requests_capacity)?;
+        add_ring(&mut plan, ring::REPLIES, shape.replies_capacity)?;
+    }
+    plan.add(SectionKind::BELL, ring::SCHEDULER, wait::LEN as u64)?;
+    for worker in 1..lanes {
+        add_ring(&mut plan, ring::COMMANDS + 2 * worker, WORKER_RING_BYTES)?;
+        add_ring(&mut plan, ring::RESULTS + 2 * worker, WORKER_RING_BYTES)?;
+    }
+    let rings = rings(setup, lanes).len() as u32;
+    let models = setup.models.len() as u32;
+    let agents_max = limits.agents_max;
+    let sizes = Sizes { agents_max, lanes, models, rings, names_bytes, trace_events };
+    sizes.plan(&mut plan)?;
+    Ok((plan, sizes))
+}
+
+/// Ids and names of the rings, in the order of their rows.
+pub(crate) fn rings(setup: &Setup, lanes: u32) -> Vec<(u32, String)> {
+    let mut rings = vec![(ring::LOG, "log".to_owned())];
+    if !setup.models.is_empty() {
+        rings.push((ring::REQUESTS, "requests".to_owned()));
+        rings.push((ring::REPLIES, "replies".to_owned()));
+    }
+    for worker in 1..lanes {
+        rings.push((ring::COMMANDS + 2 * worker, format!("commands {worker}")));
+        rings.push((ring::RESULTS + 2 * worker, format!("results {worker}")));
+    }
+    rings
+}
+
+/// Plans, maps and formats the region of a run. A name is claimed first.
+pub(crate) fn build(
+    setup: &Setup,
+    lanes: u32,
+    names_bytes: u32,
+    trace_events: u32,
+    placing: &Placing,
+    bytes_max: u64,
+) -> Result<Built, BuildError> {
+    let claim = match placing {
+        Placing::Private => None,
+        Placing::Memfd(name) | Placing::File(name) => Some(locate::claim(name)?),
+    };
+    let (plan, sizes) = plan(setup, lanes, names_bytes, trace_events)?;
+    let need = plan.total_bytes();
+    if need > bytes_max {
+        return Err(BuildError::TooLarge { need, max: bytes_max });
+    }
+    let map = match (placing, &claim) {
+        (Placing::File(_), Some(claim)) => Map::file(&claim.file_path(), need)?,
+        (Placing::Memfd(name), _) => Map::memfd(name, need)?,
+        _ => Map::heap(usize::try_from(need).unwrap_or(usize::MAX)),
+    };
+    let started = clock::unix_ns();
+    // The start time tells one run under a name from the next.
+    let identity = Identity::of_this_process(page::SCHEMA, started, started);
+    let region = Region::format(map, &plan, identity)?;
+    Ok(Built { region, claim, bytes: need, sizes })
+}
+
+impl Built {
+    /// Says to monitors where the region is; to be called when it is ready.
+    pub(crate) fn announce(&self) -> Result<(), LocateError> {
+        match (&self.claim, Descriptor::of(self.region.map(), self.region.identity())) {
+            (Some(claim), Some(descriptor)) => claim.publish(&descriptor),
+            _ => Ok(()),
+        }
+    }
+
+    /// Producer and consumer block of a ring.
+    pub(crate) fn ring(&self, id: u32) -> Result<(RawMem, RawMem), RegionError> {
+        let producer = self.region.section(SectionKind::BYTES_PRODUCER, id)?;
+        Ok((producer, self.region.section(SectionKind::BYTES_CONSUMER, id)?))
+    }
+
+    /// Bytes of data that a ring holds: what its producer block has beside its head.
+    pub(crate) fn ring_capacity(&self, id: u32) -> Result<u64, RegionError> {
+        let block = self.region.section(SectionKind::BYTES_PRODUCER, id)?.len_bytes();
+        // A capacity is a power of two, far larger than the head.
+        Ok(1 << block.ilog2())
+    }
+
+    /// The doorbell of whoever reads ring `id`.
+    pub(crate) fn bell(&self, id: u32) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::BELL, id)
+    }
+
+    pub(crate) fn outbox(&self, lane: u32) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::OUTBOX, lane)
+    }
+
+    pub(crate) fn open_outbox(&self) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::OUTBOX, OPEN)
+    }
+
+    pub(crate) fn stash(&self) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::STASH, 0)
+    }
+
+    pub(crate) fn counters(&self) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::COUNTERS, section::COUNTERS)
+    }
+
+    pub(crate) fn inference(&self) -> Result<InferenceMemory, RegionError> {
+        Ok(InferenceMemory {
+            requests: self.ring(ring::REQUESTS)?,
+            replies: self.ring(ring::REPLIES)?,
+            requests_bell: self.bell(ring::REQUESTS)?,
+            replies_bell: self.bell(ring::REPLIES)?,
+        })
+    }
+}

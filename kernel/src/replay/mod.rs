@@ -1,0 +1,456 @@
+//! Executes a log again: replay, verify, inspect (SEMANTICS L5 to L7).
+//!
+//! Replay feeds exactly the logged facts to a kernel of its own, with no sources, no models and
+//! any number of lanes, and compares each tick's digest with the logged one. The first difference
+//! is named with its tick and, because the turns' digests are logged too, its agent.
+
+mod admit;
+mod recompute;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use wasm_engine_abi::{
+    AgentId, Tick,
+    record::{Facts, TickClose, fact, kind},
+};
+
+use crate::{
+    clock,
+    exit::{Exit, HasExitCode},
+    machine::Threads,
+    machine::{BuildError, Placing},
+    machine::{Kernel, KernelError, Parts, TickError, TraceOptions},
+    replay::recompute::Recompute,
+    report::{Divergence, InspectReport, ModuleReport, RunReport, SegmentReport, VerifyReport},
+    run::sinks::{SinkError, Sinks},
+    run::tally::tally,
+};
+use wasm_engine_core::OpenError;
+use wasm_engine_guest::engine::{self, EngineError, MemoryProfile};
+use wasm_engine_inference::InferenceError;
+use wasm_engine_log::{
+    Ending, LogError, LogReader, LogReport, SegmentContent,
+    outputs::{OUTPUTS_FILE, OutputError, OutputFile},
+    run_header::{RunHeader, RunHeaderError},
+};
+
+pub use self::admit::ModuleMismatch;
+use self::admit::admit_modules;
+pub use self::recompute::RecomputeError;
+
+/// How to execute a log again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReplayOptions {
+    /// Worker threads; they need not be those of the run.
+    pub workers: u32,
+    /// Accept a torn end.
+    pub recover: bool,
+    /// Compute every inference again and compare.
+    pub recompute: bool,
+}
+
+/// Why a log could not be executed again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// What it says before tick 0.
+    #[error(transparent)]
+    RunHeader(#[from] RunHeaderError),
+    /// Its end is torn, and nobody said that this is fine.
+    #[error("{torn}; use --recover to verify what is left")]
+    Torn {
+        /// What is torn.
+        torn: String,
+    },
+    /// Another engine (SEMANTICS L6).
+    #[error("the log was written with engine \"{logged}\", this is \"{here}\"; use that version")]
+    Engine {
+        /// The log's.
+        logged: String,
+        /// This one's.
+        here: String,
+    },
+    /// The engine could not start.
+    #[error(transparent)]
+    Start(#[from] EngineError),
+    /// The kernel could not be built.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The machine failed.
+    #[error(transparent)]
+    Tick(#[from] TickError),
+    /// A taker failed.
+    #[error(transparent)]
+    Take(#[from] SinkError),
+    /// The outputs file.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The models of `--recompute`.
+    #[error(transparent)]
+    Recompute(#[from] RecomputeError),
+    /// The inference thread.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// The replay of a log that diverges.
+    #[error("the replay diverges from the log in tick {}: {}", .0.tick, .0.what)]
+    Diverged(Box<Divergence>),
+    /// A file of the log cannot be measured.
+    #[error("{} cannot be read: {source}; check its permissions", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl HasExitCode for ReplayError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Log(error) => Exit::of_code(error.exit_code()),
+            Self::RunHeader(error) => error.exit(),
+            Self::Torn { .. } => Exit::Corrupt,
+            Self::Engine { .. } => Exit::Refused,
+            Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
+            Self::Diverged(_) | Self::Tick(TickError::Open(_)) => Exit::Divergence,
+            _ => Exit::Failure,
+        }
+    }
+}
+
+/// Executes the log in `dir` again; a torn end is dropped and named.
+///
+/// # Errors
+/// [`ReplayError`]; a divergence is one.
+pub fn replay(dir: &Path, options: ReplayOptions) -> Result<RunReport, ReplayError> {
+    let options = ReplayOptions { recover: true, recompute: false, ..options };
+    let verified = Replay::open(dir, options)?.run()?;
+    match verified.divergence {
+        Some(divergence) => Err(ReplayError::Diverged(Box::new(divergence))),
+        None => Ok(verified.run),
+    }
+}
+
+/// Executes the log in `dir` again and compares digests and outputs.
+///
+/// # Errors
+/// [`ReplayError`]; a divergence is a result, not an error.
+pub fn verify(dir: &Path, options: ReplayOptions) -> Result<VerifyReport, ReplayError> {
+    Replay::open(dir, options)?.run()
+}
+
+struct Replay {
+    reader: LogReader,
+    log: LogReport,
+    header: RunHeader,
+    options: ReplayOptions,
+    dir: PathBuf,
+}
+
+/// What the execution of one log comes to.
+struct Execution {
+    kernel: Kernel,
+    sinks: Sinks,
+    recompute: Option<Recompute>,
+    divergence: Option<Divergence>,
+    /// What a taker said in the tick under way. It is judged after the tick's digest: facts that
+    /// were changed also change outputs, and are to be named as what they are.
+    held: Option<SinkError>,
+}
+
+impl Replay {
+    fn open(dir: &Path, options: ReplayOptions) -> Result<Self, ReplayError> {
+        let (mut reader, log) = LogReader::open(dir)?;
+        if let (Ending::Torn(torn), false) = (&log.ending, options.recover) {
+            return Err(ReplayError::Torn { torn: torn.to_string() });
+        }
+        let header = RunHeader::read(&mut reader)?;
+        Ok(Self { reader, log, header, options, dir: dir.to_owned() })
+    }
+
+    fn run(mut self) -> Result<VerifyReport, ReplayError> {
+        let loading_ns = clock::now_ns();
+        let mut execution = match self.load()? {
+            Ok(execution) => execution,
+            Err(divergence) => {
+                let divergence = Some(divergence);
+                return Ok(VerifyReport { divergence, ..VerifyReport::default() });
+            }
+        };
+        let start_ns = clock::now_ns();
+        while execution.divergence.is_none() {
+            let Some(record) = self.reader.next()? else { break };
+            match record.kind {
+                kind::TICK_OPEN => execution.open(record.tick, record.payload)?,
+                kind::TICK_CLOSE => {
+                    execution.close(record.tick, record.payload);
+                    execution.judge()?;
+                }
+                _ => {}
+            }
+        }
+        execution.judge()?;
+        let mut run = tally(&mut execution.kernel, &execution.sinks);
+        run.name.clone_from(&self.header.run.name);
+        run.lanes = self.options.workers + 1;
+        run.load_ns = start_ns - loading_ns;
+        run.elapsed_ns = clock::now_ns() - start_ns;
+        run.recovered = recovered(&self.log);
+        let output_lines = execution.sinks.output_lines;
+        if let (Some(outputs), None) = (execution.sinks.outputs.take(), &execution.divergence) {
+            outputs.finish(!matches!(self.log.ending, Ending::Closed))?;
+        }
+        let recomputed = execution.recompute.map(|recompute| recompute.compared());
+        Ok(VerifyReport { divergence: execution.divergence, recomputed, output_lines, run })
+    }
+
+    /// A kernel for this log, or the divergence that its modules are before any tick.
+    fn load(&self) -> Result<Result<Execution, Divergence>, ReplayError> {
+        let setup = Arc::new(self.header.run.setup.clone());
+        let modules = match admit_modules(&self.header) {
+            Ok(modules) => modules,
+            Err(mismatch) => {
+                let of = |a: &&wasm_engine_setup::AgentSetup| a.template as usize == mismatch.index;
+                let agent = setup.agents.iter().find(of).map(|agent| agent.name.clone());
+                let what = mismatch.to_string();
+                return Ok(Err(Divergence { tick: 0, agent, message: None, what }));
+            }
+        };
+        match self.header.check(&self.log) {
+            Err(RunHeaderError::Changed { what }) => {
+                return Ok(Err(Divergence { tick: 0, agent: None, message: None, what }));
+            }
+            checked => checked?,
+        }
+        let profile = MemoryProfile {
+            agents_max: setup.limits.agents_max,
+            memory_bytes_max: setup.limits.memory_bytes_max,
+        };
+        let engine = engine::deterministic_engine(profile)?;
+        let here = engine::fingerprint(&engine);
+        if here != self.header.engine {
+            let (logged, here) = (self.header.engine.to_string(), here.to_string());
+            return Err(ReplayError::Engine { logged, here });
+        }
+        let built = Kernel::new(Parts {
+            setup: Arc::clone(&setup),
+            modules: &modules,
+            name: self.header.run.name.clone(),
+            engine,
+            threads: Threads::unpinned(self.options.workers),
+            placing: Placing::Private,
+            trace: TraceOptions::default(),
+            region_bytes_max: u64::MAX,
+        });
+        let kernel = match built {
+            Ok(kernel) => kernel,
+            // The run could load what it logged, so the record was changed after it.
+            Err(KernelError::Load(error)) => {
+                let agent = setup.agents.first().map(|agent| agent.name.clone());
+                let what = error.to_string();
+                return Ok(Err(Divergence { tick: 0, agent, message: None, what }));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut sinks = Sinks::new(setup, false);
+        if self.dir.join(OUTPUTS_FILE).exists() {
+            sinks.outputs = Some(OutputFile::verify(&self.dir)?);
+        }
+        let recompute = if self.options.recompute {
+            let memory = kernel.built().inference();
+            let memory = memory.map_err(|error| KernelError::from(BuildError::from(error)))?;
+            let (recompute, inference) = Recompute::start(&self.header, memory)?;
+            sinks.inference = Some(inference);
+            Some(recompute)
+        } else {
+            None
+        };
+        Ok(Ok(Execution { kernel, sinks, recompute, divergence: None, held: None }))
+    }
+}
+
+impl Execution {
+    fn open(&mut self, tick: Tick, facts: &[u8]) -> Result<(), ReplayError> {
+        if let (Some(recompute), Some(inference)) = (&mut self.recompute, &mut self.sinks.inference)
+        {
+            self.divergence = recompute.compare(tick, facts, &self.kernel, inference)?;
+            if self.divergence.is_some() {
+                return Ok(());
+            }
+        }
+        match self.kernel.tick(facts, &mut self.sinks) {
+            Ok(_) => {
+                self.held = self.sinks.settle().err();
+                Ok(())
+            }
+            Err(TickError::Open(error)) => {
+                self.divergence = Some(self.bad_facts(tick, &error));
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a taker said, unless the tick diverged.
+    fn judge(&mut self) -> Result<(), ReplayError> {
+        match (self.held.take(), &self.divergence) {
+            (Some(error), None) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Facts that cannot be: a log that was changed after the run.
+    fn bad_facts(&self, tick: Tick, error: &OpenError) -> Divergence {
+        let agent = match error {
+            OpenError::UnexpectedReply { agent, .. } | OpenError::MissingReply { agent, .. } => {
+                self.name(*agent)
+            }
+            _ => None,
+        };
+        Divergence { tick, agent, message: None, what: error.to_string() }
+    }
+
+    fn name(&self, agent: AgentId) -> Option<String> {
+        let known = agent.index() < self.kernel.core().slots();
+        known.then(|| self.kernel.agent_name(agent.index()))
+    }
+
+    /// Compares a tick's result with the logged `TickClose`.
+    fn close(&mut self, tick: Tick, logged: &[u8]) {
+        let core = self.kernel.core();
+        let Some((head, turns)) = logged.split_at_checked(size_of::<TickClose>()) else {
+            let what = "the log's record of its result is cut short".to_owned();
+            self.divergence = Some(Divergence { tick, agent: None, message: None, what });
+            return;
+        };
+        let close: TickClose = bytemuck::pod_read_unaligned(head);
+        let same = (close.tick, close.digest, close.fuel, close.microsteps)
+            == (tick, core.digest(), core.fuel_digest(), core.microstep())
+            && close.turns as usize == core.turn_digests().len();
+        let equal_turns = turns
+            .chunks_exact(8)
+            .map(bytemuck::pod_read_unaligned::<u64>)
+            .eq(core.turn_digests().iter().copied());
+        if same && equal_turns {
+            return;
+        }
+        self.divergence = Some(self.describe(tick, &close, turns));
+    }
+
+    /// Names the first turn that differs.
+    fn describe(&self, tick: Tick, close: &TickClose, turns: &[u8]) -> Divergence {
+        let core = self.kernel.core();
+        let logged = turns.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>);
+        let first = logged.zip(core.turn_digests()).position(|(a, b)| a != *b);
+        let (here, there) = (core.turn_digests().len(), turns.len() / 8);
+        let at = first.or((here != there).then(|| here.min(there)));
+        let agent =
+            at.and_then(|at| core.turn_agents().get(at)).map(|&i| self.kernel.agent_name(i));
+        let what = match (first, &agent) {
+            (Some(at), _) => format!("turn {} of {here} has another digest", at + 1),
+            (None, _) if here != there => format!("{here} turns were taken, the log has {there}"),
+            _ if close.tick != tick => format!("its result names tick {}", close.tick),
+            _ if close.microsteps != core.microstep() => {
+                format!("{} microsteps ran, the log has {}", core.microstep(), close.microsteps)
+            }
+            _ if close.digest == core.digest() => "the fuel used differs".to_owned(),
+            _ => format!("the tick's digest is {}, the log has {}", core.digest(), close.digest),
+        };
+        // Without a turn that differs, the receiver of the tick's first fact comes nearest.
+        let agent =
+            agent.or_else(|| core.turn_agents().first().map(|&i| self.kernel.agent_name(i)));
+        Divergence { tick, agent, message: None, what }
+    }
+}
+
+fn recovered(log: &LogReport) -> Option<String> {
+    match &log.ending {
+        Ending::Torn(torn) => Some(torn.to_string()),
+        _ => None,
+    }
+}
+
+/// Reads what the log in `dir` holds, without executing it.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn inspect(dir: &Path) -> Result<InspectReport, ReplayError> {
+    let (mut reader, log) = LogReader::open(dir)?;
+    let header = RunHeader::read(&mut reader)?;
+    let mut report = InspectReport {
+        run_id: log.run_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        last_open: log.opened,
+        closed: log.ending == Ending::Closed,
+        recovered: recovered(&log),
+        setup: serde_json::to_value(&header.run.setup).unwrap_or_default(),
+        ..InspectReport::default()
+    };
+    while let Some(record) = reader.next()? {
+        match record.kind {
+            kind::TICK_OPEN => count_facts(record.payload, &mut report),
+            kind::TICK_CLOSE => {
+                let Some(head) = record.payload.get(..size_of::<TickClose>()) else { continue };
+                let close: TickClose = bytemuck::pod_read_unaligned(head);
+                report.ticks += 1;
+                report.last_tick = Some(record.tick);
+                report.turns += u64::from(close.turns);
+                (report.digest, report.fuel_digest) = (close.digest, close.fuel);
+            }
+            _ => {}
+        }
+    }
+    let engine = &header.engine;
+    report.engine.insert("wasmtime".to_owned(), engine.wasmtime_version.clone());
+    report.engine.insert("config".to_owned(), engine.config.clone());
+    let costs = blake3::Hash::from_bytes(engine.cost_table_hash).to_hex().to_string();
+    report.engine.insert("cost_table".to_owned(), costs);
+    let instrumentation = engine.instrumentation_version.to_string();
+    report.engine.insert("instrumentation".to_owned(), instrumentation);
+    report.modules = modules(&header);
+    report.segments = segments(dir, &log.segments)?;
+    Ok(report)
+}
+
+fn count_facts(payload: &[u8], report: &mut InspectReport) {
+    let Ok(facts) = Facts::parse(payload) else { return };
+    for fact in facts.iter() {
+        report.inputs += u64::from(fact.header.kind == fact::INPUT);
+        report.inferences += u64::from(fact.header.kind == fact::REPLY);
+    }
+}
+
+fn modules(header: &RunHeader) -> Vec<ModuleReport> {
+    let admitted = admit_modules(header).unwrap_or_default();
+    let report = |(at, template): (usize, &wasm_engine_setup::Template)| {
+        let manifest = admitted.get(at).map(|module| &module.manifest);
+        ModuleReport {
+            template: template.name.clone(),
+            name: manifest.map(|m| m.name.clone()).unwrap_or_default(),
+            version: manifest.map(|m| m.version.clone()).unwrap_or_default(),
+            hash: template.module.clone(),
+            capabilities: template.capabilities.clone(),
+        }
+    };
+    header.run.setup.templates.iter().enumerate().map(report).collect()
+}
+
+fn segments(dir: &Path, contents: &[SegmentContent]) -> Result<Vec<SegmentReport>, ReplayError> {
+    (0..)
+        .zip(contents)
+        .map(|(number, SegmentContent { blocks, ticks })| {
+            let path = wasm_engine_log::segment_path(dir, number);
+            let metadata =
+                path.metadata().map_err(|source| ReplayError::Io { path: path.clone(), source })?;
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (first_tick, last_tick) = ticks.unzip();
+            let (bytes, blocks) = (metadata.len(), *blocks);
+            Ok(SegmentReport { file, bytes, blocks, first_tick, last_tick })
+        })
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! Computes every logged inference again and compares (SEMANTICS E6 of the requirements, I5).
+//!
+//! The models' files are taken from where the log says they were; their sha256 must match. Bits are
+//! promised for the same library, CPU class and profile only, so with another fingerprint the
+//! recomputation is refused rather than compared with a tolerance nobody chose.
+
+use wasm_engine_abi::{
+    AgentId, Tick,
+    record::{Facts, fact},
+};
+use wasm_engine_shm::wait::WaitMode;
+
+use crate::{clock, machine::Kernel, report::Divergence};
+use wasm_engine_core::Request;
+use wasm_engine_inference::{
+    InferenceError, InferenceHandle, InferenceMemory, InferenceOptions,
+    registry::{self, ModelError},
+};
+use wasm_engine_log::run_header::RunHeader;
+
+/// Why inferences cannot be computed again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecomputeError {
+    /// The model's file cannot be read.
+    #[error("model {name}: {path} cannot be read: {source}; put the file back to recompute")]
+    File {
+        /// The model.
+        name: String,
+        /// Its file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The model cannot be loaded.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The inference thread.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// Another library, CPU class or profile.
+    #[error(
+        "model {name} ran on \"{logged}\", here it is \"{here}\": bits are promised only for the \
+         same library, CPU class and profile; verify without --recompute, or there"
+    )]
+    Fingerprint {
+        /// The model.
+        name: String,
+        /// The log's.
+        logged: String,
+        /// This one's.
+        here: String,
+    },
+}
+
+/// Compares logged replies with computed ones.
+#[derive(Debug, Default)]
+pub(crate) struct Recompute {
+    due: Vec<Request>,
+    compared: u64,
+}
+
+impl Recompute {
+    /// Loads the log's models.
+    pub(crate) fn start(
+        header: &RunHeader,
+        memory: InferenceMemory,
+    ) -> Result<(Self, InferenceHandle), RecomputeError> {
+        let setup = &header.run.setup;
+        let mut bytes = Vec::new();
+        for model in &header.models {
+            let path = model.path.display().to_string();
+            bytes.push(std::fs::read(&model.path).map_err(|source| RecomputeError::File {
+                name: model.name.clone(),
+                path,
+                source,
+            })?);
+        }
+        let files: Vec<_> = header
+            .models
+            .iter()
+            .zip(&setup.models)
+            .zip(&bytes)
+            .map(|((record, model), bytes)| registry::ModelFile {
+                name: &record.name,
+                bytes,
+                sha256: Some(&record.sha256),
+                batch: model.batch,
+            })
+            .collect();
+        let loaded = registry::load_models(&files, None)?;
+        for (model, record) in loaded.iter().zip(&header.models) {
+            if model.fingerprint != record.fingerprint {
+                return Err(RecomputeError::Fingerprint {
+                    name: record.name.clone(),
+                    logged: record.fingerprint.clone(),
+                    here: model.fingerprint.clone(),
+                });
+            }
+        }
+        let backends = loaded.into_iter().map(|model| model.backend).collect();
+        let options =
+            InferenceOptions { wait: WaitMode::Hybrid, clock: clock::now_ns, on_start: None };
+        let handle = InferenceHandle::start(backends, &setup.limits, memory, options)?;
+        Ok((Self::default(), handle))
+    }
+
+    /// Replies compared.
+    pub(crate) fn compared(&self) -> u64 {
+        self.compared
+    }
+
+    /// Compares the replies among the facts of `tick` with computed ones.
+    pub(crate) fn compare(
+        &mut self,
+        tick: Tick,
+        facts: &[u8],
+        kernel: &Kernel,
+        inference: &mut InferenceHandle,
+    ) -> Result<Option<Divergence>, InferenceError> {
+        // Facts that cannot be read are found when they are applied.
+        let Ok(facts) = Facts::parse(facts) else { return Ok(None) };
+        kernel.core().requests_due(tick, &mut self.due);
+        let replies = facts.iter().filter(|fact| fact.header.kind == fact::REPLY);
+        for (request, logged) in self.due.iter().zip(replies) {
+            let reply = inference.wait_for(request.number)?;
+            self.compared += 1;
+            if (reply.code, reply.row) == (logged.header.code, logged.payload) {
+                continue;
+            }
+            let agent = AgentId::from_bits(logged.header.a);
+            let known = agent.index() < kernel.core().slots();
+            let agent = known.then(|| kernel.agent_name(agent.index()));
+            let what = format!(
+                "the reply to request {} was {}, computed again it is {}",
+                logged.header.b,
+                words(logged.header.code, logged.payload),
+                words(reply.code, reply.row),
+            );
+            return Ok(Some(Divergence { tick, agent, message: None, what }));
+        }
+        Ok(None)
+    }
+}
+
+/// A reply for an operator: its values, or its status.
+fn words(code: i32, row: &[u8]) -> String {
+    if code != 0 {
+        return format!("status {code}");
+    }
+    let values: Vec<String> = row
+        .chunks_exact(4)
+        .take(8)
+        .map(|bytes| bytemuck::pod_read_unaligned::<f32>(bytes).to_string())
+        .collect();
+    format!("[{}]", values.join(", "))
+}

@@ -1,0 +1,295 @@
+//! From a configuration to a run: files read, names resolved, modules admitted, sums checked.
+//!
+//! ```text
+//! Config -> sources (streams) -> topics -> models -> templates + agents -> limits -> Resolved
+//! ```
+//! What decides results ends in [`Setup`], which the log carries; everything physical in
+//! [`Physical`]. Reading happens here and nowhere later, so a run that starts has all it needs.
+//!
+//! Not here: compiling modules, loading models (their row lengths in the setup are 0 until then),
+//! formatting the region.
+
+mod templates;
+mod topics;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sha2::{Digest as _, Sha256};
+use wasm_engine_abi::limits::{BLOCK_BYTES, blocks};
+
+use crate::{
+    config::{Config, ConfigError, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
+    exit::{Exit, HasExitCode},
+    sources::csv::{CsvSource, SourceError},
+};
+use wasm_engine_guest::admission::{AdmissionError, Admitted};
+use wasm_engine_setup::{Limits, ModelSetup, Setup, SourceSetup};
+
+/// Why a configuration cannot be turned into a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// A value does not fit another, or names nothing.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A source cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A module was refused.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// A file cannot be read.
+    #[error("{key}: file {} cannot be read: {source}; build it or correct the path", file.display())]
+    File {
+        /// The key that names it.
+        key: String,
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A model is not the one that was configured.
+    #[error(
+        "{key}: file {} has SHA-256 {found}, the configuration expects {expected}; restore the file \
+         or correct the key",
+        file.display()
+    )]
+    Sha256 {
+        /// The key that says what it should be.
+        key: String,
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The run needs more than its own limits allow (SEMANTICS Q3).
+    #[error("{what} needs {needed}, but {limit} is {max}; raise the limit or lower the need")]
+    Refused {
+        /// What needs it.
+        what: String,
+        /// How much of it.
+        needed: u64,
+        /// Key of the limit.
+        limit: String,
+        /// Its value.
+        max: u64,
+    },
+}
+
+impl HasExitCode for ResolveError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Config(error) => error.exit(),
+            Self::Source(error) => error.exit(),
+            Self::Admission(error) => error.exit(),
+            Self::Refused { .. } => Exit::Refused,
+            Self::File { .. } | Self::Sha256 { .. } => Exit::Usage,
+        }
+    }
+}
+
+/// A model's file, read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Configured name.
+    pub name: String,
+    /// Where it came from.
+    pub path: PathBuf,
+    /// Its content, whose SHA-256 is in the setup.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for ModelFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, path, bytes } = self;
+        write!(f, "ModelFile({name}, {}, {} bytes)", path.display(), bytes.len())
+    }
+}
+
+/// What never decides results: excluded from every digest (SEMANTICS D3).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Physical {
+    /// Name under which monitors find the run.
+    pub name: String,
+    /// Worker threads beside the scheduler's lane.
+    pub workers: u32,
+    /// The run ends before the tick of this number.
+    pub ticks: Option<u64>,
+    /// Ticks per second; back to back without.
+    pub pace: Option<f64>,
+    /// How threads wait.
+    pub wait: Wait,
+    /// Pin threads.
+    pub pin: bool,
+    /// What a fault does to the run.
+    pub on_fault: OnFault,
+    /// The region.
+    pub region: RegionConfig,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// Everything a run needs.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// What decides the run. Models' row lengths are 0 until they are loaded.
+    pub setup: Setup,
+    /// The admitted module of each template; templates with the same file share one.
+    pub modules: Vec<Arc<Admitted>>,
+    /// The sources, in the setup's order, with their topics bound.
+    pub sources: Vec<CsvSource>,
+    /// The models' files, in the setup's order.
+    pub models: Vec<ModelFile>,
+    /// What does not decide it.
+    pub physical: Physical,
+}
+
+/// Resolves `config`, which has been [checked](Config::check).
+///
+/// # Errors
+/// The first [`ResolveError`], in the order of the module's documentation.
+pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
+    check_alone(&config.limits)?;
+    let mut sources = Vec::with_capacity(config.source.len());
+    for source in &config.source {
+        sources.push(CsvSource::read(source, &config.path(&source.file))?);
+    }
+    check_inputs(&config.limits, &sources)?;
+    let topics = topics::resolve(config, &mut sources)?;
+    let mut models = Vec::with_capacity(config.model.len());
+    let mut model_setups = Vec::with_capacity(config.model.len());
+    for model in &config.model {
+        let (file, setup) = read_model(config, model)?;
+        models.push(file);
+        model_setups.push(setup);
+    }
+    let templates = templates::resolve(config, &sources)?;
+    let setup = Setup {
+        seed: config.kernel.seed,
+        schedule: config.kernel.schedule,
+        aging_ticks: config.kernel.aging_ticks,
+        state_digest_ticks: config.kernel.state_digest_ticks,
+        limits: config.limits.clone(),
+        topics,
+        sources: sources.iter().map(|source| SourceSetup { id: source.id().to_owned() }).collect(),
+        templates: templates.templates,
+        groups: templates.groups.names,
+        agents: templates.agents,
+        models: model_setups,
+    };
+    let modules = templates.modules;
+    Ok(Resolved { setup, modules, sources, models, physical: physical(config) })
+}
+
+fn physical(config: &Config) -> Physical {
+    let kernel = &config.kernel;
+    Physical {
+        name: config.name(),
+        workers: kernel.workers,
+        ticks: kernel.ticks,
+        pace: kernel.pace,
+        wait: kernel.wait,
+        pin: kernel.pin,
+        on_fault: kernel.on_fault,
+        region: config.region.clone(),
+        log: config.log.clone(),
+    }
+}
+
+/// One agent alone fits every limit of a microstep, else its turn could never be planned
+/// (SEMANTICS Q3).
+fn check_alone(limits: &Limits) -> Result<(), ResolveError> {
+    // A call of `agent_receive` for each item and one of `agent_step` (SEMANTICS A1).
+    let calls = u64::from(limits.receive_max) + 1;
+    let blocks_of = |bytes: u32| u64::from(blocks(bytes)) * u64::from(BLOCK_BYTES);
+    for (what, needed, limit, max) in [
+        (
+            "the effects of one turn (limits.effects_max)",
+            u64::from(limits.effects_max),
+            "limits.effects_per_microstep_max",
+            u64::from(limits.effects_per_microstep_max),
+        ),
+        (
+            "the payloads of one turn (limits.payload_bytes_max)",
+            blocks_of(limits.payload_bytes_max),
+            "limits.payload_bytes_per_microstep_max",
+            limits.payload_bytes_per_microstep_max.into(),
+        ),
+        (
+            "the fuel of one turn (limits.fuel_per_call times limits.receive_max + 1)",
+            limits.fuel_per_call.saturating_mul(calls),
+            "limits.fuel_per_microstep_max",
+            limits.fuel_per_microstep_max,
+        ),
+    ] {
+        refuse_above(what, needed, limit, max)?;
+    }
+    Ok(())
+}
+
+/// An input fits an inbox, else it could never be delivered.
+fn check_inputs(limits: &Limits, sources: &[CsvSource]) -> Result<(), ResolveError> {
+    for source in sources {
+        let what = format!("an input of source `{}`", source.id());
+        let needed = u64::from(blocks(source.payload_bytes())) * u64::from(BLOCK_BYTES);
+        for (limit, max) in [
+            ("limits.input_bytes_per_tick_max", limits.input_bytes_per_tick_max),
+            ("limits.inbox_bytes_max", limits.inbox_bytes_max),
+            ("limits.payload_bytes_held_max", limits.payload_bytes_held_max),
+        ] {
+            refuse_above(&what, needed, limit, max.into())?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_above(what: &str, needed: u64, limit: &str, max: u64) -> Result<(), ResolveError> {
+    if needed <= max {
+        return Ok(());
+    }
+    Err(ResolveError::Refused { what: what.to_owned(), needed, limit: limit.to_owned(), max })
+}
+
+fn read_model(
+    config: &Config,
+    model: &ModelConfig,
+) -> Result<(ModelFile, ModelSetup), ResolveError> {
+    let path = config.path(&model.file);
+    let bytes = read(&format!("model.{}.file", model.name), &path)?;
+    let sha256 = hex(&Sha256::digest(&bytes));
+    if let Some(expected) = model.sha256.as_ref().filter(|hex| !hex.eq_ignore_ascii_case(&sha256)) {
+        return Err(ResolveError::Sha256 {
+            key: format!("model.{}.sha256", model.name),
+            file: path,
+            found: sha256,
+            expected: expected.clone(),
+        });
+    }
+    let setup = ModelSetup {
+        name: model.name.clone(),
+        sha256,
+        latency_ticks: model.latency_ticks,
+        batch: model.batch,
+        input_len: 0,
+        output_len: 0,
+    };
+    Ok((ModelFile { name: model.name.clone(), path, bytes }, setup))
+}
+
+fn read(key: &str, file: &Path) -> Result<Vec<u8>, ResolveError> {
+    fs::read(file).map_err(|source| ResolveError::File {
+        key: key.to_owned(),
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

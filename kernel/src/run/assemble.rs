@@ -1,0 +1,215 @@
+//! Puts a live run together: models, engine, kernel, inference thread, log.
+//!
+//! The order matters to users: what is wrong with the configuration, the modules or the models is
+//! said before a log directory is made, and monitors can attach only when everything stands.
+
+use std::{path::PathBuf, sync::Arc};
+
+use wasm_engine_abi::page::NONE_U64;
+use wasm_engine_shm::wait::WaitMode;
+
+use crate::{
+    clock,
+    config::{self, Backing, Wait},
+    machine::Threads,
+    machine::{BuildError, Placing, region::ring},
+    machine::{Kernel, KernelError, Parts, TraceOptions},
+    resolve::{ModelFile, Physical, Resolved},
+    run::error::RunError,
+    run::resume,
+    run::sinks::Sinks,
+    sources::ingest::Ingest,
+};
+use wasm_engine_guest::{
+    admission::Admitted,
+    engine::{self, Engine, MemoryProfile},
+};
+use wasm_engine_inference::{
+    InferenceHandle, InferenceOptions,
+    registry::{self, LoadedModel, ModelError},
+};
+use wasm_engine_log::{
+    LogCounters, LogOptions, LogRing, LogWriter, SyncPolicy,
+    outputs::OutputFile,
+    run_header::{ModelRecord, RunHeader, RunRecord},
+};
+use wasm_engine_setup::Setup;
+
+/// A run that is ready for its next tick.
+pub(crate) struct Started {
+    pub(crate) kernel: Kernel,
+    pub(crate) sinks: Sinks,
+    pub(crate) ingest: Ingest,
+    pub(crate) log: Option<LogWriter>,
+    /// What recovery dropped of a resumed log, in words.
+    pub(crate) recovered: Option<String>,
+}
+
+/// Starts `resolved`, with a new log in `log_dir` or going on with the one in `resume`.
+pub(crate) fn start(
+    resolved: Resolved,
+    physical: &Physical,
+    log_dir: Option<PathBuf>,
+    resume: Option<PathBuf>,
+) -> Result<Started, RunError> {
+    let Resolved { mut setup, modules, sources, models, .. } = resolved;
+    let loaded = load_models(&models, &mut setup)?;
+    let setup = Arc::new(setup);
+    let engine = engine::deterministic_engine(MemoryProfile {
+        agents_max: setup.limits.agents_max,
+        memory_bytes_max: setup.limits.memory_bytes_max,
+    })?;
+    let run = RunRecord {
+        name: physical.name.clone(),
+        started_unix_ns: clock::unix_ns(),
+        setup: Setup::clone(&setup),
+    };
+    let originals = setup
+        .templates
+        .iter()
+        .zip(&modules)
+        .map(|(template, module)| (template.module.clone(), module.original.clone()))
+        .collect();
+    let records = model_records(&models, &loaded);
+    let header = RunHeader::new(run, engine::fingerprint(&engine), originals, records);
+    let (mut kernel, inference) = kernel(&setup, &modules, engine, loaded, physical)?;
+    let mut sinks = Sinks::new(Arc::clone(&setup), true);
+    sinks.inference = inference;
+    let mut ingest = Ingest::new(sources, &setup.limits);
+    let (mut log, mut recovered) = (None, None);
+    if let Some(dir) = resume {
+        let options = log_options(dir, physical);
+        let ring = log_ring(&mut kernel)?;
+        let going_on =
+            resume::catch_up(&options, ring, &header, &mut kernel, &mut sinks, &mut ingest)?;
+        (log, recovered) = (Some(going_on.log), going_on.recovered);
+    } else if let Some(dir) = log_dir {
+        let options = log_options(dir, physical);
+        let mut writer = LogWriter::create(&options, header.run_id, log_ring(&mut kernel)?)?;
+        header.write(&mut writer)?;
+        sinks.outputs = Some(OutputFile::create(&options.dir)?);
+        log = Some(writer);
+    }
+    kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
+    kernel.announce().map_err(KernelError::from)?;
+    Ok(Started { kernel, sinks, ingest, log, recovered })
+}
+
+/// The kernel with its lanes, and the inference thread where there are models.
+fn kernel(
+    setup: &Arc<Setup>,
+    modules: &[Arc<Admitted>],
+    engine: Engine,
+    loaded: Vec<LoadedModel>,
+    physical: &Physical,
+) -> Result<(Kernel, Option<InferenceHandle>), RunError> {
+    let hot = physical.workers + 1 + u32::from(!loaded.is_empty());
+    let threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
+    let name = physical.name.clone();
+    let level = physical.region.trace;
+    let kernel = Kernel::new(Parts {
+        setup: Arc::clone(setup),
+        modules,
+        name: name.clone(),
+        engine,
+        threads: threads.clone(),
+        placing: match physical.region.backing {
+            Backing::Memfd => Placing::Memfd(name),
+            Backing::File => Placing::File(name),
+        },
+        trace: TraceOptions { level, events: physical.region.trace_events },
+        region_bytes_max: physical.region.bytes_max,
+    })?;
+    let inference = start_inference(loaded, setup, &kernel, &threads)?;
+    Ok((kernel, inference))
+}
+
+/// Loads the models and completes the setup with their row lengths.
+fn load_models(files: &[ModelFile], setup: &mut Setup) -> Result<Vec<LoadedModel>, ModelError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted: Vec<_> = files
+        .iter()
+        .zip(&setup.models)
+        .map(|(file, model)| registry::ModelFile {
+            name: &file.name,
+            bytes: &file.bytes,
+            sha256: Some(&model.sha256),
+            batch: model.batch,
+        })
+        .collect();
+    let loaded = registry::load_models(&wanted, None)?;
+    for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
+        (model.input_len, model.output_len) = (loaded.input_len, loaded.output_len);
+    }
+    Ok(loaded)
+}
+
+fn model_records(files: &[ModelFile], loaded: &[LoadedModel]) -> Vec<ModelRecord> {
+    let record = |(file, loaded): (&ModelFile, &LoadedModel)| ModelRecord {
+        name: file.name.clone(),
+        path: std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
+        sha256: loaded.sha256.clone(),
+        fingerprint: loaded.fingerprint.clone(),
+    };
+    files.iter().zip(loaded).map(record).collect()
+}
+
+fn start_inference(
+    loaded: Vec<LoadedModel>,
+    setup: &Setup,
+    kernel: &Kernel,
+    threads: &Threads,
+) -> Result<Option<InferenceHandle>, RunError> {
+    if loaded.is_empty() {
+        return Ok(None);
+    }
+    let memory = kernel.built().inference().map_err(|e| KernelError::from(BuildError::from(e)))?;
+    let options = InferenceOptions {
+        wait: threads.wait,
+        clock: clock::now_ns,
+        on_start: threads.pin_inference(),
+    };
+    let backends = loaded.into_iter().map(|model| model.backend).collect();
+    Ok(Some(InferenceHandle::start(backends, &setup.limits, memory, options)?))
+}
+
+fn wait_mode(wait: Wait) -> WaitMode {
+    match wait {
+        Wait::Hybrid => WaitMode::Hybrid,
+        Wait::Park => WaitMode::Park,
+        Wait::Busy => WaitMode::Busy,
+    }
+}
+
+/// The log's ring and counters in the region; once.
+fn log_ring(kernel: &mut Kernel) -> Result<LogRing, RunError> {
+    let Some(writer) = kernel.take_log_counters() else {
+        unreachable!("a run has one log");
+    };
+    let open = || -> Result<LogRing, BuildError> {
+        let built = kernel.built();
+        let (producer, consumer) = built.ring(ring::LOG)?;
+        let counters = LogCounters::new(writer, built.counters()?)?;
+        Ok(LogRing::new(producer, consumer, counters, clock::now_ns)?)
+    };
+    Ok(open().map_err(KernelError::from)?)
+}
+
+fn log_options(dir: PathBuf, physical: &Physical) -> LogOptions {
+    let log = &physical.log;
+    let sync = match log.sync {
+        config::Sync::None => SyncPolicy::None,
+        config::Sync::Every(time) => {
+            SyncPolicy::EveryMs(u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
+        }
+        config::Sync::Bytes(bytes) => SyncPolicy::EveryBytes(bytes),
+    };
+    LogOptions {
+        sync,
+        segment_bytes: log.segment_bytes,
+        block_bytes: log.block_bytes as usize,
+        ..LogOptions::new(dir)
+    }
+}

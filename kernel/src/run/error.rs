@@ -1,0 +1,64 @@
+//! Why a run failed, and with which exit code it ends.
+
+use wasm_engine_guest::engine::EngineError;
+use wasm_engine_inference::{InferenceError, registry::ModelError};
+use wasm_engine_log::{LogError, outputs::OutputError};
+
+use crate::{
+    exit::{Exit, HasExitCode},
+    machine::{BuildError, KernelError, ThreadError, TickError},
+    run::{resume::ResumeError, sinks::SinkError},
+};
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// More spinning threads than cores.
+    #[error(transparent)]
+    Threads(#[from] ThreadError),
+    /// The kernel could not be built.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The inference thread.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The outputs file.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// A tick.
+    #[error(transparent)]
+    Tick(#[from] TickError),
+    /// A sink of what a tick gave.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The log of a run to be resumed.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+}
+
+impl HasExitCode for RunError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Engine(_) | Self::Threads(_) => Exit::Usage,
+            Self::Kernel(KernelError::Build(error)) => match error {
+                BuildError::Locate(_) => Exit::Usage,
+                BuildError::TooLarge { .. } => Exit::Refused,
+                _ => Exit::Failure,
+            },
+            Self::Log(error) => Exit::of_code(error.exit_code()),
+            Self::Output(error) | Self::Sink(SinkError::Output(error)) => error.exit(),
+            Self::Resume(error) => error.exit(),
+            _ => Exit::Failure,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Goes on with a logged run: executes it again up to its end, then hands it over live.
+//!
+//! Executing again means the same code as replay, but the inputs are taken from the sources and
+//! compared with the logged ones: so the sources stand where the run ended, and data that changed
+//! since is refused instead of giving a run that no replay would confirm (SEMANTICS L5).
+
+use bytemuck::{bytes_of, cast_slice};
+use wasm_engine_abi::{
+    Tick,
+    record::{Facts, TickClose, fact, kind},
+};
+
+use crate::{
+    exit::{Exit, HasExitCode},
+    machine::{Kernel, TickError},
+    run::sinks::{SinkError, Sinks},
+    sources::ingest::Ingest,
+};
+use wasm_engine_core::{FactsBuilder, first_digest};
+use wasm_engine_inference::InferenceError;
+use wasm_engine_log::{
+    self, Ending, LogError, LogOptions, LogRing, LogWriter,
+    outputs::{OutputError, OutputFile},
+    run_header::{RunHeader, RunHeaderError},
+};
+
+/// Why a run cannot be resumed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// What the log says before tick 0.
+    #[error(transparent)]
+    RunHeader(#[from] RunHeaderError),
+    /// Another configuration.
+    #[error(
+        "this configuration is not the one that the log was begun with: {what} differs; resume \
+         with the same configuration, modules and models"
+    )]
+    Other {
+        /// What differs.
+        what: &'static str,
+    },
+    /// Another engine.
+    #[error("the log was written with engine \"{logged}\", this is \"{here}\"; use that version")]
+    Engine {
+        /// The log's.
+        logged: String,
+        /// This one's.
+        here: String,
+    },
+    /// The data changed.
+    #[error(
+        "the sources give other inputs for tick {tick} than the log holds; restore the data that \
+         the run began with"
+    )]
+    Data {
+        /// The first such tick.
+        tick: Tick,
+    },
+    /// The tick gave something else than the log says.
+    #[error(
+        "executed again, tick {tick} has digest {found}, the log says {logged}; verify the log"
+    )]
+    Diverged {
+        /// The tick.
+        tick: Tick,
+        /// The digest now.
+        found: String,
+        /// The digest logged.
+        logged: String,
+    },
+    /// A tick.
+    #[error(transparent)]
+    Tick(#[from] TickError),
+    /// A taker.
+    #[error(transparent)]
+    Take(#[from] SinkError),
+    /// The outputs file.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// Inference.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+}
+
+impl HasExitCode for ResumeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Log(error) => Exit::of_code(error.exit_code()),
+            Self::RunHeader(error) => error.exit(),
+            Self::Other { .. } | Self::Engine { .. } | Self::Data { .. } => Exit::Usage,
+            Self::Diverged { .. } | Self::Tick(TickError::Open(_)) => Exit::Divergence,
+            Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
+            _ => Exit::Failure,
+        }
+    }
+}
+
+/// A log to go on with.
+pub(crate) struct Resumed {
+    pub(crate) log: LogWriter,
+    /// What recovery dropped, in words.
+    pub(crate) recovered: Option<String>,
+}
+
+/// Executes the log in `options.dir` again and opens it for appending.
+pub(crate) fn catch_up(
+    options: &LogOptions,
+    ring: LogRing,
+    header: &RunHeader,
+    kernel: &mut Kernel,
+    sinks: &mut Sinks,
+    ingest: &mut Ingest,
+) -> Result<Resumed, ResumeError> {
+    let (mut reader, report, mut log) = wasm_engine_log::resume(options, ring)?;
+    let logged = RunHeader::read(&mut reader)?;
+    logged.check(&report)?;
+    check_same(&logged, header)?;
+    let redo = if report.closed { None } else { report.opened };
+    let before = redo.or(report.opened.map(|last| last + 1)).unwrap_or(0);
+    let (outputs, _cut) = OutputFile::resume(&options.dir, before)?;
+    sinks.outputs = Some(outputs);
+    // While executing again, replies come from the log.
+    let inference = sinks.inference.take();
+    let mut facts = FactsBuilder::default();
+    while let Some(record) = reader.next()? {
+        match record.kind {
+            kind::TICK_OPEN => {
+                let tick = record.tick;
+                rebuild(tick, record.payload, &mut facts, ingest)?;
+                let close = kernel.tick(record.payload, sinks)?;
+                sinks.settle()?;
+                if redo == Some(tick) {
+                    let turns = cast_slice(kernel.core().turn_digests());
+                    log.append(kind::TICK_CLOSE, tick, &[bytes_of(&close), turns])?;
+                }
+            }
+            kind::TICK_CLOSE => check_close(record.tick, record.payload, kernel)?,
+            _ => {}
+        }
+    }
+    sinks.inference = inference;
+    resubmit(kernel, sinks)?;
+    let recovered = match &report.ending {
+        Ending::Torn(torn) => Some(torn.to_string()),
+        _ => None,
+    };
+    Ok(Resumed { log, recovered })
+}
+
+fn check_same(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {
+    if first_digest(&logged.run.setup) != first_digest(&here.run.setup) {
+        let (a, b) = (&logged.run.setup, &here.run.setup);
+        let parts = [
+            ("seed", a.seed == b.seed),
+            ("limits", a.limits == b.limits),
+            ("topics", a.topics == b.topics),
+            ("sources", a.sources == b.sources),
+            ("agents or their modules", (&a.templates, &a.agents) == (&b.templates, &b.agents)),
+            ("restart groups", a.groups == b.groups),
+            ("models", a.models == b.models),
+        ];
+        let differs = parts.iter().find(|(_, same)| !same);
+        return Err(ResumeError::Other { what: differs.map_or("schedule", |(what, _)| what) });
+    }
+    if logged.engine != here.engine {
+        let (logged, here) = (logged.engine.to_string(), here.engine.to_string());
+        return Err(ResumeError::Engine { logged, here });
+    }
+    Ok(())
+}
+
+/// Lets the sources give the inputs of `tick` and compares them with the logged ones.
+fn rebuild(
+    tick: Tick,
+    logged: &[u8],
+    facts: &mut FactsBuilder,
+    ingest: &mut Ingest,
+) -> Result<(), ResumeError> {
+    facts.begin(tick);
+    let parsed = Facts::parse(logged).map_err(|error| TickError::Open(error.into()))?;
+    for fact in parsed.iter().filter(|fact| fact.header.kind != fact::INPUT) {
+        facts.push(fact.header, fact.payload);
+    }
+    ingest.enter(tick, facts);
+    if facts.finish() == logged { Ok(()) } else { Err(ResumeError::Data { tick }) }
+}
+
+fn check_close(tick: Tick, logged: &[u8], kernel: &Kernel) -> Result<(), ResumeError> {
+    let head = logged.get(..size_of::<TickClose>());
+    let logged = head.map(bytemuck::pod_read_unaligned::<TickClose>);
+    let found = kernel.core().digest();
+    match logged {
+        Some(close) if close.digest == found => Ok(()),
+        _ => Err(ResumeError::Diverged {
+            tick,
+            found: found.to_string(),
+            logged: logged.map_or_else(|| "nothing".to_owned(), |close| close.digest.to_string()),
+        }),
+    }
+}
+
+/// Asks the models again for everything whose reply is outstanding.
+fn resubmit(kernel: &Kernel, sinks: &mut Sinks) -> Result<(), ResumeError> {
+    let Some(inference) = &mut sinks.inference else { return Ok(()) };
+    for (request, input) in kernel.core().requests_outstanding() {
+        inference.submit(request.number, request.model, input)?;
+    }
+    Ok(inference.flush()?)
+}

@@ -1,0 +1,15 @@
+//! The whole kernel, through wasm, files and processes.
+
+mod bad_input;
+mod cli;
+mod config;
+mod crash;
+mod faults;
+mod log_counters;
+mod readers;
+mod replay;
+mod semantics;
+mod support;
+mod trace;
+mod weather;
+mod workers;
