@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn version_is_the_pinned_one() {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
         let text = std::fs::read_to_string(manifest).expect("workspace manifest");
         assert!(text.contains(&format!("wasmtime = {{ version = \"={WASMTIME_VERSION}\"")));
     }

@@ -309,7 +309,8 @@ fn a_dying_thread_says_so() {
 #[cfg(feature = "onnx")]
 #[test]
 fn the_real_model_gives_equal_bits_in_any_chunk() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/weather/model/temperature.onnx");
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let file =
         crate::registry::ModelFile { name: "temperature", bytes: &bytes, sha256: None, batch: 16 };

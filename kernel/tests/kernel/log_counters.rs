@@ -1,6 +1,6 @@
 //! What the log thread counts is what lies on the disk.
 
-use std::fs;
+use std::{fs, sync::Mutex};
 
 use tempfile::TempDir;
 use wasm_engine_abi::{
@@ -18,6 +18,14 @@ use wasm_engine_telemetry::publisher::counter_spec;
 const TICKS: u64 = 400;
 
 /// Writes a log of small segments; gives the counters by place, the bytes on disk and the segments.
+/// A clock that goes on by a microsecond with each reading.
+fn clock() -> u64 {
+    static NOW_NS: Mutex<u64> = Mutex::new(0);
+    let mut now_ns = NOW_NS.lock().expect("nobody panics with it");
+    *now_ns += 1000;
+    *now_ns
+}
+
 fn write(sync: SyncPolicy) -> (Vec<u64>, u64, u64) {
     let specs: Vec<_> =
         counter::LOG.iter().map(|about| counter_spec(Keeper::Log, *about)).collect();
@@ -28,7 +36,7 @@ fn write(sync: SyncPolicy) -> (Vec<u64>, u64, u64) {
     let shape = bytes::layout(1 << 16).expect("a power of two");
     let memory = [shape.producer_len, shape.consumer_len].map(RawMem::heap);
     let [producer, consumer] = memory;
-    let ring = LogRing::new(producer, consumer, counters, || 0).expect("fresh");
+    let ring = LogRing::new(producer, consumer, counters, clock).expect("fresh");
 
     let dir = TempDir::new().expect("a folder");
     let options = LogOptions {

@@ -360,7 +360,7 @@ mod tests {
 
     fn temperature() -> Vec<u8> {
         let path =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/weather/model/temperature.onnx");
         fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
