@@ -145,7 +145,7 @@ fn read_failed(bytes: &[u8]) -> Option<MachineError> {
     let (head, detail) = bytes.split_at_checked(FAILED_BYTES)?;
     let [failure, lane]: [u32; 2] = pod_read_unaligned(&head[..8]);
     Some(MachineError {
-        failure: MachineFailure::from_number(failure)?,
+        failure: MachineFailure::from_code(failure)?,
         lane,
         agent: AgentId::from_bits(pod_read_unaligned(&head[8..])),
         detail: String::from_utf8_lossy(detail).into_owned(),
