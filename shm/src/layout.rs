@@ -58,8 +58,8 @@ kinds! {
     CELL_RECEIVER = 4,
     /// Outbox of a lane.
     OUTBOX = 5,
-    /// Stash of the scheduler for a lane.
-    STASH = 6,
+    /// Spill of the scheduler: payloads that outlive a microstep.
+    SPILL = 6,
     /// Broadcast ring.
     BROADCAST = 7,
     /// Snapshot page.
@@ -83,7 +83,7 @@ pub struct SectionIndex(pub usize);
 pub struct Section {
     /// What it holds.
     pub kind: SectionKind,
-    /// Version of the inner layout of that kind; 0 where nothing was said.
+    /// Version of the inner layout of that kind; 0 if none was given.
     pub version: u32,
     /// Which one of its kind.
     pub id: u32,

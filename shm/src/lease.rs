@@ -1,11 +1,11 @@
-//! Claims: how safe code is kept from opening one piece of memory twice.
+//! Leases: how safe code is kept from opening one piece of memory twice.
 //!
 //! The protocols of this crate are sound because each side exists once: one producer, one consumer,
-//! one writer. A `Held` memory is the proof of that. It can only be made by claiming a range for a
-//! protocol and a side; the list of claims is private memory of the process and belongs to the
-//! backing (heap or mapping), so that two handles to the same bytes meet in the same list.
+//! one writer. A `Leased` memory is the proof of that. It can only be made by leasing a range for a
+//! protocol and a side; the list of leases is private memory of the process and belongs to the
+//! backing (heap or mapping), so that two handles to the same bytes use the same list.
 //!
-//! Claims last as long as the backing. A ring is never re-opened in place, because its cursors are
+//! Leases last as long as the backing. A ring is never re-opened in place, because its cursors are
 //! private: after a restart there is a new region.
 //!
 //! What this does not do: it knows nothing of other processes. Those only ever map the region
@@ -32,12 +32,12 @@ pub enum Protocol {
     /// Payloads of a lane.
     Outbox,
     /// Blocks that outlive a microstep.
-    Stash,
+    Spill,
     /// A lossy broadcast.
     Broadcast,
     /// A snapshot page.
     Page,
-    /// A table of rows with cuts.
+    /// A table of rows with snapshots.
     Rows,
     /// Labelled counters: the directory or one group of values.
     Counters,
@@ -85,9 +85,9 @@ pub enum SetupError {
         offset: usize,
         /// End of the range, exclusive.
         end: usize,
-        /// Protocol of the claim in the way.
+        /// Protocol of the lease in the way.
         held_protocol: Protocol,
-        /// Side of the claim in the way.
+        /// Side of the lease in the way.
         held_side: Side,
     },
     /// A side that writes or takes turns with a writer was asked for on a read-only mapping.
@@ -127,18 +127,18 @@ pub enum SetupError {
     },
 }
 
-/// One entry of the list of claims.
+/// One entry of the list of leases.
 #[derive(Clone, Copy, Debug)]
-struct Claim {
+struct Lease {
     protocol: Protocol,
     side: Side,
     offset: usize,
     end: usize,
 }
 
-impl Claim {
+impl Lease {
     /// Whether both may exist at the same time.
-    fn agrees_with(&self, other: &Claim) -> bool {
+    fn agrees_with(&self, other: &Lease) -> bool {
         if self.end <= other.offset || other.end <= self.offset {
             return true;
         }
@@ -151,12 +151,12 @@ impl Claim {
     }
 }
 
-/// The claims on one backing, for an implementation of [`Mem`], which keeps it under a lock.
+/// The leases on one backing, for an implementation of [`Mem`], which keeps it under a lock.
 #[derive(Clone, Debug, Default)]
-pub struct ClaimList(Vec<Claim>);
+pub struct LeaseList(Vec<Lease>);
 
-impl ClaimList {
-    /// Enters a claim to the bytes from `offset` to `end` of the backing, or names the one in the way.
+impl LeaseList {
+    /// Enters a lease on the bytes from `offset` to `end` of the backing, or returns the one in the way.
     ///
     /// # Errors
     /// [`SetupError::Taken`].
@@ -167,7 +167,7 @@ impl ClaimList {
         offset: usize,
         end: usize,
     ) -> Result<(), SetupError> {
-        let new = Claim { protocol, side, offset, end };
+        let new = Lease { protocol, side, offset, end };
         let list = &mut self.0;
         if let Some(held) = list.iter().find(|held| !held.agrees_with(&new)) {
             return Err(SetupError::Taken {
@@ -179,7 +179,7 @@ impl ClaimList {
                 held_side: held.side,
             });
         }
-        // Shared sides come and go without number; one entry per range says all there is to say.
+        // Shared sides are not counted: one entry per range is enough.
         let known = side.is_shared()
             && list.iter().any(|c| {
                 c.side == side && c.protocol == protocol && c.offset == offset && c.end == end
@@ -193,10 +193,10 @@ impl ClaimList {
 
 /// The list of real memory.
 #[derive(Debug, Default)]
-pub(crate) struct Claims(Mutex<ClaimList>);
+pub(crate) struct Leases(Mutex<LeaseList>);
 
-impl Claims {
-    /// Enters a claim, or names the one in the way.
+impl Leases {
+    /// As [`LeaseList::enter`].
     pub(crate) fn enter(
         &self,
         protocol: Protocol,
@@ -209,28 +209,28 @@ impl Claims {
     }
 }
 
-/// Memory claimed for one side of one protocol: the right to touch its words.
+/// Memory leased to one side of one protocol: the right to touch its words.
 ///
-/// All word accesses below are safe because of the claim: no other protocol touches these words in
+/// All word accesses below are safe because of the lease: no other protocol touches these words in
 /// this process, and inside one protocol each word is either always atomic or always plain (the
 /// module of the protocol draws which). The plain accesses stay `unsafe`: whose turn it is, only the
 /// protocol knows.
 #[derive(Debug)]
-pub(crate) struct Held<M: Mem> {
+pub(crate) struct Leased<M: Mem> {
     mem: M,
 }
 
-impl<M: Mem> Held<M> {
-    /// Claims `mem` for a side.
-    pub(crate) fn claim(mem: M, protocol: Protocol, side: Side) -> Result<Self, SetupError> {
-        mem.claim(protocol, side)?;
+impl<M: Mem> Leased<M> {
+    /// Leases `mem` for a side.
+    pub(crate) fn new(mem: M, protocol: Protocol, side: Side) -> Result<Self, SetupError> {
+        mem.lease(protocol, side)?;
         Ok(Self { mem })
     }
 
     /// Loads an atomic word.
     #[inline(always)]
     pub(crate) fn load(&self, word: usize, order: Ordering) -> u64 {
-        // SAFETY: the claim makes this protocol the only user of the words; callers pass words that
+        // SAFETY: the lease makes this protocol the only user of the words; callers pass words that
         // their protocol only uses atomically.
         unsafe { self.mem.load(word, order) }
     }
@@ -238,7 +238,7 @@ impl<M: Mem> Held<M> {
     /// Stores an atomic word.
     #[inline(always)]
     pub(crate) fn store(&self, word: usize, value: u64, order: Ordering) {
-        // SAFETY: as in `load`; a claim for a writing side is refused on read-only memory.
+        // SAFETY: as in `load`; a lease for a writing side is refused on read-only memory.
         unsafe { self.mem.store(word, value, order) }
     }
 
@@ -356,22 +356,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_side_is_claimed_once_and_watchers_are_free() {
-        let claims = Claims::default();
-        claims.enter(Protocol::Page, Side::Writer, 0, 128).expect("first writer");
-        assert!(claims.enter(Protocol::Page, Side::Writer, 0, 128).is_err());
-        claims.enter(Protocol::Page, Side::Watcher, 0, 128).expect("watcher");
-        claims.enter(Protocol::Page, Side::Watcher, 0, 128).expect("second watcher");
-        assert!(claims.enter(Protocol::Bell, Side::Watcher, 64, 256).is_err());
-        claims.enter(Protocol::Bell, Side::Writer, 128, 256).expect("next range");
+    fn a_side_is_leased_once_and_watchers_are_free() {
+        let leases = Leases::default();
+        leases.enter(Protocol::Page, Side::Writer, 0, 128).expect("first writer");
+        assert!(leases.enter(Protocol::Page, Side::Writer, 0, 128).is_err());
+        leases.enter(Protocol::Page, Side::Watcher, 0, 128).expect("watcher");
+        leases.enter(Protocol::Page, Side::Watcher, 0, 128).expect("second watcher");
+        assert!(leases.enter(Protocol::Bell, Side::Watcher, 64, 256).is_err());
+        leases.enter(Protocol::Bell, Side::Writer, 128, 256).expect("next range");
     }
 
     #[test]
     fn ranges_of_a_ring_must_agree() {
-        let claims = Claims::default();
-        claims.enter(Protocol::BytesProducer, Side::Writer, 0, 256).expect("producer");
-        assert!(claims.enter(Protocol::BytesProducer, Side::Peer, 0, 128).is_err());
-        claims.enter(Protocol::BytesProducer, Side::Peer, 0, 256).expect("consumer");
-        assert!(claims.enter(Protocol::BytesProducer, Side::Peer, 0, 256).is_err());
+        let leases = Leases::default();
+        leases.enter(Protocol::BytesProducer, Side::Writer, 0, 256).expect("producer");
+        assert!(leases.enter(Protocol::BytesProducer, Side::Peer, 0, 128).is_err());
+        leases.enter(Protocol::BytesProducer, Side::Peer, 0, 256).expect("consumer");
+        assert!(leases.enter(Protocol::BytesProducer, Side::Peer, 0, 256).is_err());
     }
 }

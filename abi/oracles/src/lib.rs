@@ -30,7 +30,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Segments of any bytes are scanned or refused; made ones are judged rightly.
+/// Segments of any bytes are scanned or refused; generated ones are classified correctly.
 pub fn log(data: &[u8]) {
     let mut script = Script(data);
     match script.byte() % 7 {
@@ -38,8 +38,8 @@ pub fn log(data: &[u8]) {
             let _ = walk(script.0);
         }
         1 => damage_is_found(&mut script),
-        2 => cuts_are_torn(&mut script, false),
-        3 => cuts_are_torn(&mut script, true),
+        2 => truncated_is_torn(&mut script, false),
+        3 => truncated_is_torn(&mut script, true),
         4 => any_records(&mut script),
         5 => order_is_checked(&mut script),
         _ => {
@@ -49,7 +49,7 @@ pub fn log(data: &[u8]) {
     }
 }
 
-/// Scans a segment; gives how many blocks are sound.
+/// Scans a segment; returns how many blocks are sound.
 fn walk(bytes: &[u8]) -> Result<usize, Broken> {
     let mut blocks = scan(bytes, None, crc32c)?;
     let mut count = 0;
@@ -131,9 +131,9 @@ fn order_is_checked(script: &mut Script<'_>) {
     assert!(!broken.torn, "called torn: {broken}");
 }
 
-/// A segment cut anywhere is torn or ends between two blocks; so is one that the file system has
-/// made longer with zeros, unless the cut lies inside a footer, which no crash does.
-fn cuts_are_torn(script: &mut Script<'_>, zeros: bool) {
+/// A segment truncated anywhere is torn or ends between two blocks; so is one that the file system has
+/// made longer with zeros, unless it was truncated inside a footer, which no crash does.
+fn truncated_is_torn(script: &mut Script<'_>, zeros: bool) {
     let (at, more) = (script.below(1 << 16), script.below(600));
     let (bytes, ends) = segment(script);
     let at = at % (bytes.len() + 1);
@@ -145,12 +145,14 @@ fn cuts_are_torn(script: &mut Script<'_>, zeros: bool) {
     bytes.resize(at + if zeros { more } else { 0 }, 0);
     let whole = ends.iter().filter(|end| **end <= at).count();
     match walk(&bytes) {
-        Ok(blocks) => assert_eq!((blocks + 1, ends.contains(&at)), (whole, true), "cut at {at}"),
-        // Without the log before it, a cut header of the first segment is told by its zeros alone.
+        Ok(blocks) => {
+            assert_eq!((blocks + 1, ends.contains(&at)), (whole, true), "truncated at {at}")
+        }
+        // Without the log before it, a truncated header of the first segment is known by its zeros alone.
         Err(broken) if at < SEGMENT_HEADER_BYTES => assert_eq!(broken.offset, 0),
         Err(broken) => {
-            assert!(broken.torn, "cut at {at} with {more} zeros: {broken}");
-            assert_eq!(broken.offset, ends[whole - 1], "cut at {at}");
+            assert!(broken.torn, "truncated at {at} with {more} zeros: {broken}");
+            assert_eq!(broken.offset, ends[whole - 1], "truncated at {at}");
         }
     }
 }
@@ -176,7 +178,7 @@ fn any_records(script: &mut Script<'_>) {
     }
 }
 
-/// The facts of a tick of any bytes are parsed or refused; made ones are parsed, cut ones refused.
+/// The facts of a tick of any bytes are parsed or refused; generated ones are parsed, truncated ones refused.
 pub fn facts(data: &[u8]) {
     let mut script = Script(data);
     if script.byte().is_multiple_of(2) {
@@ -187,7 +189,7 @@ pub fn facts(data: &[u8]) {
         }
         return;
     }
-    let (cut, count) = (script.below(1 << 16), script.below(5));
+    let (end, count) = (script.below(1 << 16), script.below(5));
     let mut bytes = bytes_of(&TickOpen { tick: 3, chosen: 0, facts: count as u32 }).to_vec();
     let mut payloads = Vec::new();
     for _ in 0..count {
@@ -201,6 +203,6 @@ pub fn facts(data: &[u8]) {
     }
     let facts = Facts::parse(&bytes).expect("well formed");
     assert!(facts.iter().map(|fact| fact.payload).eq(payloads));
-    let cut = cut % bytes.len();
-    assert!(Facts::parse(&bytes[..cut]).is_err(), "cut at {cut}");
+    let end = end % bytes.len();
+    assert!(Facts::parse(&bytes[..end]).is_err(), "truncated at {end}");
 }

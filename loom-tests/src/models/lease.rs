@@ -1,21 +1,21 @@
-//! Claims: a side of a protocol exists once, however many ask for it at the same time.
+//! Leases: a side of a protocol exists once, however many ask for it at the same time.
 
 use loom::thread;
-use wasm_engine_shm::claim::SetupError;
+use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 
-use crate::check::{Marks, Model};
+use crate::check::{LoomModel, Marks};
 use crate::mem::LoomMem;
 
-/// Two threads ask for the writing side of one outbox: one gets it, the other is told who has it.
-pub const CLAIM_ONCE: Model = Model {
-    name: "claim_once",
+/// Two threads ask for the writing side of one outbox: one gets it, the other an error that names the holder.
+pub const LEASE_ONCE: LoomModel = LoomModel {
+    name: "lease_once",
     bound: None,
     reach: &["first got it", "second got it"],
-    run: claim_once,
+    run: lease_once,
 };
 
-fn claim_once(marks: &Marks) {
+fn lease_once(marks: &Marks) {
     let mem = LoomMem::atomic(outbox::layout(64).expect("valid"));
     let ask = |mem: LoomMem| {
         thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Outbox and stash: the rings between scheduler and lane order all accesses to payloads.
+//! Outbox and spill: the rings between scheduler and lane order all accesses to payloads.
 //!
 //! One thread is scheduler and writing lane, as lane 0 is; the other is a reading lane. Commands and
 //! results go over cell rings.
@@ -6,39 +6,43 @@
 use loom::thread;
 use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
-use wasm_engine_shm::stash::{self, Stash, StashReader};
+use wasm_engine_shm::spill::{self, Spill, SpillReader};
 
-use crate::check::{Marks, Model};
+use crate::check::{LoomModel, Marks};
 use crate::ends::cells;
 use crate::mem::{Class, LoomMem};
 
 /// A payload of epoch e is read in epoch e + 1 and replaced in epoch e + 2, after the results of
 /// e + 1 were collected.
-pub const OUTBOX_RELEASE: Model = Model {
+pub const OUTBOX_RELEASE: LoomModel = LoomModel {
     name: "outbox_release",
     bound: Some(2),
     reach: &["read", "replaced"],
     run: |marks| outbox_epochs(marks, true),
 };
 
-/// The same with a scheduler that does not wait for the results: it must be seen to fail.
-pub const OUTBOX_TOO_EARLY: Model = Model {
+/// The same with a scheduler that does not wait for the results: it must fail.
+pub const OUTBOX_TOO_EARLY: LoomModel = LoomModel {
     name: "outbox_too_early",
     bound: Some(2),
     reach: &[],
     run: |marks| outbox_epochs(marks, false),
 };
 
-/// Blocks of a stash are taken again only after the results of their reader.
-pub const STASH_REUSE: Model =
-    Model { name: "stash_reuse", bound: None, reach: &["reused"], run: |m| stash_rounds(m, true) };
+/// Blocks of a spill are taken again only after the results of their reader.
+pub const SPILL_REUSE: LoomModel = LoomModel {
+    name: "spill_reuse",
+    bound: None,
+    reach: &["reused"],
+    run: |m| spill_rounds(m, true),
+};
 
-/// The same with a scheduler that frees before the results are there: it must be seen to fail.
-pub const STASH_TOO_EARLY: Model = Model {
-    name: "stash_too_early",
+/// The same with a scheduler that releases before the results are there: it must fail.
+pub const SPILL_TOO_EARLY: LoomModel = LoomModel {
+    name: "spill_too_early",
     bound: Some(2),
     reach: &[],
-    run: |marks| stash_rounds(marks, false),
+    run: |marks| spill_rounds(marks, false),
 };
 
 const END: u64 = u64::MAX;
@@ -99,23 +103,23 @@ fn outbox_epochs(marks: &Marks, wait: bool) {
     lane.join().expect("the lane ended");
 }
 
-fn stash_rounds(marks: &Marks, wait: bool) {
+fn spill_rounds(marks: &Marks, wait: bool) {
     const PAYLOAD: usize = 72;
-    let len = stash::layout(2).expect("valid");
+    let len = spill::layout(2).expect("valid");
     let mem = LoomMem::atomic(len);
-    let mut stash = Stash::new(mem.clone()).expect("free");
-    let reader = StashReader::new(mem).expect("free");
+    let mut spill = Spill::new(mem.clone()).expect("free");
+    let reader = SpillReader::new(mem).expect("free");
     let (mut commands, mut orders) = cells::<LoomMem>(2);
     let (mut results, mut replies) = cells::<LoomMem>(2);
     let at_scheduler = marks.clone();
     let scheduler = thread::spawn(move || {
         for round in 1..=2_u8 {
-            let first = stash.put(&[round; PAYLOAD]).expect("room");
+            let first = spill.retain(&[round; PAYLOAD]).expect("room");
             commands.try_send(&[u64::from(first); 7]).expect("room");
             if wait {
                 receive(&mut replies);
             }
-            stash.free(first, PAYLOAD).expect("there");
+            spill.release(first, PAYLOAD).expect("there");
         }
         at_scheduler.hit("reused");
     });
@@ -124,7 +128,7 @@ fn stash_rounds(marks: &Marks, wait: bool) {
             let [first, ..] = receive(&mut orders);
             let mut payload = [0; PAYLOAD];
             reader.copy_to(first as u32, &mut payload).expect("a chain");
-            assert_eq!(payload, [round; PAYLOAD], "a payload was freed too early");
+            assert_eq!(payload, [round; PAYLOAD], "a payload was released too early");
             results.try_send(&[0; 7]).expect("room");
         }
     });

@@ -1,5 +1,5 @@
 //! Random schedules at real sizes: 2,000 of each kind for each scenario, from a fixed seed.
-//! `SCHEDULES` asks for another number and `SEED` for others of them (`cargo xtask shuttle`).
+//! `SCHEDULES` sets another number and `SEED` another seed (`cargo xtask shuttle`).
 
 use std::sync::atomic::Ordering;
 
@@ -27,7 +27,7 @@ fn bells_both_ways() {
 
 #[test]
 #[should_panic(expected = "deadlock")]
-fn a_missing_ring_is_seen() {
+fn a_missing_ring_is_found() {
     run(liveness::bells_one_way);
 }
 
@@ -52,6 +52,6 @@ fn snapshots_four_readers() {
 }
 
 #[test]
-fn claims_of_four() {
-    run(liveness::claims_of_four);
+fn leases_of_four() {
+    run(liveness::leases_of_four);
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 #[test]
 fn nothing_survives() {
     let output = Command::new(env!("CARGO_BIN_EXE_mutants")).output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let table = String::from_utf8_lossy(&output.stdout);
     let why = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{why}");
+    assert!(output.status.success(), "{table}{why}");
     assert!(why.contains(" 0 survived"), "{why}");
 }

@@ -89,13 +89,13 @@ fn every_site_is_used_and_every_ordering_has_a_site() {
 /// `cargo xtask mutants --markdown` and the binary `models` print the rows.
 #[test]
 fn the_document_has_a_row_for_each() {
-    use wasm_engine_loom_tests::{breach::Breach, models};
+    use wasm_engine_loom_tests::{models, mutant::Mutant};
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/PROOF.md");
     let text = fs::read_to_string(path).expect("docs/PROOF.md");
     let sites = Site::ALL.iter().map(|site| format!("{site:?}"));
-    let breaches = Breach::ALL.iter().map(|breach| format!("{breach:?}"));
+    let mutants = Mutant::ALL.iter().map(|mutant| format!("{mutant:?}"));
     let models = models::ALL.iter().chain(models::RED).map(|model| model.name.to_owned());
-    for name in sites.chain(breaches).chain(models) {
+    for name in sites.chain(mutants).chain(models) {
         assert!(text.contains(&format!("\n| `{name}` |")), "docs/PROOF.md has no row for {name}");
     }
 }

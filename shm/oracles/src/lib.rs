@@ -13,7 +13,7 @@ use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::header::{ENDIAN_MARK, Identity, MAGIC};
 use wasm_engine_shm::layout::{RegionPlan, SectionKind, directory_end};
-use wasm_engine_shm::locate::{Descriptor, Place};
+use wasm_engine_shm::locate::{Descriptor, Location};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::{Mem, Ordering, RawMem};
 use wasm_engine_shm::outbox::OutboxReader;
@@ -21,7 +21,7 @@ use wasm_engine_shm::page::{self, PageReader, PageWriter};
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::{Region, RegionView};
 use wasm_engine_shm::rows::{self, RowsReader, RowsWriter};
-use wasm_engine_shm::stash::StashReader;
+use wasm_engine_shm::spill::SpillReader;
 
 /// Bytes from which decisions are taken; zeros once they have ended.
 struct Script<'a>(&'a [u8]);
@@ -57,7 +57,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Overwrites a word, as a hostile or broken writer would.
+/// Overwrites a word, as a hostile or corrupt writer would.
 fn scribble(mem: &RawMem, word: usize, value: u64) {
     // SAFETY: one thread; no reference into the memory lives across a call, since windows borrow the
     // ring's end.
@@ -70,7 +70,7 @@ fn words_of<M: Mem>(mem: &M) -> Vec<u64> {
     (0..mem.len_bytes() / 8).map(|word| unsafe { mem.load(word, Ordering::Relaxed) }).collect()
 }
 
-/// Zeroed memory of exactly this length; the heap gives whole blocks of 128 bytes.
+/// Zeroed memory of exactly this length; the heap has whole blocks of 128 bytes.
 fn exact(len_bytes: usize) -> RawMem {
     RawMem::heap(len_bytes).slice(0, len_bytes / 8 * 8).expect("inside")
 }
@@ -114,7 +114,7 @@ pub fn region(data: &[u8]) {
     }
 }
 
-/// Makes the fixed words of a header possible.
+/// Makes the fixed words of a header valid.
 fn repair(words: &mut [u64]) {
     if words.len() < 32 {
         return;
@@ -158,7 +158,7 @@ fn good() -> &'static Vec<u64> {
             (SectionKind::COUNTERS, counters::layout(&specs).expect("valid"), [0, 0]),
             (SectionKind::ERRORS, errors::layout(2).expect("valid"), [2, 0]),
             (SectionKind::OUTBOX, 512, [0, 0]),
-            (SectionKind::STASH, 640, [0, 0]),
+            (SectionKind::SPILL, 640, [0, 0]),
             (SectionKind::BYTES_PRODUCER, ring.producer_len, [0, 0]),
             (SectionKind::BYTES_CONSUMER, ring.consumer_len, [0, 0]),
             (SectionKind::CELL_SENDER, cells.sender_len, [0, 0]),
@@ -174,7 +174,7 @@ fn good() -> &'static Vec<u64> {
         PageWriter::new(mem(SectionKind::PAGE), 4).expect("free").publish(&[1, 2, 3]);
         let mut table = RowsWriter::new(mem(SectionKind::ROWS), 3, 2).expect("free");
         table.write(1, &[7, 8]);
-        table.publish_cut();
+        table.publish();
         BroadcastWriter::new(mem(SectionKind::BROADCAST), 4, 16).expect("free").send(b"hello");
         counters::format(&mem(SectionKind::COUNTERS), &specs).expect("free")[0].add(0, 5);
         ErrorsWriter::new(mem(SectionKind::ERRORS), 2).expect("free").record(1, 2, "text");
@@ -211,7 +211,7 @@ fn check_view(view: &RegionView) {
             SectionKind::COUNTERS => read_counters(&mem, &mut still),
             SectionKind::ERRORS => read_errors(&mem, a, &mut still),
             SectionKind::OUTBOX => read_outbox(&mem, &mut still),
-            SectionKind::STASH => read_stash(&mem, &mut still),
+            SectionKind::SPILL => read_spill(&mem, &mut still),
             _ => {}
         }
     }
@@ -235,11 +235,11 @@ pub fn readers(data: &[u8]) {
         3 => read_counters(&mem, &mut script),
         4 => read_errors(&mem, a, &mut script),
         5 => read_outbox(&mem, &mut script),
-        _ => read_stash(&mem, &mut script),
+        _ => read_spill(&mem, &mut script),
     }
 }
 
-/// Bytes for a section of these parameters, or a few where they are impossible.
+/// Bytes for a section of these parameters, or a few where they are invalid.
 fn script_len(kind: u8, a: usize, b: usize) -> usize {
     let len = match kind % 7 {
         0 => page::layout(a),
@@ -251,13 +251,13 @@ fn script_len(kind: u8, a: usize, b: usize) -> usize {
     len.unwrap_or(256)
 }
 
-/// Looks at most this often at one section.
-const LOOKS: usize = 8;
+/// Most polls of one section.
+const POLLS: usize = 8;
 
-/// A few looks, with the script's words written in between.
-fn looks(mem: &RawMem, script: &mut Script<'_>, mut look: impl FnMut()) {
-    for _ in 0..LOOKS {
-        look();
+/// A few polls, with the script's words written in between.
+fn poll(mem: &RawMem, script: &mut Script<'_>, mut read: impl FnMut()) {
+    for _ in 0..POLLS {
+        read();
         if !script.more() {
             break;
         }
@@ -271,7 +271,7 @@ fn looks(mem: &RawMem, script: &mut Script<'_>, mut look: impl FnMut()) {
 fn read_page(mem: &RawMem, words: usize, script: &mut Script<'_>) {
     let Ok(reader) = PageReader::new(mem.clone(), words) else { return };
     let mut dst = vec![0; words];
-    looks(mem, script, || {
+    poll(mem, script, || {
         if let Ok(read) = reader.read(&mut dst) {
             assert!(read.words <= words, "longer than the page");
         }
@@ -283,11 +283,11 @@ fn read_page(mem: &RawMem, words: usize, script: &mut Script<'_>) {
 fn read_rows(mem: &RawMem, rows: usize, words: usize, script: &mut Script<'_>) {
     let Ok(reader) = RowsReader::new(mem.clone(), rows, words) else { return };
     let mut dst = vec![0; words];
-    looks(mem, script, || {
-        let cut = reader.cut();
+    poll(mem, script, || {
+        let version = reader.version();
         for row in 0..=rows {
-            if let Ok(Some(written)) = reader.read(cut, row, &mut dst) {
-                assert!(row < rows && written <= cut, "a row of a later cut");
+            if let Ok(Some(written)) = reader.read(version, row, &mut dst) {
+                assert!(row < rows && written <= version, "a row of a later snapshot");
             }
         }
         let _ = reader.read_newest(0, &mut dst);
@@ -298,7 +298,7 @@ fn read_broadcast(mem: &RawMem, slots: usize, bytes: usize, script: &mut Script<
     let Ok(mut reader) = BroadcastReader::new(mem.clone(), slots, bytes) else { return };
     let mut dst = vec![0; bytes];
     let mut delivered = 0_u64;
-    looks(mem, script, || {
+    poll(mem, script, || {
         for _ in 0..4 {
             match reader.next(&mut dst) {
                 Next::Message { len, .. } => {
@@ -315,7 +315,7 @@ fn read_broadcast(mem: &RawMem, slots: usize, bytes: usize, script: &mut Script<
 
 fn read_counters(mem: &RawMem, script: &mut Script<'_>) {
     let Ok(reader) = CountersReader::new(mem.clone()) else { return };
-    looks(mem, script, || {
+    poll(mem, script, || {
         for counter in reader.list() {
             assert!(counter.label.chars().count() <= counters::LABEL_MAX);
             assert!(counter.help.chars().count() <= counters::HELP_MAX);
@@ -326,9 +326,9 @@ fn read_counters(mem: &RawMem, script: &mut Script<'_>) {
 
 fn read_errors(mem: &RawMem, errors: usize, script: &mut Script<'_>) {
     let Ok(reader) = ErrorsReader::new(mem.clone(), errors) else { return };
-    looks(mem, script, || {
+    poll(mem, script, || {
         if let Ok((list, _)) = reader.list() {
-            assert!(list.len() <= errors, "more than there are places");
+            assert!(list.len() <= errors, "more than there are rows");
             assert!(list.iter().all(|error| error.text.chars().count() <= errors::TEXT_MAX));
         }
     });
@@ -338,7 +338,7 @@ fn read_outbox(mem: &RawMem, script: &mut Script<'_>) {
     let Ok(reader) = OutboxReader::new(mem.clone()) else { return };
     let blocks = mem.len_bytes() / 64;
     let (block, mut dst) = (script.word() as u32, vec![0; script.below(300)]);
-    looks(mem, script, || {
+    poll(mem, script, || {
         // An empty payload lies anywhere.
         let end = (block as usize).saturating_add(dst.len().div_ceil(64));
         let inside = dst.is_empty() || end <= blocks;
@@ -346,10 +346,10 @@ fn read_outbox(mem: &RawMem, script: &mut Script<'_>) {
     });
 }
 
-fn read_stash(mem: &RawMem, script: &mut Script<'_>) {
-    let Ok(reader) = StashReader::new(mem.clone()) else { return };
+fn read_spill(mem: &RawMem, script: &mut Script<'_>) {
+    let Ok(reader) = SpillReader::new(mem.clone()) else { return };
     let (first, mut dst) = (script.word() as u32, vec![0; script.below(1000)]);
-    looks(mem, script, || {
+    poll(mem, script, || {
         let _ = reader.copy_to(first, &mut dst);
     });
 }
@@ -406,7 +406,7 @@ fn produce(script: &mut Script<'_>, capacity: usize) {
     while script.more() {
         let len = script.below(capacity);
         let pushed = tx.push(1, 2, &vec![7; len]);
-        assert!(pushed.is_err() || len <= tx.payload_max(), "longer than a record can be");
+        assert!(pushed.is_err() || len <= tx.payload_max(), "longer than a record may be");
         if script.byte().is_multiple_of(2) {
             tx.publish();
         }
@@ -447,15 +447,15 @@ pub fn descriptor(data: &[u8]) {
     let mode = script.byte();
     let mut bytes = script.0.to_vec();
     let sound = [(0, &b"WENGLOC1\x01\0\0\0"[..]), (40, &[255; 4]), (44, &[4, 0, 0, 0])];
-    // Magic and version, a file in place of a number, a short path: one more each.
+    // Magic and version, a file instead of a number, a short path: one more each.
     for (at, part) in sound.into_iter().take(usize::from(mode % 4)) {
-        if let Some(place) = bytes.get_mut(at..at + part.len()) {
-            place.copy_from_slice(part);
+        if let Some(field) = bytes.get_mut(at..at + part.len()) {
+            field.copy_from_slice(part);
         }
     }
     let Ok(found) = Descriptor::from_bytes(&bytes) else { return };
     let _ = found.owner();
-    if let Place::File(path) = &found.place {
+    if let Location::File(path) = &found.location {
         assert!(path.is_absolute(), "a path that depends on who opens it");
         assert_eq!(found.path(), *path);
     }

@@ -6,24 +6,24 @@
 //! byte 192  the namespace    written once
 //! byte 256  directory        8 words per section
 //! ```
-//! What each word is, [`word`] and [`entry`] say, and from there the tables in `docs/REGION.md`.
-//! All words are atomic, so that a reader of a hostile or dying owner's region may look at any time.
+//! [`word`] and [`entry`] declare the words, of which the tables in `docs/REGION.md` are made. All
+//! words are atomic, so that a reader of a hostile or dying owner's region may load them at any time.
 //! Readers: any process, Relaxed loads and acquire fences only.
 //!
-//! What this does not do: it maps nothing, and it believes nothing. [`HeaderReader::read`] copies
+//! What this does not do: it maps nothing and trusts nothing. [`HeaderReader::read`] copies
 //! every word once and checks the copy.
 
 mod words;
 
 pub use self::words::{entry, word};
 pub use crate::attach_error::AttachError;
-use crate::claim::{Held, Protocol, SetupError, Side};
 use crate::layout::{
     ENTRY_LEN, HEADER_LEN, RegionPlan, SECTIONS_MAX, Section, SectionKind, directory_end,
 };
+use crate::lease::{Leased, Protocol, SetupError, Side};
 use crate::mem::{ALIGN, Mem, Ordering, WORD};
 use crate::site::Site;
-pub use crate::status::{Liveness, OwnerState, Pulse, STALE_AFTER_NS, Status};
+pub use crate::status::{Liveness, OwnerState, OwnerStatus, Pulse, STALE_AFTER_NS};
 
 /// The first word of a region that is ready: `WENGSHM1` in ASCII on a little-endian machine.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"WENGSHM1");
@@ -84,7 +84,7 @@ impl Identity {
 
 /// A checked copy of a header and its directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Header {
+pub struct RegionHeader {
     /// Layout version, major and minor.
     pub version: (u32, u32),
     /// Length of the region in bytes.
@@ -100,17 +100,17 @@ pub struct Header {
 /// The owner's handle to the header: writes it once, then keeps the status line.
 #[derive(Debug)]
 pub struct HeaderWriter<M: Mem> {
-    held: Held<M>,
+    held: Leased<M>,
     heartbeat: u64,
 }
 
 impl<M: Mem> HeaderWriter<M> {
-    /// Claims the header of a region: `mem` is the first [`directory_end`] bytes.
+    /// Leases the header of a region: `mem` is the first [`directory_end`] bytes.
     ///
     /// # Errors
-    /// [`SetupError`] if it is claimed or read-only.
-    pub fn claim(mem: M) -> Result<Self, SetupError> {
-        Ok(Self { held: Held::claim(mem, Protocol::Header, Side::Writer)?, heartbeat: 0 })
+    /// [`SetupError`] if it is leased or read-only.
+    pub fn new(mem: M) -> Result<Self, SetupError> {
+        Ok(Self { held: Leased::new(mem, Protocol::Header, Side::Writer)?, heartbeat: 0 })
     }
 
     /// Writes everything but the magic.
@@ -162,20 +162,20 @@ impl<M: Mem> HeaderWriter<M> {
         self.held.store(word::MAGIC, MAGIC, M::ord(Site::ReadyPublish, Ordering::Release));
     }
 
-    /// Says what the owner is doing. Call it before every wait and after it.
+    /// Publishes the owner's state. Call it before every wait and after it.
     #[inline]
     pub fn set_state(&mut self, state: OwnerState, now_ns: u64) {
         // Release: pairs with the acquire fence in `status`. Whoever sees the state sees what was
         // published before it: of an owner that stopped, everything.
         let publish = M::ord(Site::StatePublish, Ordering::Release);
         self.held.store(word::STATE, state.to_word(), publish);
-        // Relaxed, here and in `beat`: each word speaks for itself, nothing is published with it.
+        // Relaxed, here and in `heartbeat`: nothing is published with these words.
         self.held.store(word::SINCE, now_ns, Ordering::Relaxed);
     }
 
-    /// Shows that the owner runs: `tick` is the last one closed.
+    /// Publishes a sign of life: `tick` is the last one closed.
     #[inline]
-    pub fn beat(&mut self, tick: u64, now_ns: u64) {
+    pub fn heartbeat(&mut self, tick: u64, now_ns: u64) {
         self.heartbeat += 1;
         self.held.store(word::HEARTBEAT, self.heartbeat, Ordering::Relaxed);
         self.held.store(word::TICK, tick, Ordering::Relaxed);
@@ -186,9 +186,9 @@ impl<M: Mem> HeaderWriter<M> {
 /// A monitor's handle to the header: checked copy and live status.
 #[derive(Debug)]
 pub struct HeaderReader<M: Mem> {
-    /// The whole region, to claim the directory once its length is known.
+    /// The whole region, to lease the directory once its length is known.
     mem: M,
-    held: Held<M>,
+    held: Leased<M>,
 }
 
 impl<M: Mem> HeaderReader<M> {
@@ -199,7 +199,7 @@ impl<M: Mem> HeaderReader<M> {
     pub fn open(mem: M) -> Result<Self, AttachError> {
         let have = mem.len_bytes() as u64;
         let fixed = mem.slice(0, DIRECTORY * WORD).ok_or(AttachError::TooShort { have })?;
-        let held = Held::claim(fixed, Protocol::Header, Side::Watcher)?;
+        let held = Leased::new(fixed, Protocol::Header, Side::Watcher)?;
         Ok(Self { mem, held })
     }
 
@@ -207,11 +207,11 @@ impl<M: Mem> HeaderReader<M> {
     ///
     /// # Errors
     /// [`AttachError`], naming the first thing that is wrong.
-    pub fn read(&self, mapped: u64) -> Result<Header, AttachError> {
+    pub fn read(&self, mapped: u64) -> Result<RegionHeader, AttachError> {
         let magic = self.held.load(word::MAGIC, Ordering::Relaxed);
         // Acquire fence: pairs with the release store in `publish_ready`; after it every word of
         // header and directory is what the owner wrote before.
-        Held::<M>::fence(Site::ReadyLook, Ordering::Acquire);
+        Leased::<M>::fence(Site::ReadyPoll, Ordering::Acquire);
         match magic {
             MAGIC => {}
             0 => return Err(AttachError::NotReady),
@@ -223,7 +223,7 @@ impl<M: Mem> HeaderReader<M> {
         words[COVERED].iter().for_each(|word| sum.add(*word));
         let too_short = AttachError::TooShort { have: self.mem.len_bytes() as u64 };
         let with_directory = self.mem.slice(0, DIRECTORY * WORD + count * ENTRY_LEN as usize);
-        let held = Held::claim(with_directory.ok_or(too_short)?, Protocol::Header, Side::Watcher)?;
+        let held = Leased::new(with_directory.ok_or(too_short)?, Protocol::Header, Side::Watcher)?;
         let mut sections = Vec::with_capacity(count);
         for index in 0..count {
             let entry: [u64; ENTRY_WORDS] = core::array::from_fn(|at| {
@@ -244,13 +244,13 @@ impl<M: Mem> HeaderReader<M> {
         Ok(header_of(&words, pid_namespace, sections))
     }
 
-    /// What the owner says right now. What it published before it said so can be read after this.
+    /// The owner's status right now. What the owner published before that state can be read after this.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> OwnerStatus {
         let state = self.held.load(word::STATE, Ordering::Relaxed);
         // Acquire fence: pairs with the release store of the state in `set_state`.
-        Held::<M>::fence(Site::StateLook, Ordering::Acquire);
-        Status {
+        Leased::<M>::fence(Site::StatePoll, Ordering::Acquire);
+        OwnerStatus {
             state: OwnerState::from_word(state),
             heartbeat: self.held.load(word::HEARTBEAT, Ordering::Relaxed),
             tick: self.held.load(word::TICK, Ordering::Relaxed),
@@ -259,7 +259,7 @@ impl<M: Mem> HeaderReader<M> {
     }
 }
 
-/// Checks the fixed words; gives the number of sections.
+/// Checks the fixed words; returns the number of sections.
 fn check_fixed(words: &[u64; FIXED], mapped: u64) -> Result<usize, AttachError> {
     let field = |field, at: usize| AttachError::Field { field, found: words[at] };
     if words[word::ENDIAN] != ENDIAN_MARK {
@@ -270,7 +270,7 @@ fn check_fixed(words: &[u64; FIXED], mapped: u64) -> Result<usize, AttachError> 
         return Err(AttachError::Version { major, minor });
     }
     if words[word::TOTAL_LEN] != mapped {
-        return Err(AttachError::TotalLength { said: words[word::TOTAL_LEN], mapped });
+        return Err(AttachError::TotalLength { found: words[word::TOTAL_LEN], mapped });
     }
     let count = usize::try_from(words[word::SECTIONS]).ok().filter(|n| *n <= SECTIONS_MAX);
     let count = count.ok_or(field("section count", word::SECTIONS))?;
@@ -296,16 +296,16 @@ fn check_sections(sections: &[Section], start: u64, mapped: u64) -> Result<(), A
     let mut free = start;
     for index in order {
         let s = &sections[index];
-        let bad = |problem| AttachError::Section { index, kind: s.kind.0, id: s.id, problem };
-        let end = s.offset.checked_add(s.len).ok_or(bad("has an impossible length"))?;
+        let invalid = |problem| AttachError::Section { index, kind: s.kind.0, id: s.id, problem };
+        let end = s.offset.checked_add(s.len).ok_or(invalid("has an invalid length"))?;
         if s.len == 0 || end > mapped {
-            return Err(bad("does not lie inside the region"));
+            return Err(invalid("does not lie inside the region"));
         }
         if !s.offset.is_multiple_of(ALIGN as u64) || !s.len.is_multiple_of(ALIGN as u64) {
-            return Err(bad("is not aligned"));
+            return Err(invalid("is not aligned"));
         }
         if s.offset < free {
-            return Err(bad("overlaps another or the header"));
+            return Err(invalid("overlaps another or the header"));
         }
         free = end;
     }
@@ -320,11 +320,11 @@ fn check_sections(sections: &[Section], start: u64, mapped: u64) -> Result<(), A
     Ok(())
 }
 
-fn header_of(words: &[u64; FIXED], pid_namespace: u64, sections: Vec<Section>) -> Header {
+fn header_of(words: &[u64; FIXED], pid_namespace: u64, sections: Vec<Section>) -> RegionHeader {
     let mut boot_id = [0; 16];
     boot_id[..8].copy_from_slice(&words[word::BOOT_ID].to_le_bytes());
     boot_id[8..].copy_from_slice(&words[word::BOOT_ID_END].to_le_bytes());
-    Header {
+    RegionHeader {
         version: halves(words[word::VERSION]),
         total_len: words[word::TOTAL_LEN],
         page_size: words[word::PAGE_SIZE],
@@ -372,7 +372,7 @@ fn entry_section(words: &[u64; ENTRY_WORDS]) -> Section {
     }
 }
 
-/// FNV-1a over words: finds damage, resists nobody. A writer who lies is caught by the checks above.
+/// FNV-1a over words: finds damage, stops no forger. False entries are found by the checks above.
 struct Checksum(u64);
 
 impl Checksum {

@@ -46,14 +46,14 @@ pub(crate) fn futex_wait(word: &BellWord, expected: u32, timeout: Option<Duratio
         tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(limit.subsec_nanos()),
     });
-    // Every way of returning means the same to the caller: look again. (Woken, changed value,
+    // Every way of returning means the same to the caller: poll again. (Woken, changed value,
     // interrupted, timed out.)
     let _ = futex::wait(word, futex::Flags::empty(), expected, timeout.as_ref());
 }
 
 /// Wakes all sleepers on the word.
 pub(crate) fn futex_wake(word: &BellWord) {
-    // The call can only fail for a bad address, and this one is a reference.
+    // The call can only fail for an invalid address, and this one is a reference.
     let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.unsigned_abs());
 }
 
@@ -74,7 +74,7 @@ pub(crate) enum Process {
     Hidden,
 }
 
-/// Looks at a process.
+/// Inspects a process.
 pub(crate) fn process(pid: u32) -> Process {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => started(&stat).map_or(Process::Gone, Process::Started),
@@ -117,7 +117,7 @@ pub(crate) fn pid_namespace() -> u64 {
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino())
 }
 
-/// Whether a path below `/proc/PID` is closed because its process is: then even a look at it is
+/// Whether a path below `/proc/PID` is closed because its process is: then even its metadata are
 /// refused, and not only opening what it leads to.
 pub(crate) fn is_protected(path: &Path) -> bool {
     let refused = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "looks at processes")]
+    #[cfg_attr(miri, ignore = "inspects processes")]
     fn this_process_is_found() {
         assert!(matches!(process(pid()), Process::Started(_)));
         assert_eq!(process(u32::MAX), Process::Gone);

@@ -109,7 +109,7 @@ fn each_field_has_its_error() {
 
 #[test]
 #[cfg_attr(miri, ignore = "maps files")]
-fn lying_directories_are_refused() {
+fn false_directories_are_refused() {
     let problem = |at: usize, value: u64| {
         let refused = refusal(|w| {
             w[DIRECTORY + at] = value;
@@ -120,7 +120,7 @@ fn lying_directories_are_refused() {
             other => panic!("{other}"),
         }
     };
-    assert_eq!(problem(2, u64::MAX - 127), "has an impossible length");
+    assert_eq!(problem(2, u64::MAX - 127), "has an invalid length");
     assert_eq!(problem(3, 1 << 30), "does not lie inside the region");
     assert_eq!(problem(3, 0), "does not lie inside the region");
     assert_eq!(problem(2, 392), "is not aligned");
@@ -162,7 +162,7 @@ fn the_owner_is_held_to_the_plan() {
     let mut status = region.publish_ready().expect("once");
     assert!(region.publish_ready().is_none());
     status.set_state(OwnerState::Running, 5);
-    status.beat(7, 8);
+    status.heartbeat(7, 8);
     for word in 0..10 {
         assert_eq!(OwnerState::from_word(word).to_word(), word);
     }
@@ -261,7 +261,7 @@ fn memory_without_seals_is_read_like_a_file() {
     assert!(matches!(view.check(), Err(MapError::Lost { now: 64, .. })));
 }
 
-/// Looks at everything in a region, whatever it holds.
+/// Reads everything in a region, whatever it holds.
 fn read_everything(view: &RegionView) {
     use wasm_engine_shm::{broadcast, counters, rows};
     let _ = view.status();
@@ -305,7 +305,7 @@ fn nonsense_written_under_a_reader_ends_in_answers() {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
                 let at = (random >> 33) % (bytes.len() as u64 / 8) * 8;
-                // Small numbers look true now and then.
+                // Small numbers are valid now and then.
                 let value = if random.is_multiple_of(3) { random } else { random >> 61 };
                 file.write_all_at(&value.to_ne_bytes(), at).expect("written");
             }

@@ -1,13 +1,9 @@
-//! Hostile programs of the same user against both backings: what each tries, what the system answers,
-//! what it does to the owner and its monitors. The test prints the table of docs/GUARANTEES.md.
+//! Hostile programs of the same user against both backings: what each tries, what the system returns,
+//! and the effect on the owner and its monitors. The test prints the table of docs/GUARANTEES.md.
 //!
 //! Every attack is a process of its own against an owner of its own, both of an ordinary user where
-//! the test can choose. The attacker stays, holding what it got, while its effect is judged.
-#![cfg(target_os = "linux")]
-#![cfg(not(miri))]
+//! the test can choose. The attacker keeps running, holding what it got, while its effect is observed.
 #![expect(clippy::disallowed_methods, reason = "effects are waited for")]
-
-mod support;
 
 use core::ffi::c_void;
 use std::fs::{File, OpenOptions};
@@ -21,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
-use support::{
-    CONT, Ends, NAME, Reader, answer, my_part, part_of, signal, wait_ready, write_for_ever,
-};
 use wasm_engine_shm::locate;
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::RegionView;
+
+use crate::live_region::{NAME, RegionReader};
+use crate::parts::{CONT, Ends, answer, part_of, signal, wait_ready};
 
 /// A user that owns nothing else here.
 const ALICE: u32 = 65_534;
@@ -138,8 +134,8 @@ fn write_memory(t: &Target) -> io::Result<()> {
 fn write_process(t: &Target) -> io::Result<()> {
     let mut word = FORGED;
     let local = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: 8 };
-    let place = (t.address()? + SCHEMA_AT) as usize;
-    let remote = libc::iovec { iov_base: place as *mut c_void, iov_len: 8 };
+    let address = (t.address()? + SCHEMA_AT) as usize;
+    let remote = libc::iovec { iov_base: address as *mut c_void, iov_len: 8 };
     // SAFETY: the local part is our word; the remote one is only an address of another process.
     match unsafe { libc::process_vm_writev(t.pid, &raw const local, 1, &raw const remote, 1, 0) } {
         8 => Ok(()),
@@ -178,7 +174,7 @@ fn map_often(t: &Target) -> io::Result<()> {
 fn lock_name(t: &Target) -> io::Result<()> {
     let lock = File::open(t.directory.join(format!("{NAME}.lock")))?;
     let locked = lock.try_lock_shared();
-    // Held for as long as the attacker lives.
+    // Leased for as long as the attacker lives.
     core::mem::forget(lock);
     locked.map_err(io::Error::from)
 }
@@ -187,7 +183,7 @@ fn remove(t: &Target, ending: &str) -> io::Result<()> {
     std::fs::remove_file(t.directory.join(format!("{NAME}.{ending}")))
 }
 
-/// What is tried; gives the system's answer.
+/// What is tried; returns the system's answer.
 type Attack = fn(&Target) -> io::Result<()>;
 
 /// What is tried, how it is called, and whether it goes for the process instead of the region: these
@@ -198,7 +194,7 @@ const ATTACKS: [(&str, bool, Attack); 25] = [
     ("make a map of a writable descriptor writable", false, |t| make_writable(t, &t.open(true)?)),
     ("map privately and store", false, map_private),
     ("write", false, |t| t.open(true)?.write_all_at(&FORGED.to_ne_bytes(), SCHEMA_AT)),
-    ("cut short", false, |t| t.open(true)?.set_len(SHORT)),
+    ("truncate", false, |t| t.open(true)?.set_len(SHORT)),
     ("make longer", false, |t| t.open(true)?.set_len(t.len as u64 + SHORT)),
     ("open with O_TRUNC", false, |t| {
         let mut options = OpenOptions::new();
@@ -225,20 +221,8 @@ const ATTACKS: [(&str, bool, Attack); 25] = [
     ("SIGSTOP to the owner", true, |t| send(t.pid, libc::SIGSTOP)),
 ];
 
-/// The entry of the second process; nothing to do in the first.
-#[test]
-fn part() {
-    let Some((part, directory)) = my_part() else { return };
-    match part.as_str() {
-        "writer" => write_for_ever(&directory, false),
-        "file writer" => write_for_ever(&directory, true),
-        "look" => println!("\nanswer: {}", look(&directory)),
-        attack => run(attack, &directory),
-    }
-}
-
-/// Tries an attack, says how the system answered, and stays.
-fn run(attack: &str, directory: &Path) {
+/// Tries an attack, prints the system's answer, and keeps running.
+pub(crate) fn run(attack: &str, directory: &Path) {
     let (name, _, attack) = ATTACKS.iter().find(|(name, ..)| *name == attack).expect("a known one");
     let answer = match attack(&Target::find(directory)) {
         Ok(()) => "allowed".to_owned(),
@@ -247,13 +231,13 @@ fn run(attack: &str, directory: &Path) {
     println!("\nanswer: {answer}");
     match *name {
         "read without pause" => {
-            let reader = Reader::attach(directory);
+            let reader = RegionReader::attach(directory);
             loop {
                 reader.read_all();
             }
         }
         "stop in the middle of a read" => {
-            let reader = Reader::attach(directory);
+            let reader = RegionReader::attach(directory);
             let own = i32::try_from(std::process::id()).expect("a pid");
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(1));
@@ -269,8 +253,8 @@ fn run(attack: &str, directory: &Path) {
     }
 }
 
-/// What a new reader meets.
-fn look(directory: &Path) -> String {
+/// What a new reader finds.
+pub(crate) fn attach(directory: &Path) -> String {
     let map = match locate::open_in(directory, NAME) {
         Ok((_, map)) => map,
         Err(error) => return variant(&error),
@@ -298,14 +282,14 @@ fn error_name(error: &io::Error) -> String {
 }
 
 /// An owner with a reader that attached before the attack.
-struct Scene {
+struct Victim {
     directory: tempfile::TempDir,
     program: PathBuf,
     owner: Ends,
-    reader: Reader,
+    reader: RegionReader,
 }
 
-impl Scene {
+impl Victim {
     fn new(part: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let program = directory.path().join("program");
@@ -322,7 +306,7 @@ impl Scene {
         }
         let mut owner = Ends(command(&program, part, &names).spawn().expect("a process"));
         wait_ready(&mut owner.0);
-        let reader = Reader::attach(&names);
+        let reader = RegionReader::attach(&names);
         reader.read_page();
         Self { directory, program, owner, reader }
     }
@@ -331,20 +315,20 @@ impl Scene {
         self.directory.path().join("names")
     }
 
-    /// Runs an attack; gives its answer and its effect while the attacker is there.
+    /// Runs an attack; returns its answer and its effect while the attacker is there.
     fn suffer(&mut self, attack: &str, patience: Duration) -> (String, String) {
         let mut command = command(&self.program, attack, &self.names());
         let mut attacker = Ends(command.spawn().expect("a process"));
         let out = io::BufReader::new(attacker.0.stdout.take().expect("piped"));
-        let said = out
+        let printed = out
             .lines()
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("answer: ").map(str::to_owned));
         let effect = self.effect(patience);
-        (said.unwrap_or_else(|| "the attacker ended".to_owned()), effect)
+        (printed.unwrap_or_else(|| "the attacker ended".to_owned()), effect)
     }
 
-    /// What there is to see by now, in words.
+    /// The visible effect so far, as text.
     fn effect(&mut self, patience: Duration) -> String {
         let mut seen = Vec::new();
         if !self.publishes(patience) {
@@ -355,10 +339,10 @@ impl Scene {
         }
         self.reader.read_all();
         if self.reader.view.check().is_err() {
-            seen.push("readers: cut short".to_owned());
+            seen.push("readers: truncated".to_owned());
         }
-        let look = command(&self.program, "look", &self.names()).spawn().expect("a process");
-        match answer(look, "answer: ").as_str() {
+        let attach = command(&self.program, "attach", &self.names()).spawn().expect("a process");
+        match answer(attach, "answer: ").as_str() {
             "attached 2a" => {}
             other => seen.push(format!("new readers: {other}")),
         }
@@ -398,16 +382,16 @@ fn variant(error: &impl std::fmt::Debug) -> String {
 
 #[test]
 fn hostile_programs_of_the_same_user() {
-    let documented = include_str!("../../docs/GUARANTEES.md");
+    let documented = include_str!("../../../docs/GUARANTEES.md");
     println!("| attack | sealed memory | plain file |\n|---|---|---|");
     for (attack, on_process, _) in ATTACKS {
         let mut cells = Vec::new();
         for part in ["writer", "file writer"] {
-            let mut scene = Scene::new(part);
+            let mut victim = Victim::new(part);
             let sealed = part == "writer";
-            // Those that may make it stand still are not waited for.
+            // Attacks that may stop the owner are not waited for.
             let patience = if on_process { Duration::from_millis(500) } else { LONG };
-            let (answer, effect) = scene.suffer(attack, patience);
+            let (answer, effect) = victim.suffer(attack, patience);
             cells.push(format!("{answer}; {effect}"));
             if !sealed {
                 continue;
@@ -416,11 +400,11 @@ fn hostile_programs_of_the_same_user() {
             let removed =
                 attack == "remove the descriptor" || attack == "take away the right to open";
             assert!(on_process || removed || effect == "none", "{attack}: {answer}; {effect}");
-            let _ = send(i32::try_from(scene.owner.0.id()).expect("a pid"), libc::SIGCONT);
-            signal(&scene.owner.0, CONT);
-            assert!(scene.publishes(LONG), "{attack}: {answer}");
-            scene.reader.view.check().expect("sealed");
-            scene.reader.read_page();
+            let _ = send(i32::try_from(victim.owner.0.id()).expect("a pid"), libc::SIGCONT);
+            signal(&victim.owner.0, CONT);
+            assert!(victim.publishes(LONG), "{attack}: {answer}");
+            victim.reader.view.check().expect("sealed");
+            victim.reader.read_page();
         }
         println!("| {attack} | {} | {} |", cells[0], cells[1]);
         assert!(documented.contains(&format!("| {attack} |")), "{attack} is not documented");

@@ -1,10 +1,6 @@
-//! Regions of another user, of another pid namespace, of a process closed to inspection: one answer
-//! that says what, which and what to do. What the environment does not allow is said to be SKIPPED.
-#![cfg(target_os = "linux")]
-#![cfg(not(miri))]
+//! Regions of another user, of another pid namespace, of a process closed to inspection: each gives an
+//! error that names the region and the remedy. What the environment does not allow prints SKIPPED.
 #![expect(clippy::disallowed_methods, reason = "processes are waited for")]
-
-mod support;
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -12,43 +8,37 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Ends, NAME, Owner, Reader, answer, my_part, part_of, wait_ready, write_for_ever};
 use wasm_engine_shm::locate::{self, LocateError};
 use wasm_engine_shm::region::RegionView;
+
+use crate::live_region::{NAME, RegionReader, TestOwner, write_for_ever};
+use crate::parts::{Ends, answer, part_of, wait_ready};
 
 /// Users that own nothing else here.
 const ALICE: u32 = 65_534;
 const BOB: u32 = 65_533;
 
-/// The entry of the second process; nothing to do in the first.
-#[test]
-fn part() {
-    let Some((part, directory)) = my_part() else { return };
-    match part.as_str() {
-        "writer" => write_for_ever(&directory, false),
-        "file writer" => write_for_ever(&directory, true),
-        "protected writer" | "protected file writer" => {
-            use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-            set_dumpable_behavior(DumpableBehavior::NotDumpable).expect("its own right");
-            write_for_ever(&directory, part.contains("file"));
-        }
-        "open" => println!("answer: {}", open(&directory)),
-        "judge" => {
-            let found = locate::list_in(&directory).expect("readable");
-            println!("answer: {:?}", found[0].descriptor.as_ref().expect("whole").owner());
-        }
-        other => panic!("no such part: {other}"),
-    }
+/// Publishes until killed, from a process closed to inspection.
+pub(crate) fn write_protected(directory: &Path, in_file: bool) {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).expect("its own right");
+    write_for_ever(directory, in_file);
 }
 
-/// What opening gives here, in one line.
-fn open(directory: &Path) -> String {
+/// What is known of the first owner listed.
+pub(crate) fn classify_owner(directory: &Path) -> String {
+    let found = locate::list_in(directory).expect("readable");
+    format!("{:?}", found[0].descriptor.as_ref().expect("whole").owner())
+}
+
+/// The result of opening, in one line.
+pub(crate) fn open(directory: &Path) -> String {
     let kind = |error: &LocateError| {
         format!("{error:?}").split([' ', '(']).next().unwrap_or_default().to_owned()
     };
     match locate::open_in(directory, NAME) {
         Ok((descriptor, map)) => {
-            let reader = Reader::of(RegionView::attach(map).expect("ready"));
+            let reader = RegionReader::of(RegionView::attach(map).expect("ready"));
             reader.read_page();
             reader.view.check().expect("whole");
             assert_eq!(descriptor.owner(), reader.view.owner());
@@ -105,7 +95,7 @@ impl Stage {
         owner
     }
 
-    /// What a user is told who opens the name.
+    /// The result for a user who opens the name.
     fn ask(&self, user: u32) -> String {
         answer(self.command("open", user).spawn().expect("a process"), "answer: ")
     }
@@ -144,7 +134,7 @@ fn namespace() -> &'static [&'static str] {
     if root { &ALL[..5] } else { &ALL }
 }
 
-/// Whether we may become others; says what is skipped if not.
+/// Whether we may become others; prints what is skipped if not.
 fn root_or_skip(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -153,7 +143,7 @@ fn root_or_skip(what: &str) -> bool {
     root
 }
 
-/// Whether a wrapping command works here; says what is skipped if not.
+/// Whether a wrapping command works here; prints what is skipped if not.
 fn works_or_skip(wrap: &[&str], what: &str) -> bool {
     let tried = wrapped(wrap, Command::new("true")).status();
     let works = tried.is_ok_and(|status| status.success());
@@ -173,22 +163,22 @@ fn the_region_of_another_user() {
         // As in a runtime directory: closed to others.
         let stage = Stage::new(ALICE, 0o700);
         let _owner = stage.owner(part, ALICE);
-        let said = stage.ask(BOB);
-        assert!(said.starts_with("OtherUser") && said.ends_with(&run_as), "{said}");
+        let answer = stage.ask(BOB);
+        assert!(answer.starts_with("OtherUser") && answer.ends_with(&run_as), "{answer}");
         assert_eq!(stage.ask(ALICE), "opened, owner Alive");
         // The administrator may read everything.
         assert_eq!(stage.ask(0), "opened, owner Alive");
         // A directory for all, in which the descriptor is its owner's all the same.
         let stage = Stage::new(ALICE, 0o755);
         let _owner = stage.owner(part, ALICE);
-        let said = stage.ask(BOB);
-        assert!(said.starts_with("OtherUser") && said.ends_with(&run_as), "{said}");
-        assert!(said.contains("run.region"), "{said}");
+        let answer = stage.ask(BOB);
+        assert!(answer.starts_with("OtherUser") && answer.ends_with(&run_as), "{answer}");
+        assert!(answer.contains("run.region"), "{answer}");
         // Even if the descriptor is readable, the region is not.
         stage.show_descriptor();
-        let said = stage.ask(BOB);
-        assert!(said.starts_with("OtherUser") && said.ends_with(&run_as), "{said}");
-        assert!(said.contains("/fd/") || said.contains("run.bytes"), "{said}");
+        let answer = stage.ask(BOB);
+        assert!(answer.starts_with("OtherUser") && answer.ends_with(&run_as), "{answer}");
+        assert!(answer.contains("/fd/") || answer.contains("run.bytes"), "{answer}");
     }
 }
 
@@ -205,15 +195,15 @@ fn the_region_of_another_user_whom_the_system_hides() {
     let stage = Stage::new(ALICE, 0o755);
     let _owner = stage.owner("writer", ALICE);
     stage.show_descriptor();
-    let judged = stage.play_in(&hide, "judge");
-    if judged == "Alive" {
-        println!("SKIPPED: {what}: this system knows no such mount");
+    let owner = stage.play_in(&hide, "classify owner");
+    if owner == "Alive" {
+        println!("SKIPPED: {what}: this system has no such mount");
         return;
     }
-    assert_eq!(judged, "Hidden");
-    let said = stage.ask_in(&hide);
-    assert!(said.starts_with("OtherUser"), "{said}");
-    assert!(said.ends_with(&format!("run as user {ALICE}")), "{said}");
+    assert_eq!(owner, "Hidden");
+    let answer = stage.ask_in(&hide);
+    assert!(answer.starts_with("OtherUser"), "{answer}");
+    assert!(answer.ends_with(&format!("run as user {ALICE}")), "{answer}");
 }
 
 #[test]
@@ -222,9 +212,9 @@ fn a_process_closed_to_inspection() {
     let user = if rustix::process::geteuid().is_root() { ALICE } else { 0 };
     let stage = Stage::new(user, 0o700);
     let _owner = stage.owner("protected writer", user);
-    let said = stage.ask(user);
-    assert!(said.starts_with("Protected") && said.contains("not dumpable"), "{said}");
-    assert!(said.ends_with("or with backing = \"file\""), "{said}");
+    let answer = stage.ask(user);
+    assert!(answer.starts_with("Protected") && answer.contains("not dumpable"), "{answer}");
+    assert!(answer.ends_with("or with backing = \"file\""), "{answer}");
     // And that helps.
     let stage = Stage::new(user, 0o700);
     let _owner = stage.owner("protected file writer", user);
@@ -249,19 +239,19 @@ fn an_owner_with_privileges_that_its_reader_lacks() {
     let mut command = wrapped(&raised, stage.command("writer", 0));
     let mut owner = Ends(command.spawn().expect("a process"));
     wait_ready(&mut owner.0);
-    let said = stage.ask(ALICE);
-    assert!(said.starts_with("Protected") && said.contains("privileges"), "{said}");
+    let answer = stage.ask(ALICE);
+    assert!(answer.starts_with("Protected") && answer.contains("privileges"), "{answer}");
 }
 
-/// Waits until an owner is told to be dead.
+/// Waits until an owner is found dead.
 fn wait_dead(ask: impl Fn() -> String) {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
-        let said = ask();
-        if said.starts_with("Dead") {
+        let answer = ask();
+        if answer.starts_with("Dead") {
             return;
         }
-        assert!(Instant::now() < until, "{said}");
+        assert!(Instant::now() < until, "{answer}");
     }
 }
 
@@ -273,9 +263,12 @@ fn a_reader_in_another_pid_namespace() {
     }
     let stage = Stage::new(0, 0o700);
     let owner = stage.owner("writer", 0);
-    let said = stage.ask_in(namespace());
-    assert!(said.starts_with("OtherNamespace") && said.contains("another pid namespace"), "{said}");
-    assert!(said.contains(&format!("(pid {} there)", owner.0.id())), "{said}");
+    let answer = stage.ask_in(namespace());
+    assert!(
+        answer.starts_with("OtherNamespace") && answer.contains("another pid namespace"),
+        "{answer}"
+    );
+    assert!(answer.contains(&format!("(pid {} there)", owner.0.id())), "{answer}");
     drop(owner);
     wait_dead(|| stage.ask_in(namespace()));
     let owner = stage.owner("file writer", 0);
@@ -299,9 +292,12 @@ fn an_owner_in_another_pid_namespace() {
     };
     // Its pid there is 1 or 2, and here somebody else's.
     let owner = start("writer");
-    let said = stage.ask(0);
-    assert!(said.starts_with("OtherNamespace") && said.contains("another pid namespace"), "{said}");
-    let taken = locate::claim_in(&stage.names(), NAME).expect_err("its owner runs");
+    let answer = stage.ask(0);
+    assert!(
+        answer.starts_with("OtherNamespace") && answer.contains("another pid namespace"),
+        "{answer}"
+    );
+    let taken = locate::lock_in(&stage.names(), NAME).expect_err("its owner runs");
     assert!(matches!(taken, LocateError::Taken { .. }), "{taken}");
     drop(owner);
     wait_dead(|| stage.ask(0));
@@ -310,5 +306,5 @@ fn an_owner_in_another_pid_namespace() {
     drop(owner);
     wait_dead(|| stage.ask(0));
     // A name whose owner was killed there is free here.
-    Owner::start(&stage.names(), false).publish();
+    TestOwner::start(&stage.names(), false).publish();
 }

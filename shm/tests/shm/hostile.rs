@@ -1,11 +1,8 @@
 //! The oracles of the fuzz targets on random bytes: what fuzzing finds by search, this finds by luck,
 //! but on any compiler and in each run of the tests.
 
-#[expect(unreachable_pub, reason = "public in the fuzz package")]
-#[path = "../fuzz/src/oracles.rs"]
-mod oracles;
-
 use proptest::prelude::*;
+use wasm_engine_shm_oracles as oracles;
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -28,7 +25,7 @@ proptest! {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "looks into /proc")]
+    #[cfg_attr(miri, ignore = "reads /proc")]
     fn descriptors(data in prop::collection::vec(any::<u8>(), 0..1100)) {
         oracles::descriptor(&data);
     }

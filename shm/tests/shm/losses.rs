@@ -1,21 +1,19 @@
-//! Losses of the broadcast, told apart: against a model that knows what each look must give, with the
+//! Losses of the broadcast, by cause: against a model that knows what each call must return, with the
 //! writer let in at any word of the reader's copy, and the reader at any word of the writer's.
-
-#[path = "support/seen.rs"]
-mod seen;
 
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use seen::Seen;
 use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next, Overtaken};
 use wasm_engine_shm::mem::{Mem, RawMem};
+
+use crate::traced_mem::TracedMem;
 
 /// Words of the longest message.
 const WORDS: usize = 3;
 const PAYLOAD: usize = WORDS * 8;
-/// Most accesses of a look: mark, length, words, mark, count.
-const LOOK_MAX: usize = WORDS + 4;
+/// Most accesses of a call of `next`: mark, length, words, mark, count.
+const ACCESSES_MAX: usize = WORDS + 4;
 
 /// Message `n`; the length differs from lap to lap of a slot.
 fn message(n: u64) -> Vec<u8> {
@@ -41,37 +39,37 @@ fn send<M: Mem>(writer: &mut BroadcastWriter<M>, count: u64) {
 }
 
 /// What another side will do, and before which access from now on.
-type Due = Option<(usize, Box<dyn FnOnce() + Send>)>;
+type Interruption = Option<(usize, Box<dyn FnOnce() + Send>)>;
 
 /// Memory whose user is interrupted once, as planned.
-fn interrupted(mem: RawMem) -> (Seen, Arc<Mutex<Due>>) {
+fn interrupted(mem: RawMem) -> (TracedMem, Arc<Mutex<Interruption>>) {
     let plan = Arc::new(Mutex::new(None));
     let due = Arc::clone(&plan);
-    let seen = Seen::new(mem, move |_| {
-        let taken: Due = due.lock().expect("no panic").take();
+    let traced = TracedMem::new(mem, move |_| {
+        let taken: Interruption = due.lock().expect("no panic").take();
         match taken {
             Some((0, act)) => act(),
             Some((at, act)) => *due.lock().expect("no panic") = Some((at - 1, act)),
             None => {}
         }
     });
-    (seen, plan)
+    (traced, plan)
 }
 
-/// A reader with everything that it was told, which must add up at all times.
+/// A reader with everything that it reported, which must add up at all times.
 struct Account<M: Mem> {
     reader: BroadcastReader<M>,
     delivered: u64,
     skipped: u64,
     /// Lost by polling and by reading.
-    told: (u64, u64),
+    reported: (u64, u64),
     payload: [u8; PAYLOAD],
 }
 
 impl<M: Mem> Account<M> {
     fn new(mem: M, slots: u64) -> Self {
         let reader = BroadcastReader::new(mem, slots as usize, PAYLOAD).expect("free");
-        Self { reader, delivered: 0, skipped: 0, told: (0, 0), payload: [0; PAYLOAD] }
+        Self { reader, delivered: 0, skipped: 0, reported: (0, 0), payload: [0; PAYLOAD] }
     }
 
     fn next(&mut self) -> Next {
@@ -88,8 +86,8 @@ impl<M: Mem> Account<M> {
                 assert_eq!(next, self.reader.position());
                 assert!(lost > 0, "an overrun without a loss");
                 match during {
-                    Overtaken::Polling => self.told.0 += lost,
-                    Overtaken::Reading => self.told.1 += lost,
+                    Overtaken::Polling => self.reported.0 += lost,
+                    Overtaken::Reading => self.reported.1 += lost,
                 }
             }
         }
@@ -105,10 +103,10 @@ impl<M: Mem> Account<M> {
         self.check();
     }
 
-    /// What was told only grows, so equal sums do not go back either.
+    /// What was reported only grows, so equal sums do not go back either.
     fn check(&self) {
         let (polling, reading) = self.reader.lost_apart();
-        assert_eq!((polling, reading), self.told, "the sums of what was told");
+        assert_eq!((polling, reading), self.reported, "the sums of what was reported");
         assert_eq!(self.reader.lost(), polling + reading);
         let passed = self.delivered + self.skipped + polling + reading;
         assert_eq!(passed, self.reader.position(), "delivered, skipped and lost");
@@ -129,7 +127,7 @@ impl Moment {
     }
 }
 
-/// What a look for message `n` must give if it begins and ends at these moments.
+/// What a call for message `n` must return if it begins and ends at these moments.
 fn expected(n: u64, slots: u64, first: Moment, last: Moment) -> Next {
     let during = if n >= first.done {
         return Next::Empty;
@@ -145,36 +143,36 @@ fn expected(n: u64, slots: u64, first: Moment, last: Moment) -> Next {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Op {
+enum BroadcastOp {
     Send(u64),
-    /// A look, before whose access of this number so many messages are sent.
+    /// A call of `next`, before whose access of this number so many messages are sent.
     Next(usize, u64),
     Skip,
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> impl Strategy<Value = BroadcastOp> {
     prop_oneof![
-        4 => (0..40_u64).prop_map(Op::Send),
-        12 => (0..=LOOK_MAX, 0..40_u64).prop_map(|(at, count)| Op::Next(at, count)),
-        1 => Just(Op::Skip),
+        4 => (0..40_u64).prop_map(BroadcastOp::Send),
+        12 => (0..=ACCESSES_MAX, 0..40_u64).prop_map(|(at, count)| BroadcastOp::Next(at, count)),
+        1 => Just(BroadcastOp::Skip),
     ]
 }
 
-fn run(slots: u64, ops: &[Op]) -> Result<(), TestCaseError> {
+fn run(slots: u64, ops: &[BroadcastOp]) -> Result<(), TestCaseError> {
     let mem = memory(slots);
     let writer = Arc::new(Mutex::new(writer(mem.clone(), slots)));
-    let (seen, plan) = interrupted(mem);
-    let mut account = Account::new(seen, slots);
+    let (traced, plan) = interrupted(mem);
+    let mut account = Account::new(traced, slots);
     let sent = || writer.lock().expect("no panic").sent();
     for op in ops {
         let (n, before) = (account.reader.position(), sent());
         match *op {
-            Op::Send(count) => send(&mut writer.lock().expect("no panic"), count),
-            Op::Skip => {
+            BroadcastOp::Send(count) => send(&mut writer.lock().expect("no panic"), count),
+            BroadcastOp::Skip => {
                 account.skip();
                 prop_assert_eq!(account.reader.position(), before);
             }
-            Op::Next(at, count) => {
+            BroadcastOp::Next(at, count) => {
                 let late = Arc::clone(&writer);
                 let act = move || send(&mut late.lock().expect("no panic"), count);
                 *plan.lock().expect("no panic") = Some((at, Box::new(act)));
@@ -209,11 +207,11 @@ fn a_loss_by_reading_at_every_word_of_the_copy() {
     const SLOTS: u64 = 4;
     for ahead in 1..=SLOTS {
         let mut lost_reading = 0;
-        for at in 0..=LOOK_MAX {
+        for at in 0..=ACCESSES_MAX {
             let mem = memory(SLOTS);
             let mut writer = writer(mem.clone(), SLOTS);
-            let (seen, plan) = interrupted(mem);
-            let mut account = Account::new(seen, SLOTS);
+            let (traced, plan) = interrupted(mem);
+            let mut account = Account::new(traced, SLOTS);
             // Message 2, the longest, is the oldest there.
             send(&mut writer, 2);
             account.skip();
@@ -226,7 +224,7 @@ fn a_loss_by_reading_at_every_word_of_the_copy() {
             let lost = |during| Next::Overrun { lost: next - 2, next, during };
             match at {
                 0 => assert_eq!(found, lost(Overtaken::Polling)),
-                // Mark, length, three words: before the second look at the mark, or later.
+                // Mark, length, three words: before the second load of the mark, or later.
                 1..=5 => assert_eq!(found, lost(Overtaken::Reading)),
                 _ => assert_eq!(found, whole),
             }
@@ -243,8 +241,8 @@ fn a_loss_by_reading_at_every_word_of_the_copy() {
     }
 }
 
-/// A reader that looks, skips and looks again while a message is half written: at every word of it,
-/// from every place behind.
+/// A reader that polls, skips and polls again while a message is half written: at every word of it,
+/// from every position behind.
 #[test]
 fn a_reader_in_the_middle_of_a_message() {
     for (slots, most) in [(2, 4), (4, if cfg!(miri) { 0 } else { 7 })] {
@@ -262,8 +260,8 @@ fn a_reader_in_the_middle_of_a_message() {
 fn in_the_middle(slots: u64, behind: u64, skip: bool, at: usize) {
     const SENT: u64 = 8;
     let mem = memory(slots);
-    let (seen, plan) = interrupted(mem.clone());
-    let mut writer = writer(seen, slots);
+    let (traced, plan) = interrupted(mem.clone());
+    let mut writer = writer(traced, slots);
     let mut account = Account::new(mem, slots);
     send(&mut writer, SENT - behind);
     account.skip();
@@ -275,7 +273,7 @@ fn in_the_middle(slots: u64, behind: u64, skip: bool, at: usize) {
         done: SENT + u64::from(at > words + 2),
         counted: SENT + u64::from(at > words + 3),
     };
-    let look = move || {
+    let poll = move || {
         assert_eq!(account.next(), expected(n, slots, now, now), "{now:?}");
         if skip {
             account.skip();
@@ -283,12 +281,12 @@ fn in_the_middle(slots: u64, behind: u64, skip: bool, at: usize) {
             assert_eq!(account.next(), expected(next, slots, now, now), "{now:?}");
         }
     };
-    *plan.lock().expect("no panic") = Some((at, Box::new(look)));
+    *plan.lock().expect("no panic") = Some((at, Box::new(poll)));
     send(&mut writer, 1);
     let late = plan.lock().expect("no panic").take();
     assert_eq!(late.is_some(), at > words + 3, "the reader had its turn in the middle");
-    if let Some((_, look)) = late {
-        look();
+    if let Some((_, poll)) = late {
+        poll();
     }
 }
 

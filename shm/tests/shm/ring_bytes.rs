@@ -1,18 +1,18 @@
-//! The rings against a plain queue: all small sizes, random programs, raw bytes, broken peers. Their
+//! The rings against a plain queue: all small sizes, random programs, raw bytes, corrupt peers. Their
 //! threads are in `threads.rs`.
 
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
-use wasm_engine_shm::bytes::{self, Bad, Consumer, Producer, ReserveError};
+use wasm_engine_shm::bytes::{self, Consumer, CorruptRing, Producer, ReserveError};
 use wasm_engine_shm::cell;
-use wasm_engine_shm::claim::{Protocol, SetupError, Side};
+use wasm_engine_shm::lease::{Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, RawMem};
 
 /// Longest random program.
 const PROGRAM_MAX: usize = if cfg!(miri) { 30 } else { 120 };
 
-type Ring = (Producer<RawMem>, Consumer<RawMem>);
+type RingEnds = (Producer<RawMem>, Consumer<RawMem>);
 
 /// The two blocks of a ring in one heap.
 fn blocks(capacity: usize) -> (RawMem, RawMem) {
@@ -24,7 +24,7 @@ fn blocks(capacity: usize) -> (RawMem, RawMem) {
     (producer, heap.slice(at, shape.consumer_len).expect("inside"))
 }
 
-fn ring(capacity: usize) -> Ring {
+fn ring(capacity: usize) -> RingEnds {
     let (p, c) = blocks(capacity);
     (Producer::new(p.clone(), c.clone()).expect("free"), Consumer::new(p, c).expect("free"))
 }
@@ -35,7 +35,7 @@ fn payload(len: usize, seed: u64) -> Vec<u8> {
 
 /// One step of a random program.
 #[derive(Clone, Copy, Debug)]
-enum Op {
+enum RingOp {
     Push(usize),
     Shrink(usize, usize),
     Drop(usize),
@@ -44,33 +44,33 @@ enum Op {
     Release,
 }
 
-fn op(max: usize) -> impl Strategy<Value = Op> {
+fn op(max: usize) -> impl Strategy<Value = RingOp> {
     prop_oneof![
-        4 => (0..=max + 8).prop_map(Op::Push),
-        1 => (0..=max, 0..=max).prop_map(|(a, b)| Op::Shrink(a.max(b), a.min(b))),
-        1 => (0..=max).prop_map(Op::Drop),
-        3 => Just(Op::Publish),
-        5 => Just(Op::Next),
-        3 => Just(Op::Release),
+        4 => (0..=max + 8).prop_map(RingOp::Push),
+        1 => (0..=max, 0..=max).prop_map(|(a, b)| RingOp::Shrink(a.max(b), a.min(b))),
+        1 => (0..=max).prop_map(RingOp::Drop),
+        3 => Just(RingOp::Publish),
+        5 => Just(RingOp::Next),
+        3 => Just(RingOp::Release),
     ]
 }
 
 /// What the ring must do: three queues of (sequence, payload).
 #[derive(Default)]
-struct Model {
+struct QueueModel {
     written: VecDeque<(u64, Vec<u8>)>,
     visible: VecDeque<(u64, Vec<u8>)>,
     sent: u64,
     held: u64,
 }
 
-fn run(capacity: usize, ops: &[Op]) -> Result<(), TestCaseError> {
+fn run(capacity: usize, ops: &[RingOp]) -> Result<(), TestCaseError> {
     let (mut producer, mut consumer) = ring(capacity);
-    let mut model = Model::default();
+    let mut model = QueueModel::default();
     let max = producer.payload_max();
     for op in ops {
         match *op {
-            Op::Push(len) => {
+            RingOp::Push(len) => {
                 let data = payload(len, model.sent);
                 match producer.push(len as u32, model.sent, &data) {
                     Ok(()) => model.written.push_back((model.sent, data)),
@@ -84,7 +84,7 @@ fn run(capacity: usize, ops: &[Op]) -> Result<(), TestCaseError> {
                 }
                 model.sent += u64::from(len <= max);
             }
-            Op::Shrink(reserve, commit) => {
+            RingOp::Shrink(reserve, commit) => {
                 if let Ok(mut grant) = producer.reserve(reserve) {
                     let data = payload(commit, model.sent);
                     prop_assert_eq!(grant.as_ptr() as usize % 16, 0);
@@ -94,16 +94,16 @@ fn run(capacity: usize, ops: &[Op]) -> Result<(), TestCaseError> {
                     model.sent += 1;
                 }
             }
-            Op::Drop(len) => {
+            RingOp::Drop(len) => {
                 if let Ok(mut grant) = producer.reserve(len) {
                     grant.fill(0xEE);
                 }
             }
-            Op::Publish => {
+            RingOp::Publish => {
                 producer.publish();
                 model.visible.append(&mut model.written);
             }
-            Op::Next => {
+            RingOp::Next => {
                 let got = consumer.next().expect("an honest producer");
                 match (got, model.visible.pop_front()) {
                     (None, None) => {}
@@ -118,7 +118,7 @@ fn run(capacity: usize, ops: &[Op]) -> Result<(), TestCaseError> {
                     }
                 }
             }
-            Op::Release => {
+            RingOp::Release => {
                 consumer.release();
                 model.held = 0;
             }
@@ -223,29 +223,29 @@ fn too_big_and_full_say_how_much() {
 }
 
 #[test]
-fn a_broken_producer_is_an_error() {
+fn a_corrupt_producer_is_an_error() {
     for (word, value) in [(0, 80), (0, 33), (0, u64::MAX), (16, 65), (16, u64::from(u32::MAX))] {
         let (p, c) = blocks(64);
         let mut tx = Producer::new(p.clone(), c.clone()).expect("free");
         let mut rx = Consumer::new(p.clone(), c).expect("free");
         tx.push(0, 0, &[1; 16]).expect("room");
         tx.publish();
-        // SAFETY: one thread; the word is overwritten as a broken producer would.
+        // SAFETY: one thread; the word is overwritten as a corrupt producer would.
         unsafe { p.store(word, value, Ordering::Relaxed) };
-        let bad = rx.next().map(|_| ()).expect_err("cannot be");
-        assert!(matches!(bad, Bad::Head { .. } | Bad::Len { .. }), "{bad}");
+        let error = rx.next().map(|_| ()).expect_err("invalid");
+        assert!(matches!(error, CorruptRing::Head { .. } | CorruptRing::Len { .. }), "{error}");
     }
 }
 
 #[test]
-fn a_broken_consumer_only_starves() {
+fn a_corrupt_consumer_only_starves() {
     let (p, c) = blocks(64);
     let mut tx = Producer::new(p, c.clone()).expect("free");
     tx.push(0, 0, &[1; 16]).expect("room");
     tx.push(0, 0, &[1; 16]).expect("room");
     tx.publish();
     for tail in [65, 33, u64::MAX, u64::MAX / 2] {
-        // SAFETY: one thread; the word is overwritten as a broken consumer would.
+        // SAFETY: one thread; the word is overwritten as a corrupt consumer would.
         unsafe { c.store(0, tail, Ordering::Relaxed) };
         assert!(matches!(tx.reserve(16), Err(ReserveError::Full { .. })));
     }

@@ -1,12 +1,8 @@
-//! Pages, rows, broadcast, counters, outbox and stash on the heap: contents, limits, races.
-
-#[path = "support/seen.rs"]
-mod seen;
+//! Pages, rows, broadcast, counters, outbox and spill on the heap: contents, limits, races.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use seen::{Access, Seen};
 use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next, Overtaken};
 use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
@@ -14,7 +10,9 @@ use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 use wasm_engine_shm::page::{self, PageError, PageReader, PageWriter};
 use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
-use wasm_engine_shm::stash::{self, Stash, StashReader};
+use wasm_engine_shm::spill::{self, Spill, SpillReader};
+
+use crate::traced_mem::{Access, TracedMem};
 
 const ROUNDS: u64 = if cfg!(miri) { 40 } else { 100_000 };
 
@@ -79,23 +77,23 @@ fn pages_are_never_torn() {
 }
 
 #[test]
-fn rows_show_consistent_cuts() {
+fn rows_show_consistent_snapshots() {
     let mem = RawMem::heap(rows::layout(3, 2).expect("valid"));
     let mut writer = RowsWriter::new(mem.clone(), 3, 2).expect("free");
     let reader = RowsReader::new(mem, 3, 2).expect("free");
     let mut dst = [0; 2];
-    assert_eq!((reader.cut(), reader.read(0, 0, &mut dst)), (0, Ok(None)));
+    assert_eq!((reader.version(), reader.read(0, 0, &mut dst)), (0, Ok(None)));
     writer.write(0, &[1, 1]);
     assert_eq!(reader.read(0, 0, &mut dst), Ok(None), "not published");
     writer.write(0, &[2, 2]);
-    assert_eq!(writer.publish_cut(), 1);
+    assert_eq!(writer.publish(), 1);
     assert_eq!((reader.read(1, 0, &mut dst), dst), (Ok(Some(1)), [2, 2]));
     writer.write(0, &[3, 3]);
     writer.write(1, &[4, 4]);
     assert_eq!((reader.read(1, 0, &mut dst), dst), (Ok(Some(1)), [2, 2]));
     assert_eq!(reader.read(1, 1, &mut dst), Ok(None));
-    writer.publish_cut();
-    assert_eq!((reader.read(1, 0, &mut dst), dst), (Ok(Some(1)), [2, 2]), "the cut before");
+    writer.publish();
+    assert_eq!((reader.read(1, 0, &mut dst), dst), (Ok(Some(1)), [2, 2]), "the snapshot before");
     assert_eq!((reader.read_newest(1, &mut dst), dst), (Ok((2, Some(2))), [4, 4]));
     writer.write(0, &[5, 5]);
     assert_eq!(reader.read(1, 0, &mut dst), Err(RowError::Lapped));
@@ -103,7 +101,7 @@ fn rows_show_consistent_cuts() {
     assert!(matches!(reader.read(2, 3, &mut dst), Err(RowError::NoRow { .. })));
     assert!(matches!(reader.read(2, 0, &mut dst[..1]), Err(RowError::Buffer { .. })));
     for _ in 0..10 {
-        writer.publish_cut();
+        writer.publish();
     }
     assert_eq!((reader.read_newest(1, &mut dst), dst), (Ok((12, Some(2))), [4, 4]));
 }
@@ -117,7 +115,7 @@ struct Accesses {
 
 /// A table whose writer's accesses are counted, with the rows as they should be.
 struct CountedTable {
-    writer: RowsWriter<Seen>,
+    writer: RowsWriter<TracedMem>,
     reader: RowsReader<RawMem>,
     accesses: Arc<Mutex<Accesses>>,
     want: Vec<[u64; 3]>,
@@ -129,18 +127,18 @@ impl CountedTable {
         let accesses = Arc::new(Mutex::new(Accesses::default()));
         let counted = Arc::clone(&accesses);
         let mem = RawMem::heap(rows::layout(rows, 3).expect("valid"));
-        let seen = Seen::new(mem.clone(), move |access| {
+        let traced = TracedMem::new(mem.clone(), move |access| {
             let mut accesses = counted.lock().expect("no panic");
             match access {
                 Access::Load => accesses.loads += 1,
                 Access::Store => accesses.stores += 1,
             }
         });
-        let writer = RowsWriter::new(seen, rows, 3).expect("free");
+        let writer = RowsWriter::new(traced, rows, 3).expect("free");
         let reader = RowsReader::new(mem, rows, 3).expect("free");
         let mut table = Self { writer, reader, accesses, want: vec![[0; 3]; rows] };
         table.change(rows, 1);
-        table.writer.publish_cut();
+        table.writer.publish();
         table
     }
 
@@ -161,46 +159,43 @@ impl CountedTable {
         *self.accesses.lock().expect("no panic")
     }
 
-    /// Every row of the newest cut is as given.
-    fn check(&self, cut: u64, want: &[[u64; 3]]) {
-        assert_eq!(self.reader.cut(), cut);
+    /// Every row of the newest snapshot is as given.
+    fn check(&self, version: u64, want: &[[u64; 3]]) {
+        assert_eq!(self.reader.version(), version);
         let mut dst = [0; 3];
         for (row, want) in want.iter().enumerate() {
-            let written = self.reader.read(cut, row, &mut dst).expect("of this cut");
-            assert!(written.is_some_and(|written| written <= cut) && dst == *want, "row {row}");
+            let written = self.reader.read(version, row, &mut dst).expect("of this snapshot");
+            assert!(written.is_some_and(|written| written <= version) && dst == *want, "row {row}");
         }
     }
 }
 
 /// Counted in the shared memory, which is what may be large: a table of ten rows and one of 100,000
-/// cost the same. (Beside it `publish_cut` adds one to a private number and looks at no list.)
+/// cost the same. (Beside it `publish` adds one to a private number and walks no list.)
 #[test]
-fn publishing_a_cut_costs_the_same_for_any_number_of_rows() {
+fn publishing_a_snapshot_costs_the_same_for_any_number_of_rows() {
     let many = if cfg!(miri) { 50 } else { 100_000 };
     let (mut small, mut large) = (CountedTable::new(10), CountedTable::new(many));
     let mut value = 1;
     for changed in [0, 1, 2, 5, 10, 0, 7] {
         value += 1;
-        // Mark, words, mark for each row; one store for the cut. The writer reads nothing back.
+        // Mark, words, mark for each row; one store for the version. The writer reads nothing back.
         let rows = Accesses { loads: 0, stores: changed * (1 + 3 + 1) };
         let publication = Accesses { loads: 0, stores: 1 };
         for table in [&mut small, &mut large] {
             let before = table.want.clone();
             assert_eq!(table.cost(|table| table.change(changed, value)), rows);
-            // Not published yet: every row of the cut before.
+            // Not published yet: every row of the snapshot before.
             table.check(value - 1, &before);
-            assert_eq!(
-                table.cost(|table| assert_eq!(table.writer.publish_cut(), value)),
-                publication
-            );
+            assert_eq!(table.cost(|table| assert_eq!(table.writer.publish(), value)), publication);
             table.check(value, &table.want);
         }
     }
 }
 
-/// Two rows whose sum is constant in every cut.
+/// Two rows whose sum is constant in every snapshot.
 #[test]
-fn cuts_are_never_mixed() {
+fn snapshots_are_never_mixed() {
     let mem = RawMem::heap(rows::layout(2, 3).expect("valid"));
     let mut writer = RowsWriter::new(mem.clone(), 2, 3).expect("free");
     let reader = RowsReader::new(mem, 2, 3).expect("free");
@@ -210,17 +205,17 @@ fn cuts_are_never_mixed() {
             for n in 1..=ROUNDS {
                 writer.write(0, &[n; 3]);
                 writer.write(1, &[ROUNDS - n; 3]);
-                assert_eq!(writer.publish_cut(), n);
+                assert_eq!(writer.publish(), n);
             }
             stop.store(true, Ordering::Release);
         });
         let (mut a, mut b) = ([0; 3], [0; 3]);
         while !stop.load(Ordering::Acquire) {
-            let cut = reader.cut();
-            let both = (reader.read(cut, 0, &mut a), reader.read(cut, 1, &mut b));
+            let version = reader.version();
+            let both = (reader.read(version, 0, &mut a), reader.read(version, 1, &mut b));
             if let (Ok(Some(x)), Ok(Some(y))) = both {
-                assert_eq!((x, y), (cut, cut));
-                assert_eq!((a, b), ([cut; 3], [ROUNDS - cut; 3]));
+                assert_eq!((x, y), (version, version));
+                assert_eq!((a, b), ([version; 3], [ROUNDS - version; 3]));
             }
         }
     });
@@ -309,7 +304,7 @@ fn counters_have_names_and_values() {
     assert_eq!((list[21].id, reader.value(&list[21])), (19, Some(42)));
     assert_eq!(list[1].label, "ä".repeat(16));
     assert!(counters::format(&mem, &specs).is_err(), "formatted once");
-    // A place that is used again: the old counter is gone, the new one begins with 0.
+    // A slot that is reused: the old counter is gone, the new one begins with 0.
     writers[1].reuse(19, &spec(200, 7, "new"));
     assert_eq!((reader.value(&list[21]), reader.value(&list[20])), (None, Some(0)));
     let list = reader.list();
@@ -345,49 +340,49 @@ fn outbox_halves_alternate() {
 }
 
 #[test]
-fn stash_survives_fragmentation() {
+fn spill_survives_fragmentation() {
     let blocks = 16;
-    let mem = RawMem::heap(stash::layout(blocks).expect("valid"));
-    let mut stash = Stash::new(mem.clone()).expect("free");
-    let reader = StashReader::new(mem).expect("free");
-    let blocks = stash.free_blocks();
+    let mem = RawMem::heap(spill::layout(blocks).expect("valid"));
+    let mut spill = Spill::new(mem.clone()).expect("free");
+    let reader = SpillReader::new(mem).expect("free");
+    let blocks = spill.free_blocks();
     let read = |first, len| {
         let mut dst = vec![0; len];
         reader.copy_to(first, &mut dst).map(|()| dst)
     };
-    let singles: Vec<u32> = (0..blocks).map_while(|n| stash.put(&[n as u8; 10])).collect();
-    assert_eq!((singles.len(), stash.put(b"x")), (blocks, None));
+    let singles: Vec<u32> = (0..blocks).map_while(|n| spill.retain(&[n as u8; 10])).collect();
+    assert_eq!((singles.len(), spill.retain(b"x")), (blocks, None));
     for first in singles.iter().step_by(2) {
-        stash.free(*first, 10).expect("there");
+        spill.release(*first, 10).expect("there");
     }
     let long: Vec<u8> = (0..500).map(|n| n as u8).collect();
-    let first = stash.put(&long).expect("eight scattered blocks");
+    let first = spill.retain(&long).expect("eight scattered blocks");
     assert_eq!(read(first, 500).expect("there"), long);
     assert_eq!(read(singles[1], 10).expect("there"), [1; 10]);
-    assert!(stash.free(first, 10).is_err(), "another length");
-    assert!(stash.free(singles[0], 64 * 9).is_err() && stash.free(u32::MAX, 0).is_err());
-    stash.free(first, 500).expect("there");
-    assert!(stash.free(first, 500).is_err(), "freed before");
+    assert!(spill.release(first, 10).is_err(), "another length");
+    assert!(spill.release(singles[0], 64 * 9).is_err() && spill.release(u32::MAX, 0).is_err());
+    spill.release(first, 500).expect("there");
+    assert!(spill.release(first, 500).is_err(), "released before");
     assert!(read(blocks as u32, 1).is_err() && read(u32::MAX, 70).is_err());
-    assert!(stash.put(b"").is_some(), "an empty payload has a name");
+    assert!(spill.retain(b"").is_some(), "an empty payload has a name");
     let mut dst = [7; 0];
-    stash.copy_to(first, &mut dst).expect("there");
+    spill.copy_to(first, &mut dst).expect("there");
 }
 
 #[test]
-fn stash_takes_from_an_outbox() {
+fn spill_retains_from_an_outbox() {
     let outbox = RawMem::heap(outbox::layout(256).expect("valid"));
     let mut writer = OutboxWriter::new(outbox.clone()).expect("free");
     let from = OutboxReader::new(outbox).expect("free");
-    let mem = RawMem::heap(stash::layout(8).expect("valid"));
-    let mut stash = Stash::new(mem.clone()).expect("free");
+    let mem = RawMem::heap(spill::layout(8).expect("valid"));
+    let mut spill = Spill::new(mem.clone()).expect("free");
     let data: Vec<u8> = (0..130).collect();
     let block = writer.write(&data).expect("room");
-    let first = stash.put_from(&from, block, 130).expect("inside").expect("room");
+    let first = spill.retain_from(&from, block, 130).expect("inside").expect("room");
     let mut dst = [0; 130];
-    StashReader::new(mem).expect("free").copy_to(first, &mut dst).expect("there");
+    SpillReader::new(mem).expect("free").copy_to(first, &mut dst).expect("there");
     assert_eq!(dst[..], data[..]);
-    assert!(stash.put_from(&from, 7, 130).is_err());
+    assert!(spill.retain_from(&from, 7, 130).is_err());
 }
 
 #[test]
@@ -399,8 +394,8 @@ fn distinct_errors_are_counted() {
     for (key, tick, text) in [(5, 1, "first"), (6, 2, "second"), (5, 3, "other"), (7, 4, "third")] {
         writer.record(key, tick, text);
     }
-    let (list, without_place) = reader.list().expect("quiet");
-    assert_eq!((list.len(), without_place), (2, 1));
+    let (list, without_row) = reader.list().expect("quiet");
+    assert_eq!((list.len(), without_row), (2, 1));
     let first = &list[0];
     assert_eq!((first.key, first.count, first.text.as_str()), (5, 2, "first"));
     assert_eq!((first.first_tick, first.last_tick), (1, 3));

@@ -1,7 +1,7 @@
 //! Everything that hands plain memory from thread to thread, for Miri and ThreadSanitizer to watch.
 //!
 //! The payloads of both rings are plain bytes. So is here what a user keeps beside a ring and touches
-//! because of a look at it. Outbox and stash use Relaxed words, which no tool calls a race; here they
+//! because of a poll of it. Outbox and spill use Relaxed words, which no tool calls a race; here they
 //! run on memory whose words are plain, so that it is seen whether the rings order them.
 
 use std::sync::atomic::AtomicBool;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::cell::{self, Receiver, Sender};
-use wasm_engine_shm::claim::{Protocol, SetupError, Side};
+use wasm_engine_shm::lease::{Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, RawMem};
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 use wasm_engine_shm::site::Site;
-use wasm_engine_shm::stash::{self, Stash, StashReader};
+use wasm_engine_shm::spill::{self, Spill, SpillReader};
 
 const COUNT: u64 = if cfg!(miri) { 60 } else { 200_000 };
 /// Where each step needs both threads.
@@ -159,7 +159,7 @@ fn threads_pass_cells() {
 
 /// `has_next` and `is_drained` alone say that the other side's notes can be read and replaced.
 #[test]
-fn threads_act_on_looks_at_records() {
+fn threads_act_on_polls_of_records() {
     let (mut tx, mut rx) = ring(64);
     let (sent, done) = (Note::new(), Note::new());
     let (sent_here, done_there) = (sent.clone(), done.clone());
@@ -183,9 +183,9 @@ fn threads_act_on_looks_at_records() {
     });
 }
 
-/// So do `has_next` and `look` of the cell ring.
+/// So do `has_next` and `poll` of the cell ring.
 #[test]
-fn threads_act_on_looks_at_cells() {
+fn threads_act_on_polls_of_cells() {
     const CAPACITY: u64 = 2;
     let (mut tx, mut rx) = cells(CAPACITY as usize);
     let (sent, done) = (Note::new(), Note::new());
@@ -194,7 +194,7 @@ fn threads_act_on_looks_at_cells() {
         for n in 1..=TURNS {
             sent.set(n);
             tx.try_send(&[n; 7]).expect("it is empty");
-            wait_until(|| tx.look() == CAPACITY);
+            wait_until(|| tx.poll() == CAPACITY);
             assert_eq!(done_there.get(), n);
         }
     };
@@ -210,7 +210,7 @@ fn threads_act_on_looks_at_cells() {
 
 /// Of four threads that ask for one end at once, one gets it, and it alone writes the plain bytes.
 #[test]
-fn threads_claim_one_end() {
+fn threads_lease_one_end() {
     for _ in 0..if cfg!(miri) { 2 } else { 200 } {
         let (p, c) = blocks(64);
         let got = std::thread::scope(|scope| {
@@ -254,8 +254,8 @@ unsafe impl Mem for Ordered {
         self.0.slice(offset_bytes, len_bytes).map(Self)
     }
 
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
-        self.0.claim(protocol, side)
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+        self.0.lease(protocol, side)
     }
 
     fn fence(_site: Site, _order: Ordering) {
@@ -323,16 +323,16 @@ const LANES: usize = 2;
 
 /// A lane: in each epoch it reads what all lanes wrote in the one before and what the scheduler keeps,
 /// and writes a payload of its own.
-struct Lane {
+struct LaneThread {
     number: usize,
     orders: Receiver<RawMem>,
     answers: Sender<RawMem>,
     own: OutboxWriter<Ordered>,
     all: Vec<OutboxReader<Ordered>>,
-    kept: StashReader<Ordered>,
+    kept: SpillReader<Ordered>,
 }
 
-impl Lane {
+impl LaneThread {
     fn run(mut self) {
         for epoch in 0..TURNS {
             let [at, first, blocks @ ..] = wait_for(|| self.orders.try_recv());
@@ -352,13 +352,13 @@ impl Lane {
     }
 }
 
-/// Payloads in outboxes and stash are ordered by the rings between scheduler and lanes, and by
+/// Payloads in outboxes and spill are ordered by the rings between scheduler and lanes, and by
 /// nothing else.
 #[test]
 fn threads_share_payloads_by_turns() {
     let outboxes = [(); LANES].map(|()| Ordered::new(outbox::layout(192).expect("valid")));
-    let shelf = Ordered::new(stash::layout(4).expect("valid"));
-    let mut stash = Stash::new(shelf.clone()).expect("free");
+    let shelf = Ordered::new(spill::layout(4).expect("valid"));
+    let mut spill = Spill::new(shelf.clone()).expect("free");
     let open = |mem: &Ordered| OutboxReader::new(mem.clone()).expect("free");
     let (mut commands, mut results, mut lanes) = (Vec::new(), Vec::new(), Vec::new());
     for (number, outbox) in outboxes.iter().enumerate() {
@@ -367,13 +367,13 @@ fn threads_share_payloads_by_turns() {
         results.push(result);
         let own = OutboxWriter::new(outbox.clone()).expect("free");
         let all = outboxes.iter().map(open).collect();
-        let kept = StashReader::new(shelf.clone()).expect("free");
-        lanes.push(Lane { number, orders, answers, own, all, kept });
+        let kept = SpillReader::new(shelf.clone()).expect("free");
+        lanes.push(LaneThread { number, orders, answers, own, all, kept });
     }
     let schedule = || {
         let mut blocks = [0; LANES];
         for epoch in 0..TURNS {
-            let first = stash.put(&[epoch as u8; 72]).expect("room");
+            let first = spill.retain(&[epoch as u8; 72]).expect("room");
             for command in &mut commands {
                 let order = [epoch, u64::from(first), blocks[0], blocks[1], 0, 0, 0];
                 command.try_send(&order).expect("room");
@@ -381,7 +381,7 @@ fn threads_share_payloads_by_turns() {
             for (block, result) in blocks.iter_mut().zip(&mut results) {
                 [*block, ..] = wait_for(|| result.try_recv());
             }
-            stash.free(first, 72).expect("there");
+            spill.release(first, 72).expect("there");
         }
     };
     let mut lanes = lanes.into_iter();

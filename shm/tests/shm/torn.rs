@@ -1,29 +1,26 @@
-//! No read is torn: a process that publishes pages, cuts of a table and messages without a pause, and
+//! No read is torn: a process that publishes pages, snapshots of a table and messages without a pause, and
 //! this one, which reads them through a read-only mapping of its own and checks every word.
 //!
 //! Whatever is published follows from its number, so a read that mixes two publications cannot pass.
 //! A page of two slots is read beside one as it ships, because there nearly every read meets the writer.
-//! `TORN_READS` and `TORN_SECONDS` say when to stop (`cargo xtask torn` does, after long).
-#![cfg(target_os = "linux")]
-#![cfg(not(miri))]
-#![expect(clippy::disallowed_methods, reason = "it ends by time and says how fast it was")]
-
-mod support;
+//! `TORN_READS` and `TORN_SECONDS` set when to stop (`cargo xtask torn` does, after long).
+#![expect(clippy::disallowed_methods, reason = "it ends by time and prints its speed")]
 
 use std::fmt;
 use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::{Ends, my_part, play, wait_for};
 use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
-use wasm_engine_shm::claim::Protocol;
+use wasm_engine_shm::lease::Protocol;
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::{Mem, RawMem, ReadMem};
 use wasm_engine_shm::page::{self, PageWriter};
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
 use wasm_engine_shm::slots::SlotsReader;
+
+use crate::parts::{Ends, play, wait_for};
 
 /// Words of a page: 4 KiB.
 const WORDS: usize = 512;
@@ -52,7 +49,7 @@ fn lens() -> [usize; 4] {
 }
 
 /// First word of what is published under a number; the others count on from it. No word is the same at
-/// its place in two publications.
+/// its position in two publications.
 fn seed(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
@@ -71,9 +68,10 @@ fn page_words(n: u64) -> usize {
     WORDS - (n % 3) as usize
 }
 
-/// The cut up to `cut` in which a row was written last, 0 if in none: row `r` is, in every `r + 1`st.
-fn last_change(row: usize, cut: u64) -> u64 {
-    cut - cut % (row as u64 + 1)
+/// The version up to `version` in which a row was written last, 0 if in none: row `r` is written in
+/// every `r + 1`st.
+fn last_change(row: usize, version: u64) -> u64 {
+    version - version % (row as u64 + 1)
 }
 
 fn row_words(row: usize, written: u64) -> [u64; ROW_WORDS] {
@@ -81,7 +79,7 @@ fn row_words(row: usize, written: u64) -> [u64; ROW_WORDS] {
     [word, !word, written]
 }
 
-/// Keeps this thread on the first or the last processor allowed, if there are two: writer and reader
+/// Pins this thread to the first or the last processor allowed, if there are two: writer and reader
 /// that take turns on one of them meet only when the system interrupts one.
 fn keep_apart(last: bool) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -90,12 +88,12 @@ fn keep_apart(last: bool) {
     let (Some(first), Some(other)) = (cpus.next(), cpus.next_back()) else { return };
     let mut own = CpuSet::new();
     own.set(if last { other } else { first });
-    // Refused, it is a matter of luck where both run; the table says how often they met.
+    // If refused, both may run anywhere; the table shows how often they met.
     let _ = sched_setaffinity(None, &own);
 }
 
 /// The other process: publishes until it is killed.
-fn publish_for_ever() {
+pub(crate) fn publish_for_ever() {
     keep_apart(true);
     let map = Map::memfd("torn", lens().iter().sum::<usize>() as u64).expect("memory");
     let [pages, few, table, messages] = parts::<RawMem>(&map.mem());
@@ -110,11 +108,11 @@ fn publish_for_ever() {
         }
         pages.publish(&words[..page_words(n)]);
         few.publish(&words[..page_words(n)]);
-        let cut = table.cut();
-        for row in (0..ROWS).filter(|row| last_change(*row, cut) == cut) {
-            table.write(row, &row_words(row, cut));
+        let version = table.version();
+        for row in (0..ROWS).filter(|row| last_change(*row, version) == version) {
+            table.write(row, &row_words(row, version));
         }
-        table.publish_cut();
+        table.publish();
         let mut message = [0; MESSAGE];
         message[..8].copy_from_slice(&words[0].to_ne_bytes());
         message[8..].copy_from_slice(&words[1].to_ne_bytes());
@@ -126,22 +124,14 @@ fn publish_for_ever() {
     }
 }
 
-#[test]
-fn part() {
-    match my_part() {
-        Some((part, _)) if part == "publisher" => publish_for_ever(),
-        _ => {}
-    }
-}
-
-/// What came of the reads of one thing.
+/// The results of the reads of one thing.
 #[derive(Default)]
 struct Tally {
     name: &'static str,
-    /// Reads that brought something, and how many of them something new.
+    /// Reads that succeeded, and how many of them brought something new.
     reads: u64,
     fresh: u64,
-    /// Attempts that said themselves that they were overtaken.
+    /// Attempts that returned that they were overtaken.
     overtaken: u64,
     torn: u64,
     newest: u64,
@@ -181,7 +171,7 @@ impl Pages {
         Self { slots, tally: Tally::new(name), bytes: Box::new([0; WORDS * 8]) }
     }
 
-    /// As [`page::PageReader`] reads, which does not say how often it was overtaken.
+    /// As [`page::PageReader`] reads, which does not count how often it was overtaken.
     fn read(&mut self) {
         for _ in 0..page::ATTEMPTS {
             let number = self.slots.latest() - 1;
@@ -197,24 +187,24 @@ impl Pages {
     }
 }
 
-/// Reads all rows of the newest cut once.
-fn read_cut(rows: &RowsReader<ReadMem>, tally: &mut Tally) {
-    let cut = rows.cut();
+/// Reads all rows of the newest snapshot once.
+fn read_snapshot(rows: &RowsReader<ReadMem>, tally: &mut Tally) {
+    let version = rows.version();
     let mut whole = true;
     for row in 0..ROWS {
         let mut words = [0; ROW_WORDS];
-        let change = last_change(row, cut);
-        match rows.read(cut, row, &mut words) {
+        let change = last_change(row, version);
+        match rows.read(version, row, &mut words) {
             Ok(Some(written)) => whole &= written == change && words == row_words(row, written),
             Ok(None) => whole &= change == 0,
             Err(RowError::Lapped) => return tally.overtaken += 1,
             Err(error) => panic!("{error}"),
         }
     }
-    tally.read(cut, whole);
+    tally.read(version, whole);
 }
 
-/// Takes the next message; gives how many messages were passed.
+/// Takes the next message; returns how many messages were passed.
 fn read_message(messages: &mut BroadcastReader<ReadMem>, tally: &mut Tally) -> u64 {
     let mut message = [0; MESSAGE];
     match messages.next(&mut message) {
@@ -234,11 +224,18 @@ fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
 }
 
+/// In a thread of its own, because it is pinned.
 #[test]
 fn no_read_is_torn() {
+    if let Err(panic) = std::thread::spawn(read_beside_a_writer).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn read_beside_a_writer() {
     let reads = number("TORN_READS", 300_000);
     let most = Duration::from_secs(number("TORN_SECONDS", 60));
-    let mut writer = Ends(play("publisher", Path::new("")));
+    let mut writer = Ends(play("publish", Path::new("")));
     let mut path = String::new();
     wait_for(&mut writer.0, "ready").read_line(&mut path).expect("a path");
     keep_apart(false);
@@ -248,13 +245,13 @@ fn no_read_is_torn() {
     let mut few = Pages::new(few, FEW_SLOTS, "page of two slots");
     let rows = RowsReader::new(table, ROWS, ROW_WORDS).expect("free");
     let mut messages = BroadcastReader::new(messages, MESSAGES, MESSAGE).expect("free");
-    let (mut cuts, mut trace) = (Tally::new("cut of all rows"), Tally::new("message"));
+    let (mut snapshots, mut trace) = (Tally::new("snapshot of all rows"), Tally::new("message"));
     let (start, mut passed) = (Instant::now(), 0);
-    // A look at the clock costs as much as a message, so there is one in a thousand rounds.
+    // Reading the clock costs as much as a message, so it is read once in a thousand rounds.
     for round in 1_u64.. {
         pages.read();
         few.read();
-        read_cut(&rows, &mut cuts);
+        read_snapshot(&rows, &mut snapshots);
         passed += read_message(&mut messages, &mut trace);
         let enough = pages.tally.reads + few.tally.reads >= reads && pages.tally.fresh > 1;
         if round % 1024 == 0 && (enough || start.elapsed() >= most) {
@@ -262,7 +259,7 @@ fn no_read_is_torn() {
         }
     }
     let took = start.elapsed().as_secs_f64();
-    let tallies = [pages.tally, few.tally, cuts, trace];
+    let tallies = [pages.tally, few.tally, snapshots, trace];
     println!("\nwhat                           reads     brought new    overtaken      each  torn");
     tallies.iter().for_each(|tally| println!("{tally}"));
     let of_pages = tallies[0].reads + tallies[1].reads;

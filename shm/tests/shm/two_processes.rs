@@ -1,39 +1,21 @@
 //! Two processes and more: writers and readers that are killed, stopped and started again at any
 //! moment, and a region that its readers cannot write.
-#![cfg(target_os = "linux")]
-#![cfg(not(miri))]
 #![expect(clippy::disallowed_methods, reason = "the moment of a kill is a matter of time")]
-
-mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use support::{
-    CONT, Ends, KILL, NAME, Owner, Reader, STOP, Seeded, my_part, plan, play, read_for_ever,
-    signal, wait_ready, write_for_ever,
-};
 use wasm_engine_shm::header::{Identity, Liveness, OwnerState, Pulse, STALE_AFTER_NS};
-use wasm_engine_shm::locate::{self, Descriptor, LocateError, Owner as Process};
+use wasm_engine_shm::locate::{self, Descriptor, LocateError, OwnerProcess};
 use wasm_engine_shm::map::{Backing, Map, MapError};
 use wasm_engine_shm::mem::{Mem, Ordering};
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::{Region, RegionView};
 
-/// The entry of the second process; nothing to do in the first.
-#[test]
-fn part() {
-    let Some((part, directory)) = my_part() else { return };
-    match part.as_str() {
-        "writer" => write_for_ever(&directory, false),
-        "file writer" => write_for_ever(&directory, true),
-        "reader" => read_for_ever(&directory),
-        "store" => store_into_read_only(&directory),
-        other => panic!("no such part: {other}"),
-    }
-}
+use crate::live_region::{NAME, RegionReader, Seeded, TestOwner, plan};
+use crate::parts::{CONT, Ends, KILL, STOP, play, signal, wait_ready};
 
 const WRITERS: [(&str, Backing); 2] =
     [("writer", Backing::SealedMemory), ("file writer", Backing::File)];
@@ -44,10 +26,10 @@ fn killed_writer(part: &str, backing: Backing) {
         let mut child = Ends(play(part, dir.path()));
         wait_ready(&mut child.0);
         let (descriptor, map) = locate::open_in(dir.path(), NAME).expect("running");
-        assert_eq!((descriptor.owner(), map.backing()), (Process::Alive, backing));
-        let taken = locate::claim_in(dir.path(), NAME).expect_err("taken");
+        assert_eq!((descriptor.owner(), map.backing()), (OwnerProcess::Alive, backing));
+        let taken = locate::lock_in(dir.path(), NAME).expect_err("taken");
         assert!(matches!(taken, LocateError::Taken { .. }), "{taken}");
-        let reader = Reader::of(RegionView::attach(map).expect("ready"));
+        let reader = RegionReader::of(RegionView::attach(map).expect("ready"));
         let until = Instant::now() + Duration::from_micros(500 + round * 700);
         let mut newest = 0;
         while Instant::now() < until {
@@ -57,18 +39,18 @@ fn killed_writer(part: &str, backing: Backing) {
         }
         child.0.kill().expect("alive");
         // Not fetched by its parent yet: a process without memory is a dead owner already.
-        while reader.view.owner() == Process::Alive {
+        while reader.view.owner() == OwnerProcess::Alive {
             std::thread::yield_now();
         }
         child.0.wait().expect("a child");
-        // Killed anywhere: what is there is whole, and never older than what was seen.
+        // Killed at any moment: what is there is whole, and never older than what was seen.
         assert!(reader.read_page() >= newest, "the last publication is lost");
-        assert_eq!((reader.view.owner(), reader.view.owner_exists()), (Process::Dead, false));
+        assert_eq!((reader.view.owner(), reader.view.owner_exists()), (OwnerProcess::Dead, false));
         assert_eq!(reader.view.status().state, OwnerState::Running);
         let dead = locate::open_in(dir.path(), NAME).expect_err("dead");
         assert!(matches!(dead, LocateError::Dead { .. }), "{dead}");
         assert_eq!(locate::list_in(dir.path()).expect("readable").len(), 1);
-        drop(locate::claim_in(dir.path(), NAME).expect("free again"));
+        drop(locate::lock_in(dir.path(), NAME).expect("free again"));
         let gone = locate::open_in(dir.path(), NAME).expect_err("gone");
         assert!(matches!(gone, LocateError::NotFound { .. }), "{gone}");
     }
@@ -97,12 +79,12 @@ fn a_stopped_writer_is_stale_and_goes_on() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = Ends(play(part, dir.path()));
         wait_ready(&mut child.0);
-        let reader = Reader::attach(dir.path());
+        let reader = RegionReader::attach(dir.path());
         let mut seeded = Seeded(7);
         for _ in 0..5 {
             std::thread::sleep(Duration::from_micros(seeded.below(3_000)));
             signal(&child.0, STOP);
-            // Stopped anywhere: what is there is whole.
+            // Stopped at any moment: what is there is whole.
             let stopped = reader.read_page();
             assert!(reader.read_page() >= stopped);
             signal(&child.0, CONT);
@@ -110,13 +92,16 @@ fn a_stopped_writer_is_stale_and_goes_on() {
         signal(&child.0, STOP);
         let start = Instant::now();
         let mut pulse = Pulse::new(reader.view.status(), ns(start));
-        let mut judge = || {
+        let mut classify = || {
             let now_ns = ns(start);
-            (pulse.judge(reader.view.status(), reader.view.owner(), now_ns), pulse.quiet_ns(now_ns))
+            (
+                pulse.classify(reader.view.status(), reader.view.owner(), now_ns),
+                pulse.idle_ns(now_ns),
+            )
         };
         loop {
-            match judge() {
-                (Liveness::Live, quiet_ns) => assert!(quiet_ns <= STALE_AFTER_NS),
+            match classify() {
+                (Liveness::Live, idle_ns) => assert!(idle_ns <= STALE_AFTER_NS),
                 (other, _) => {
                     assert_eq!(other, Liveness::Stale);
                     break;
@@ -125,11 +110,11 @@ fn a_stopped_writer_is_stale_and_goes_on() {
             std::thread::sleep(Duration::from_millis(20));
         }
         signal(&child.0, CONT);
-        while judge().0 != Liveness::Live {
+        while classify().0 != Liveness::Live {
             std::thread::yield_now();
         }
         signal(&child.0, KILL);
-        while judge().0 != Liveness::Dead {
+        while classify().0 != Liveness::Dead {
             std::thread::yield_now();
         }
     }
@@ -141,7 +126,7 @@ fn a_restarted_writer_is_another_run() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut first = Ends(play(part, dir.path()));
         wait_ready(&mut first.0);
-        let old = Reader::attach(dir.path());
+        let old = RegionReader::attach(dir.path());
         let newest = old.read_page();
         first.0.kill().expect("alive");
         first.0.wait().expect("a child");
@@ -149,11 +134,11 @@ fn a_restarted_writer_is_another_run() {
         wait_ready(&mut second.0);
         let (descriptor, map) = locate::open_in(dir.path(), NAME).expect("running");
         assert!(!descriptor.is_of(&old.view.header().identity));
-        let new = Reader::of(RegionView::attach(map).expect("ready"));
+        let new = RegionReader::of(RegionView::attach(map).expect("ready"));
         assert!(descriptor.is_of(&new.view.header().identity));
         new.read_page();
         // The old region is still what it was: it was never used again.
-        assert_eq!(old.view.owner(), Process::Dead);
+        assert_eq!(old.view.owner(), OwnerProcess::Dead);
         assert!(old.read_page() >= newest);
         old.view.check().expect("whole");
     }
@@ -165,7 +150,7 @@ fn readers_that_are_stopped_and_killed_at_any_moment_leave_no_trace() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut writer = Ends(play(part, dir.path()));
         wait_ready(&mut writer.0);
-        let own = Reader::attach(dir.path());
+        let own = RegionReader::attach(dir.path());
         let mut seeded = Seeded(11);
         for round in 0..12 {
             let mut reader = Ends(play("reader", dir.path()));
@@ -190,7 +175,7 @@ fn readers_that_are_stopped_and_killed_at_any_moment_leave_no_trace() {
 #[test]
 fn sixty_four_readers_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut owner = Owner::start(dir.path(), false);
+    let mut owner = TestOwner::start(dir.path(), false);
     owner.publish();
     let readers: Vec<_> = (0..64).map(|_| Ends(play("reader", dir.path()))).collect();
     for mut reader in readers {
@@ -212,25 +197,25 @@ fn sixty_four_readers_at_once() {
 }
 
 #[test]
-fn a_file_cut_short_under_its_readers_is_an_error_and_never_a_signal() {
+fn a_file_truncated_under_its_readers_is_an_error_and_never_a_signal() {
     let len = plan().total_bytes();
-    for cut in [0, 64, 4096, len / 2, len - 8] {
+    for end in [0, 64, 4096, len / 2, len - 8] {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut owner = Owner::start(dir.path(), true);
+        let mut owner = TestOwner::start(dir.path(), true);
         (0..3).for_each(|_| owner.publish());
-        let reader = Reader::attach(dir.path());
+        let reader = RegionReader::attach(dir.path());
         assert_eq!(reader.read_page(), 2);
         reader.view.check().expect("whole");
-        let file = std::fs::File::options().write(true).open(owner.claim.file_path());
+        let file = std::fs::File::options().write(true).open(owner.name_lock.file_path());
         let file = file.expect("the same user may");
-        file.set_len(cut).expect("cut");
-        // Nothing torn passes (`read_all` checks), nothing raises a signal, and the cut is found.
+        file.set_len(end).expect("truncated");
+        // Nothing torn passes (`read_all` checks), nothing raises a signal, and the loss is found.
         for _ in 0..10 {
             reader.read_all();
         }
-        let lost = reader.view.check().expect_err("cut");
+        let lost = reader.view.check().expect_err("truncated");
         assert!(matches!(lost, MapError::Lost { .. }), "{lost}");
-        assert!(lost.to_string().contains("was cut short"), "{lost}");
+        assert!(lost.to_string().contains("was truncated"), "{lost}");
         // Made as long as it was, it holds zeros now: what was lost stays lost.
         file.set_len(len).expect("grown");
         assert_eq!(reader.read_all(), None);
@@ -239,11 +224,11 @@ fn a_file_cut_short_under_its_readers_is_an_error_and_never_a_signal() {
 }
 
 #[test]
-fn a_file_cut_and_grown_all_the_time_is_read_without_a_signal() {
+fn a_file_truncated_and_grown_all_the_time_is_read_without_a_signal() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut owner = Owner::start(dir.path(), true);
+    let mut owner = TestOwner::start(dir.path(), true);
     (0..3).for_each(|_| owner.publish());
-    let path = owner.claim.file_path();
+    let path = owner.name_lock.file_path();
     let bytes = std::fs::read(&path).expect("readable");
     let copy = dir.path().join("copy");
     std::fs::write(&copy, &bytes).expect("writable");
@@ -254,7 +239,7 @@ fn a_file_cut_and_grown_all_the_time_is_read_without_a_signal() {
         scope.spawn(|| {
             let file = std::fs::File::options().write(true).open(&copy).expect("ours");
             while !done.load(Ordering::Relaxed) {
-                file.set_len(seeded.below(bytes.len() as u64)).expect("cut");
+                file.set_len(seeded.below(bytes.len() as u64)).expect("truncated");
                 std::thread::sleep(Duration::from_micros(seeded.below(50)));
                 std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).expect("written");
                 std::thread::sleep(Duration::from_micros(seeded.below(300)));
@@ -267,7 +252,7 @@ fn a_file_cut_and_grown_all_the_time_is_read_without_a_signal() {
             // Whatever it meets: typed errors, or the one page that was published.
             let Ok(map) = ReadMap::open(&copy) else { continue };
             let Ok(view) = RegionView::attach(map) else { continue };
-            let reader = Reader::of(view);
+            let reader = RegionReader::of(view);
             for _ in 0..20 {
                 match reader.read_all() {
                     Some(number) => assert_eq!(number, 2),
@@ -278,11 +263,11 @@ fn a_file_cut_and_grown_all_the_time_is_read_without_a_signal() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    assert!(read > 0 && lost > 0, "{read} reads, {lost} of a file that was cut");
+    assert!(read > 0 && lost > 0, "{read} reads, {lost} of a file that was truncated");
 }
 
 /// Stores into a mapping opened for reading: the hardware refuses.
-fn store_into_read_only(path: &Path) {
+pub(crate) fn store_into_read_only(path: &Path) {
     let map = ReadMap::open(path).expect("there");
     assert_eq!(map.backing(), Backing::SealedMemory);
     let mem = map.mem();
@@ -298,29 +283,29 @@ fn readers_cannot_write() {
     let status = play("store", Path::new(&path)).wait().expect("a child");
     // SIGSEGV.
     assert_eq!(status.signal(), Some(11));
-    // SAFETY: the map is ours, nothing is claimed.
+    // SAFETY: the map is ours, nothing is leased.
     assert_eq!(unsafe { owner.mem().load(20, Ordering::Relaxed) }, 0);
 }
 
 #[test]
 fn names_are_private_and_listed() {
     let dir = tempfile::tempdir().expect("a directory");
-    let claim = locate::claim_in(dir.path(), "a.b-c_1").expect("free");
+    let name_lock = locate::lock_in(dir.path(), "a.b-c_1").expect("free");
     let map = Map::memfd("x", plan().total_bytes()).expect("memory");
     let identity = Identity::of_this_process(1, 2, 3);
     let mut region = Region::format(map, &plan(), identity).expect("fits");
     let missing = locate::open_in(dir.path(), "a.b-c_1").expect_err("not published");
     assert!(matches!(missing, LocateError::NotFound { .. }), "{missing}");
     region.publish_ready().expect("once");
-    claim.publish(&Descriptor::of(region.map(), &identity).expect("shared")).expect("writable");
+    name_lock.publish(&Descriptor::of(region.map(), &identity).expect("shared")).expect("writable");
     let (descriptor, map) = locate::open_in(dir.path(), "a.b-c_1").expect("running");
     assert_eq!((descriptor.fingerprint, descriptor.generation), (1, 2));
     assert_eq!(RegionView::attach(map).expect("ready").header().identity, identity);
-    std::fs::write(dir.path().join("bad.region"), b"WENGLOC1").expect("writable");
+    std::fs::write(dir.path().join("invalid.region"), b"WENGLOC1").expect("writable");
     let names = locate::list_in(dir.path()).expect("readable");
     let good: Vec<_> = names.iter().map(|f| (f.name.as_str(), f.descriptor.is_ok())).collect();
-    assert_eq!(good, [("a.b-c_1", true), ("bad", false)]);
+    assert_eq!(good, [("a.b-c_1", true), ("invalid", false)]);
     assert!(!dir.path().join("a.b-c_1.bytes").exists());
-    drop(claim);
+    drop(name_lock);
     assert_eq!(locate::list_in(dir.path()).expect("readable").len(), 1);
 }

@@ -1,11 +1,8 @@
 //! The oracles of the fuzz targets on random bytes: what fuzzing finds by search, this finds by luck,
 //! but on any compiler and in each run of the tests.
 
-#[expect(unreachable_pub, reason = "public in the fuzz package")]
-#[path = "../fuzz/src/oracles.rs"]
-mod oracles;
-
 use proptest::prelude::*;
+use wasm_engine_abi_oracles as oracles;
 
 proptest! {
     #![proptest_config(ProptestConfig {

@@ -1,38 +1,37 @@
-//! Real memory that tells of each access just before it happens: to count what a side does, or to let
+//! Real memory that reports each access just before it happens: to count what a side does, or to let
 //! another side act in the middle of it.
-#![allow(unreachable_pub, reason = "the tests are the only users")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasm_engine_shm::claim::{Protocol, SetupError, Side};
+use wasm_engine_shm::lease::{Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, RawMem};
 use wasm_engine_shm::site::Site;
 
 /// What is about to happen to the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub(crate) enum Access {
     /// A word is read, or a window over words is opened for reading.
     Load,
     /// A word is written, or a window over words is opened for writing.
     Store,
 }
 
-/// Memory that calls a function before each access. Copies of atomic words are told word by word.
+/// Memory that calls a function before each access. Copies of atomic words are reported word by word.
 #[derive(Clone)]
-pub struct Seen {
+pub(crate) struct TracedMem {
     mem: RawMem,
-    tell: Arc<dyn Fn(Access) + Send + Sync>,
+    on_access: Arc<dyn Fn(Access) + Send + Sync>,
 }
 
-impl Seen {
-    pub fn new(mem: RawMem, tell: impl Fn(Access) + Send + Sync + 'static) -> Self {
-        Self { mem, tell: Arc::new(tell) }
+impl TracedMem {
+    pub(crate) fn new(mem: RawMem, on_access: impl Fn(Access) + Send + Sync + 'static) -> Self {
+        Self { mem, on_access: Arc::new(on_access) }
     }
 }
 
 // SAFETY: all accesses are those of the real memory under it; the default copies are made of them.
-unsafe impl Mem for Seen {
+unsafe impl Mem for TracedMem {
     type Window<'a> = &'a [u8];
     type WindowMut<'a> = &'a mut [u8];
 
@@ -42,11 +41,11 @@ unsafe impl Mem for Seen {
 
     fn slice(&self, offset_bytes: usize, len_bytes: usize) -> Option<Self> {
         let mem = self.mem.slice(offset_bytes, len_bytes)?;
-        Some(Self { mem, tell: Arc::clone(&self.tell) })
+        Some(Self { mem, on_access: Arc::clone(&self.on_access) })
     }
 
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
-        self.mem.claim(protocol, side)
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+        self.mem.lease(protocol, side)
     }
 
     fn fence(site: Site, order: Ordering) {
@@ -62,49 +61,49 @@ unsafe impl Mem for Seen {
     }
 
     unsafe fn load(&self, word: usize, order: Ordering) -> u64 {
-        (self.tell)(Access::Load);
+        (self.on_access)(Access::Load);
         // SAFETY: the caller's promise.
         unsafe { self.mem.load(word, order) }
     }
 
     unsafe fn store(&self, word: usize, value: u64, order: Ordering) {
-        (self.tell)(Access::Store);
+        (self.on_access)(Access::Store);
         // SAFETY: the caller's promise.
         unsafe { self.mem.store(word, value, order) }
     }
 
     unsafe fn get(&self, word: usize) -> u64 {
-        (self.tell)(Access::Load);
+        (self.on_access)(Access::Load);
         // SAFETY: the caller's promise.
         unsafe { self.mem.get(word) }
     }
 
     unsafe fn put(&self, word: usize, value: u64) {
-        (self.tell)(Access::Store);
+        (self.on_access)(Access::Store);
         // SAFETY: the caller's promise.
         unsafe { self.mem.put(word, value) }
     }
 
     unsafe fn window(&self, byte: usize, len: usize) -> &[u8] {
-        (self.tell)(Access::Load);
+        (self.on_access)(Access::Load);
         // SAFETY: the caller's promise.
         unsafe { self.mem.window(byte, len) }
     }
 
     unsafe fn window_mut(&self, byte: usize, len: usize) -> &mut [u8] {
-        (self.tell)(Access::Store);
+        (self.on_access)(Access::Store);
         // SAFETY: the caller's promise.
         unsafe { self.mem.window_mut(byte, len) }
     }
 
     unsafe fn bell_load(&self, word: usize, order: Ordering) -> u32 {
-        (self.tell)(Access::Load);
+        (self.on_access)(Access::Load);
         // SAFETY: the caller's promise.
         unsafe { self.mem.bell_load(word, order) }
     }
 
     unsafe fn bell_bump(&self, word: usize, order: Ordering) {
-        (self.tell)(Access::Store);
+        (self.on_access)(Access::Store);
         // SAFETY: the caller's promise.
         unsafe { self.mem.bell_bump(word, order) }
     }
