@@ -125,6 +125,7 @@ impl<M: Mem> Sender<M> {
         }
         drop(slot);
         self.next += 1;
+        debug_assert!(self.next - self.tail <= self.capacity, "more sent than the ring holds");
         // Release: pairs with `Receiver::try_recv`. Publishes the payload.
         self.own.store(word, self.next, M::ord(Site::CellFill, Ordering::Release));
         Ok(())

@@ -225,6 +225,7 @@ impl<M: Mem> CounterWriter<M> {
     /// If the group has no such counter.
     pub fn reuse(&mut self, index: usize, spec: &CounterSpec<'_>) {
         let generation = self.generations[index];
+        debug_assert!(generation.is_multiple_of(2), "an entry is replaced twice at once");
         let word = index * ENTRY_WORDS + GENERATION;
         // Relaxed: the fence below orders it.
         self.entries.store(word, generation.wrapping_add(1), Ordering::Relaxed);

@@ -133,8 +133,8 @@ impl OwnerProcess {
             return Self::OtherNamespace;
         }
         match os::process(identity.pid) {
-            os::Process::Started(start) if start == identity.pid_start_time => Self::Alive,
-            os::Process::Hidden => Self::Hidden,
+            os::ProcessState::Started(start) if start == identity.pid_start_time => Self::Alive,
+            os::ProcessState::Hidden => Self::Hidden,
             _ => Self::Dead,
         }
     }

@@ -10,7 +10,7 @@
 //! Published as snapshots, so that a reader never sees half an entry. Writer: one thread. Readers: any
 //! process, read-only.
 //!
-//! What this does not do: it is no log; order and repetition are lost on purpose.
+//! What this does not do: it is not a log; order and repetition are lost on purpose.
 
 use crate::lease::SetupError;
 use crate::mem::{Mem, WORD, bytes_of};

@@ -6,7 +6,7 @@
 //! byte 256  directory            one 64-byte entry per section
 //! ...       sections             in the order added, each 128-aligned
 //! ```
-//! A [`RegionPlan`] collects sections and gives each an offset. An impossible plan is an error, never
+//! A [`RegionPlan`] collects sections and gives each an offset. A plan that does not fit is an error, never
 //! a clamp.
 //!
 //! What this does not do: it touches no memory and knows no protocol's inner layout; each protocol
@@ -37,7 +37,7 @@ macro_rules! kinds {
         impl SectionKind {
             $($(#[doc = $doc])* pub const $name: Self = Self($number);)*
 
-            /// All kinds of this crate, each with what it is in words.
+            /// All kinds of this crate, each with its description.
             pub const ALL: &'static [(Self, &'static str)] =
                 &[$((Self::$name, concat!($($doc),*).trim_ascii()),)*];
 
@@ -95,7 +95,7 @@ pub struct Section {
     pub params: [u64; 2],
 }
 
-/// Why a plan is impossible.
+/// Why a section could not be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {

@@ -140,7 +140,7 @@ impl<M: Mem> PageReader<M> {
                     return Err(PageError::BufferTooSmall { words: bytes.div_ceil(WORD) });
                 }
                 Ok(bytes) => return Ok(PageRead { number, words: bytes / WORD }),
-                // Not yet is impossible for an honest writer (the promise of `latest`).
+                // An honest writer never causes `NotYet` (the promise of `latest`).
                 Err(SlotError::Lapped | SlotError::Torn | SlotError::NotYet) => M::spin(),
             }
         }

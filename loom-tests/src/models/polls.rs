@@ -24,9 +24,9 @@ pub const BYTES_POLL: LoomModel = LoomModel {
 pub const CELL_POLL: LoomModel =
     LoomModel { name: "cell_poll", bound: None, reach: &["nothing yet", "there"], run: cell_poll };
 
-/// Polls until it is so.
-fn poll(marks: &Marks, outcomes: [&'static str; 2], mut is_so: impl FnMut() -> bool) {
-    while !is_so() {
+/// Polls until it is true.
+fn poll(marks: &Marks, outcomes: [&'static str; 2], mut is_true: impl FnMut() -> bool) {
+    while !is_true() {
         marks.hit(outcomes[0]);
         LoomMem::yield_now();
     }

@@ -43,7 +43,7 @@ pub(crate) fn pid() -> u32 {
 
 /// What can be learned about a process; as on Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Process {
+pub(crate) enum ProcessState {
     /// It runs, as far as anybody knows; start times are unknown here, so a reused pid passes.
     Started(u64),
     /// There is none.
@@ -56,21 +56,21 @@ pub(crate) enum Process {
 
 /// Inspects a process.
 #[cfg(unix)]
-pub(crate) fn process(pid: u32) -> Process {
+pub(crate) fn process(pid: u32) -> ProcessState {
     match i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
         Some(pid) => match rustix::process::test_kill_process(pid) {
-            Err(rustix::io::Errno::SRCH) => Process::Gone,
+            Err(rustix::io::Errno::SRCH) => ProcessState::Gone,
             // It exists, whether or not we may signal it.
-            _ => Process::Started(0),
+            _ => ProcessState::Started(0),
         },
-        None => Process::Gone,
+        None => ProcessState::Gone,
     }
 }
 
 /// Processes are unknown here: liveness follows from the heartbeat alone.
 #[cfg(not(unix))]
-pub(crate) fn process(_pid: u32) -> Process {
-    Process::Started(0)
+pub(crate) fn process(_pid: u32) -> ProcessState {
+    ProcessState::Started(0)
 }
 
 /// Unknown here.

@@ -216,7 +216,7 @@ fn with_damage<T>(damage: impl FnOnce(&mut [u8]), see: impl FnOnce(&[u8]) -> T) 
 
 #[test]
 #[cfg_attr(miri, ignore = "needs tree borrows")]
-fn what_cannot_be_is_refused() {
+fn invalid_messages_are_refused() {
     let root = size_of::<Archived<ControlMessage>>();
     assert!(with_damage(|_| (), |record| read(record).is_ok_and(|archived| *archived == rich())));
     // Moved, or truncated. The root is at the end, so a prefix may hold another message there,

@@ -91,7 +91,7 @@ impl Note {
     }
 
     fn set(&self, value: u64) {
-        // SAFETY: word 0 is in range and always plain; the ring under test says whose turn it is.
+        // SAFETY: word 0 is in range and always plain; the ring under test decides whose turn it is.
         unsafe { self.0.put(0, value) };
     }
 
@@ -157,7 +157,7 @@ fn threads_pass_cells() {
     }
 }
 
-/// `has_next` and `is_drained` alone say that the other side's notes can be read and replaced.
+/// `has_next` and `is_drained` alone show that the other side's notes can be read and replaced.
 #[test]
 fn threads_act_on_polls_of_records() {
     let (mut tx, mut rx) = ring(64);
