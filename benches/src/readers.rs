@@ -106,7 +106,7 @@ impl Writers {
             for row in (0..rows).step_by(step) {
                 table.write(row, &[number; ROW_WORDS]);
             }
-            table.publish_cut();
+            table.publish();
         }
     }
 }
@@ -126,7 +126,7 @@ fn read_once(view: &RegionView, at: usize, to: &mut [u64]) -> bool {
     }
     let mem = view.section(SectionKind::ROWS, id).expect("it is there");
     let reader = RowsReader::new(mem, n, ROW_WORDS).expect("its size");
-    let (cut, row_words) = (reader.cut(), &mut to[..ROW_WORDS]);
+    let (cut, row_words) = (reader.version(), &mut to[..ROW_WORDS]);
     (0..n).all(|row| match reader.read(cut, row, row_words) {
         Ok(Some(_)) => {
             assert!(row_words.iter().all(|word| *word == row_words[0]), "a torn row");

@@ -142,11 +142,11 @@ impl Published {
 
     #[inline]
     fn cut(&mut self) {
-        let cut = self.rows.cut();
+        let cut = self.rows.version();
         for row in 0..ROWS {
             self.rows.write(row, std::hint::black_box(&[cut; ROW_WORDS]));
         }
-        self.rows.publish_cut();
+        self.rows.publish();
     }
 
     #[inline]
@@ -196,7 +196,7 @@ impl Watch {
             assert!(self.words.iter().all(|word| *word == self.words[0]), "a torn page was read");
             whole += 1;
         }
-        let cut = self.rows.cut();
+        let cut = self.rows.version();
         for row in 0..ROWS {
             let mut words = [0; ROW_WORDS];
             if let Ok(Some(written)) = self.rows.read(cut, row, &mut words) {

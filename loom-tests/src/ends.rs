@@ -21,7 +21,7 @@ fn first_atomic<M: Classed>(len: usize) -> M {
 /// The two ends of a cell ring.
 ///
 /// # Panics
-/// If the capacity is none.
+/// If the capacity is invalid.
 #[must_use]
 pub fn cells<M: Classed>(capacity: usize) -> (Sender<M>, Receiver<M>) {
     let shape = cell::layout(capacity).expect("a valid capacity");
@@ -35,7 +35,7 @@ pub fn cells<M: Classed>(capacity: usize) -> (Sender<M>, Receiver<M>) {
 /// The two ends of a bytes ring.
 ///
 /// # Panics
-/// If the capacity is none.
+/// If the capacity is invalid.
 #[must_use]
 pub fn ring<M: Classed>(capacity: usize) -> (Producer<M>, Consumer<M>) {
     let shape = bytes::layout(capacity).expect("a valid capacity");

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use core::sync::atomic::Ordering;
 
-use crate::claim::{Protocol, SetupError, Side};
+use crate::lease::{Protocol, SetupError, Side};
 pub use crate::raw::RawMem;
 pub use crate::read_map::ReadMem;
 use crate::site::Site;
@@ -36,10 +36,9 @@ pub const WORD: usize = 8;
 /// Memory that a protocol runs on.
 ///
 /// # Safety
-/// An implementation gives every word one place, returns from `load` and `get` what `store` and
-/// `put` left there under the memory model of the orderings given, and gives windows over exactly
-/// the bytes asked for. Atomic and doorbell accesses
-/// out of range panic. `len_bytes` never changes.
+/// An implementation keeps every word at one address, returns from `load` and `get` what `store` and
+/// `put` left there under the memory model of the orderings given, and returns windows over exactly
+/// the bytes asked for. Atomic and doorbell accesses out of range panic. `len_bytes` never changes.
 pub unsafe trait Mem: Clone + Send + Sync {
     /// Bytes being read in place.
     type Window<'a>: Deref<Target = [u8]>
@@ -61,7 +60,7 @@ pub unsafe trait Mem: Clone + Send + Sync {
     /// # Errors
     /// [`SetupError::Taken`] if the side exists, [`SetupError::ReadOnly`] for any side but a watcher
     /// on a read-only mapping.
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError>;
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError>;
 
     /// The ordering to use at a site. A model may weaken it; memory that ships returns it unchanged.
     #[inline(always)]

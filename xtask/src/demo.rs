@@ -34,7 +34,15 @@ pub(crate) fn command((): ()) -> Result<()> {
     setup.warn();
     setup.modules.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let build = cargo(&places.root)
-        .args(["build", "--workspace", "--locked", "--bin", "wasm-engine", "--bin", "wasm-engine-monitor"])
+        .args([
+            "build",
+            "--workspace",
+            "--locked",
+            "--bin",
+            "wasm-engine",
+            "--bin",
+            "wasm-engine-monitor",
+        ])
         .run("the engine does not build: read the message above")?;
     times.add("build", build);
 

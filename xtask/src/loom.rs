@@ -29,7 +29,7 @@ pub(crate) fn models(args: &[String]) -> Result<()> {
 /// The mutation gate, whole.
 ///
 /// # Errors
-/// If an ordering or a breach survives.
+/// If an ordering or a mutant survives.
 pub(crate) fn mutants(args: &[String]) -> Result<()> {
     let mutants = program(&Places::find()?, "mutants", args)?;
     mutants.run("something survived or no trial was possible: its row says NOTHING")?;
@@ -44,7 +44,7 @@ pub(crate) fn shuttle(args: &[String]) -> Result<()> {
     ensure!(args.len() <= 2, "use: cargo xtask shuttle [SCHEDULES] [SEED]");
     let number = |at: usize, usual: &str| args.get(at).map_or(usual.to_owned(), Clone::clone);
     cargo(&Places::find()?.root)
-        .args(["test", "--workspace", "--locked", "--test", "liveness"])
+        .args(["test", "--workspace", "--locked", "--test", "loom", "liveness::"])
         .env("SCHEDULES", number(0, "50000"))
         .env("SEED", number(1, "2"))
         .run("a schedule failed: the message above has what `shuttle::replay` needs")?;

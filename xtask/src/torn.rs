@@ -1,6 +1,6 @@
 //! `cargo xtask torn`: reads under a writer that never stops, in number, each checked word by word.
 //!
-//! The check is a test of `shm` (`tests/torn.rs`), in which one process publishes and another reads
+//! The check is a test of `shm` (`tests/shm/torn.rs`), in which one process publishes and another reads
 //! through a read-only mapping. `cargo test` does 300,000 reads; here it goes on for a billion, or for as
 //! long as one says.
 
@@ -22,8 +22,8 @@ const SECONDS: u64 = 86_400;
 pub(crate) fn command(args: &[String]) -> Result<()> {
     let (reads, seconds) = limits(args)?;
     cargo(&Places::find()?.root)
-        .args(["test", "--locked", "-p", "wasm-engine-shm", "--test", "torn", "--"])
-        .args(["--exact", "no_read_is_torn", "--nocapture"])
+        .args(["test", "--locked", "-p", "wasm-engine-shm", "--test", "shm", "--"])
+        .args(["--exact", "torn::no_read_is_torn", "--nocapture"])
         .env("TORN_READS", reads.to_string())
         .env("TORN_SECONDS", seconds.to_string())
         .run("a read was torn or the test did not build: see the table or the message above")?;

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasm_engine_abi::calls::Status;
-use wasm_engine_shm::bytes::{Bad, Consumer, Producer, ReserveError};
+use wasm_engine_shm::bytes::{Consumer, CorruptRing, Producer, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
 
@@ -60,7 +60,7 @@ pub(crate) struct Server {
 #[derive(Debug, thiserror::Error)]
 enum Fatal {
     #[error(transparent)]
-    Requests(#[from] Bad),
+    Requests(#[from] CorruptRing),
     #[error("the ring of replies: {0}")]
     Replies(#[from] ReserveError),
     #[error("a request names model {0}, which does not exist")]

@@ -352,7 +352,7 @@ impl Kernel {
         self.fill_page();
         self.publisher.kernel(&self.page);
         if let Some(header) = &mut self.header {
-            header.beat(self.page.tick, self.page.now_ns);
+            header.heartbeat(self.page.tick, self.page.now_ns);
         }
     }
 

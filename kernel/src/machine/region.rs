@@ -6,7 +6,7 @@
 //! ```text
 //!  outbox n       payloads written by lane n: two microsteps of the global limit
 //!  outbox OPEN    inputs and replies of two opens
-//!  stash          all payloads held
+//!  spill          all payloads held
 //!  ring LOG, REQUESTS, REPLIES, COMMANDS n, RESULTS n
 //!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
@@ -17,15 +17,15 @@ use wasm_engine_abi::{
 };
 use wasm_engine_shm::{
     bytes,
-    claim::SetupError,
     header::Identity,
     layout::{LayoutError, RegionPlan, SectionKind},
-    locate::{self, Claim, Descriptor, LocateError},
+    lease::SetupError,
+    locate::{self, Descriptor, LocateError, NameLock},
     map::{Map, MapError},
     mem::{Mem, RawMem},
     outbox,
     region::{Region, RegionError},
-    stash, wait,
+    spill, wait,
 };
 
 use crate::clock;
@@ -110,7 +110,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) region: Region,
-    pub(crate) claim: Option<Claim>,
+    pub(crate) claim: Option<NameLock>,
     pub(crate) bytes: u64,
     pub(crate) sizes: Sizes,
 }
@@ -153,7 +153,7 @@ fn plan(
     let held = limits.payload_bytes_held_max.div_ceil(BLOCK_BYTES) as usize;
     // Replies wait in inboxes too, in places reserved beside the held limit.
     let replies = open_bytes(setup).div_ceil(BLOCK_BYTES as usize);
-    plan.add(SectionKind::STASH, 0, stash::layout(held + replies)? as u64)?;
+    plan.add(SectionKind::SPILL, 0, spill::layout(held + replies)? as u64)?;
     add_ring(&mut plan, ring::LOG, LOG_RING_BYTES)?;
     if !setup.models.is_empty() {
         let shape = InferenceLayout::of(limits, &setup.models)?;
@@ -198,7 +198,7 @@ pub(crate) fn build(
 ) -> Result<Built, BuildError> {
     let claim = match placing {
         Placing::Private => None,
-        Placing::Memfd(name) | Placing::File(name) => Some(locate::claim(name)?),
+        Placing::Memfd(name) | Placing::File(name) => Some(locate::lock(name)?),
     };
     let (plan, sizes) = plan(setup, lanes, names_bytes, trace_events)?;
     let need = plan.total_bytes();
@@ -252,8 +252,8 @@ impl Built {
         self.region.section(SectionKind::OUTBOX, OPEN)
     }
 
-    pub(crate) fn stash(&self) -> Result<RawMem, RegionError> {
-        self.region.section(SectionKind::STASH, 0)
+    pub(crate) fn spill(&self) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::SPILL, 0)
     }
 
     pub(crate) fn counters(&self) -> Result<RawMem, RegionError> {

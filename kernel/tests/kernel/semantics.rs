@@ -1089,7 +1089,7 @@ fn d4_digest_and_fuel_chain_are_functions_of_what_is_done() {
 
 #[test]
 fn d1_where_a_payload_lies_never_shows() {
-    // The same bytes reach agent 2 at once, out of the stash, or by a worker's lane.
+    // The same bytes reach agent 2 at once, out of the spill, or by a worker's lane.
     let headers = |workers: u32| {
         let mut scene = Scene::of(4);
         scene.limits().receive_max = 2;

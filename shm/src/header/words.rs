@@ -51,7 +51,7 @@ word {
     STARTED = 14,
     /// Checksum of words 1 to 14 and of the directory.
     CHECKSUM = 15,
-    /// What the owner is doing.
+    /// State of the owner.
     STATE = 16,
     /// Heartbeat: grows while the owner runs.
     HEARTBEAT = 17,

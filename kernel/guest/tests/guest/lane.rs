@@ -27,7 +27,7 @@ use wasm_engine_setup::{
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
-use wasm_engine_shm::stash::{self, Stash, StashReader};
+use wasm_engine_shm::spill::{self, Spill, SpillReader};
 use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -125,7 +125,7 @@ struct Rig {
     lane: Lane,
     open: OutboxWriter<RawMem>,
     own: OutboxReader<RawMem>,
-    stash: Stash<RawMem>,
+    spill: Spill<RawMem>,
     epoch: u64,
     seq: u64,
 }
@@ -181,16 +181,16 @@ impl Order {
     }
 }
 
-fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Stash<RawMem>) {
+fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Spill<RawMem>) {
     let outbox = || RawMem::heap(outbox::layout(1 << 20).expect("fits"));
     let (own, open) = (outbox(), outbox());
-    let kept = RawMem::heap(stash::layout(4096).expect("fits"));
-    let writer = Stash::new(kept.clone()).expect("fresh");
+    let kept = RawMem::heap(spill::layout(4096).expect("fits"));
+    let writer = Spill::new(kept.clone()).expect("fresh");
     let areas = Areas {
         outbox: OutboxWriter::new(own.clone()).expect("fresh"),
         lanes: vec![OutboxReader::new(own.clone()).expect("sized")],
         open: OutboxReader::new(open.clone()).expect("sized"),
-        stash: StashReader::new(kept).expect("sized"),
+        spill: SpillReader::new(kept).expect("sized"),
     };
     let reader = OutboxReader::new(own).expect("sized");
     (areas, OutboxWriter::new(open).expect("fresh"), reader, writer)
@@ -199,9 +199,9 @@ fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Stash<RawMem>)
 impl Rig {
     fn of(wat: &str, setup: &Setup) -> Self {
         let shared = Arc::new(compile(wat, setup).expect("loads"));
-        let (areas, open, own, stash) = areas();
+        let (areas, open, own, spill) = areas();
         let lane = Lane::new(shared, 0, areas);
-        Self { lane, open, own, stash, epoch: 0, seq: 0 }
+        Self { lane, open, own, spill, epoch: 0, seq: 0 }
     }
 
     fn new() -> Self {
@@ -622,8 +622,8 @@ fn random_is_a_hash_of_the_place_in_time() {
 fn payloads_come_from_every_area() {
     let mut rig = Rig::new();
     let payload = publishing(0, &[7; 500]).payload();
-    let block = rig.stash.put(&payload).expect("room");
-    let stashed = ItemFrame {
+    let block = rig.spill.retain(&payload).expect("room");
+    let spilled = ItemFrame {
         header: header(payload.len() as u32, 0),
         place: Place { area: Place::SPILL, block },
         epoch: 0,
@@ -631,7 +631,7 @@ fn payloads_come_from_every_area() {
     rig.epoch += 1;
     rig.lane.begin(rig.epoch);
     let command = TurnCommand { items: 1, ..rig.command(turn::STEP) };
-    let turn = rig.run(&command, &[stashed], &[]);
+    let turn = rig.run(&command, &[spilled], &[]);
     let sent = turn.effects[0];
     assert_eq!(rig.payload(&sent), [7; 500]);
     // What it published lies in the lane's own outbox and is an item one epoch later.
