@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the set-up, then the main job on real data, then its proof.
 //!
-//! A year of weather runs through the agents with a log, the log is verified, and a short summary is
-//! printed: the three errors on October to December, the alarms with the glitch of May at JFK among
-//! them, ticks per second, digest, times. Anything that fails ends it with exit code 1.
+//! A year of weather runs through the agents with a log, the log is verified, and a short summary
+//! is printed: the three errors on October to December, the alarms with the glitch of May at JFK
+//! among them, ticks per second, digest, times. Anything that fails ends it with exit code 1.
 //!
 //! Without the library there is no forecast, hence no error and no alarm: then the same run is done
 //! with no model configured, which shows the kernel, the log and the verification at work, and the
@@ -157,8 +157,8 @@ fn figures(run: &Value) -> String {
     let elapsed_s = count("elapsed_ns") as f64 / 1e9;
     let rate = |what: u64| grouped((what as f64 / elapsed_s.max(1e-9)) as u64);
     format!(
-        "a year of weather: {} ticks in {elapsed_s:.2} s ({} ticks/s), {} agents, {} turns, {} messages \
-         ({}/s), {} inferences, {} faults, {} stalls",
+        "a year of weather: {} ticks in {elapsed_s:.2} s ({} ticks/s), {} agents, {} turns, \
+         {} messages ({}/s), {} inferences, {} faults, {} stalls",
         grouped(count("ticks")),
         rate(count("ticks")),
         count("agents"),

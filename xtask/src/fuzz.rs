@@ -1,9 +1,9 @@
 //! `cargo xtask fuzz`: the fuzz targets, with coverage and the address sanitizer.
 //!
 //! Each of `shm/fuzz`, `abi/fuzz` and `ui-bridge/fuzz` is a workspace of its own in the form that
-//! `cargo fuzz` expects; this task needs nothing installed but a nightly toolchain and a C++ compiler
-//! for libFuzzer. What it learns is kept in the target directory, beside the seeds in `corpus/`; an
-//! input that fails is written to `artifacts/` and named.
+//! `cargo fuzz` expects; this task needs nothing installed but a nightly toolchain and a C++
+//! compiler for libFuzzer. What it learns is kept in the target directory, beside the seeds in
+//! `corpus/`; an input that fails is written to `artifacts/` and named.
 
 use std::fs;
 use std::path::Path;

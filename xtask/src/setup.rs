@@ -124,8 +124,8 @@ fn library(places: &Places) -> Result<PathBuf> {
          machine and name the file with {ORT_ENV}"
     );
     let repair = format!(
-        "it fetches ONNX Runtime {ORT_VERSION} and needs Python 3 with pip and network; repair that \
-         and run `cargo xtask setup`, or name a library with {ORT_ENV}"
+        "it fetches ONNX Runtime {ORT_VERSION} and needs Python 3 with pip and network; repair \
+         that and run `cargo xtask setup`, or name a library with {ORT_ENV}"
     );
     let work = folder.join("download");
     if work.exists() {

@@ -36,11 +36,7 @@ impl Places {
     /// # Errors
     /// If cargo cannot be asked.
     pub(crate) fn find() -> Result<Self> {
-        // `cargo run` names the directory of this very checkout; a binary called by hand has the
-        // one that it was built from.
-        let own = std::env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = own.parent().context("the task lies in no repository")?.to_owned();
+        let root = root()?;
         let text = cargo(&root)
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .output("check that the repository is complete")?;
@@ -57,6 +53,18 @@ impl Places {
     pub(crate) fn binary(&self, name: &str) -> PathBuf {
         self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
+}
+
+/// The repository, without asking cargo.
+///
+/// # Errors
+/// If the task lies in none.
+pub(crate) fn root() -> Result<PathBuf> {
+    // `cargo run` names the directory of this very checkout; a binary called by hand has the one
+    // that it was built from.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    Ok(own.parent().context("the task lies in no repository")?.to_owned())
 }
 
 /// A command to be run, its text kept for messages.
@@ -112,8 +120,8 @@ impl Step {
         Ok(start.elapsed())
     }
 
-    /// Runs it and gives what it prints on standard output, whether it succeeds or not; its standard
-    /// error is this process's.
+    /// Runs it and gives what it prints on standard output, whether it succeeds or not; its
+    /// standard error is this process's.
     ///
     /// # Errors
     /// If it cannot be started.

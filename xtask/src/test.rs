@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the set-up, then every test that runs on a stable toolchain.
+//! `cargo xtask test`: `tidy`, the set-up, then every test that runs on a stable toolchain.
 //!
 //! One invocation over the whole workspace, so that features unify and nothing is built twice; the
 //! bounded loom models are among its tests. The example's agents are a workspace of their own and
@@ -19,6 +19,10 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     let start = Instant::now();
     let places = Places::find()?;
     let mut times = Times::default();
+    if args.is_empty() {
+        // First, because it takes no time; the tests hold it too.
+        crate::tidy::command(&[])?;
+    }
     let setup = setup::prepare(&places)?;
     times.add("set-up", setup.took);
     let advice = "a test failed or did not build: read its message above";
