@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::nightly;
-use crate::step::{Places, Step};
+use crate::step::{Job, Places};
 
 /// Package folders with their targets.
 const TARGETS: [(&str, &[&str]); 3] = [
@@ -88,7 +88,7 @@ fn run(places: &Places, dir: &Path, host: &str, name: &str, seconds: u64) -> Res
         fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be created", folder.display()))?;
     }
-    Step::new(places.target.join("fuzz").join(host).join("release").join(name), dir)
+    Job::new(places.target.join("fuzz").join(host).join("release").join(name), dir)
         .arg(&learnt)
         .arg(&seeds)
         .arg(format!("-artifact_prefix={}/", found.display()))

@@ -68,12 +68,12 @@ pub(crate) fn root() -> Result<PathBuf> {
 }
 
 /// A command to be run, its text kept for messages.
-pub(crate) struct Step {
+pub(crate) struct Job {
     command: Command,
     text: String,
 }
 
-impl Step {
+impl Job {
     pub(crate) fn new(program: impl AsRef<OsStr>, dir: &Path) -> Self {
         let mut command = Command::new(&program);
         command.current_dir(dir).stdin(Stdio::null());
@@ -178,8 +178,8 @@ pub(crate) struct Captured {
 }
 
 /// Cargo of the repository's toolchain.
-pub(crate) fn cargo(dir: &Path) -> Step {
-    Step::new("cargo", dir)
+pub(crate) fn cargo(dir: &Path) -> Job {
+    Job::new("cargo", dir)
 }
 
 /// Times of the steps of a task, for its last lines.
@@ -210,13 +210,13 @@ mod tests {
     #[test]
     fn a_failing_step_names_the_command_and_what_to_do() {
         let dir = Path::new(".");
-        let error = Step::new("false", dir).run("try true").expect_err("fails");
+        let error = Job::new("false", dir).run("try true").expect_err("fails");
         assert_eq!(error.to_string(), "`false` failed (exit status: 1); try true");
         let error =
-            Step::new("no-such-program", dir).arg("x").output("install it").expect_err("none");
+            Job::new("no-such-program", dir).arg("x").output("install it").expect_err("none");
         assert_eq!(error.to_string(), "`no-such-program x` cannot be started; install it");
         let captured =
-            Step::new("sh", dir).args(["-c", "echo out; exit 3"]).capture("").expect("runs");
+            Job::new("sh", dir).args(["-c", "echo out; exit 3"]).capture("").expect("runs");
         assert_eq!((captured.stdout.as_str(), captured.code), ("out\n", Some(3)));
     }
 }

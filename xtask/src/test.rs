@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::setup::{self, Setup};
-use crate::step::{Places, Step, Times, cargo};
+use crate::setup::{self, Prepared};
+use crate::step::{Job, Places, Times, cargo};
 
 /// The task; `args` go to `cargo test` of the workspace, which then runs alone.
 ///
@@ -41,7 +41,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 }
 
 /// Makes a skip a failure for what the set-up has.
-fn required(step: Step, setup: &Setup) -> Step {
+fn required(step: Job, setup: &Prepared) -> Job {
     let step = if setup.inference.is_ok() { step.env("REQUIRE_ORT", "1") } else { step };
     if setup.modules.is_ok() { step.env("REQUIRE_MODULES", "1") } else { step }
 }

@@ -50,12 +50,14 @@ fn is_path(tree: &Tree, path: &str) -> bool {
         && !OF_ANY_CRATE.contains(&path)
 }
 
-/// The file of the tree that a path in `from` means: seen from there, from the root, from its crate
-/// or beside that, or among the documents. A bare name of a Rust file is any file of this name.
+/// The file of the tree that a path in `from` means: seen from its folder or the one above, from
+/// the root, from its crate or beside that, or among the documents. A bare name of a Rust file is
+/// any file of this name.
 pub(super) fn meant(tree: &Tree, from: &str, path: &str) -> Option<String> {
     let of = tree.crate_of(from);
     let (source, tests) = (format!("{of}/src"), format!("{of}/tests"));
-    let folders = [folder(from), "", of, &source, &tests, folder(of), "docs"];
+    let here = folder(from);
+    let folders = [here, folder(here), "", of, &source, &tests, folder(of), "docs"];
     let found = folders.iter().filter_map(|folder| join(folder, path)).find(|it| tree.exists(it));
     let named = || !path.contains('/') && path.ends_with(".rs") && tree.has_name(path);
     found.or_else(|| named().then(|| path.to_owned()))
@@ -82,7 +84,16 @@ mod tests {
             ("docs/D.md", ""),
             ("a/tests/e.rs", ""),
         ]);
-        for path in ["a/src/b/c.rs", "b/c.rs", "c.rs", "D.md", "docs/D.md", "../b", "tests/e.rs"] {
+        for path in [
+            "a/src/b/c.rs",
+            "b/c.rs",
+            "c.rs",
+            "D.md",
+            "docs/D.md",
+            "../b",
+            "tests/e.rs",
+            "src/b/c.rs",
+        ] {
             assert!(meant(&tree, "a/src/b/c.rs", path).is_some(), "{path}");
         }
         for path in ["b/d.rs", "d.rs", "E.md", "../../../../x.md"] {
