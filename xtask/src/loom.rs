@@ -5,13 +5,13 @@
 
 use anyhow::{Result, ensure};
 
-use crate::step::{Places, Step, cargo};
+use crate::step::{Job, Places, cargo};
 
-fn program(places: &Places, name: &str, args: &[String]) -> Result<Step> {
+fn program(places: &Places, name: &str, args: &[String]) -> Result<Job> {
     cargo(&places.root)
         .args(["build", "--workspace", "--locked", "--bin", name])
         .run("the models do not build: read the message above")?;
-    Ok(Step::new(places.binary(name), &places.root).args(args))
+    Ok(Job::new(places.binary(name), &places.root).args(args))
 }
 
 /// Every model with three preemptions, or as `args` say.

@@ -7,7 +7,7 @@
 use anyhow::{Context, Result};
 
 use crate::nightly;
-use crate::step::{Places, Step, Times};
+use crate::step::{Job, Places, Times};
 
 /// Seeds of the tests with threads, unless asked for more.
 const SEEDS: &str = "8";
@@ -47,7 +47,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 
 const FOUND: &str = "Miri found something or a test failed: read its message above";
 
-fn miri(places: &Places, more: &str) -> Step {
+fn miri(places: &Places, more: &str) -> Job {
     let flags = std::env::var("MIRIFLAGS").unwrap_or_default();
     let flags = format!("-Zmiri-strict-provenance {more} {flags}");
     nightly::cargo(&places.root)
