@@ -1,9 +1,9 @@
 //! LoomModel checking of the shared-memory protocols, on the source that ships.
 //!
-//! The protocols of `wasm-engine-shm` are generic over its `Mem`. Here a [`LoomMem`] takes the place
-//! of the mapping: every atomic word is a loom atomic, every plain word is watched for races, and
-//! loom runs each [`LoomModel`] in all interleavings and with all stale values that the memory model
-//! allows, up to a bound on preemptions.
+//! The protocols of `wasm-engine-shm` are generic over its `Mem`. Here a [`LoomMem`] takes the
+//! place of the mapping: every atomic word is a loom atomic, every plain word is watched for races,
+//! and loom runs each [`LoomModel`] in all interleavings and with all stale values that the memory
+//! model allows, up to a bound on preemptions.
 //!
 //! | piece | what |
 //! |---|---|

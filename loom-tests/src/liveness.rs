@@ -1,9 +1,9 @@
 //! The protocols at real sizes on random schedules: everything arrives, and everything ends.
 //!
 //! Each scenario is one execution with all its threads. It fails by an assertion, by a deadlock, or
-//! by taking more steps than any schedule that makes progress needs. Two schedulers choose: one at random,
-//! one (PCT) with priorities that change a few times, which finds bugs that need a thread to be
-//! starved for long.
+//! by taking more steps than any schedule that makes progress needs. Two schedulers choose: one at
+//! random, one (PCT) with priorities that change a few times, which finds bugs that need a thread
+//! to be starved for long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -200,11 +200,12 @@ fn receive(rx: &mut Receiver<ShuttleMem>) -> cell::Cell {
     }
 }
 
-/// Overruns that the readers of [`broadcast_four_readers`] met in all schedules so far, by polling and
-/// by reading. Not shuttle's: they are no part of a schedule.
+/// Overruns that the readers of [`broadcast_four_readers`] met in all schedules so far, by polling
+/// and by reading. Not shuttle's: they are no part of a schedule.
 pub static OVERRUNS: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
-/// One writer that never waits, four readers: each accounts for every message, by the cause of its loss.
+/// One writer that never waits, four readers: each accounts for every message, by the cause of its
+/// loss.
 pub fn broadcast_four_readers() {
     const SLOTS: usize = 8;
     let mem = ShuttleMem::atomic(broadcast::layout(SLOTS, 24).expect("valid"));

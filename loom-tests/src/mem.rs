@@ -1,10 +1,10 @@
 //! The model checker's memory.
 //!
-//! Each word has a [`Class`], given when the memory is made, and only the accesses of that class are
-//! allowed: this is the rule "atomic or plain, never both" as an assertion. Plain words lie in one
-//! contiguous block, so that windows are slices; beside each stands a loom cell that is held read or
-//! write for as long as a window over the word lives. A record that outlives its release, or a write
-//! before the space is free, is reported there.
+//! Each word has a [`Class`], given when the memory is made, and only the accesses of that class
+//! are allowed: this is the rule "atomic or plain, never both" as an assertion. Plain words lie in
+//! one contiguous block, so that windows are slices; beside each stands a loom cell that is held
+//! read or write for as long as a window over the word lives. A record that outlives its release,
+//! or a write before the space is free, is reported there.
 //!
 //! Leases are entered in the same list as on real memory, under a lock that loom sees.
 //!
@@ -59,8 +59,8 @@ struct LoomBlock {
     leases: Mutex<LeaseList>,
 }
 
-// SAFETY: `plain` is only touched while the loom cell of each word touched is held, and loom reports
-// any access that is not ordered.
+// SAFETY: `plain` is only touched while the loom cell of each word touched is held, and loom
+// reports any access that is not ordered.
 unsafe impl Send for LoomBlock {}
 // SAFETY: as above.
 unsafe impl Sync for LoomBlock {}
@@ -345,7 +345,8 @@ unsafe impl Mem for LoomMem {
     unsafe fn futex_wait(&self, word: usize, expected: u32, _timeout: Option<Duration>) {
         let (epoch, mutex, condvar) = self.bell_word(word);
         let Ok(guard) = mutex.lock() else { return };
-        // The kernel compares under its own lock, with the newest value: an addition of zero reads it.
+        // The kernel compares under its own lock, with the newest value: an addition of zero reads
+        // it.
         if epoch.fetch_add(0, Ordering::Relaxed) == expected {
             drop(condvar.wait(guard));
         }

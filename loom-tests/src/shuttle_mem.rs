@@ -186,8 +186,8 @@ impl Drop for ShuttleWindowMut<'_> {
     }
 }
 
-// SAFETY: atomic words are shuttle's atomics; plain words lie in one block, are checked to be touched
-// by one side at a time, and windows are copies; ranges are checked.
+// SAFETY: atomic words are shuttle's atomics; plain words lie in one block, are checked to be
+// touched by one side at a time, and windows are copies; ranges are checked.
 unsafe impl Mem for ShuttleMem {
     type Window<'a> = ShuttleWindow<'a>;
     type WindowMut<'a> = ShuttleWindowMut<'a>;

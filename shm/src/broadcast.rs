@@ -2,31 +2,31 @@
 //!
 //! A ring of slots (see [`crate::slots`]). The writer never waits and never learns of readers. A
 //! reader that is overtaken learns how many messages it lost and goes on half a ring behind the
-//! newest, so that it is not overtaken again at once. For every reader, at all times:
-//! messages delivered + messages lost = messages passed, but for what it skipped on purpose. Messages
-//! lost because the reader came too late (*polling*) and because it took too long to copy (*reading*)
-//! are counted apart: the first asks for more frequent polls or a larger ring, the second for a faster
-//! reader.
+//! newest, so that it is not overtaken again at once. For every reader, at all times: messages
+//! delivered + messages lost = messages passed, but for what it skipped on purpose. Messages lost
+//! because the reader came too late (*polling*) and because it took too long to copy (*reading*)
+//! are counted apart: the first asks for more frequent polls or a larger ring, the second for a
+//! faster reader.
 //!
 //! # What is lost to what
 //! A loss is charged whole to the reader's activity when the writer passed it:
 //! - at its first load of the sequence the slot of message `n` holds a later message, or one being
 //!   written: the reader was not copying. All from `n` up to `next` are lost by *polling*;
-//! - the slot held `n` at the first load and no longer at the second: the reader was copying `n`. All
-//!   from `n` up to `next` are lost by *reading*. Only `n` was being copied, but the others go with it:
-//!   some are overwritten as well, and the rest, up to half a ring, is skipped because the reader would
-//!   be overtaken there again.
+//! - the slot held `n` at the first load and no longer at the second: the reader was copying `n`.
+//!   All from `n` up to `next` are lost by *reading*. Only `n` was being copied, but the others go
+//!   with it: some are overwritten as well, and the rest, up to half a ring, is skipped because the
+//!   reader would be overtaken there again.
 //!
-//! `next` is half a ring behind the newest message that the reader can see then, and at least `n + 1`:
-//! `N / 2` messages or more are lost at a time by reading, unless the count that it sees lags behind.
-//! Why not one by reading and the others by polling? A reader that copies too slowly falls back message
-//! by message until it is caught in a copy; nearly all of its losses would then ask for more frequent
-//! polls, which cannot help. Charged whole, losses are shared between the two as the reader's time at
-//! the edge is shared between copying and all else. How many copies were thrown away is the number of
-//! overruns with [`Overtaken::Reading`].
+//! `next` is half a ring behind the newest message that the reader can see then, and at least `n +
+//! 1`: `N / 2` messages or more are lost at a time by reading, unless the count that it sees lags
+//! behind. Why not one by reading and the others by polling? A reader that copies too slowly falls
+//! back message by message until it is caught in a copy; nearly all of its losses would then ask
+//! for more frequent polls, which cannot help. Charged whole, losses are shared between the two as
+//! the reader's time at the edge is shared between copying and all else. How many copies were
+//! thrown away is the number of overruns with [`Overtaken::Reading`].
 //!
-//! What this does not do: no replay of what was lost, no wake-ups (a read-only reader cannot announce
-//! that it sleeps): readers poll.
+//! What this does not do: no replay of what was lost, no wake-ups (a read-only reader cannot
+//! announce that it sleeps): readers poll.
 
 use crate::lease::{Protocol, SetupError};
 use crate::mem::Mem;
@@ -90,8 +90,8 @@ pub enum Next {
     Empty,
     /// The writer passed the reader; the next call goes on behind what is lost.
     Overrun {
-        /// How many messages are lost, exactly: all from the one asked for up to `next`. They are either
-        /// overwritten or skipped (see the [module](self#what-is-lost-to-what)).
+        /// How many messages are lost, exactly: all from the one asked for up to `next`. They are
+        /// either overwritten or skipped (see the [module](self#what-is-lost-to-what)).
         lost: u64,
         /// Number of the message that comes next.
         next: u64,
@@ -105,8 +105,8 @@ pub enum Next {
 pub enum Overtaken {
     /// Anything but copying: at its first load the message was gone already. Nothing was copied.
     Polling,
-    /// It was copying the message, which was there at its first load and gone at its second. The copy
-    /// is thrown away.
+    /// It was copying the message, which was there at its first load and gone at its second. The
+    /// copy is thrown away.
     Reading,
 }
 
@@ -184,8 +184,8 @@ impl<M: Mem> BroadcastReader<M> {
     }
 
     /// Those of them that were lost because the reader came too late, and those because it was
-    /// overtaken while it copied: the sums of `lost` over all overruns with [`Overtaken::Polling`] and
-    /// with [`Overtaken::Reading`].
+    /// overtaken while it copied: the sums of `lost` over all overruns with [`Overtaken::Polling`]
+    /// and with [`Overtaken::Reading`].
     #[must_use]
     pub fn lost_apart(&self) -> (u64, u64) {
         (self.lost_polling, self.lost_reading)

@@ -118,7 +118,8 @@ impl<M: Mem> Sender<M> {
         }
         let word = (self.next & (self.capacity - 1)) as usize * SLOT_WORDS;
         // SAFETY: a slot of the block (masked index), and free: its last cell was received (Acquire
-        // load of the tail in `poll`), and the receiver reads it again only after the sequence below.
+        // load of the tail in `poll`), and the receiver reads it again only after the sequence
+        // below.
         let mut slot = unsafe { self.own.window_mut((word + 1) * WORD, PAYLOAD_LEN) };
         for (to, from) in slot.chunks_exact_mut(WORD).zip(cell) {
             to.copy_from_slice(&from.to_ne_bytes());
@@ -202,8 +203,8 @@ impl<M: Mem> Receiver<M> {
         if sequence != self.next + 1 {
             return None;
         }
-        // SAFETY: a slot of the block (masked index); the cell is there (Acquire above) and the sender
-        // leaves the slot alone until the tail passes it.
+        // SAFETY: a slot of the block (masked index); the cell is there (Acquire above) and the
+        // sender leaves the slot alone until the tail passes it.
         let slot = unsafe { self.peer.window((word + 1) * WORD, PAYLOAD_LEN) };
         let mut cell = [0; PAYLOAD_WORDS];
         for (to, from) in cell.iter_mut().zip(slot.chunks_exact(WORD)) {

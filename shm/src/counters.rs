@@ -8,18 +8,19 @@
 //!               words 4-7   label, text          words 8-15  help, text
 //!  then       values, one 128-byte block per 16 counters of a group
 //! ```
-//! The slot is the position of the value. Texts are UTF-8, padded with zeros, so a reader needs no table to show a counter. Kinds are
-//! [`KIND_COUNTER`] and [`KIND_GAUGE`]; units are codes of UCUM (<https://ucum.org>): `1`, `ns`, `By`.
+//! The slot is the position of the value. Texts are UTF-8, padded with zeros, so a reader needs no
+//! table to show a counter. Kinds are [`KIND_COUNTER`] and [`KIND_GAUGE`]; units are codes of UCUM
+//! (<https://ucum.org>): `1`, `ns`, `By`.
 //!
 //! A *group* is the counters of one writing thread. Groups never share a block, so threads never
 //! write to each other's cache lines; entries and values of a group stand together, in the order of
 //! the groups.
 //!
 //! # Reuse
-//! A slot may be reused for another counter of the same group, by the group's writer. The generation
-//! of the entry is even while the entry is valid and odd while it is replaced; it only grows. A value
-//! belongs to the label under whose generation it was read. An id means the same for ever and is never
-//! reused.
+//! A slot may be reused for another counter of the same group, by the group's writer. The
+//! generation of the entry is even while the entry is valid and odd while it is replaced; it only
+//! grows. A value belongs to the label under whose generation it was read. An id means the same for
+//! ever and is never reused.
 //!
 //! | word | written by | read by | ordering |
 //! |---|---|---|---|
@@ -28,8 +29,8 @@
 //! | entry | as the generation | readers | Relaxed, between two loads of the generation |
 //! | value | the group's writer | readers | Relaxed, then an acquire fence and a load of the generation |
 //!
-//! What this does not do: numbers of different counters are not consistent with each other; what must
-//! be goes into a page. No counter can be added: the plan of the region sizes the section.
+//! What this does not do: numbers of different counters are not consistent with each other; what
+//! must be goes into a page. No counter can be added: the plan of the region sizes the section.
 
 use crate::lease::{Leased, Protocol, SetupError, Side, check_range};
 use crate::mem::{ALIGN, Mem, Ordering, WORD, bytes_of};
@@ -47,7 +48,8 @@ const UNIT: usize = 3;
 const LABEL: usize = 4;
 const HELP: usize = 8;
 
-/// Longest name of a kind or unit in bytes. Longer texts, here and below, are truncated at a character.
+/// Longest name of a kind or unit in bytes. Longer texts, here and below, are truncated at a
+/// character.
 pub const CODE_MAX: usize = WORD;
 /// Longest label in bytes.
 pub const LABEL_MAX: usize = (HELP - LABEL) * WORD;
@@ -161,8 +163,8 @@ pub fn format<M: Mem>(
         entry += members * ENTRY_WORDS;
         writers.push(writer);
     }
-    // Release: pairs with the acquire fence after the count in `CountersReader::list`. Publishes the
-    // directory.
+    // Release: pairs with the acquire fence after the count in `CountersReader::list`. Publishes
+    // the directory.
     let publish = M::ord(Site::CounterPublish, Ordering::Release);
     count.store(COUNT, specs.len() as u64, publish);
     Ok(writers)
@@ -229,8 +231,9 @@ impl<M: Mem> CounterWriter<M> {
         let word = index * ENTRY_WORDS + GENERATION;
         // Relaxed: the fence below orders it.
         self.entries.store(word, generation.wrapping_add(1), Ordering::Relaxed);
-        // Release fence: pairs with the acquire fence before a second load of the generation. A reader
-        // that sees any word written below sees there that the entry is being replaced, or was.
+        // Release fence: pairs with the acquire fence before a second load of the generation. A
+        // reader that sees any word written below sees there that the entry is being replaced, or
+        // was.
         Leased::<M>::fence(Site::CounterBusy, Ordering::Release);
         self.describe(index, spec);
         self.set(index, 0);
@@ -321,8 +324,8 @@ impl<M: Mem> CountersReader<M> {
         if !generation.is_multiple_of(2) {
             return None;
         }
-        // Acquire fence: pairs with the Release store of the generation. Entry and value are at least
-        // as new.
+        // Acquire fence: pairs with the Release store of the generation. Entry and value are at
+        // least as new.
         Leased::<M>::fence(Site::CounterOpen, Ordering::Acquire);
         let words: [u64; ENTRY_WORDS] =
             core::array::from_fn(|at| self.held.load(entry + at, Ordering::Relaxed));
@@ -363,8 +366,8 @@ impl<M: Mem> CountersReader<M> {
     /// Whether the entry still stood in `generation` when the last word was loaded.
     #[inline]
     fn check(&self, entry: usize, generation: u64) -> Option<()> {
-        // Acquire fence: pairs with the release fence after the odd mark. If a word loaded before was
-        // newer than the generation, the load below sees the mark or a later generation.
+        // Acquire fence: pairs with the release fence after the odd mark. If a word loaded before
+        // was newer than the generation, the load below sees the mark or a later generation.
         Leased::<M>::fence(Site::CounterCheck, Ordering::Acquire);
         let now = self.held.load(entry + GENERATION, Ordering::Relaxed);
         (now == generation).then_some(())

@@ -1,8 +1,8 @@
 //! The descriptor file: where the region of a name is, and whose it is.
 //!
-//! Little-endian; [`field`] declares the fields, of which the table in `docs/REGION.md` is made. The first
-//! [`DESCRIPTOR_LEN`] bytes are frozen; later versions only append, as version 2 did.
-//! A reader takes what it knows of any later version. Were a later form not readable so, the last
+//! Little-endian; [`field`] declares the fields, of which the table in `docs/REGION.md` is made.
+//! The first [`DESCRIPTOR_LEN`] bytes are frozen; later versions only append, as version 2 did. A
+//! reader takes what it knows of any later version. Were a later form not readable so, the last
 //! digit of the magic would change.
 //!
 //! What this does not do: it locates and never authorises.

@@ -4,11 +4,12 @@
 //!  a table of rows (see [`crate::rows`]); row 0 counts the errors without a row, row i holds
 //!  | key | count | first tick | last tick | text, zero-padded |
 //! ```
-//! An error is known by a key that the user computes (say, of its code and location). The first of its
-//! kind takes a row and its text; all others only count. A full table loses no count: row 0 has them.
+//! An error is known by a key that the user computes (say, of its code and location). The first of
+//! its kind takes a row and its text; all others only count. A full table loses no count: row 0 has
+//! them.
 //!
-//! Published as snapshots, so that a reader never sees half an entry. Writer: one thread. Readers: any
-//! process, read-only.
+//! Published as snapshots, so that a reader never sees half an entry. Writer: one thread. Readers:
+//! any process, read-only.
 //!
 //! What this does not do: it is not a log; order and repetition are lost on purpose.
 

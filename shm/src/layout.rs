@@ -6,8 +6,8 @@
 //! byte 256  directory            one 64-byte entry per section
 //! ...       sections             in the order added, each 128-aligned
 //! ```
-//! A [`RegionPlan`] collects sections and gives each an offset. A plan that does not fit is an error, never
-//! a clamp.
+//! A [`RegionPlan`] collects sections and gives each an offset. A plan that does not fit is an
+//! error, never a clamp.
 //!
 //! What this does not do: it touches no memory and knows no protocol's inner layout; each protocol
 //! has a `layout` function for its own length.
@@ -26,8 +26,8 @@ pub const SECTIONS_MAX: usize = 4096;
 /// Longest region, in bytes.
 pub const REGION_MAX: u64 = crate::map::LEN_MAX;
 
-/// What a section holds. A plain number in shared memory: any value is valid there, unknown ones are
-/// skipped by readers.
+/// What a section holds. A plain number in shared memory: any value is valid there, unknown ones
+/// are skipped by readers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct SectionKind(pub u32);
 

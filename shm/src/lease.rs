@@ -156,7 +156,8 @@ impl Lease {
 pub struct LeaseList(Vec<Lease>);
 
 impl LeaseList {
-    /// Enters a lease on the bytes from `offset` to `end` of the backing, or returns the one in the way.
+    /// Enters a lease on the bytes from `offset` to `end` of the backing, or returns the one in the
+    /// way.
     ///
     /// # Errors
     /// [`SetupError::Taken`].
@@ -213,8 +214,8 @@ impl Leases {
 ///
 /// All word accesses below are safe because of the lease: no other protocol touches these words in
 /// this process, and inside one protocol each word is either always atomic or always plain (the
-/// module of the protocol draws which). The plain accesses stay `unsafe`: whose turn it is, only the
-/// protocol knows.
+/// module of the protocol draws which). The plain accesses stay `unsafe`: whose turn it is, only
+/// the protocol knows.
 #[derive(Debug)]
 pub(crate) struct Leased<M: Mem> {
     mem: M,

@@ -1,7 +1,7 @@
 //! How bytes are shared: rings, pages and counters in one memory-mapped region.
 //!
-//! Everything in a region has exactly one writer. Protocols are written once, over [`mem::Mem`], and
-//! run unchanged on a mapping, on the heap under Miri, and in the model checker.
+//! Everything in a region has exactly one writer. Protocols are written once, over [`mem::Mem`],
+//! and run unchanged on a mapping, on the heap under Miri, and in the model checker.
 //!
 //! | module | what | writer | readers | lossy |
 //! |---|---|---|---|---|
@@ -24,13 +24,14 @@
 //! Feature `asm-copy` (default): bulk copies in assembly on x86-64 instead of a loop of words.
 //!
 //! # Invariants
-//! 1. Each shared word has one writer and one width, for life; doorbell epochs alone are added to by
-//!    several.
+//! 1. Each shared word has one writer and one width, for life; doorbell epochs alone are added to
+//!    by several.
 //! 2. Control state (cursors, chains, stamps) is private memory; the region holds copies. Nothing
 //!    read back is trusted: it is checked, and what is invalid is an error, never a panic.
 //! 3. A writer never waits for a monitor and cannot know of one; monitors map read-only.
 //! 4. Read-only sides use Relaxed loads of 64-bit words and acquire fences, nothing else.
-//! 5. Plain memory changes hands only by the Release store and Acquire load of a cursor or sequence.
+//! 5. Plain memory changes hands only by the Release store and Acquire load of a cursor or
+//!    sequence.
 //! 6. A region is formatted once, its magic stored last, and never re-used.
 //!
 //! # Absences

@@ -6,8 +6,8 @@
 //!    NAME.region  the descriptor: where the region is, replaced by atomic rename when it is ready
 //! ```
 //! It locates and never authorises: whoever opens the region checks everything again. A descriptor
-//! can be old; its owner may be dead, its pid reused, or mean nothing here because the owner lives in
-//! another pid namespace. [`open`] distinguishes these.
+//! can be old; its owner may be dead, its pid reused, or mean nothing here because the owner lives
+//! in another pid namespace. [`open`] distinguishes these.
 //!
 //! A name is owned by a lock *and* a descriptor: whoever removes the lock file of a running owner
 //! does not pass its name to a second one.
@@ -179,7 +179,8 @@ pub fn lock_in(directory: &Path, name: &str) -> Result<NameLock, LocateError> {
     check_name(name)?;
     let path = directory.join(format!("{name}.lock"));
     for attempt in 1..=LOCK_ATTEMPTS {
-        // The lock file is never removed by us: a removed one could be locked by two owners at once.
+        // The lock file is never removed by us: a removed one could be locked by two owners at
+        // once.
         let lock = open_private(&path)?;
         match lock.try_lock() {
             Ok(()) if os::is_at(&lock, &path) => return take(directory, name, lock),

@@ -114,8 +114,8 @@ impl Map {
     }
 
     /// A new file of `len_bytes` (rounded up to whole pages), readable and writable by this user
-    /// only, mapped writable and touched; a file of that name is unlinked first, never truncated, so
-    /// that its readers keep what they have. The file is removed when the map is dropped.
+    /// only, mapped writable and touched; a file of that name is unlinked first, never truncated,
+    /// so that its readers keep what they have. The file is removed when the map is dropped.
     ///
     /// # Errors
     /// [`MapError::Length`] or [`MapError::Io`].

@@ -13,9 +13,9 @@
 //! 2. the scheduler collects the results of *all* lanes (Acquire), then dispatches epoch `e + 1`
 //!    with descriptors into any outbox (Release on the command ring): so a reader, which takes its
 //!    commands with Acquire, reads in epoch `e + 1` what was written before;
-//! 3. a lane begins epoch `e + 2`, in the half of `e`, only on a command of epoch `e + 2`, which the
-//!    scheduler sends after it has collected all results of epoch `e + 1`: so every read of epoch
-//!    `e`'s payloads comes before the first write that replaces them.
+//! 3. a lane begins epoch `e + 2`, in the half of `e`, only on a command of epoch `e + 2`, which
+//!    the scheduler sends after it has collected all results of epoch `e + 1`: so every read of
+//!    epoch `e`'s payloads comes before the first write that replaces them.
 //!
 //! Nothing but that order makes a read meaningful, so the words are Relaxed atomics all the same: a
 //! scheduler that broke it would move garbage, which the payload hash shows, and never undefined

@@ -1,12 +1,12 @@
 //! Real memory: the only file that names hardware atomics and fences.
 //!
-//! A [`RawMem`] is a range of a heap block or a mapping. The backing carries the list of leases (see
-//! [`crate::lease`]), so that all handles to the same bytes agree on who holds what.
+//! A [`RawMem`] is a range of a heap block or a mapping. The backing carries the list of leases
+//! (see [`crate::lease`]), so that all handles to the same bytes agree on who holds what.
 //!
 //! Bulk copies are word copies too: on x86-64 in assembly (the compiler does not vectorise relaxed
-//! loops), elsewhere and without the feature `asm-copy` in a loop. Both are relaxed 8-byte accesses,
-//! so a copy that races with a writer is garbage, never undefined, and the sequence check behind it
-//! throws the garbage away.
+//! loops), elsewhere and without the feature `asm-copy` in a loop. Both are relaxed 8-byte
+//! accesses, so a copy that races with a writer is garbage, never undefined, and the sequence check
+//! behind it throws the garbage away.
 //!
 //! What this file does not do: it knows no protocol; it never waits except in `futex_wait`.
 
@@ -42,8 +42,8 @@ struct SharedBlock {
     leases: Leases,
 }
 
-// SAFETY: the heap block and the mapping are owned and reachable from any thread; `SharedBlock` gives out
-// nothing but the address, and all access goes through `RawMem`.
+// SAFETY: the heap block and the mapping are owned and reachable from any thread; `SharedBlock`
+// gives out nothing but the address, and all access goes through `RawMem`.
 unsafe impl Send for SharedBlock {}
 // SAFETY: as above; the leases are behind a mutex, the rest is never changed.
 unsafe impl Sync for SharedBlock {}
@@ -196,7 +196,8 @@ unsafe impl Mem for RawMem {
     }
 
     fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
-        // A peer reads plain bytes in its turn, and through a read-only mapping nobody can take turns.
+        // A peer reads plain bytes in its turn, and through a read-only mapping nobody can take
+        // turns.
         if side != Side::Watcher && !self.backing.writable {
             return Err(SetupError::ReadOnly { protocol });
         }

@@ -6,13 +6,13 @@
 //! ```
 //! Whoever may write a plain file can truncate it, and reading a mapping behind its end raises
 //! SIGBUS. So a plain file is not mapped: each load of its words is a `pread`, which returns fewer
-//! bytes instead. From the first short read on the file counts as lost: every word then reads as zero,
-//! which each protocol takes for memory in which nothing was published, so that nothing half there
-//! is taken for whole; [`ReadMap::check`] returns the reason.
+//! bytes instead. From the first short read on the file counts as lost: every word then reads as
+//! zero, which each protocol takes for memory in which nothing was published, so that nothing half
+//! there is taken for whole; [`ReadMap::check`] returns the reason.
 //!
-//! The protocols run on both unchanged. Their payloads are validated by two loads of a sequence, which
-//! works for bytes as for words; the sequences, and every word read alone, are loaded until two loads
-//! agree, because nothing guarantees that a system call copies a word in one piece.
+//! The protocols run on both unchanged. Their payloads are validated by two loads of a sequence,
+//! which works for bytes as for words; the sequences, and every word read alone, are loaded until
+//! two loads agree, because nothing guarantees that a system call copies a word in one piece.
 //!
 //! What this does not do: it knows no layout, and it cannot keep a writer of a plain file from
 //! writing nonsense into it. That is checked like everything else that is read.
@@ -83,8 +83,8 @@ impl ReadMap {
         Ok(Self { mem: ReadMem(ReadBacking::File(file)), name })
     }
 
-    /// A copy of a region's bytes in memory of this process; rounded up to whole blocks of 128 bytes.
-    /// For a region that was saved or came from somewhere else.
+    /// A copy of a region's bytes in memory of this process; rounded up to whole blocks of 128
+    /// bytes. For a region that was saved or came from somewhere else.
     ///
     /// # Panics
     /// If there are no bytes.
@@ -235,8 +235,8 @@ fn no_such_side() -> ! {
 
 // SAFETY: words are those of a mapping, whose handle keeps the promises, or those of the file, read
 // under the same offsets; requests are checked against the length. Nobody can write or take turns
-// through it: `lease` refuses all sides but watchers, so the plain accesses and the doorbells have no
-// caller.
+// through it: `lease` refuses all sides but watchers, so the plain accesses and the doorbells have
+// no caller.
 unsafe impl Mem for ReadMem {
     type Window<'a> = &'a [u8];
     type WindowMut<'a> = &'a mut [u8];

@@ -82,8 +82,8 @@ impl Region {
             .ok_or(RegionError::NoSection { kind: kind.0, id })
     }
 
-    /// Makes the region ready for readers: call it once all sections are formatted. Returns the handle
-    /// that writes the status line; `None` if it was returned before.
+    /// Makes the region ready for readers: call it once all sections are formatted. Returns the
+    /// handle that writes the status line; `None` if it was returned before.
     pub fn publish_ready(&mut self) -> Option<HeaderWriter<RawMem>> {
         let mut header = self.header.take()?;
         header.publish_ready();

@@ -4,11 +4,11 @@
 //!  byte 0    version: that of the last published snapshot                (own 128 bytes)
 //!  byte 128  row i:  | seq A | words of A ... | seq B | words of B ... |  padded to 64 bytes
 //! ```
-//! Snapshots are numbered; the number is the snapshot's *version*. Every row has two copies. Version
-//! `n` is written while `n - 1` is published: a row that changes goes into its older copy, stamped
-//! `n`; a row that does not change costs nothing. Publishing is one store of `version`. A reader of
-//! version `v` takes, of each row, the copy with the largest stamp not above `v`: all rows together
-//! are the table as it was when `v` was published.
+//! Snapshots are numbered; the number is the snapshot's *version*. Every row has two copies.
+//! Version `n` is written while `n - 1` is published: a row that changes goes into its older copy,
+//! stamped `n`; a row that does not change costs nothing. Publishing is one store of `version`. A
+//! reader of version `v` takes, of each row, the copy with the largest stamp not above `v`: all
+//! rows together are the table as it was when `v` was published.
 //!
 //! A sequence is `2n` while the copy stamped `n` is written, `2n + 1` once it is complete, 0 if the
 //! copy was never written.
@@ -99,8 +99,8 @@ pub struct RowsWriter<M: Mem> {
 }
 
 impl<M: Mem> RowsWriter<M> {
-    /// Leases the writing side over zeroed memory of [`layout`]; the first version is 1. Allocates the
-    /// private stamps, once.
+    /// Leases the writing side over zeroed memory of [`layout`]; the first version is 1. Allocates
+    /// the private stamps, once.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -110,8 +110,8 @@ impl<M: Mem> RowsWriter<M> {
         Ok(Self { held, shape, version: 1, stamps: vec![[0, 0]; rows] })
     }
 
-    /// Writes a row into the snapshot being written. Call it when the row changed; a second call for
-    /// the same row and snapshot replaces the first.
+    /// Writes a row into the snapshot being written. Call it when the row changed; a second call
+    /// for the same row and snapshot replaces the first.
     ///
     /// # Panics
     /// If the row does not exist or has another number of words.
@@ -126,17 +126,17 @@ impl<M: Mem> RowsWriter<M> {
         let word = self.shape.word(row, copy);
         // Relaxed: the fence below orders it.
         self.held.store(word, 2 * self.version, Ordering::Relaxed);
-        // Release fence: pairs with the acquire fence before the reader's second load. A reader that
-        // sees any word written below sees the busy mark there; and one that sees this busy mark
-        // sees every earlier one.
+        // Release fence: pairs with the acquire fence before the reader's second load. A reader
+        // that sees any word written below sees the busy mark there; and one that sees this busy
+        // mark sees every earlier one.
         Leased::<M>::fence(Site::RowBusy, Ordering::Release);
         self.held.copy_in(word + SEQ_WORDS, bytes_of(words));
         // Relaxed: nobody takes this copy before `publish`, which is a Release store.
         self.held.store(word, 2 * self.version + 1, Ordering::Relaxed);
     }
 
-    /// Publishes all rows written so far as one snapshot, in one store, and begins the next; returns
-    /// its version.
+    /// Publishes all rows written so far as one snapshot, in one store, and begins the next;
+    /// returns its version.
     #[inline]
     pub fn publish(&mut self) -> u64 {
         let version = self.version;
@@ -207,8 +207,8 @@ impl<M: Mem> RowsReader<M> {
     }
 
     /// Copies a row as it was in the snapshot of a version that [`RowsReader::version`] returned.
-    /// Returns the version in which it was written, or `None` if it was not written up to then (`dst`
-    /// is then unchanged).
+    /// Returns the version in which it was written, or `None` if it was not written up to then
+    /// (`dst` is then unchanged).
     ///
     /// # Errors
     /// [`RowError`]; `dst` may then hold garbage.
@@ -230,23 +230,23 @@ impl<M: Mem> RowsReader<M> {
         if found {
             self.held.copy_out(words[copy] + SEQ_WORDS, bytes_of_mut(dst));
         }
-        // Acquire fence: pairs with the release fence after the busy mark. If a word or a mark above
-        // was newer than the snapshot, the loads below see all marks made before it.
+        // Acquire fence: pairs with the release fence after the busy mark. If a word or a mark
+        // above was newer than the snapshot, the loads below see all marks made before it.
         Leased::<M>::fence(Site::RowCheck, Ordering::Acquire);
         if found {
             let again = self.held.load(words[copy], Ordering::Relaxed);
             let whole = again == seqs[copy];
             return if whole { Ok(Some(stamps[copy])) } else { Err(RowError::Lapped) };
         }
-        // Neither copy is of this snapshot: the row was not written yet if a copy was never written,
-        // else it was replaced. The first loads may have seen the marks in any order, so only the
-        // second ones decide.
+        // Neither copy is of this snapshot: the row was not written yet if a copy was never
+        // written, else it was replaced. The first loads may have seen the marks in any order, so
+        // only the second ones decide.
         let again = words.map(|word| self.held.load(word, Ordering::Relaxed));
         if again.contains(&0) { Ok(None) } else { Err(RowError::Lapped) }
     }
 
-    /// Copies a row of the newest snapshot, trying again when overtaken. Returns the snapshot's version
-    /// and the one in which the row was written.
+    /// Copies a row of the newest snapshot, trying again when overtaken. Returns the snapshot's
+    /// version and the one in which the row was written.
     ///
     /// # Errors
     /// [`RowError::Lapped`] after [`ATTEMPTS`] attempts, or what [`RowsReader::read`] refuses.

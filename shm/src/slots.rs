@@ -4,12 +4,13 @@
 //!  byte 0     latest: number of messages finished                        (own 128 bytes)
 //!  byte 128   slot i:  | seq | len in bytes | payload words |
 //! ```
-//! The stride is a multiple of 128 in a page and of 64, a cache line, in a broadcast: there an event of
-//! 48 bytes is one line to write and one to read, and twice as many of them stay in the cache.
+//! The stride is a multiple of 128 in a page and of 64, a cache line, in a broadcast: there an
+//! event of 48 bytes is one line to write and one to read, and twice as many of them stay in the
+//! cache.
 //!
-//! Message `n` lies in slot `n mod N`. Its sequence is `2n + 1` while it is written and `2n + 2` once
-//! it is there, so a reader that finds any other number knows whether it came too early or too late,
-//! and a whole lap is never mistaken for no progress.
+//! Message `n` lies in slot `n mod N`. Its sequence is `2n + 1` while it is written and `2n + 2`
+//! once it is there, so a reader that finds any other number knows whether it came too early or too
+//! late, and a whole lap is never mistaken for no progress.
 //!
 //! | word | written by | read by | ordering |
 //! |---|---|---|---|
@@ -18,8 +19,8 @@
 //! | len, payload | writer | readers | Relaxed |
 //!
 //! The payload words are atomic because readers load them while the writer writes; the two loads of
-//! `seq` decide whether the copy is valid. `latest = n` promises that message `n - 1` can be read or
-//! has been overwritten: never that it is still to come.
+//! `seq` decide whether the copy is valid. `latest = n` promises that message `n - 1` can be read
+//! or has been overwritten: never that it is still to come.
 //!
 //! What this does not do: it does not keep messages for slow readers and does not know any reader.
 //! [`crate::broadcast`] and [`crate::page`] are the two uses.
@@ -57,8 +58,8 @@ pub enum SlotError {
 /// Bytes of an array of `slots` slots with `payload_bytes` each.
 ///
 /// # Errors
-/// [`SetupError::Parameter`] if there are not 2..=[`SLOTS_MAX`] slots, a power of two, the payload is
-/// empty or beyond [`PAYLOAD_MAX`], or the protocol is neither page nor broadcast.
+/// [`SetupError::Parameter`] if there are not 2..=[`SLOTS_MAX`] slots, a power of two, the payload
+/// is empty or beyond [`PAYLOAD_MAX`], or the protocol is neither page nor broadcast.
 pub fn layout(protocol: Protocol, slots: usize, payload_bytes: usize) -> Result<usize, SetupError> {
     // Only protocols whose words are all atomic may share them with readers at any time.
     let atomic = matches!(protocol, Protocol::Page | Protocol::Broadcast);
@@ -130,8 +131,8 @@ impl<M: Mem> SlotsWriter<M> {
         Ok(Self { held: Leased::new(mem, protocol, Side::Writer)?, shape, next: 0 })
     }
 
-    /// Writes message `next` with what `fill` puts into its draft. The same instructions run whether
-    /// anybody reads or not.
+    /// Writes message `next` with what `fill` puts into its draft. The same instructions run
+    /// whether anybody reads or not.
     ///
     /// # Panics
     /// If `len` exceeds the payload of a slot.
@@ -165,11 +166,12 @@ impl<M: Mem> SlotsWriter<M> {
         self.write_with(payload.len(), |draft| draft.put(0, payload))
     }
 
-    /// Skips `count` numbers, as if their messages had been written and overwritten. At least as many
-    /// messages as there are slots must follow, or readers wait for the numbers skipped.
+    /// Skips `count` numbers, as if their messages had been written and overwritten. At least as
+    /// many messages as there are slots must follow, or readers wait for the numbers skipped.
     pub fn skip(&mut self, count: u64) {
         self.next += count;
-        // Relaxed: it publishes nothing. The messages that must follow are published by `write_with`.
+        // Relaxed: it publishes nothing. The messages that must follow are published by
+        // `write_with`.
         self.held.store(LATEST, self.next, Ordering::Relaxed);
     }
 
@@ -265,8 +267,8 @@ impl<M: Mem> SlotsReader<M> {
         self.shape.payload_bytes
     }
 
-    /// Copies message `n` into the front of `dst`; returns its length in bytes, which may exceed `dst`
-    /// (then `dst` holds the front).
+    /// Copies message `n` into the front of `dst`; returns its length in bytes, which may exceed
+    /// `dst` (then `dst` holds the front).
     ///
     /// # Errors
     /// [`SlotError`]; `dst` then holds garbage.
@@ -286,8 +288,8 @@ impl<M: Mem> SlotsReader<M> {
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.shape.payload_bytes);
         let part = len.min(dst.len());
         self.held.copy_out(slot + PAYLOAD, &mut dst[..part]);
-        // Acquire fence: pairs with the release fence after the busy mark. If a word above was newer
-        // than message n, the load below sees the busy mark or a later sequence.
+        // Acquire fence: pairs with the release fence after the busy mark. If a word above was
+        // newer than message n, the load below sees the busy mark or a later sequence.
         Leased::<M>::fence(Site::SlotCheck, Ordering::Acquire);
         let second = self.held.load(slot + SEQ, Ordering::Relaxed);
         if second == first { Ok(len) } else { Err(SlotError::Torn) }

@@ -8,10 +8,10 @@
 //! enough blocks are free, in any order: fragmentation never decides anything. Free list and chains
 //! are also kept in the writer's private memory; what lies here is a copy for readers.
 //!
-//! As in the [`outbox`](crate::outbox), the rings order all accesses: a lane reads a chain between a
-//! command that names it and the results that follow, and the scheduler releases it after it has
-//! collected those results. The words are Relaxed atomics: if that order were broken, a reader would
-//! see garbage, never undefined behaviour.
+//! As in the [`outbox`](crate::outbox), the rings order all accesses: a lane reads a chain between
+//! a command that names it and the results that follow, and the scheduler releases it after it has
+//! collected those results. The words are Relaxed atomics: if that order were broken, a reader
+//! would see garbage, never undefined behaviour.
 //!
 //! What this does not do: it counts no references and knows no owner of a payload.
 
@@ -123,7 +123,8 @@ impl<M: Mem> Spill<M> {
     /// As [`Spill::retain`], from an outbox.
     ///
     /// # Errors
-    /// [`BlockOutOfRange`] if the payload named does not lie in the outbox; nothing is retained then.
+    /// [`BlockOutOfRange`] if the payload named does not lie in the outbox; nothing is retained
+    /// then.
     pub fn retain_from(
         &mut self,
         outbox: &OutboxReader<M>,

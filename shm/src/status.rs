@@ -1,7 +1,7 @@
 //! The status of a region's owner: its state and its signs of life.
 //!
-//! Before any wait the owner publishes what it waits for, so that a monitor expects a heartbeat only in
-//! the state *running*. Owner: sole writer. Readers: any process.
+//! Before any wait the owner publishes what it waits for, so that a monitor expects a heartbeat
+//! only in the state *running*. Owner: sole writer. Readers: any process.
 //!
 //! A monitor combines the status with what it knows of the process in [`Pulse::classify`].
 //!
@@ -67,8 +67,8 @@ states! {
     Stopped = 7,
 }
 
-/// The owner's status as a monitor sees it. The four words are read one by one: each is true, but they
-/// may be from different moments.
+/// The owner's status as a monitor sees it. The four words are read one by one: each is true, but
+/// they may be from different moments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnerStatus {
     /// State of the owner.
@@ -89,10 +89,11 @@ pub const STALE_AFTER_NS: u64 = 1_000_000_000;
 pub enum Liveness {
     /// It runs, or waits for what its state names.
     Live,
-    /// Its state is *running* but its status has not changed for [`STALE_AFTER_NS`]: it is stopped or
-    /// hangs, or the machine is overloaded. It may go on at any time.
+    /// Its state is *running* but its status has not changed for [`STALE_AFTER_NS`]: it is stopped
+    /// or hangs, or the machine is overloaded. It may go on at any time.
     Stale,
-    /// Its process is gone. What it published last stays readable; look for a new owner of the name.
+    /// Its process is gone. What it published last stays readable; look for a new owner of the
+    /// name.
     Dead,
     /// Its state is *stopped*: it has finished.
     Finished,

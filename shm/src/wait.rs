@@ -13,14 +13,15 @@
 //! | sleepers | waiter | ringers | Relaxed, ordered by the fences |
 //!
 //! Why sequentially consistent fences: ringer and waiter each write one word and then read the
-//! other's (work published, then sleepers; sleepers, then work). Only if the two fences stand in one
-//! order does at least one of them see the other: the waiter the work, or the ringer the sleeper.
+//! other's (work published, then sleepers; sleepers, then work). Only if the two fences stand in
+//! one order does at least one of them see the other: the waiter the work, or the ringer the
+//! sleeper.
 //!
 //! Why epoch has Release and Acquire: should the waiter load the epoch of the very ring that saw it
 //! sleep, it would sleep at the new value; then the work published before is visible to its check.
 //!
-//! What this does not do: a read-only reader cannot wait here, since it cannot announce that it sleeps; it
-//! polls. The doorbell does not count rings.
+//! What this does not do: a read-only reader cannot wait here, since it cannot announce that it
+//! sleeps; it polls. The doorbell does not count rings.
 
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ use crate::site::Site;
 /// Bytes of a doorbell.
 pub const LEN: usize = ALIGN;
 
-/// Most polls with a pause between them; beyond it the time is better spent otherwise. A pause takes
-/// from 4 to 45 ns by the kind of processor, so this is at most some 3 us.
+/// Most polls with a pause between them; beyond it the time is better spent otherwise. A pause
+/// takes from 4 to 45 ns by the kind of processor, so this is at most some 3 us.
 pub const SPINS_MAX: u32 = 64;
 
 /// Polls with a yield between them, after the spins.
@@ -109,14 +110,16 @@ impl<M: Mem> Waiter<M> {
         Ok(Self { held: Leased::new(mem, Protocol::Bell, Side::Writer)? })
     }
 
-    /// Waits until `ready` returns true. `ready` must load shared words itself (a ring's `has_next`).
+    /// Waits until `ready` returns true. `ready` must load shared words itself (a ring's
+    /// `has_next`).
     #[inline]
     pub fn wait(&mut self, mode: WaitMode, mut ready: impl FnMut() -> bool) {
         while !self.wait_for(mode, None, &mut ready) {}
     }
 
-    /// Waits until `ready` returns true or, once asleep, about `limit` has passed. Returns what `ready`
-    /// returned last. A wake-up without work counts as the end of the wait, so the caller keeps the time.
+    /// Waits until `ready` returns true or, once asleep, about `limit` has passed. Returns what
+    /// `ready` returned last. A wake-up without work counts as the end of the wait, so the caller
+    /// keeps the time.
     #[inline]
     pub fn wait_at_most(
         &mut self,

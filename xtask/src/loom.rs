@@ -1,4 +1,5 @@
-//! `cargo xtask loom`, `mutants`, `shuttle`: the models to a greater depth, the gate, more schedules.
+//! `cargo xtask loom`, `mutants`, `shuttle`: the models to a greater depth, the gate, more
+//! schedules.
 //!
 //! All three are plain programs and tests of `loom-tests`; the tasks only spare their names. The
 //! bounded models and schedules are part of `cargo test` without any of them.

@@ -3,14 +3,15 @@
 //! It watches real threads on real memory and knows what happened before what by atomics, locks and
 //! joins, not by fences. So it can judge what hands plain memory over by Release and Acquire
 //! (`shm/tests/shm/threads.rs`):
-//! - the two rings, whose payloads are plain bytes, and what their users touch because of a poll of them;
+//! - the two rings, whose payloads are plain bytes, and what their users touch because of a poll of
+//!   them;
 //! - leases: who holds a side writes plain bytes alone;
-//! - outbox and spill, whose words are Relaxed atomics and would race unseen: the tests run them on memory
-//!   of plain words, so that only the rings order them.
+//! - outbox and spill, whose words are Relaxed atomics and would race unseen: the tests run them on
+//!   memory of plain words, so that only the rings order them.
 //!
 //! Left out, because it would see nothing or false things:
-//! - slots, pages, rows, counters, the header: every word is atomic, and what orders them are fences (the
-//!   bulk copies are assembly, which it does not see at all);
+//! - slots, pages, rows, counters, the header: every word is atomic, and what orders them are
+//!   fences (the bulk copies are assembly, which it does not see at all);
 //! - the doorbell: sequentially consistent fences over atomic words.
 //!
 //! Those are loom's and Miri's. The standard library is built with the sanitizer too, or its own

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a2_an_inbox_keeps_order_through_both_ends_and_the_middle() {
+    fn a2_1_an_inbox_keeps_order_through_both_ends_and_the_middle() {
         let (mut pool, mut inbox) = (Items::default(), Inbox::default());
         for seq in 1..=4 {
             let id = pool.add(item(seq));

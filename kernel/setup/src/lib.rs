@@ -138,9 +138,9 @@ impl Setup {
         Ok(())
     }
 
-    /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of a
-    /// configured slot by its configured name, a spawned agent by template and copy. Only the latter
-    /// allocates.
+    /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of
+    /// a configured slot by its configured name, a spawned agent by template and copy. Only the
+    /// latter allocates.
     #[must_use]
     pub fn agent_name(&self, id: AgentId, template: u32, copy: u32) -> Cow<'_, str> {
         match self.agents.get(id.index() as usize) {

@@ -2,8 +2,9 @@
 //!
 //! `mutants` walks all sites, each use of those that have several, all mutants and the models that
 //! must fail; `--markdown` prints the tables of `docs/PROOF.md`. Each trial is a process of its own
-//! (`mutants trial WHAT MODEL`), because a failed model leaves loom's state behind. The models of the protocol run first; only if
-//! none of them fails, all others do. Exit code 0 if everything is caught or explained.
+//! (`mutants trial WHAT MODEL`), because a failed model leaves loom's state behind. The models of
+//! the protocol run first; only if none of them fails, all others do. Exit code 0 if everything is
+//! caught or explained.
 
 use std::panic::resume_unwind;
 use std::path::Path;

@@ -7,7 +7,8 @@ use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 use crate::check::{LoomModel, Marks};
 use crate::mem::LoomMem;
 
-/// Two threads ask for the writing side of one outbox: one gets it, the other an error that names the holder.
+/// Two threads ask for the writing side of one outbox: one gets it, the other an error that names
+/// the holder.
 pub const LEASE_ONCE: LoomModel = LoomModel {
     name: "lease_once",
     bound: None,

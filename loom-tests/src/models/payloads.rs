@@ -1,7 +1,7 @@
 //! Outbox and spill: the rings between scheduler and lane order all accesses to payloads.
 //!
-//! One thread is scheduler and writing lane, as lane 0 is; the other is a reading lane. Commands and
-//! results go over cell rings.
+//! One thread is scheduler and writing lane, as lane 0 is; the other is a reading lane. Commands
+//! and results go over cell rings.
 
 use loom::thread;
 use wasm_engine_shm::mem::Mem;

@@ -8,8 +8,8 @@ use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
 use crate::check::{LoomModel, Marks};
 use crate::mem::{Class, LoomMem};
 
-/// Two rows, three snapshots, of which one changes only the first row: a reader of version v sees both
-/// rows as they were in v, or learns that it is late.
+/// Two rows, three snapshots, of which one changes only the first row: a reader of version v sees
+/// both rows as they were in v, or learns that it is late.
 pub const ROW_VERSION: LoomModel = LoomModel {
     name: "row_version",
     bound: Some(2),

@@ -1,5 +1,5 @@
-//! The list of sites is complete: read from the source, because a site that nobody lists is one that
-//! no mutant weakens.
+//! The list of sites is complete: read from the source, because a site that nobody lists is one
+//! that no mutant weakens.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,8 +1,9 @@
 //! Any bytes, turned into regions, sections and peers; what must hold whatever they are.
 //!
-//! A panic, an access outside (which the address sanitizer sees) or a loop without end is a finding.
-//! Beyond that, each oracle asserts what a reader may rely on: sections inside and apart, lengths
-//! within their slots, never more handed out than a ring holds, a descriptor that survives its bytes.
+//! A panic, an access outside (which the address sanitizer sees) or a loop without end is a
+//! finding. Beyond that, each oracle asserts what a reader may rely on: sections inside and apart,
+//! lengths within their slots, never more handed out than a ring holds, a descriptor that survives
+//! its bytes.
 
 use std::sync::OnceLock;
 
@@ -59,8 +60,8 @@ impl<'a> Script<'a> {
 
 /// Overwrites a word, as a hostile or corrupt writer would.
 fn scribble(mem: &RawMem, word: usize, value: u64) {
-    // SAFETY: one thread; no reference into the memory lives across a call, since windows borrow the
-    // ring's end.
+    // SAFETY: one thread; no reference into the memory lives across a call, since windows borrow
+    // the ring's end.
     unsafe { mem.store(word, value, Ordering::Relaxed) };
 }
 

@@ -88,8 +88,8 @@ impl<M: Mem> Consumer<M> {
     #[inline(always)]
     fn header(&self) -> u64 {
         let at = (self.tail & (self.capacity - 1)) as usize;
-        // SAFETY: a unit in the data; `poll_head` found it published (Acquire load of the head), and it is
-        // not released.
+        // SAFETY: a unit in the data; `poll_head` found it published (Acquire load of the head),
+        // and it is not released.
         unsafe { self.peer.get((DATA + at) / WORD) }
     }
 

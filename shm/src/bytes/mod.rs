@@ -8,9 +8,10 @@
 //!  record   | len: u32 | tag: u32 | aux: u64 | payload, padded to 16 |
 //!  pad      | u32::MAX |                     ... to the end of data  |
 //! ```
-//! Head and tail only grow, in units of 16 bytes, so full and empty differ and no value comes twice. A
-//! record never wraps: where it would, a pad fills the end of the data. Records are written and read
-//! in place. [`Producer::publish`] and [`Consumer::release`] each are one store for a whole batch.
+//! Head and tail only grow, in units of 16 bytes, so full and empty differ and no value comes
+//! twice. A record never wraps: where it would, a pad fills the end of the data. Records are
+//! written and read in place. [`Producer::publish`] and [`Consumer::release`] each are one store
+//! for a whole batch.
 //!
 //! | word | written by | read by | ordering |
 //! |---|---|---|---|
@@ -19,13 +20,13 @@
 //! | data | producer before publish, nobody until release | consumer between the two | plain |
 //!
 //! Why a record takes at most half the ring: a record of `need` bytes may have to skip almost as
-//! many at the end; with `need` over half the ring, skipped and needed bytes together could exceed it
-//! for ever, even with the ring empty, and the producer would never make progress.
+//! many at the end; with `need` over half the ring, skipped and needed bytes together could exceed
+//! it for ever, even with the ring empty, and the producer would never make progress.
 //!
-//! What goes into a payload: `Pod` frames where the shape is fixed, as in what the kernel's threads send
-//! each other; rkyv where it varies (text, lists, options), serialised straight into the [`Grant`] and
-//! read in place through the checked `access`, as `shm/tests/shm/rkyv_in_place.rs` shows. For either, a
-//! payload begins at a multiple of a unit and has its exact length.
+//! What goes into a payload: `Pod` frames where the shape is fixed, as in what the kernel's threads
+//! send each other; rkyv where it varies (text, lists, options), serialised straight into the
+//! [`Grant`] and read in place through the checked `access`, as `shm/tests/shm/rkyv_in_place.rs`
+//! shows. For either, a payload begins at a multiple of a unit and has its exact length.
 //!
 //! What this does not do: it does not wait (see [`crate::wait`]), it does not know what tags mean.
 //! The consumer trusts nothing it reads: an invalid record is [`CorruptRing`], never a panic.
@@ -51,9 +52,9 @@ const HEAD: usize = 0;
 const TAIL: usize = 0;
 const DATA: usize = 128;
 const CONSUMER_LEN: usize = 128;
-/// Bytes beyond the cursor whose cache line is asked for, so that several lines are on their way from
-/// core to core at a time: a record's position is known only when the one before it has arrived, and
-/// without this the consumer waits for each line alone.
+/// Bytes beyond the cursor whose cache line is asked for, so that several lines are on their way
+/// from core to core at a time: a record's position is known only when the one before it has
+/// arrived, and without this the consumer waits for each line alone.
 const AHEAD: u64 = 2048;
 /// Bytes of a cache line.
 const LINE: u64 = 64;

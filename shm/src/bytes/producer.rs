@@ -88,8 +88,8 @@ impl<M: Mem> Producer<M> {
         }
         let byte = DATA + ((cursor.head + pad) & (cursor.capacity - 1)) as usize;
         // SAFETY: the record lies in the data, since it ends at its end at most, and its bytes are
-        // free: released by the consumer (Acquire load of the tail in `make_room`) and not published
-        // again. The grant borrows the producer, so there is one at a time.
+        // free: released by the consumer (Acquire load of the tail in `make_room`) and not
+        // published again. The grant borrows the producer, so there is one at a time.
         let window = unsafe { self.own.window_mut(byte + UNIT, len) };
         Ok(Grant { window, own: &self.own, cursor, byte, pad, len })
     }
@@ -124,8 +124,8 @@ impl<M: Mem> Producer<M> {
     }
 }
 
-/// Finds room for a record of `need` bytes beyond the last tail seen or the end of the data; returns
-/// the pad before it.
+/// Finds room for a record of `need` bytes beyond the last tail seen or the end of the data;
+/// returns the pad before it.
 #[inline(never)]
 fn make_room<M: Mem>(
     peer: &Leased<M>,

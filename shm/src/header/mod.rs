@@ -7,8 +7,8 @@
 //! byte 256  directory        8 words per section
 //! ```
 //! [`word`] and [`entry`] declare the words, of which the tables in `docs/REGION.md` are made. All
-//! words are atomic, so that a reader of a hostile or dying owner's region may load them at any time.
-//! Readers: any process, Relaxed loads and acquire fences only.
+//! words are atomic, so that a reader of a hostile or dying owner's region may load them at any
+//! time. Readers: any process, Relaxed loads and acquire fences only.
 //!
 //! What this does not do: it maps nothing and trusts nothing. [`HeaderReader::read`] copies
 //! every word once and checks the copy.
@@ -244,7 +244,8 @@ impl<M: Mem> HeaderReader<M> {
         Ok(header_of(&words, pid_namespace, sections))
     }
 
-    /// The owner's status right now. What the owner published before that state can be read after this.
+    /// The owner's status right now. What the owner published before that state can be read after
+    /// this.
     #[must_use]
     pub fn status(&self) -> OwnerStatus {
         let state = self.held.load(word::STATE, Ordering::Relaxed);

@@ -78,8 +78,8 @@ pub(crate) enum ProcessState {
 pub(crate) fn process(pid: u32) -> ProcessState {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => started(&stat).map_or(ProcessState::Gone, ProcessState::Started),
-        // Mounted with `hidepid`, `/proc` shows a user its own processes only; a signal that may not
-        // be sent has somebody to receive it.
+        // Mounted with `hidepid`, `/proc` shows a user its own processes only; a signal that may
+        // not be sent has somebody to receive it.
         Err(_) => match i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
             Some(pid) => match rustix::process::test_kill_process(pid) {
                 Err(rustix::io::Errno::PERM) => ProcessState::Hidden,

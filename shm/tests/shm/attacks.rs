@@ -1,8 +1,10 @@
-//! Hostile programs of the same user against both backings: what each tries, what the system returns,
-//! and the effect on the owner and its monitors. The test prints the table of docs/GUARANTEES.md.
+//! Hostile programs of the same user against both backings: what each tries, what the system
+//! returns, and the effect on the owner and its monitors. The test prints the table of
+//! docs/GUARANTEES.md.
 //!
 //! Every attack is a process of its own against an owner of its own, both of an ordinary user where
-//! the test can choose. The attacker keeps running, holding what it got, while its effect is observed.
+//! the test can choose. The attacker keeps running, holding what it got, while its effect is
+//! observed.
 #![expect(clippy::disallowed_methods, reason = "effects are waited for")]
 
 use core::ffi::c_void;
@@ -186,8 +188,8 @@ fn remove(t: &Target, ending: &str) -> io::Result<()> {
 /// What is tried; returns the system's answer.
 type Attack = fn(&Target) -> io::Result<()>;
 
-/// What is tried, how it is called, and whether it goes for the process instead of the region: these
-/// a user may do to all of its processes.
+/// What is tried, how it is called, and whether it goes for the process instead of the region:
+/// these a user may do to all of its processes.
 const ATTACKS: [(&str, bool, Attack); 25] = [
     ("map writable and store", false, map_writable),
     ("make a map of a read-only descriptor writable", false, |t| make_writable(t, &t.open(false)?)),

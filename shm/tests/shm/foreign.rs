@@ -1,5 +1,6 @@
-//! Regions of another user, of another pid namespace, of a process closed to inspection: each gives an
-//! error that names the region and the remedy. What the environment does not allow prints SKIPPED.
+//! Regions of another user, of another pid namespace, of a process closed to inspection: each gives
+//! an error that names the region and the remedy. What the environment does not allow prints
+//! SKIPPED.
 #![expect(clippy::disallowed_methods, reason = "processes are waited for")]
 
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -125,8 +126,8 @@ fn wrapped(wrap: &[&str], inner: Command) -> Command {
     command
 }
 
-/// A command that runs another in a pid namespace of its own. An ordinary user makes a user namespace
-/// with it, where that is allowed.
+/// A command that runs another in a pid namespace of its own. An ordinary user makes a user
+/// namespace with it, where that is allowed.
 fn namespace() -> &'static [&'static str] {
     const ALL: [&str; 7] =
         ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--user", "--map-root-user"];

@@ -1,5 +1,5 @@
-//! Losses of the broadcast, by cause: against a model that knows what each call must return, with the
-//! writer let in at any word of the reader's copy, and the reader at any word of the writer's.
+//! Losses of the broadcast, by cause: against a model that knows what each call must return, with
+//! the writer let in at any word of the reader's copy, and the reader at any word of the writer's.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,5 @@
-//! Processes of their own: the program starts itself again with an environment variable that names the
-//! part to play, which is the ignored test here.
+//! Processes of their own: the program starts itself again with an environment variable that names
+//! the part to play, which is the ignored test here.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The rings against a plain queue: all small sizes, random programs, raw bytes, corrupt peers. Their
-//! threads are in `threads.rs`.
+//! The rings against a plain queue: all small sizes, random programs, raw bytes, corrupt peers.
+//! Their threads are in `threads.rs`.
 
 use std::collections::VecDeque;
 

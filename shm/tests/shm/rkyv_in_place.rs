@@ -1,8 +1,9 @@
-//! Records of variable shape in the bytes ring: serialised by rkyv into the reserved record itself, and
-//! read where they lie, after a check. No copy and, once running, no allocation on either side.
+//! Records of variable shape in the bytes ring: serialised by rkyv into the reserved record itself,
+//! and read where they lie, after a check. No copy and, once running, no allocation on either side.
 //!
-//! Under Miri these tests need `MIRIFLAGS=-Zmiri-tree-borrows` and `-- --ignored rkyv_`: rkyv's pointers lead
-//! from a field to bytes beside it, which its older model, stacked borrows, forbids to a reference.
+//! Under Miri these tests need `MIRIFLAGS=-Zmiri-tree-borrows` and `-- --ignored rkyv_`: rkyv's
+//! pointers lead from a field to bytes beside it, which its older model, stacked borrows, forbids
+//! to a reference.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -133,7 +134,8 @@ proptest! {
         cases: if cfg!(miri) { 2 } else { 400 }, failure_persistence: None, ..Default::default()
     })]
 
-    /// Any messages, any sizes, across the end of the data: what comes out is what went in, in order.
+    /// Any messages, any sizes, across the end of the data: what comes out is what went in, in
+    /// order.
     #[test]
     #[cfg_attr(miri, ignore = "needs tree borrows")]
     fn messages_are_read_where_they_were_written(bits in 7_u32..12, ops in ops()) {

@@ -1,8 +1,8 @@
 //! Everything that hands plain memory from thread to thread, for Miri and ThreadSanitizer to watch.
 //!
-//! The payloads of both rings are plain bytes. So is here what a user keeps beside a ring and touches
-//! because of a poll of it. Outbox and spill use Relaxed words, which no tool calls a race; here they
-//! run on memory whose words are plain, so that it is seen whether the rings order them.
+//! The payloads of both rings are plain bytes. So is here what a user keeps beside a ring and
+//! touches because of a poll of it. Outbox and spill use Relaxed words, which no tool calls a race;
+//! here they run on memory whose words are plain, so that it is seen whether the rings order them.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -91,7 +91,8 @@ impl Note {
     }
 
     fn set(&self, value: u64) {
-        // SAFETY: word 0 is in range and always plain; the ring under test decides whose turn it is.
+        // SAFETY: word 0 is in range and always plain; the ring under test decides whose turn it
+        // is.
         unsafe { self.0.put(0, value) };
     }
 
@@ -240,8 +241,8 @@ impl Ordered {
     }
 }
 
-// SAFETY: words are those of the memory under it, always plain; that loads and stores of one word are
-// ordered, as plain words need, is what the tests below are about and what the tools watch.
+// SAFETY: words are those of the memory under it, always plain; that loads and stores of one word
+// are ordered, as plain words need, is what the tests below are about and what the tools watch.
 unsafe impl Mem for Ordered {
     type Window<'a> = &'a [u8];
     type WindowMut<'a> = &'a mut [u8];
@@ -321,8 +322,8 @@ unsafe impl Mem for Ordered {
 
 const LANES: usize = 2;
 
-/// A lane: in each epoch it reads what all lanes wrote in the one before and what the scheduler keeps,
-/// and writes a payload of its own.
+/// A lane: in each epoch it reads what all lanes wrote in the one before and what the scheduler
+/// keeps, and writes a payload of its own.
 struct LaneThread {
     number: usize,
     orders: Receiver<RawMem>,

@@ -1,9 +1,11 @@
-//! No read is torn: a process that publishes pages, snapshots of a table and messages without a pause, and
-//! this one, which reads them through a read-only mapping of its own and checks every word.
+//! No read is torn: a process that publishes pages, snapshots of a table and messages without a
+//! pause, and this one, which reads them through a read-only mapping of its own and checks every
+//! word.
 //!
-//! Whatever is published follows from its number, so a read that mixes two publications cannot pass.
-//! A page of two slots is read beside one as it ships, because there nearly every read meets the writer.
-//! `TORN_READS` and `TORN_SECONDS` set when to stop (`cargo xtask torn` does, after long).
+//! Whatever is published follows from its number, so a read that mixes two publications cannot
+//! pass. A page of two slots is read beside one as it ships, because there nearly every read meets
+//! the writer. `TORN_READS` and `TORN_SECONDS` set when to stop (`cargo xtask torn` does, after
+//! long).
 #![expect(clippy::disallowed_methods, reason = "it ends by time and prints its speed")]
 
 use std::fmt;
@@ -48,8 +50,8 @@ fn lens() -> [usize; 4] {
     ]
 }
 
-/// First word of what is published under a number; the others count on from it. No word is the same at
-/// its position in two publications.
+/// First word of what is published under a number; the others count on from it. No word is the same
+/// at its position in two publications.
 fn seed(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

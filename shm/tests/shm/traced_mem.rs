@@ -1,5 +1,5 @@
-//! Real memory that reports each access just before it happens: to count what a side does, or to let
-//! another side act in the middle of it.
+//! Real memory that reports each access just before it happens: to count what a side does, or to
+//! let another side act in the middle of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,8 @@ pub(crate) enum Access {
     Store,
 }
 
-/// Memory that calls a function before each access. Copies of atomic words are reported word by word.
+/// Memory that calls a function before each access. Copies of atomic words are reported word by
+/// word.
 #[derive(Clone)]
 pub(crate) struct TracedMem {
     mem: RawMem,

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn q2_fifo_goes_by_place_and_keeps_what_did_not_fit() {
+    fn q1_2_q1_4_q2_1_fifo_goes_by_position_and_keeps_what_did_not_fit() {
         let mut order = ReadyQueue::new(Schedule::Fifo, 8, 16);
         for agent in [5, 1, 3, 5, 7] {
             order.insert(agent, 0, 1);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn q2_round_robin_is_cyclic_after_the_last_planned() {
+    fn q2_2_round_robin_is_cyclic_after_the_last_planned() {
         let mut order = ReadyQueue::new(Schedule::RoundRobin, 8, 16);
         for agent in [6, 0, 3] {
             order.insert(agent, 0, 1);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn q2_priority_ages_so_that_nobody_starves() {
+    fn t5_6_q2_3_priority_ages_so_that_nobody_starves() {
         let mut order = ReadyQueue::new(Schedule::Priority, 8, 10);
         order.insert(2, 0, 0);
         order.insert(4, 5, 0);

@@ -117,8 +117,9 @@ pub fn locate_library(explicit: Option<&Path>) -> Result<OnnxLibrary, OnnxError>
     Err(OnnxError::LibraryNotFound { tried: tried.join(", ") })
 }
 
-/// The places of the search, in order. Only cargo's own target directory, known by a file that cargo
-/// writes into it, extends the search upwards: no code is picked up from a stray parent folder.
+/// The places of the search, in order. Only cargo's own target directory, known by a file that
+/// cargo writes into it, extends the search upwards: no code is picked up from a stray parent
+/// folder.
 fn candidates(exe: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     let Some(dir) = exe.parent() else { return out };

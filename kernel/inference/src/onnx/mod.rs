@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn temperature_runs_and_rows_are_independent() {
+    fn i5_2_temperature_runs_and_rows_are_independent() {
         if !ready() {
             return;
         }
