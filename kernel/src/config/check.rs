@@ -8,7 +8,8 @@ use wasm_engine_abi::limits::{
     AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
 };
 
-use super::{AgentConfig, Config, ConfigError, LogLevel, ModelConfig, SourceConfig};
+use crate::config::error::ConfigError;
+use crate::config::tables::{AgentConfig, Config, LogLevel, ModelConfig, SourceConfig};
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_setup::Restart;
 

@@ -7,7 +7,7 @@
 
 use toml::{Table, Value};
 
-use super::ConfigError;
+use crate::config::error::ConfigError;
 
 /// Sections that are arrays, with the key that names an entry.
 const ARRAYS: [(&str, &str); 5] = [
@@ -19,7 +19,7 @@ const ARRAYS: [(&str, &str); 5] = [
 ];
 
 /// Applies one override to `table`.
-pub(super) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
+pub(crate) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
     let fail = |problem: String| ConfigError::Set { set: set.to_owned(), problem };
     let Some((path, value)) = set.split_once('=') else {
         return Err(fail("it has no `=`; write section.key=value".to_owned()));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use wasm_engine_abi::limits::{AGENTS_MAX, ARGS_BYTES_MAX};
 
-use super::{ResolveError, hex, read, refuse_above};
+use crate::resolve::error::{ResolveError, hex, read, refuse_above};
 use crate::{
     config::{AgentConfig, Config, ConfigError, check_group_name},
     sources::csv::CsvSource,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Verdict;
+use crate::schedule::verdict::Verdict;
 
 /// A queue in order of becoming runnable. A removed agent leaves a dead entry behind, recognised
 /// by its outdated place.
@@ -42,10 +42,10 @@ impl Fifo {
         self.len
     }
 
-    pub(super) fn plan(&mut self, mut judge: impl FnMut(u32) -> Verdict) {
+    pub(super) fn plan(&mut self, mut verdict_of: impl FnMut(u32) -> Verdict) {
         while let Some(&(place, agent)) = self.queue.front() {
             if self.place[agent as usize] == place {
-                if judge(agent) == Verdict::Stop {
+                if verdict_of(agent) == Verdict::Stop {
                     return;
                 }
                 self.place[agent as usize] = 0;

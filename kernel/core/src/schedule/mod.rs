@@ -7,20 +7,13 @@
 mod fifo;
 mod priority;
 mod round_robin;
+mod verdict;
 
 use wasm_engine_abi::Tick;
 
+pub(crate) use self::verdict::Verdict;
 use self::{fifo::Fifo, priority::Priority, round_robin::RoundRobin};
 use wasm_engine_setup::Schedule;
-
-/// Says what to do with the next agent in order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
-    /// It is planned and leaves the order.
-    Take,
-    /// It does not fit: planning ends here and it keeps its place (Q3).
-    Stop,
-}
 
 /// The runnable agents in schedule order.
 #[derive(Debug)]
@@ -68,12 +61,12 @@ impl ReadyQueue {
         }
     }
 
-    /// Hands out agents in order until `judge` stops it.
-    pub(crate) fn plan(&mut self, now: Tick, judge: impl FnMut(u32) -> Verdict) {
+    /// Hands out agents in order until `verdict_of` stops it.
+    pub(crate) fn plan(&mut self, now: Tick, verdict_of: impl FnMut(u32) -> Verdict) {
         match self {
-            Self::Fifo(order) => order.plan(judge),
-            Self::RoundRobin(order) => order.plan(judge),
-            Self::Priority(order) => order.plan(now, judge),
+            Self::Fifo(order) => order.plan(verdict_of),
+            Self::RoundRobin(order) => order.plan(verdict_of),
+            Self::Priority(order) => order.plan(now, verdict_of),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use wasm_engine_abi::Tick;
 
-use super::Verdict;
+use crate::schedule::verdict::Verdict;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -51,15 +51,18 @@ impl Priority {
         self.entries.len()
     }
 
-    pub(super) fn plan(&mut self, now: Tick, mut judge: impl FnMut(u32) -> Verdict) {
+    pub(super) fn plan(&mut self, now: Tick, mut verdict_of: impl FnMut(u32) -> Verdict) {
         let aging = self.aging_ticks;
         // Places are unique, so the unstable sort has no equal keys.
         self.entries.sort_unstable_by_key(|entry| {
             let age = i64::try_from((now - entry.since) / aging).unwrap_or(i64::MAX / 2);
             (std::cmp::Reverse(i64::from(entry.priority) + age), entry.place)
         });
-        let taken =
-            self.entries.iter().take_while(|entry| judge(entry.agent) == Verdict::Take).count();
+        let taken = self
+            .entries
+            .iter()
+            .take_while(|entry| verdict_of(entry.agent) == Verdict::Take)
+            .count();
         for entry in self.entries.drain(..taken) {
             self.held[entry.agent as usize] = false;
         }
