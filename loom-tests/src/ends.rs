@@ -2,16 +2,9 @@
 
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::cell::{self, Receiver, Sender};
-use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::wait::{self, Ringer, Waiter};
 
-use crate::mem::Class;
-
-/// Memory whose words have classes.
-pub trait Classed: Mem {
-    /// Zeroed memory of `len_bytes`, whose words have the classes given. To be made inside a model.
-    fn classed(len_bytes: usize, class: impl Fn(usize) -> Class) -> Self;
-}
+use crate::class::{Class, Classed};
 
 /// Memory of which only the first word is used.
 fn first_atomic<M: Classed>(len: usize) -> M {

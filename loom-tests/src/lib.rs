@@ -26,6 +26,7 @@
 //! `docs/PROOF.md` lists which property is shown by what.
 
 pub mod check;
+pub mod class;
 pub mod ends;
 pub mod liveness;
 pub mod mem;
@@ -34,4 +35,5 @@ pub mod mutant;
 pub mod shuttle_mem;
 
 pub use check::{Depth, LoomModel, Marks, Report, check, check_to};
-pub use mem::{Class, LoomMem};
+pub use class::Class;
+pub use mem::LoomMem;

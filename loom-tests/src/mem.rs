@@ -25,24 +25,8 @@ use wasm_engine_shm::lease::{LeaseList, Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
 
-use crate::ends::Classed;
+use crate::class::{Class, Classed};
 use crate::mutant::{self, Mutant, Role, StoreEffect};
-
-/// How a word is used, for life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Class {
-    /// Never touched.
-    Unused,
-    /// Atomic 64-bit accesses.
-    Atomic,
-    /// As atomic, but not explored: more words of a message of which others stand for all. A load
-    /// returns the newest value, so no model may depend on it.
-    Alike,
-    /// Plain accesses and windows.
-    Plain,
-    /// A 32-bit doorbell.
-    Bell,
-}
 
 enum LoomWord {
     Unused,

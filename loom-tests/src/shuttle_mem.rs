@@ -18,8 +18,7 @@ use wasm_engine_shm::lease::{LeaseList, Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
 
-use crate::ends::Classed;
-use crate::mem::Class;
+use crate::class::{Class, Classed};
 
 enum ShuttleWord {
     Unused,

@@ -1,7 +1,7 @@
 //! Why a region was refused: one error per thing that can be wrong, each saying what to do.
 
-use crate::header::LAYOUT_MAJOR;
-use crate::lease::SetupError;
+use crate::layout::LAYOUT_MAJOR;
+use crate::side::SetupError;
 
 /// Why memory is not a region that this program can read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

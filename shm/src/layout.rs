@@ -14,6 +14,9 @@
 
 use crate::mem::ALIGN;
 
+/// Changed when a reader of the previous layout would misread this one.
+pub const LAYOUT_MAJOR: u32 = 1;
+
 /// Bytes of the fixed header before the directory.
 pub const HEADER_LEN: u64 = 256;
 

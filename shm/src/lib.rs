@@ -39,6 +39,7 @@
 //! created. Users of this crate need no `unsafe`.
 
 mod attach_error;
+mod bell_word;
 pub mod broadcast;
 pub mod bytes;
 pub mod cell;
@@ -58,6 +59,7 @@ mod raw;
 pub mod read_map;
 pub mod region;
 pub mod rows;
+mod side;
 pub mod site;
 pub mod slots;
 pub mod spill;

@@ -21,9 +21,9 @@ use std::time::Duration;
 
 pub use core::sync::atomic::Ordering;
 
-use crate::lease::{Protocol, SetupError, Side};
 pub use crate::raw::RawMem;
 pub use crate::read_map::ReadMem;
+use crate::side::{Protocol, SetupError, Side};
 use crate::site::Site;
 
 /// Alignment of every section and block, in bytes: two cache lines, because the adjacent-line

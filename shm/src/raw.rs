@@ -20,12 +20,10 @@ use std::time::Duration;
 
 use memmap2::MmapRaw;
 
-use crate::lease::{Leases, Protocol, SetupError, Side};
+use crate::lease::Leases;
 use crate::mem::{ALIGN, Mem, Ordering, WORD};
+use crate::side::{Protocol, SetupError, Side};
 use crate::site::Site;
-
-/// A doorbell word, for the system calls of [`crate::os`].
-pub(crate) type BellWord = AtomicU32;
 
 /// What keeps the bytes alive.
 #[derive(Debug)]

@@ -9,8 +9,9 @@ use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 use wasm_engine_shm::spill::{self, Spill, SpillReader};
 
 use crate::check::{LoomModel, Marks};
+use crate::class::Class;
 use crate::ends::cells;
-use crate::mem::{Class, LoomMem};
+use crate::mem::LoomMem;
 
 /// A payload of epoch e is read in epoch e + 1 and replaced in epoch e + 2, after the results of
 /// e + 1 were collected.

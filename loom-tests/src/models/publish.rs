@@ -7,7 +7,8 @@ use wasm_engine_shm::header::{AttachError, HeaderReader, HeaderWriter, Identity,
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
 
 use crate::check::{LoomModel, Marks};
-use crate::mem::{Class, LoomMem};
+use crate::class::Class;
+use crate::mem::LoomMem;
 
 /// Ready or nothing.
 pub const REGION_READY: LoomModel = LoomModel {

@@ -7,7 +7,8 @@ use wasm_engine_shm::page::{self, PageError, PageReader, PageWriter};
 use wasm_engine_shm::slots::{SlotError, SlotsReader, SlotsWriter};
 
 use crate::check::{LoomModel, Marks};
-use crate::mem::{Class, LoomMem};
+use crate::class::Class;
+use crate::mem::LoomMem;
 
 const SLOTS: usize = 2;
 const MESSAGES: u64 = 3;

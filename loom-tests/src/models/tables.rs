@@ -6,7 +6,8 @@ use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
 
 use crate::check::{LoomModel, Marks};
-use crate::mem::{Class, LoomMem};
+use crate::class::Class;
+use crate::mem::LoomMem;
 
 /// Two rows, three snapshots, of which one changes only the first row: a reader of version v sees
 /// both rows as they were in v, or learns that it is late.

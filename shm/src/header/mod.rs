@@ -17,6 +17,7 @@ mod words;
 
 pub use self::words::{entry, word};
 pub use crate::attach_error::AttachError;
+pub use crate::layout::LAYOUT_MAJOR;
 use crate::layout::{
     ENTRY_LEN, HEADER_LEN, RegionPlan, SECTIONS_MAX, Section, SectionKind, directory_end,
 };
@@ -30,9 +31,6 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"WENGSHM1");
 
 /// Differs when bytes are swapped.
 pub const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
-
-/// Changed when a reader of the previous layout would misread this one.
-pub const LAYOUT_MAJOR: u32 = 1;
 
 /// Changed when something was appended that older readers may ignore.
 pub const LAYOUT_MINOR: u32 = 1;

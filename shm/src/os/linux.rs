@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::thread::futex;
 
-use crate::raw::BellWord;
+use crate::bell_word::BellWord;
 
 /// The seals of a region: its length is fixed for life and no new writable mapping can be made.
 const SEALS: SealFlags =

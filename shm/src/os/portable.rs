@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::bell_word::BellWord;
 use crate::mem::Ordering;
-use crate::raw::BellWord;
 
 /// Longest sleep between two polls, since nobody can wake us.
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
