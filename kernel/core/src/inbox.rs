@@ -17,7 +17,7 @@ pub(crate) type ItemId = u32;
 pub(crate) struct Item {
     pub(crate) header: ItemHeader,
     pub(crate) payload: PayloadId,
-    /// It holds one of its receiver's answer places until it is received (A4).
+    /// It holds one of its receiver's pending-call slots until it is received (A4).
     pub(crate) answers: bool,
     next: ItemId,
 }
@@ -28,7 +28,7 @@ impl Item {
         Self { header, payload, answers, next: NONE }
     }
 
-    /// Whether the inbox limits count it: messages and inputs do, answers have places reserved.
+    /// Whether the inbox limits count it: messages and inputs do, answers have slots reserved.
     #[inline]
     pub(crate) fn counted(&self) -> bool {
         matches!(self.header.kind, item::MESSAGE | item::INPUT)

@@ -45,7 +45,7 @@ pub struct Core {
     pub(crate) stats: Stats,
     pub(crate) tick: Tick,
     pub(crate) microstep: u32,
-    /// Opens and microsteps so far: the lifetime of payload places.
+    /// Opens and microsteps so far: the lifetime of payload locations.
     pub(crate) epoch: u64,
     pub(crate) agents: Agents,
     pub(crate) order: ReadyQueue,
@@ -209,7 +209,7 @@ impl Core {
         }
     }
 
-    /// Agent `index` may have become runnable: it takes its place in the schedule order (Q1).
+    /// Agent `index` may have become runnable: it takes its location in the schedule order (Q1).
     #[inline]
     pub(crate) fn make_runnable(&mut self, index: u32) {
         let agent = self.agents.at(index);

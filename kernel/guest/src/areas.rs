@@ -1,6 +1,6 @@
 //! The payload areas of the region as one lane sees them: its outbox, and where items lie.
 
-use wasm_engine_abi::frame::{ItemFrame, Place};
+use wasm_engine_abi::frame::{ItemFrame, Location};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::outbox::{OutboxReader, OutboxWriter};
 use wasm_engine_shm::spill::SpillReader;
@@ -37,12 +37,12 @@ impl Sources {
         epoch: u64,
         payload: &mut [u8],
     ) -> Result<(), String> {
-        let Place { area, block } = item.place;
-        if area == Place::SPILL {
+        let Location { area, block } = item.location;
+        if area == Location::SPILL {
             return self.spill.copy_to(block, payload).map_err(|error| error.to_string());
         }
         let outbox = match area {
-            Place::OPEN => Some(&self.open),
+            Location::OPEN => Some(&self.open),
             lane => self.lanes.get(lane as usize),
         };
         let outbox = outbox.ok_or_else(|| format!("there is no area {area}"))?;

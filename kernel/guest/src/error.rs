@@ -19,7 +19,7 @@ pub enum MachineFailure {
     Outbox = 3,
     /// A payload does not lie where its descriptor says.
     Payload = 4,
-    /// A turn command that cannot be.
+    /// An invalid turn command.
     Command = 5,
     /// The engine answered what it never should.
     Engine = 6,
@@ -43,7 +43,7 @@ impl MachineFailure {
             }
             Self::Outbox => "the outbox is full within the limits of a turn; report this bug",
             Self::Payload => "a payload is not where its descriptor says; report this bug",
-            Self::Command => "a turn was commanded that cannot be; report this bug",
+            Self::Command => "an invalid turn was commanded; report this bug",
             Self::Engine => "the wasm engine failed; report this bug",
             Self::Panic => "the lane panicked; report this bug",
             Self::Ring => "the ring to the scheduler is broken; report this bug",

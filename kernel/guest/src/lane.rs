@@ -119,7 +119,7 @@ impl Lane {
     /// can be read in place.
     ///
     /// # Errors
-    /// A failure of the machine or a command that cannot be; the lane is of no use afterwards.
+    /// A failure of the machine or an invalid command; the lane must not be used again.
     pub fn execute(
         &mut self,
         command: &TurnCommand,

@@ -35,8 +35,8 @@ impl ReplySink for Replies {
     fn row(&mut self, number: u64, row: &[f32]) -> Result<(), ReserveError> {
         let len = size_of_val(row);
         let mut grant = self.ring.reserve(len)?;
-        for (place, value) in grant.chunks_exact_mut(size_of::<f32>()).zip(row) {
-            place.copy_from_slice(&value.to_le_bytes());
+        for (slot, value) in grant.chunks_exact_mut(size_of::<f32>()).zip(row) {
+            slot.copy_from_slice(&value.to_le_bytes());
         }
         grant.commit(len, (Status::Ok as i32).cast_unsigned(), number);
         Ok(())

@@ -12,7 +12,7 @@ use wasm_engine_setup::ModelSetup;
 const OK: i32 = Status::Ok as i32;
 const FAILED: i32 = Status::ModelFailed as i32;
 
-/// Gives, per row, the sum of the row, the sum of the whole batch and its own place: the second
+/// Gives, per row, the sum of the row, the sum of the whole batch and its own position: the second
 /// shows who ran together, and what the padding was.
 struct Sums {
     input: Vec<f32>,
@@ -186,7 +186,7 @@ fn replies_are_taken_once_and_in_request_order() {
 #[test]
 fn i3_1_every_model_error_is_a_reply() {
     let mut handle = start(vec![Sums::of(3)]);
-    // A row of the wrong length takes no row, keeps its place and harms nobody.
+    // A row of the wrong length takes no row, keeps its position and harms nobody.
     handle.submit(0, 0, &bytes(&[1.0])).expect("is taken");
     submit(&mut handle, 1, 0, [2.0, 0.0]);
     handle.submit(2, 0, &[]).expect("is taken");

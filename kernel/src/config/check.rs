@@ -1,4 +1,4 @@
-//! What a configuration can be judged by without reading another file: ranges and relations.
+//! What a configuration can be classified by without reading another file: ranges and relations.
 //!
 //! Whether names refer to something and files hold what they should is found in `resolve.rs`.
 
@@ -262,8 +262,8 @@ impl Config {
         names: impl Iterator<Item = &'a String>,
     ) -> Result<(), ConfigError> {
         let mut seen = BTreeSet::new();
-        for (place, name) in names.enumerate() {
-            let at = format!("{section}.{place}.{key}");
+        for (index, name) in names.enumerate() {
+            let at = format!("{section}.{index}.{key}");
             check_name(name).map_err(|problem| self.value_error(&at, problem))?;
             if !seen.insert(name) {
                 let problem = format!("= \"{name}\" is there twice; rename or remove one");

@@ -17,12 +17,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is not TOML, has an unknown key or a value of a wrong type.
-    #[error("configuration {}{place}: {problem}", file.display())]
+    #[error("configuration {}{position}: {problem}", file.display())]
     Parse {
         /// The file.
         file: PathBuf,
-        /// `, line L, column C` where the place is known, else empty.
-        place: String,
+        /// `, line L, column C` where the position is known, else empty.
+        position: String,
         /// What is wrong there and what is expected.
         problem: String,
     },

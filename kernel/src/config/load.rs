@@ -49,19 +49,19 @@ fn locate_error(file: &Path, text: &str, sets: &[String], error: &toml::de::Erro
             }
         }
         let problem = one_line(&error.to_string());
-        return ConfigError::Parse { file: file.to_owned(), place: String::new(), problem };
+        return ConfigError::Parse { file: file.to_owned(), position: String::new(), problem };
     };
     parse_error(file, text, &error_of_file)
 }
 
 fn parse_error(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let place = error.span().map_or_else(String::new, |span| {
+    let position = error.span().map_or_else(String::new, |span| {
         let before = text.get(..span.start).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         format!(", line {line}, column {column}")
     });
-    ConfigError::Parse { file: file.to_owned(), place, problem: one_line(error.message()) }
+    ConfigError::Parse { file: file.to_owned(), position, problem: one_line(error.message()) }
 }
 
 /// A parser's message without its line breaks.

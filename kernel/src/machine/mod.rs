@@ -251,7 +251,7 @@ impl Kernel {
     /// Executes one tick on `facts`, a `TickOpen` record.
     ///
     /// # Errors
-    /// [`TickError`]; the kernel is of no use afterwards.
+    /// [`TickError`]; the kernel must not be used again.
     pub fn tick(
         &mut self,
         facts: &[u8],

@@ -4,7 +4,7 @@
 //! when nobody writes them. Sizes follow from the limits (`region.rs`), so nothing here can be
 //! full: if it is, that is a mistake in the kernel, and it stops rather than go on with other bits.
 
-use wasm_engine_abi::frame::Place;
+use wasm_engine_abi::frame::Location;
 use wasm_engine_shm::{
     lease::SetupError,
     mem::RawMem,
@@ -34,7 +34,7 @@ impl PayloadAreas {
     }
 
     fn outbox(&self, area: u32) -> &OutboxReader<RawMem> {
-        if area == Place::OPEN { &self.open_reader } else { &self.lanes[area as usize] }
+        if area == Location::OPEN { &self.open_reader } else { &self.lanes[area as usize] }
     }
 }
 
@@ -61,14 +61,14 @@ impl<S: Sink + ?Sized> Environment for TickEnvironment<'_, S> {
 const SIZED: &str = "the area is sized for all that the limits admit";
 
 impl PayloadStore for PayloadAreas {
-    fn read(&mut self, place: Place, _epoch: u64, len: u32, into: &mut Vec<u8>) {
+    fn read(&mut self, location: Location, _epoch: u64, len: u32, into: &mut Vec<u8>) {
         let start = into.len();
         into.resize(start + len as usize, 0);
         let bytes = &mut into[start..];
-        if place.area == Place::SPILL {
-            self.spill.copy_to(place.block, bytes).expect(SIZED);
+        if location.area == Location::SPILL {
+            self.spill.copy_to(location.block, bytes).expect(SIZED);
         } else {
-            self.outbox(place.area).copy_to(place.block, bytes).expect(SIZED);
+            self.outbox(location.area).copy_to(location.block, bytes).expect(SIZED);
         }
     }
 
@@ -76,20 +76,23 @@ impl PayloadStore for PayloadAreas {
         self.open.begin(epoch);
     }
 
-    fn enter(&mut self, bytes: &[u8]) -> Place {
-        Place { area: Place::OPEN, block: self.open.write(bytes).expect(SIZED) }
+    fn enter(&mut self, bytes: &[u8]) -> Location {
+        Location { area: Location::OPEN, block: self.open.write(bytes).expect(SIZED) }
     }
 
-    fn retain(&mut self, place: Place, _epoch: u64, len: u32) -> Place {
+    fn retain(&mut self, location: Location, _epoch: u64, len: u32) -> Location {
         let Self { open_reader, lanes, spill, .. } = self;
-        let outbox =
-            if place.area == Place::OPEN { open_reader } else { &lanes[place.area as usize] };
+        let outbox = if location.area == Location::OPEN {
+            open_reader
+        } else {
+            &lanes[location.area as usize]
+        };
         let first =
-            spill.retain_from(outbox, place.block, len as usize).expect(SIZED).expect(SIZED);
-        Place { area: Place::SPILL, block: first }
+            spill.retain_from(outbox, location.block, len as usize).expect(SIZED).expect(SIZED);
+        Location { area: Location::SPILL, block: first }
     }
 
-    fn release(&mut self, place: Place, len: u32) {
-        self.spill.release(place.block, len as usize).expect(SIZED);
+    fn release(&mut self, location: Location, len: u32) {
+        self.spill.release(location.block, len as usize).expect(SIZED);
     }
 }

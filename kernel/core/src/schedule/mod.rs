@@ -2,7 +2,7 @@
 //!
 //! Three orders behind one seam. Each holds every runnable agent exactly once; the core inserts
 //! an agent when it becomes runnable and the order hands agents out when a microstep is planned.
-//! An agent that is not taken keeps its place across microsteps and ticks (Q1).
+//! An agent that is not taken keeps its position across microsteps and ticks (Q1).
 
 mod fifo;
 mod priority;
@@ -124,6 +124,6 @@ mod tests {
         order.insert(4, 5, 49);
         assert_eq!(take(&mut order, 49, 1), [4], "4 levels of age do not reach 5");
         order.insert(4, 5, 50);
-        assert_eq!(take(&mut order, 50, 1), [2], "5 levels do, and the older place wins");
+        assert_eq!(take(&mut order, 50, 1), [2], "5 levels do, and the older position wins");
     }
 }

@@ -5,6 +5,6 @@
 pub(crate) enum Verdict {
     /// It is planned and leaves the order.
     Take,
-    /// It does not fit: planning ends here and it keeps its place (Q3).
+    /// It does not fit: planning ends here and it keeps its position (Q3).
     Stop,
 }

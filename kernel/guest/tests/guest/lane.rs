@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{
-    Effect, ItemFrame, ItemHeader, Place, TurnCommand, TurnResult, effect, fault, item, turn,
+    Effect, ItemFrame, ItemHeader, Location, TurnCommand, TurnResult, effect, fault, item, turn,
 };
 use wasm_engine_abi::limits::{
     ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
@@ -249,7 +249,7 @@ impl Rig {
             let block = self.open.write(&payload).expect("room");
             ItemFrame {
                 header: header(payload.len() as u32, number),
-                place: Place { area: Place::OPEN, block },
+                location: Location { area: Location::OPEN, block },
                 epoch: self.epoch,
             }
         });
@@ -359,7 +359,7 @@ fn accepted_calls_become_effects() {
         assert_eq!(effect.hash, payload.map_or(0, xxh3_64), "op {op}");
         assert_eq!(rig.payload(&effect), payload.unwrap_or(b""), "op {op}");
         assert_eq!(turn.result.blocks, u32::from(payload.is_some()), "op {op}");
-        // What nothing can refuse has no outcome and so takes no place.
+        // What nothing can refuse has no outcome and so takes no location.
         let silent = [effect::UNSUBSCRIBE, effect::LEAVE, effect::LOG];
         assert_eq!(turn.result.answers, u32::from(!silent.contains(&kind)), "op {op}, A4");
     }
@@ -625,7 +625,7 @@ fn payloads_come_from_every_area() {
     let block = rig.spill.retain(&payload).expect("room");
     let spilled = ItemFrame {
         header: header(payload.len() as u32, 0),
-        place: Place { area: Place::SPILL, block },
+        location: Location { area: Location::SPILL, block },
         epoch: 0,
     };
     rig.epoch += 1;
@@ -639,7 +639,7 @@ fn payloads_come_from_every_area() {
     let sent = rig.one(order).effects[0];
     let own = ItemFrame {
         header: header(sent.len, 0),
-        place: Place { area: 0, block: sent.block },
+        location: Location { area: 0, block: sent.block },
         epoch: rig.epoch,
     };
     rig.epoch += 1;
@@ -774,8 +774,11 @@ fn a_worker_gives_what_its_lane_gives() {
     let step = |position| TurnCommand { kind: turn::STEP, items: 1, position, ..init };
     open.begin(0);
     let block = open.write(&[9; 64]).expect("room");
-    let item =
-        ItemFrame { header: header(64, 0), place: Place { area: Place::OPEN, block }, epoch: 0 };
+    let item = ItemFrame {
+        header: header(64, 0),
+        location: Location { area: Location::OPEN, block },
+        epoch: 0,
+    };
     push_begin(&mut commands, 1).expect("room");
     push_turn(&mut commands, &init, &[], &[]).expect("room");
     for position in 0..100 {
