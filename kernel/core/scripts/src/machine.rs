@@ -5,9 +5,11 @@ use std::sync::Arc;
 use wasm_engine_abi::{
     AgentId, Digest,
     frame::{Effect, ItemFrame, Place, TurnResult, fault, turn},
+    page::TraceEvent,
     record::TickClose,
 };
 use wasm_engine_core::{Core, Environment, OpenError, Results, TurnOutput};
+use wasm_engine_setup::TraceLevel;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
@@ -31,9 +33,14 @@ pub trait Machine: Sized {
     /// # Errors
     /// Facts that cannot be those of the next tick.
     fn tick(&mut self, facts: &[u8], sink: &mut Recorder) -> Result<TickClose, OpenError>;
+    /// Every event of the run so far, at the fullest level.
+    fn events(&self) -> &[TraceEvent];
     /// Agents whose memory is held.
     fn instances(&self) -> u64;
 }
+
+/// Events that a tick of a test may have.
+const EVENTS_MAX: usize = 1 << 16;
 
 /// Agents in Rust. Each of its lanes has an outbox of its own, and turns of one microstep are
 /// executed lane by lane from the last to the first: order and place of work decide nothing.
@@ -44,6 +51,7 @@ pub struct Scripted {
     payloads: Payloads,
     /// By slot.
     scripts: Vec<Option<Script>>,
+    events: Vec<TraceEvent>,
 }
 
 /// Results of a microstep by place in the plan.
@@ -156,11 +164,14 @@ impl Scripted {
 
 impl Machine for Scripted {
     fn start(scene: &Scene, workers: u32) -> Self {
+        let mut core = Core::new(Arc::new(scene.setup.clone()));
+        core.set_trace(TraceLevel::Full, EVENTS_MAX);
         Self {
-            core: Core::new(Arc::new(scene.setup.clone())),
+            core,
             guests: scene.guests.clone(),
             payloads: Payloads::new(workers + 1),
             scripts: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -184,7 +195,15 @@ impl Machine for Scripted {
             }
         }
         let state = self.core.state_due().then(|| self.state_digest());
-        Ok(self.core.close(state, &mut around(&mut self.payloads, sink)))
+        let close = self.core.close(state, &mut around(&mut self.payloads, sink));
+        let (lost, events) = self.core.drain_trace();
+        assert_eq!(lost, 0, "a tick has more than {EVENTS_MAX} events");
+        self.events.extend(events);
+        Ok(close)
+    }
+
+    fn events(&self) -> &[TraceEvent] {
+        &self.events
     }
 
     fn instances(&self) -> u64 {

@@ -129,6 +129,10 @@ impl Prog {
     pub fn model(self, name: &str) -> Self {
         self.op(29, 0, 1, name.as_bytes())
     }
+    /// What the last turn of the agent returns.
+    pub fn shutdown_code(self, code: i32) -> Self {
+        self.op(30, u64::from(code as u32), 0, b"")
+    }
     pub fn then(mut self, more: &Prog) -> Self {
         self.0.extend_from_slice(&more.0[8..]);
         self

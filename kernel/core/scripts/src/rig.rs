@@ -3,6 +3,7 @@
 use wasm_engine_abi::{
     AgentId, Digest, Tick,
     frame::ItemHeader,
+    page::TraceEvent,
     record::{FactHeader, TickClose, fact},
 };
 use wasm_engine_core::{Core, FactsBuilder, OpenError, Output, Request, Sink};
@@ -71,7 +72,8 @@ pub struct Rig<M> {
     pub closes: Vec<TickClose>,
     /// Every record of facts so far, to be executed again.
     pub log: Vec<Vec<u8>>,
-    pending: Vec<(u32, Vec<u8>)>,
+    /// Source, topic, payload.
+    pending: Vec<(u64, u32, Vec<u8>)>,
     input_seq: u64,
 }
 
@@ -124,7 +126,12 @@ impl<M: Machine> Rig<M> {
 
     /// An input of the next tick.
     pub fn input(&mut self, topic: u32, payload: &[u8]) {
-        self.pending.push((topic, payload.to_vec()));
+        self.input_from(0, topic, payload);
+    }
+
+    /// The same of another source.
+    pub fn input_from(&mut self, source: u64, topic: u32, payload: &[u8]) {
+        self.pending.push((source, topic, payload.to_vec()));
     }
 
     /// A program for configured agent `index`, in the next tick.
@@ -160,9 +167,10 @@ impl<M: Machine> Rig<M> {
             self.facts.push(reply_to(request), &row);
         }
         if tick > 0 {
-            for (topic, payload) in self.pending.drain(..) {
+            for (source, topic, payload) in self.pending.drain(..) {
                 let header = FactHeader {
                     kind: fact::INPUT,
+                    a: source,
                     b: self.input_seq,
                     c: topic,
                     ..FactHeader::default()
@@ -217,6 +225,12 @@ impl<M: Machine> Rig<M> {
     /// The positive status of the last refused call in the agent's last turn, else 0.
     pub fn code(&self, index: u32) -> i32 {
         self.core().agent(index).activity.last_code
+    }
+
+    /// What happened so far, of these kinds: everything that a trace tells.
+    pub fn events(&self, kinds: &[u32]) -> Vec<TraceEvent> {
+        let events = self.machine.events().iter();
+        events.filter(|event| kinds.contains(&event.kind)).copied().collect()
     }
 
     /// Agents whose memory is held.

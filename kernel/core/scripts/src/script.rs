@@ -43,6 +43,7 @@ pub(crate) struct Script {
     returns: i32,
     step: i32,
     count: u64,
+    ending: i32,
     inbox: usize,
     capacity: usize,
 }
@@ -70,6 +71,7 @@ impl Script {
             returns: 0,
             step: 0,
             count: 0,
+            ending: 0,
             inbox: 0,
             capacity: 0,
         }
@@ -88,6 +90,7 @@ impl Script {
             short(self.returns),
             short(self.step),
             self.count,
+            short(self.ending),
         ];
         let mut bytes = self.memory.clone();
         bytes.extend((self.memory.len() as u64).to_le_bytes());
@@ -150,7 +153,7 @@ impl Script {
         if self.farewell >= 0 {
             turn.publish(&self.memory, self.farewell.cast_unsigned(), (RESULT, 8))?;
         }
-        turn.returned(0)
+        turn.returned(self.ending)
     }
 
     fn put_context(&mut self, command: &TurnCommand, args_len: u32) {
@@ -290,6 +293,7 @@ impl Script {
                 self.store(handler, &n.to_le_bytes())?;
                 self.store(handler + 8, &program)?;
             }
+            30 => self.ending = a32.cast_signed(),
             op => unreachable!("no program has instruction {op}"),
         }
         Ok(())

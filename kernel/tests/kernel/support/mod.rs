@@ -15,7 +15,7 @@ use wasm_engine::{
     machine::Threads,
     machine::{Kernel, Parts, TickError, TraceOptions},
 };
-use wasm_engine_abi::record::TickClose;
+use wasm_engine_abi::{page::TraceEvent, record::TickClose};
 use wasm_engine_core::{Core, OpenError};
 use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted};
 use wasm_engine_guest::{
@@ -148,6 +148,11 @@ impl Machine for Both {
             (wasm, scripted) => assert_eq!(wasm.as_ref().err(), scripted.err().as_ref()),
         }
         wasm
+    }
+
+    /// Those of the machine without wasm: the digest has both agree on what happened.
+    fn events(&self) -> &[TraceEvent] {
+        self.scripted.events()
     }
 
     /// Instances that lanes hold.

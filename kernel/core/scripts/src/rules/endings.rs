@@ -55,13 +55,24 @@ pub fn a10_terminate_is_gone_at_once_drops_mail_and_gives_one_last_turn<M: Machi
 }
 
 pub fn a10_an_agent_can_end_itself_and_its_last_turn_may_fault<M: Machine>() {
-    let mut rig = Rig::<M>::new(&Scene::of(2));
-    rig.tick();
-    rig.tell(0, prog().farewell(OUT).terminate(SELF).spawn("worker", &prog().echo(ECHO)));
-    rig.settle(5);
-    assert_eq!(rig.published(at(0), OUT).len(), 1);
-    assert_eq!(rig.core().agents_alive(), 2);
-    assert_eq!(rig.core().held(), (0, 0));
+    for code in [0, 7, -7] {
+        let mut scene = Scene::empty();
+        scene.template("worker", fresh(1, 9, 50));
+        scene.agent(0, prog());
+        scene.agent(0, prog());
+        let mut rig = Rig::<M>::new(&scene);
+        rig.tick();
+        let last = prog().farewell(OUT).shutdown_code(code).terminate(SELF);
+        rig.tell(0, last.spawn("worker", &prog().echo(ECHO)));
+        rig.settle(5);
+        let faults = u64::from(code < 0);
+        assert_eq!(rig.published(at(0), OUT).len() as u64, 1 - faults, "A10.7: none if it faults");
+        let stats = rig.core().stats();
+        assert_eq!((stats.faults, stats.restarts), (faults, 0), "counted, not supervised");
+        assert_eq!(rig.core().agent(0).phase, Phase::Free);
+        assert_eq!(rig.core().agents_alive(), 2);
+        assert_eq!(rig.core().held(), (0, 0));
+    }
 }
 
 pub fn c1_a_fault_of_an_incarnation_that_pass_3_ended_is_counted_not_supervised<M: Machine>() {

@@ -106,15 +106,21 @@ pub fn a8_memory_that_grows_without_end_stops_at_its_limit<M: Machine>() {
 }
 
 pub fn a3_too_many_effects_and_bytes_are_refused_in_the_turn<M: Machine>() {
-    let rig = neighbours_are_equal::<M>(&|_| prog().flood(OUT, 100_000, b"x"));
-    // Fuel or the quota, whatever comes first, ends it; here the quota refuses and fuel ends.
-    assert!(rig.core().stats().faults > 0 || rig.code(GOOD) != 0);
+    // The echo of the program takes one of 64 pending-call slots in each of 8 rounds.
     let rig = neighbours_are_equal::<M>(&|_| prog().flood(OUT, 500, b"x"));
-    assert_eq!(rig.code(GOOD), -(Status::Busy as i32), "publications take answer places");
+    assert_eq!(rig.code(GOOD), -(Status::Busy as i32), "publications take pending-call slots");
+    assert_eq!(rig.published(at(GOOD), OUT).len(), 8 * 63);
+    assert_eq!(rig.core().stats().faults, 0);
+    // And two of the turn's 256 charge units; 4096 bytes take 64.
     let bytes = (0..5).fold(prog(), |p, _| p.publish_len(OUT, 4096));
     let rig = neighbours_are_equal::<M>(&move |_| bytes.clone());
     assert_eq!(rig.code(GOOD), -(Status::Quota as i32));
+    assert_eq!(rig.published(at(GOOD), OUT).len(), 8 * 3);
     assert_eq!(rig.core().stats().faults, 0);
+}
+
+pub fn a3_8_a8_1_who_does_not_stop_calling_runs_out_of_fuel<M: Machine>() {
+    faults_with::<M>(fault::OUT_OF_FUEL, &|_| prog().flood(OUT, 100_000, b"x"));
 }
 
 pub fn a3_unknown_names_and_handles_are_told<M: Machine>() {

@@ -108,6 +108,7 @@ macro_rules! rule_tests {
                 #[test] fn a8_a_pointer_outside_the_memory();
                 #[test] fn a8_memory_that_grows_without_end_stops_at_its_limit();
                 #[test] fn a3_too_many_effects_and_bytes_are_refused_in_the_turn();
+                #[test] fn a3_8_a8_1_who_does_not_stop_calling_runs_out_of_fuel();
                 #[test] fn a3_unknown_names_and_handles_are_told();
                 #[test] fn a4_who_sends_to_itself_for_ever_fills_its_own_inbox_only();
                 #[test] fn a8_a_group_that_falls_again_and_again_changes_nothing_for_its_neighbours();

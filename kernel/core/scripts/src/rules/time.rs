@@ -1,27 +1,68 @@
 //! Time: ticks, microsteps, what is due (T), and facts that cannot be (L6).
 
 use wasm_engine_abi::frame::item;
+use wasm_engine_abi::page::event;
 use wasm_engine_abi::record::{FactHeader, fact};
 use wasm_engine_core::{FactsBuilder, OpenError};
-use wasm_engine_setup::Restart;
+use wasm_engine_setup::{Restart, SourceSetup};
 
-use crate::{CMD, FROM, Machine, OUT, Rig, SELF, Scene, at, prog, rules::fresh, to};
+use crate::{CMD, FROM, Machine, OUT, REFUSE, Rig, SELF, Scene, at, prog, rules::fresh, to};
 
 pub fn t3_what_opens_a_tick_comes_in_the_fixed_order<M: Machine>() {
-    let mut scene = Scene::of(1);
-    scene.model("m", 2);
+    let mut scene = Scene::empty();
+    scene.template("breaker", fresh(3, 9, 50));
+    scene.template("worker", Restart::Never);
+    for agent in 0..4 {
+        scene.agent(u32::from(agent >= 2), prog());
+    }
+    scene.setup.sources.push(SourceSetup { id: "other".to_owned() });
+    // Models whose replies meet in tick 5.
+    scene.model("quick", 1);
+    scene.model("slow", 3);
     let mut rig = Rig::<M>::new(&scene);
     rig.tick();
-    rig.tell(0, prog().timer(2, 9).infer(0, b"1234").timer(2, 8));
+    rig.tell(2, prog().subscribe(REFUSE));
     rig.tick();
+    // In tick 2 agent 3 sets its timers before agent 2, and breaker 1 faults before 0.
+    rig.tell(3, prog().timer(3, 31).timer(3, 30).infer(1, b"0001"));
+    rig.tell(2, prog().timer(3, 21).infer(1, b"0002").timer(3, 20));
+    rig.tell(1, prog().trap());
+    rig.tell(0, prog().trap());
     rig.tick();
-    rig.input(CMD, b"an input");
+    // A later request to the model of the lower number has its reply in the same tick.
+    rig.tell(2, prog().infer(0, b"0003"));
+    rig.tick_at(4);
+    assert_eq!(rig.next_tick(), Some(5));
+    rig.input_from(1, REFUSE, b"other first");
+    rig.input_from(0, REFUSE, b"host second");
+    let before = rig.machine.events().len();
     rig.tick();
-    let kinds: Vec<_> =
-        rig.seen(at(0)).iter().skip(1).map(|s| (s.header.kind, s.header.from_seq)).collect();
-    // Replies, timers by sequence (their tags), inputs.
-    assert_eq!(kinds, [(item::REPLY, 0), (item::TIMER, 9), (item::TIMER, 8), (item::INPUT, 1)]);
-    assert!(rig.seen(at(0)).iter().skip(1).all(|s| s.header.microstep == 0), "T3: microstep 0");
+    let kinds = [event::RESTARTED, event::TIMER, event::INPUT];
+    let events = &rig.machine.events()[before..];
+    let opened: Vec<_> = events
+        .iter()
+        .take_while(|event| event.microstep == 0)
+        .filter(|event| kinds.contains(&event.kind))
+        .map(|event| (event.kind, event.subject as u32))
+        .collect();
+    let timers = [2, 2, 3, 3].map(|agent| (event::TIMER, agent));
+    let restarts = [0, 1].map(|agent| (event::RESTARTED, agent));
+    assert_eq!(opened, [&restarts[..], &timers, &[(event::INPUT, 2); 2]].concat());
+    let seen = rig.seen(at(2)).into_iter().filter(|seen| seen.tick == 5);
+    let seen: Vec<_> = seen.map(|s| (s.header.kind, s.header.from_seq, s.payload)).collect();
+    let [reply, timer] = [item::REPLY, item::TIMER];
+    let expected = [
+        (reply, 0, &b"2000"[..]),
+        (reply, 0, b"3000"),
+        (timer, 21, b""),
+        (timer, 20, b""),
+        (item::INPUT, 6, b"other first"),
+        (item::INPUT, 7, b"host second"),
+    ];
+    assert_eq!(seen, expected.map(|(kind, seq, payload)| (kind, seq, payload.to_vec())));
+    assert!(rig.sink.outputs.iter().all(|out| out.microstep > 0), "T3.1: no turn in an open");
+    let open = rig.seen(at(2)).into_iter().filter(|seen| seen.tick == 5);
+    assert!(open.into_iter().all(|s| s.header.microstep == 0), "T3.1: made at the open");
 }
 
 pub fn t2_t4_a_turn_sees_only_what_was_committed_before_its_microstep_and_the_rest_carries_over<
@@ -77,12 +118,27 @@ pub fn t5_a_dead_agents_timer_or_backoff_names_no_tick<M: Machine>() {
 }
 
 pub fn t5_the_longest_timer_neither_ends_in_overflow_nor_holds_the_run<M: Machine>() {
-    let mut rig = Rig::<M>::new(&Scene::of(1));
+    let mut scene = Scene::of(1);
+    scene.limits().microsteps_max = 1;
+    let mut rig = Rig::<M>::new(&scene);
     rig.tick();
-    let far = i64::MAX as u64;
-    rig.tell(0, prog().on(item::TIMER, &prog().timer(far, 1).send(SELF, b"x")).timer(far, 1));
-    rig.settle(20);
-    assert!(rig.closes.len() < 20, "it ends: {:?}", rig.closes.last());
+    rig.tell(0, prog().timer(i64::MAX as u64, 1));
+    rig.tick();
+    assert_eq!(rig.next_tick(), None, "what is due after the last tick never is");
+    let last = 1 << 62;
+    let order = prog().on(item::TIMER, &prog().send(SELF, b"x")).timer(last - 2, 2);
+    rig.tell(0, order);
+    rig.tick();
+    assert_eq!(rig.next_tick(), Some(last));
+    rig.tick_at(last);
+    let tags: Vec<_> =
+        rig.seen_kind(at(0), item::TIMER).iter().map(|s| (s.tick, s.header.from_seq)).collect();
+    assert_eq!(tags, [(last, 2)]);
+    assert_eq!((rig.core().runnable(), rig.next_tick()), (1, None), "no tick follows the last");
+    rig.facts.begin(last + 1);
+    let facts = rig.facts.finish().to_vec();
+    let refused = rig.feed(&facts).expect_err("no tick follows the last");
+    assert!(matches!(refused, OpenError::NotNext { tick, .. } if tick == last + 1), "{refused:?}");
 }
 
 pub fn t8_tick_0_takes_no_input_and_only_inits_in_configuration_order_within_the_limits<
