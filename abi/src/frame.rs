@@ -99,14 +99,14 @@ pub struct Context {
 /// Where payload bytes lie: physical, never hashed (SEMANTICS D1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
-pub struct Place {
-    /// A lane's outbox, [`Place::OPEN`] or [`Place::SPILL`].
+pub struct Location {
+    /// A lane's outbox, [`Location::OPEN`] or [`Location::SPILL`].
     pub area: u32,
     /// First block.
     pub block: u32,
 }
 
-impl Place {
+impl Location {
     /// The scheduler's outbox of what enters at open.
     pub const OPEN: u32 = 0xffff_0000;
     /// The spill of what outlives a microstep.
@@ -120,7 +120,7 @@ pub struct ItemFrame {
     /// What the guest gets.
     pub header: ItemHeader,
     /// Where the payload lies.
-    pub place: Place,
+    pub location: Location,
     /// Outbox epoch in which it was written, for areas that have epochs.
     pub epoch: u64,
 }
@@ -155,7 +155,7 @@ pub struct TurnCommand {
     pub seq: u64,
     /// Microstep.
     pub microstep: u32,
-    /// Place in the plan of this microstep.
+    /// Location in the plan of this microstep.
     pub position: u32,
     /// Incarnation.
     pub incarnation: u32,
@@ -187,7 +187,7 @@ pub struct TurnResult {
     pub fuel: u64,
     /// Turn digest (SEMANTICS D2).
     pub digest: Digest,
-    /// Place in the plan.
+    /// Location in the plan.
     pub position: u32,
     /// Incarnation.
     pub incarnation: u32,

@@ -8,7 +8,7 @@
 use anyhow::Result;
 
 use crate::setup;
-use crate::step::{Places, Step, cargo};
+use crate::step::{Job, Places, cargo};
 
 /// The task; `args` go to the binary.
 ///
@@ -20,7 +20,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     cargo(&places.root)
         .args(["build", "--workspace", "--locked", "--bin", "bench"])
         .run("the benchmarks do not build: read the message above")?;
-    let mut bench = Step::new(places.binary("bench"), &places.root).args(args);
+    let mut bench = Job::new(places.binary("bench"), &places.root).args(args);
     if of_rivals(args) {
         match rivals(&places, args.iter().any(|arg| arg == "--tiny")) {
             Ok(report) => bench = bench.arg("--merge").arg(report),
@@ -60,7 +60,7 @@ fn rivals(places: &Places, tiny: bool) -> Result<std::path::PathBuf> {
     })?;
     let report = target.join("rivals.json");
     let binary = target.join("debug").join(format!("rivals{}", std::env::consts::EXE_SUFFIX));
-    let mut rivals = Step::new(binary, &dir).arg("--out").arg(&report);
+    let mut rivals = Job::new(binary, &dir).arg("--out").arg(&report);
     if tiny {
         rivals = rivals.arg("--tiny");
     }

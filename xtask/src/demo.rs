@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the set-up, then the main job on real data, then its proof.
 //!
-//! A year of weather runs through the agents with a log, the log is verified, and a short summary is
-//! printed: the three errors on October to December, the alarms with the glitch of May at JFK among
-//! them, ticks per second, digest, times. Anything that fails ends it with exit code 1.
+//! A year of weather runs through the agents with a log, the log is verified, and a short summary
+//! is printed: the three errors on October to December, the alarms with the glitch of May at JFK
+//! among them, ticks per second, digest, times. Anything that fails ends it with exit code 1.
 //!
 //! Without the library there is no forecast, hence no error and no alarm: then the same run is done
 //! with no model configured, which shows the kernel, the log and the verification at work, and the
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::setup;
-use crate::step::{Captured, Places, Step, Times, cargo};
+use crate::step::{Captured, Job, Places, Times, cargo};
 
 const CONFIG: &str = "examples/weather/weather.toml";
 const STATIONS: [&str; 3] = ["EWR", "JFK", "LGA"];
@@ -34,7 +34,15 @@ pub(crate) fn command((): ()) -> Result<()> {
     setup.warn();
     setup.modules.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let build = cargo(&places.root)
-        .args(["build", "--workspace", "--locked", "--bin", "wasm-engine", "--bin", "wasm-engine-monitor"])
+        .args([
+            "build",
+            "--workspace",
+            "--locked",
+            "--bin",
+            "wasm-engine",
+            "--bin",
+            "wasm-engine-monitor",
+        ])
         .run("the engine does not build: read the message above")?;
     times.add("build", build);
 
@@ -65,8 +73,8 @@ pub(crate) fn command((): ()) -> Result<()> {
     Ok(())
 }
 
-fn engine(places: &Places) -> Step {
-    Step::new(places.binary("wasm-engine"), &places.root)
+fn engine(places: &Places) -> Job {
+    Job::new(places.binary("wasm-engine"), &places.root)
 }
 
 /// Runs the year; without a library, with no model configured.
@@ -157,8 +165,8 @@ fn figures(run: &Value) -> String {
     let elapsed_s = count("elapsed_ns") as f64 / 1e9;
     let rate = |what: u64| grouped((what as f64 / elapsed_s.max(1e-9)) as u64);
     format!(
-        "a year of weather: {} ticks in {elapsed_s:.2} s ({} ticks/s), {} agents, {} turns, {} messages \
-         ({}/s), {} inferences, {} faults, {} stalls",
+        "a year of weather: {} ticks in {elapsed_s:.2} s ({} ticks/s), {} agents, {} turns, \
+         {} messages ({}/s), {} inferences, {} faults, {} stalls",
         grouped(count("ticks")),
         rate(count("ticks")),
         count("agents"),
@@ -296,8 +304,8 @@ mod tests {
     #[test]
     fn a_configuration_loses_its_models_and_keeps_its_files() {
         let text = "[kernel]\nseed = 1\n[[model]]\nfile = \"m\"\n[[source]]\nfile = \"d/h.csv\"\n";
-        let told = without_model(text, Path::new("/x/"));
-        assert_eq!(told, "[kernel]\nseed = 1\n[[source]]\nfile = \"/x/d/h.csv\"\n");
+        let kept = without_model(text, Path::new("/x/"));
+        assert_eq!(kept, "[kernel]\nseed = 1\n[[source]]\nfile = \"/x/d/h.csv\"\n");
     }
 
     #[test]
@@ -321,16 +329,14 @@ mod tests {
         };
         let other = line("alarm/EWR", "2013-05-09T02:00:00Z", 13.1) + &line("score/JFK", "", 0.0);
         assert!(alarms(&other).is_err());
-        let told =
-            alarms(&(other + &line("alarm/JFK", "2013-05-09T02:00:00Z", 13.1))).expect("there");
-        assert!(
-            told.contains("alarms: 2 (EWR 1, JFK 1)") && told.contains("observed 13.1"),
-            "{told}"
-        );
+        let all = other + &line("alarm/JFK", "2013-05-09T02:00:00Z", 13.1);
+        let text = alarms(&all).expect("there");
+        assert!(text.contains("alarms: 2 (EWR 1, JFK 1)"), "{text}");
+        assert!(text.contains("observed 13.1"), "{text}");
     }
 
     #[test]
-    fn a_failed_command_is_told_with_its_error() {
+    fn a_failed_command_is_named_with_its_error() {
         let captured = |stdout: &str, code| Captured {
             stdout: stdout.to_owned(),
             code,

@@ -1,9 +1,9 @@
 //! `cargo xtask fuzz`: the fuzz targets, with coverage and the address sanitizer.
 //!
 //! Each of `shm/fuzz`, `abi/fuzz` and `ui-bridge/fuzz` is a workspace of its own in the form that
-//! `cargo fuzz` expects; this task needs nothing installed but a nightly toolchain and a C++ compiler
-//! for libFuzzer. What it learns is kept in the target directory, beside the seeds in `corpus/`; an
-//! input that fails is written to `artifacts/` and named.
+//! `cargo fuzz` expects; this task needs nothing installed but a nightly toolchain and a C++
+//! compiler for libFuzzer. What it learns is kept in the target directory, beside the seeds in
+//! `corpus/`; an input that fails is written to `artifacts/` and named.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::nightly;
-use crate::step::{Places, Step};
+use crate::step::{Job, Places};
 
 /// Package folders with their targets.
 const TARGETS: [(&str, &[&str]); 3] = [
@@ -88,7 +88,7 @@ fn run(places: &Places, dir: &Path, host: &str, name: &str, seconds: u64) -> Res
         fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be created", folder.display()))?;
     }
-    Step::new(places.target.join("fuzz").join(host).join("release").join(name), dir)
+    Job::new(places.target.join("fuzz").join(host).join("release").join(name), dir)
         .arg(&learnt)
         .arg(&seeds)
         .arg(format!("-artifact_prefix={}/", found.display()))

@@ -1,17 +1,18 @@
-//! `cargo xtask loom`, `mutants`, `shuttle`: the models to a greater depth, the gate, more schedules.
+//! `cargo xtask loom`, `mutants`, `shuttle`: the models to a greater depth, the gate, more
+//! schedules.
 //!
 //! All three are plain programs and tests of `loom-tests`; the tasks only spare their names. The
 //! bounded models and schedules are part of `cargo test` without any of them.
 
 use anyhow::{Result, ensure};
 
-use crate::step::{Places, Step, cargo};
+use crate::step::{Job, Places, cargo};
 
-fn program(places: &Places, name: &str, args: &[String]) -> Result<Step> {
+fn program(places: &Places, name: &str, args: &[String]) -> Result<Job> {
     cargo(&places.root)
         .args(["build", "--workspace", "--locked", "--bin", name])
         .run("the models do not build: read the message above")?;
-    Ok(Step::new(places.binary(name), &places.root).args(args))
+    Ok(Job::new(places.binary(name), &places.root).args(args))
 }
 
 /// Every model with three preemptions, or as `args` say.
@@ -29,7 +30,7 @@ pub(crate) fn models(args: &[String]) -> Result<()> {
 /// The mutation gate, whole.
 ///
 /// # Errors
-/// If an ordering or a breach survives.
+/// If an ordering or a mutant survives.
 pub(crate) fn mutants(args: &[String]) -> Result<()> {
     let mutants = program(&Places::find()?, "mutants", args)?;
     mutants.run("something survived or no trial was possible: its row says NOTHING")?;
@@ -44,7 +45,7 @@ pub(crate) fn shuttle(args: &[String]) -> Result<()> {
     ensure!(args.len() <= 2, "use: cargo xtask shuttle [SCHEDULES] [SEED]");
     let number = |at: usize, usual: &str| args.get(at).map_or(usual.to_owned(), Clone::clone);
     cargo(&Places::find()?.root)
-        .args(["test", "--workspace", "--locked", "--test", "liveness"])
+        .args(["test", "--workspace", "--locked", "--test", "loom", "liveness::"])
         .env("SCHEDULES", number(0, "50000"))
         .env("SEED", number(1, "2"))
         .run("a schedule failed: the message above has what `shuttle::replay` needs")?;

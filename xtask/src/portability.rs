@@ -5,7 +5,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::step::{Places, Step, Times, cargo};
+use crate::step::{Job, Places, Times, cargo};
 
 /// The targets: two Windows, two of another processor.
 const TARGETS: [&str; 4] = [
@@ -45,12 +45,12 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 
 /// Adds the standard libraries that are missing.
 fn add_targets(places: &Places) -> Result<()> {
-    let installed = Step::new("rustup", &places.root)
+    let installed = Job::new("rustup", &places.root)
         .args(["target", "list", "--installed"])
         .output("rustup is needed to add targets")?;
     for target in TARGETS {
         if !installed.lines().any(|line| line.trim() == target) {
-            Step::new("rustup", &places.root)
+            Job::new("rustup", &places.root)
                 .args(["target", "add", target])
                 .run("without network no target can be added")?;
         }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::step::{Places, Step, Times, cargo};
+use crate::step::{Job, Places, Times, cargo};
 
 /// Version of ONNX Runtime; the kernel looks for this file name.
 const ORT_VERSION: &str = "1.28.0";
@@ -35,7 +35,7 @@ const AGENTS: &str = "examples/weather/agents";
 const MODULES: &str = "examples/weather/modules";
 
 /// What came of the set-up: each part is there, or why it is not and what to do.
-pub(crate) struct Setup {
+pub(crate) struct Prepared {
     /// The library file.
     pub(crate) inference: Result<PathBuf>,
     /// The modules of the example.
@@ -44,7 +44,7 @@ pub(crate) struct Setup {
     pub(crate) took: Duration,
 }
 
-impl Setup {
+impl Prepared {
     /// Whether everything is there.
     pub(crate) fn is_complete(&self) -> bool {
         self.inference.is_ok() && self.modules.is_ok()
@@ -79,7 +79,7 @@ pub(crate) fn command((): ()) -> Result<()> {
 ///
 /// # Errors
 /// If the stamp cannot be written or removed; missing parts are in the result.
-pub(crate) fn prepare(places: &Places) -> Result<Setup> {
+pub(crate) fn prepare(places: &Places) -> Result<Prepared> {
     let start = Instant::now();
     let mut times = Times::default();
     let stamp = places.target.join("setup-ok");
@@ -88,7 +88,7 @@ pub(crate) fn prepare(places: &Places) -> Result<Setup> {
     let start_modules = Instant::now();
     let modules = wasm_target(places).and_then(|()| build_modules(places));
     times.add("modules", start_modules.elapsed());
-    let setup = Setup { inference, modules, took: start.elapsed() };
+    let setup = Prepared { inference, modules, took: start.elapsed() };
     if let (Ok(library), Ok(modules)) = (&setup.inference, &setup.modules) {
         let mut text = format!("{}\n", library.display());
         for module in modules {
@@ -124,8 +124,8 @@ fn library(places: &Places) -> Result<PathBuf> {
          machine and name the file with {ORT_ENV}"
     );
     let repair = format!(
-        "it fetches ONNX Runtime {ORT_VERSION} and needs Python 3 with pip and network; repair that \
-         and run `cargo xtask setup`, or name a library with {ORT_ENV}"
+        "it fetches ONNX Runtime {ORT_VERSION} and needs Python 3 with pip and network; repair \
+         that and run `cargo xtask setup`, or name a library with {ORT_ENV}"
     );
     let work = folder.join("download");
     if work.exists() {
@@ -151,7 +151,7 @@ fn library(places: &Places) -> Result<PathBuf> {
 fn download(work: &Path, repair: &str) -> Result<()> {
     let wheel = format!("onnxruntime=={ORT_VERSION}");
     // Downloads are notes on standard error like all steps: pip prints to standard output.
-    let pip = Step::new("python3", work)
+    let pip = Job::new("python3", work)
         .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"])
         .args(["--python-version", "3.11", "--abi", "cp311", "--implementation", "cp"])
         .args(["--platform", "manylinux_2_28_x86_64", "--disable-pip-version-check"])
@@ -162,12 +162,12 @@ fn download(work: &Path, repair: &str) -> Result<()> {
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("pip left no wheel behind; run `cargo xtask setup` again")?;
-    let unzip = Step::new("python3", work).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(".");
+    let unzip = Job::new("python3", work).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(".");
     ensure_ok(unzip, repair)
 }
 
 /// Runs a step whose standard output is of no interest.
-fn ensure_ok(step: Step, advice: &str) -> Result<()> {
+fn ensure_ok(step: Job, advice: &str) -> Result<()> {
     let captured = step.capture(advice)?;
     eprint!("{}", captured.stdout);
     ensure!(captured.code == Some(0), "`{}` failed; {advice}", captured.text);
@@ -176,13 +176,13 @@ fn ensure_ok(step: Step, advice: &str) -> Result<()> {
 
 /// Adds the wasm target to the repository's toolchain where it is missing.
 fn wasm_target(places: &Places) -> Result<()> {
-    let sysroot = Step::new("rustc", &places.root)
+    let sysroot = Job::new("rustc", &places.root)
         .args(["--print", "sysroot"])
         .output("install Rust with rustup")?;
     if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
         return Ok(());
     }
-    Step::new("rustup", &places.root)
+    Job::new("rustup", &places.root)
         .args(["target", "add", WASM_TARGET])
         .run("modules need this target: check rustup and the network, then run `cargo xtask setup`")
         .map(|_| ())

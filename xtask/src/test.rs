@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the set-up, then every test that runs on a stable toolchain.
+//! `cargo xtask test`: `tidy`, the set-up, then every test that runs on a stable toolchain.
 //!
 //! One invocation over the whole workspace, so that features unify and nothing is built twice; the
 //! bounded loom models are among its tests. The example's agents are a workspace of their own and
@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::setup::{self, Setup};
-use crate::step::{Places, Step, Times, cargo};
+use crate::setup::{self, Prepared};
+use crate::step::{Job, Places, Times, cargo};
 
 /// The task; `args` go to `cargo test` of the workspace, which then runs alone.
 ///
@@ -19,6 +19,10 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     let start = Instant::now();
     let places = Places::find()?;
     let mut times = Times::default();
+    if args.is_empty() {
+        // First, because it takes no time; the tests hold it too.
+        crate::tidy::command(&[])?;
+    }
     let setup = setup::prepare(&places)?;
     times.add("set-up", setup.took);
     let advice = "a test failed or did not build: read its message above";
@@ -37,7 +41,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 }
 
 /// Makes a skip a failure for what the set-up has.
-fn required(step: Step, setup: &Setup) -> Step {
+fn required(step: Job, setup: &Prepared) -> Job {
     let step = if setup.inference.is_ok() { step.env("REQUIRE_ORT", "1") } else { step };
     if setup.modules.is_ok() { step.env("REQUIRE_MODULES", "1") } else { step }
 }

@@ -21,7 +21,7 @@ enum MachineFailure: u32 {
     /// A payload does not lie where its descriptor says.
     Payload = 4 "a payload is not where its descriptor says; report this bug",
     /// An invalid turn command.
-    Command = 5 "a turn command is invalid; report this bug",
+    Command = 5 "an invalid turn was commanded; report this bug",
     /// The engine answered what it never should.
     Engine = 6 "the wasm engine failed; report this bug",
     /// Code of the lane panicked.

@@ -13,7 +13,7 @@
 use bytemuck::{bytes_of, cast_slice, pod_read_unaligned, try_cast_slice};
 use wasm_engine_abi::AgentId;
 use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult};
-use wasm_engine_shm::bytes::{Producer, Record, ReserveError};
+use wasm_engine_shm::bytes::{Producer, ReserveError, RingRecord};
 use wasm_engine_shm::mem::RawMem;
 
 use crate::error::{MachineError, MachineFailure};
@@ -105,7 +105,7 @@ pub enum Reply<'a> {
 /// # Errors
 /// The record cannot be a reply: the ring is broken.
 pub fn read_reply<'a>(
-    record: &'a Record<'_, RawMem>,
+    record: &'a RingRecord<'_, RawMem>,
     lane: u32,
 ) -> Result<Reply<'a>, MachineError> {
     let broken = |detail: &str| MachineError {

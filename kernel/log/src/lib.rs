@@ -46,8 +46,8 @@ use wasm_engine_abi::Tick;
 use wasm_engine_abi::counter::{self, log};
 use wasm_engine_abi::record::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use wasm_engine_shm::bytes::{Consumer, Producer, layout};
-use wasm_engine_shm::claim::SetupError;
-use wasm_engine_shm::counters::{self, Counter, CounterSpec, CounterWriter, CountersReader};
+use wasm_engine_shm::counters::{self, CounterEntry, CounterSpec, CounterWriter, CountersReader};
+use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::mem::RawMem;
 
 pub use error::LogError;
@@ -208,7 +208,7 @@ impl LogCounters {
 #[derive(Clone, Debug)]
 pub struct DurableTick {
     reader: Arc<CountersReader<RawMem>>,
-    counter: Counter,
+    counter: CounterEntry,
 }
 
 impl DurableTick {
