@@ -57,7 +57,7 @@ impl Payloads {
 
 impl PayloadStore for Payloads {
     fn read(&mut self, location: Location, epoch: u64, len: u32, into: &mut Vec<u8>) {
-        let bytes = self.at(place, epoch);
+        let bytes = self.at(location, epoch);
         assert_eq!(bytes.len(), len as usize);
         into.extend_from_slice(bytes);
     }
@@ -71,7 +71,7 @@ impl PayloadStore for Payloads {
     }
 
     fn retain(&mut self, location: Location, epoch: u64, len: u32) -> Location {
-        let bytes = self.at(place, epoch).to_vec();
+        let bytes = self.at(location, epoch).to_vec();
         assert_eq!(bytes.len(), len as usize);
         let free = self.spill.iter().position(Option::is_none);
         let block = free.unwrap_or_else(|| {

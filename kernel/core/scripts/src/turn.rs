@@ -70,8 +70,8 @@ fn name(bytes: &[u8]) -> Result<&str, Status> {
     str::from_utf8(bytes).ok().filter(|name| !name.is_empty()).ok_or(Status::Invalid)
 }
 
-/// The place of the thing of this name.
-fn place<'a>(mut names: impl Iterator<Item = &'a String>, name: &str) -> Result<u32, Status> {
+/// The index_of of the thing of this name.
+fn index_of<'a>(mut names: impl Iterator<Item = &'a String>, name: &str) -> Result<u32, Status> {
     names.position(|other| other == name).map(|at| at as u32).ok_or(Status::Unknown)
 }
 
@@ -265,7 +265,7 @@ impl<'a> Turn<'a> {
         Ok(answer((|| {
             within(args, ARGS_BYTES_MAX)?;
             let names = self.setup.templates.iter().map(|template| &template.name);
-            let template = place(names, name(template)?)?;
+            let template = index_of(names, name(template)?)?;
             self.may("spawn:**")?;
             self.accept(&wanted(effect::SPAWN, template.into(), Some(args), true))
         })()))
@@ -304,7 +304,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn topic(&mut self, memory: &[u8], claim: Bytes) -> Answer {
         let [claim] = self.enter("topic", memory, [claim])?;
         Ok(answer((|| {
-            let topic = place(self.setup.topics.iter().map(|topic| &topic.name), name(claim)?)?;
+            let topic = index_of(self.setup.topics.iter().map(|topic| &topic.name), name(claim)?)?;
             self.may("publish:**").or_else(|_| self.may("subscribe:**"))?;
             Ok(topic.into())
         })()))
@@ -313,7 +313,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn model(&mut self, memory: &[u8], claim: Bytes) -> Answer {
         let [claim] = self.enter("model", memory, [claim])?;
         Ok(answer((|| {
-            let model = place(self.setup.models.iter().map(|model| &model.name), name(claim)?)?;
+            let model = index_of(self.setup.models.iter().map(|model| &model.name), name(claim)?)?;
             self.may("infer:**")?;
             Ok(model.into())
         })()))
