@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::setup;
-use crate::step::{Captured, Job, Places, Times, cargo};
+use crate::step::{Captured, Folders, Job, Times, cargo};
 
 const CONFIG: &str = "examples/weather/weather.toml";
 const STATIONS: [&str; 3] = ["EWR", "JFK", "LGA"];
@@ -27,13 +27,13 @@ const READ_ABOVE: &str = "read its message above";
 /// # Errors
 /// If any step fails, the forecasts are missing or the known glitch raised no alarm.
 pub(crate) fn command((): ()) -> Result<()> {
-    let places = Places::find()?;
+    let folders = Folders::find()?;
     let mut times = Times::default();
-    let setup = setup::prepare(&places)?;
+    let setup = setup::prepare(&folders)?;
     times.add("set-up", setup.took);
     setup.warn();
     setup.modules.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    let build = cargo(&places.root)
+    let build = cargo(&folders.root)
         .args([
             "build",
             "--workspace",
@@ -46,9 +46,9 @@ pub(crate) fn command((): ()) -> Result<()> {
         .run("the engine does not build: read the message above")?;
     times.add("build", build);
 
-    let log = fresh_log(&places)?;
-    let run = run(&places, &log, setup.inference.is_ok())?;
-    let verify = engine(&places).arg("verify").arg(&log).arg("--json").capture(READ_ABOVE)?;
+    let log = fresh_log(&folders)?;
+    let run = run(&folders, &log, setup.inference.is_ok())?;
+    let verify = engine(&folders).arg("verify").arg(&log).arg("--json").capture(READ_ABOVE)?;
     times.add("run", run.took);
     times.add("verify", verify.took);
     let (run, verify) = (document(&run)?, document(&verify)?);
@@ -73,19 +73,19 @@ pub(crate) fn command((): ()) -> Result<()> {
     Ok(())
 }
 
-fn engine(places: &Places) -> Job {
-    Job::new(places.binary("wasm-engine"), &places.root)
+fn engine(folders: &Folders) -> Job {
+    Job::new(folders.binary("wasm-engine"), &folders.root)
 }
 
 /// Runs the year; without a library, with no model configured.
-fn run(places: &Places, log: &Path, inference: bool) -> Result<Captured> {
+fn run(folders: &Folders, log: &Path, inference: bool) -> Result<Captured> {
     let config = match inference {
-        true => places.root.join(CONFIG),
+        true => folders.root.join(CONFIG),
         false => {
-            let text = fs::read_to_string(places.root.join(CONFIG))
+            let text = fs::read_to_string(folders.root.join(CONFIG))
                 .with_context(|| format!("{CONFIG} cannot be read"))?;
-            let folder = places.root.join(CONFIG).with_file_name("");
-            let path = places.target.join("weather-without-model.toml");
+            let folder = folders.root.join(CONFIG).with_file_name("");
+            let path = folders.target.join("weather-without-model.toml");
             fs::write(&path, without_model(&text, &folder))
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             path
@@ -93,7 +93,7 @@ fn run(places: &Places, log: &Path, inference: bool) -> Result<Captured> {
     };
     // A name of its own, so that no other run of the example is in the way.
     let name = format!("weather-demo-{}", std::process::id());
-    engine(places)
+    engine(folders)
         .arg("run")
         .arg(config)
         .args(["--json", "--name", &name, "--log"])
@@ -126,17 +126,17 @@ fn without_model(config: &str, folder: &Path) -> String {
 }
 
 /// A directory for this demo's log; those of earlier ones make room.
-fn fresh_log(places: &Places) -> Result<PathBuf> {
+fn fresh_log(folders: &Folders) -> Result<PathBuf> {
     const PREFIX: &str = "demo-log-";
     let entries =
-        fs::read_dir(&places.target).context("cargo's target directory cannot be read")?;
+        fs::read_dir(&folders.target).context("cargo's target directory cannot be read")?;
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
             fs::remove_dir_all(entry.path())
                 .with_context(|| format!("{} cannot be removed", entry.path().display()))?;
         }
     }
-    Ok(places.target.join(format!("{PREFIX}{}", std::process::id())))
+    Ok(folders.target.join(format!("{PREFIX}{}", std::process::id())))
 }
 
 /// The document that a command printed, if it succeeded.

@@ -15,7 +15,6 @@ mod nightly;
 mod portability;
 mod setup;
 mod step;
-#[allow(unreachable_pub, reason = "written so that tests of the log can include the file as it is")]
 mod tamper;
 mod test;
 mod tidy;

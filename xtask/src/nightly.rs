@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::step::{Job, Places};
+use crate::step::{Folders, Job};
 
 const INSTALL: &str = "rustup toolchain install nightly --component miri,rust-src";
 
@@ -15,9 +15,9 @@ pub(crate) fn cargo(dir: &std::path::Path) -> Job {
 ///
 /// # Errors
 /// If something is missing, with the command that installs it.
-pub(crate) fn host(places: &Places) -> Result<String> {
+pub(crate) fn host(folders: &Folders) -> Result<String> {
     let rustc = |args: &[&str]| {
-        Job::new("rustup", &places.root)
+        Job::new("rustup", &folders.root)
             .args(["run", "nightly", "rustc"])
             .args(args)
             .output("there is no nightly toolchain")

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::step::{Job, Places, Times, cargo};
+use crate::step::{Folders, Job, Times, cargo};
 
 /// Version of ONNX Runtime; the kernel looks for this file name.
 const ORT_VERSION: &str = "1.28.0";
@@ -66,7 +66,7 @@ impl Prepared {
 /// # Errors
 /// If any part is missing.
 pub(crate) fn command((): ()) -> Result<()> {
-    let setup = prepare(&Places::find()?)?;
+    let setup = prepare(&Folders::find()?)?;
     setup.warn();
     if !setup.is_complete() {
         bail!("the set-up is not complete; repair what the warnings name and run it again");
@@ -79,14 +79,14 @@ pub(crate) fn command((): ()) -> Result<()> {
 ///
 /// # Errors
 /// If the stamp cannot be written or removed; missing parts are in the result.
-pub(crate) fn prepare(places: &Places) -> Result<Prepared> {
+pub(crate) fn prepare(folders: &Folders) -> Result<Prepared> {
     let start = Instant::now();
     let mut times = Times::default();
-    let stamp = places.target.join("setup-ok");
-    let inference = library(places);
+    let stamp = folders.target.join("setup-ok");
+    let inference = library(folders);
     times.add("ONNX Runtime", start.elapsed());
     let start_modules = Instant::now();
-    let modules = wasm_target(places).and_then(|()| build_modules(places));
+    let modules = wasm_target(folders).and_then(|()| build_modules(folders));
     times.add("modules", start_modules.elapsed());
     let setup = Prepared { inference, modules, took: start.elapsed() };
     if let (Ok(library), Ok(modules)) = (&setup.inference, &setup.modules) {
@@ -105,7 +105,7 @@ pub(crate) fn prepare(places: &Places) -> Result<Prepared> {
 }
 
 /// Finds or fetches the library.
-fn library(places: &Places) -> Result<PathBuf> {
+fn library(folders: &Folders) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(ORT_ENV).filter(|path| !path.is_empty()) {
         let path = std::path::absolute(&path)?;
         ensure!(path.is_file(), "{ORT_ENV} names {}, which is no file; unset it", path.display());
@@ -113,7 +113,7 @@ fn library(places: &Places) -> Result<PathBuf> {
         return Ok(path);
     }
     let file = format!("libonnxruntime.so.{ORT_VERSION}");
-    let folder = places.target.join("onnxruntime");
+    let folder = folders.target.join("onnxruntime");
     let path = folder.join(&file);
     if path.is_file() && sha256(&path)? == ORT_SHA256 {
         return Ok(path);
@@ -175,30 +175,30 @@ fn ensure_ok(step: Job, advice: &str) -> Result<()> {
 }
 
 /// Adds the wasm target to the repository's toolchain where it is missing.
-fn wasm_target(places: &Places) -> Result<()> {
-    let sysroot = Job::new("rustc", &places.root)
+fn wasm_target(folders: &Folders) -> Result<()> {
+    let sysroot = Job::new("rustc", &folders.root)
         .args(["--print", "sysroot"])
         .output("install Rust with rustup")?;
     if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
         return Ok(());
     }
-    Job::new("rustup", &places.root)
+    Job::new("rustup", &folders.root)
         .args(["target", "add", WASM_TARGET])
         .run("modules need this target: check rustup and the network, then run `cargo xtask setup`")
         .map(|_| ())
 }
 
 /// Builds the example's modules and copies those that changed to where the example looks for them.
-fn build_modules(places: &Places) -> Result<Vec<PathBuf>> {
-    let agents = places.root.join(AGENTS);
+fn build_modules(folders: &Folders) -> Result<Vec<PathBuf>> {
+    let agents = folders.root.join(AGENTS);
     cargo(&agents)
         .args(["build", "--locked", "--release", "--target", WASM_TARGET, "--examples"])
         .arg("--target-dir")
-        .arg(&places.target)
-        .env("CARGO_ENCODED_RUSTFLAGS", remap(places))
+        .arg(&folders.target)
+        .env("CARGO_ENCODED_RUSTFLAGS", remap(folders))
         .run("the modules of examples/weather are built by it: read its message")?;
-    let built = places.target.join(WASM_TARGET).join("release/examples");
-    let folder = places.root.join(MODULES);
+    let built = folders.target.join(WASM_TARGET).join("release/examples");
+    let folder = folders.root.join(MODULES);
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let mut names: Vec<String> = fs::read_dir(agents.join("modules"))
         .with_context(|| format!("{} cannot be read", agents.join("modules").display()))?
@@ -222,13 +222,13 @@ fn build_modules(places: &Places) -> Result<Vec<PathBuf>> {
 
 /// Flags that keep the paths of this machine out of the modules: the same source gives the same
 /// bytes in any folder.
-fn remap(places: &Places) -> String {
+fn remap(folders: &Folders) -> String {
     let home = |name: &str, folder: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(folder)))
     };
-    let mut from = vec![(places.root.clone(), "/wasm-engine")];
+    let mut from = vec![(folders.root.clone(), "/wasm-engine")];
     from.extend(home("CARGO_HOME", ".cargo").map(|path| (path, "/cargo")));
     from.extend(home("RUSTUP_HOME", ".rustup").map(|path| (path, "/rustup")));
     let flags: Vec<String> = from

@@ -23,14 +23,14 @@ const OF_CARGO_RUN: [&str; 6] = [
 
 /// Where things are.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Folders {
     /// The repository.
     pub(crate) root: PathBuf,
     /// Cargo's target directory.
     pub(crate) target: PathBuf,
 }
 
-impl Places {
+impl Folders {
     /// Asks cargo.
     ///
     /// # Errors

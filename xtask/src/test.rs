@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::setup::{self, Prepared};
-use crate::step::{Job, Places, Times, cargo};
+use crate::step::{Folders, Job, Times, cargo};
 
 /// The task; `args` go to `cargo test` of the workspace, which then runs alone.
 ///
@@ -17,23 +17,23 @@ use crate::step::{Job, Places, Times, cargo};
 /// If a test fails. What the set-up lacks is said and its tests are skipped, which is no error.
 pub(crate) fn command(args: &[String]) -> Result<()> {
     let start = Instant::now();
-    let places = Places::find()?;
+    let folders = Folders::find()?;
     let mut times = Times::default();
     if args.is_empty() {
         // First, because it takes no time; the tests hold it too.
         crate::tidy::command(&[])?;
     }
-    let setup = setup::prepare(&places)?;
+    let setup = setup::prepare(&folders)?;
     times.add("set-up", setup.took);
     let advice = "a test failed or did not build: read its message above";
     if args.is_empty() {
         // First, so that the summary of the workspace is what one sees last.
-        let agents = cargo(&places.root.join("examples/weather/agents"))
+        let agents = cargo(&folders.root.join("examples/weather/agents"))
             .args(["test", "--locked", "--target-dir"])
-            .arg(&places.target);
+            .arg(&folders.target);
         times.add("tests of the example's agents", agents.run(advice)?);
     }
-    let workspace = cargo(&places.root).args(["test", "--workspace", "--locked"]).args(args);
+    let workspace = cargo(&folders.root).args(["test", "--workspace", "--locked"]).args(args);
     times.add("tests of the workspace", required(workspace, &setup).run(advice)?);
     setup.warn();
     eprintln!("{times}, together {:.1} s", start.elapsed().as_secs_f64());

@@ -20,18 +20,18 @@
 use anyhow::Result;
 
 use crate::nightly;
-use crate::step::Places;
+use crate::step::Folders;
 
 /// The task; `args` go to the test program.
 ///
 /// # Errors
 /// If the toolchain is missing or a race is found.
 pub(crate) fn command(args: &[String]) -> Result<()> {
-    let places = Places::find()?;
-    let host = nightly::host(&places)?;
-    let took = nightly::cargo(&places.root)
+    let folders = Folders::find()?;
+    let host = nightly::host(&folders)?;
+    let took = nightly::cargo(&folders.root)
         .args(["test", "--locked", "-Zbuild-std", "--target", &host, "--target-dir"])
-        .arg(places.target.join("tsan"))
+        .arg(folders.target.join("tsan"))
         .args(["-p", "wasm-engine-shm", "--test", "shm", "--", "threads::"])
         .args(args)
         .env("RUSTFLAGS", "-Zsanitizer=thread")

@@ -59,10 +59,10 @@ const WORDS: [Word<'static>; 48] = [
     ("answer places", In::Both, "pending-call slots"),
     ("place", In::Parts, "slot, index, offset, position or location"),
     ("places", In::Parts, "slots, indices, offsets, positions or locations"),
-    ("pass_1", In::Parts, "apply_messages"),
-    ("pass_2", In::Parts, "apply_subscriptions"),
-    ("pass_3", In::Parts, "apply_lifecycle"),
-    ("pass_4", In::Parts, "apply_faults"),
+    ("pass_1", In::Names, "apply_messages"),
+    ("pass_2", In::Names, "apply_subscriptions"),
+    ("pass_3", In::Names, "apply_lifecycle"),
+    ("pass_4", In::Names, "apply_faults"),
     ("touched", In::Parts, "dirty"),
     ("Work", In::Names, "TurnContext"),
     ("lend", In::Names, "begin"),
@@ -92,6 +92,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("docs/", "are told", "told apart"),
     ("docs/", "says that", "of outcomes and documents, which do say something"),
     ("shm/tests/", "place", "`in_place` is the field's word"),
+    ("loom-tests/src/mem.rs", "touched", "the words that a range touches"),
+    ("ui-bridge/", "Lanes", "the pane that lists the lanes"),
     ("xtask/src/tidy/words.rs", "", "the words themselves"),
 ];
 
