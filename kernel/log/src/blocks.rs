@@ -4,6 +4,7 @@
 //! [`wasm_engine_abi::record::Tail`]; here is where its facts come from, and what can only be seen
 //! with all files in view: which segments there are and which ticks a damaged block may have held.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -15,11 +16,47 @@ use wasm_engine_abi::record::{
     sound_block,
 };
 
-use crate::recovery::Torn;
-use crate::{LogError, crc, segment_path};
+use crate::error::LogError;
+use crate::segment::{crc, segment_number, segment_path};
 
 /// Bytes looked at together when zeros or a later block are searched.
 const LOOK_BYTES: usize = 64 << 10;
+
+/// A torn tail: the end of the last segment, which a crash cut short. Normal, and not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Torn {
+    /// Segment.
+    pub segment: u32,
+    /// Byte of the segment from which on it is torn.
+    pub offset: u64,
+    /// Bytes from there to the end of the file.
+    pub bytes: u64,
+    /// Records that were meant to be there, if the block's header got to the disk.
+    pub records: Option<u32>,
+    /// First and last tick of those records, if known.
+    pub ticks: Option<(Tick, Tick)>,
+}
+
+impl Torn {
+    pub(super) fn new(segment: u32, offset: u64, bytes: u64, header: Option<BlockHeader>) -> Self {
+        let records = header.map(|header| header.records);
+        let ticks = header.map(|header| (header.first_tick, header.last_tick));
+        Self { segment, offset, bytes, records, ticks }
+    }
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, offset, bytes, records, ticks } = self;
+        write!(f, "the last {bytes} bytes of segment {segment}, from byte {offset} on, are torn")?;
+        match (records, ticks) {
+            (Some(records), Some((first, last))) => {
+                write!(f, " and were dropped: {records} records of ticks {first} to {last}")
+            }
+            _ => write!(f, " and were dropped: less than a header"),
+        }
+    }
+}
 
 /// What comes next.
 #[derive(Clone, Copy, Debug)]
@@ -314,11 +351,4 @@ fn count_segments(dir: &Path) -> Result<u32, LogError> {
         }
     }
     Ok(numbers.len() as u32)
-}
-
-/// The number in a segment's file name.
-fn segment_number(name: &str) -> Option<u32> {
-    let digits = name.strip_suffix(".log")?;
-    let plain = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
 }

@@ -164,37 +164,3 @@ fn durable_text(durable: Option<Tick>) -> String {
         None => "no tick is durable yet".to_owned(),
     }
 }
-
-/// Why the log thread gave up. The first failure stands; every later call tells it anew.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The operating system refused something.
-    Disk { action: &'static str, path: PathBuf, source: io::Error },
-    /// What came through the ring cannot be.
-    Ring(String),
-}
-
-impl Failure {
-    /// For `map_err`: a refused operation on `path`.
-    pub(super) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Disk { action, path: path.to_owned(), source }
-    }
-
-    /// As an error of a call, at a time when `durable` was durable.
-    pub(super) fn to_error(&self, durable: Option<Tick>) -> LogError {
-        match self {
-            Self::Disk { action, path, source } => {
-                LogError::Disk { action, path: path.clone(), durable, source: again(source) }
-            }
-            Self::Ring(what) => LogError::Thread { what: what.clone() },
-        }
-    }
-}
-
-/// The same error once more: `io::Error` cannot be cloned.
-fn again(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(error.kind(), error.to_string()),
-    }
-}

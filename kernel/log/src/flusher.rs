@@ -25,8 +25,9 @@ use wasm_engine_shm::bytes::Consumer;
 use wasm_engine_shm::counters::CounterWriter;
 use wasm_engine_shm::mem::RawMem;
 
-use crate::error::Failure;
-use crate::{LogOptions, SyncPolicy, crc, segment_path};
+use crate::failure::Failure;
+use crate::options::{LogOptions, SyncPolicy};
+use crate::segment::{crc, segment_path};
 
 /// Tag of the ring record after which the thread ends.
 pub(super) const STOP: u32 = u32::MAX;

@@ -6,8 +6,8 @@ use std::path::Path;
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{BlockHeader, RecordHeader, flags, record_at};
 
-use crate::LogError;
 use crate::blocks::{Blocks, Step};
+use crate::error::LogError;
 use crate::recovery::{LogReport, Place, Recovered, recover};
 
 /// A record, read from the reader's buffers.

@@ -4,62 +4,18 @@
 //! `TickClose` or `END`, or behind the last complete `TickOpen` if its tick was left open, or behind
 //! the setup records if no tick was opened. What lies behind the mark are records of an unfinished
 //! tick, which will be executed again, or the first fragments of an unfinished record.
-//!
-//! Resuming changes nothing that was sound: only torn bytes are cut off. The unfinished rest stays
-//! where it is, in sealed blocks, and a `RESUMED` record behind it says that it counts no more; so
-//! no crash while resuming can lose a `TickOpen` that was durable before. The new records begin in a
-//! new segment, chained to the last sound block.
 
 use std::fmt;
-use std::fs::OpenOptions;
 use std::ops::Range;
 
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{
-    BlockHeader, Defect, RECORD_BYTES_MAX, RecordHeader, Resumed, flags, kind, record_at,
+    BlockHeader, Defect, RECORD_BYTES_MAX, RecordHeader, flags, kind, record_at,
 };
 
-use crate::blocks::{Blocks, Step};
-use crate::error::Failure;
-use crate::flusher::sync_dir;
-use crate::writer::{Order, lock};
-use crate::{LogError, LogOptions, LogReader, LogRing, LogWriter, segment_path};
-
-/// A torn tail: the end of the last segment, which a crash cut short. Normal, and not kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Torn {
-    /// Segment.
-    pub segment: u32,
-    /// Byte of the segment from which on it is torn.
-    pub offset: u64,
-    /// Bytes from there to the end of the file.
-    pub bytes: u64,
-    /// Records that were meant to be there, if the block's header got to the disk.
-    pub records: Option<u32>,
-    /// First and last tick of those records, if known.
-    pub ticks: Option<(Tick, Tick)>,
-}
-
-impl Torn {
-    pub(super) fn new(segment: u32, offset: u64, bytes: u64, header: Option<BlockHeader>) -> Self {
-        let records = header.map(|header| header.records);
-        let ticks = header.map(|header| (header.first_tick, header.last_tick));
-        Self { segment, offset, bytes, records, ticks }
-    }
-}
-
-impl fmt::Display for Torn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segment, offset, bytes, records, ticks } = self;
-        write!(f, "the last {bytes} bytes of segment {segment}, from byte {offset} on, are torn")?;
-        match (records, ticks) {
-            (Some(records), Some((first, last))) => {
-                write!(f, " and were dropped: {records} records of ticks {first} to {last}")
-            }
-            _ => write!(f, " and were dropped: less than a header"),
-        }
-    }
-}
+use crate::blocks::{Blocks, Step, Torn};
+use crate::error::LogError;
+use crate::order::Order;
 
 /// How a log ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,7 +100,7 @@ pub(super) struct Recovered {
     pub(super) end: Place,
     /// Records in between that count no more.
     pub(super) skips: Vec<Range<Place>>,
-    order: Order,
+    pub(super) order: Order,
 }
 
 /// The walk over all records.
@@ -263,51 +219,4 @@ fn order_error(blocks: &Blocks, header: &BlockHeader, record: &RecordHeader) -> 
         last_tick: Some(header.last_tick),
         defect: Defect::Order { kind: record.kind, tick: record.tick },
     }
-}
-
-/// Opens the log in `options.dir` to go on with it: cuts off a torn tail, begins a new segment and
-/// appends `RESUMED`. The reader gives the records kept; the writer continues behind them. If
-/// [`LogReport::closed`] is false, the last tick is to be executed again with its facts, and its
-/// `TickClose`, not its `TickOpen`, is appended next.
-///
-/// # Errors
-/// As [`LogReader::open`] and [`LogWriter::create`]; a damaged log is left as it is.
-pub fn resume(
-    options: &LogOptions,
-    ring: LogRing,
-) -> Result<(LogReader, LogReport, LogWriter), LogError> {
-    options.check()?;
-    if !segment_path(&options.dir, 0).exists() {
-        return Err(LogError::NoLog { dir: options.dir.clone() });
-    }
-    let lock = lock(&options.dir)?;
-    let mut blocks = Blocks::open(&options.dir)?;
-    let recovered = recover(&mut blocks)?;
-    let (report, order, chain) = (recovered.report.clone(), recovered.order, blocks.chain());
-    let torn = if let Ending::Torn(torn) = report.ending { Some(torn) } else { None };
-    let durable = order.ticks.checked_sub(1);
-    cut(options, chain.segment, torn).map_err(|failure| failure.to_error(durable))?;
-    let resumed = Resumed {
-        ticks: order.ticks,
-        torn_bytes: torn.map_or(0, |torn| torn.bytes),
-        unfinished_records: report.unfinished_records,
-    };
-    let writer = LogWriter::go_on(options, chain, ring, order, lock, &resumed)?;
-    Ok((LogReader::over(blocks, recovered), report, writer))
-}
-
-/// Cuts off what is torn and makes the rest durable; `next` is the segment that will follow.
-fn cut(options: &LogOptions, next: u32, torn: Option<Torn>) -> Result<(), Failure> {
-    if let Some(torn) = torn.filter(|torn| torn.segment >= next) {
-        let path = segment_path(&options.dir, torn.segment);
-        std::fs::remove_file(&path).map_err(Failure::disk("remove", &path))?;
-    }
-    let path = segment_path(&options.dir, next.saturating_sub(1));
-    let open = OpenOptions::new().write(true).open(&path);
-    let file = open.map_err(Failure::disk("open", &path))?;
-    if let Some(torn) = torn.filter(|torn| torn.segment < next) {
-        file.set_len(torn.offset).map_err(Failure::disk("truncate", &path))?;
-    }
-    file.sync_all().map_err(Failure::disk("sync", &path))?;
-    sync_dir(&options.dir)
 }

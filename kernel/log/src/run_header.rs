@@ -14,9 +14,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::record::kind;
-
-use crate::{LogError, LogReader, LogReport, LogWriter};
 use wasm_engine_setup::{EngineFingerprint, Setup};
+
+use crate::{error::LogError, reader::LogReader, recovery::LogReport, writer::LogWriter};
 
 /// The run as a log names it; name and start time are physical.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

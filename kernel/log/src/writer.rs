@@ -13,10 +13,14 @@ use wasm_engine_abi::record::{
 use wasm_engine_shm::bytes::{Producer, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 
-use crate::error::Failure;
+use crate::counters::{DurableTick, LogCounters};
+use crate::error::LogError;
+use crate::failure::Failure;
 use crate::flusher::{LogThread, STOP, Segment, sync_dir, tag};
+use crate::options::LogOptions;
+use crate::order::Order;
+use crate::ring::LogRing;
 use crate::thread_end;
-use crate::{DurableTick, LogCounters, LogError, LogOptions, LogRing};
 
 /// Smallest fragment that a ring must take; smaller ones would be mostly headers.
 const FRAGMENT_BYTES_MIN: usize = 64;
@@ -40,33 +44,6 @@ pub struct LogWriter {
     stalls: u64,
     /// Held as long as the log is written: the lock on its directory.
     _lock: File,
-}
-
-/// Which tick is open, to catch a record that cannot come (what recovery would call damage).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Order {
-    /// Ticks opened, as last tick + 1.
-    pub(super) ticks: u64,
-    /// Whether the last one is still open.
-    pub(super) open: bool,
-}
-
-impl Order {
-    /// Goes past a record, or says that it cannot come.
-    pub(super) fn pass(&mut self, kind: u16, tick: Tick) -> bool {
-        match kind {
-            kind::TICK_OPEN if tick >= self.ticks && tick < Tick::MAX && !self.open => {
-                *self = Self { ticks: tick + 1, open: true };
-                true
-            }
-            kind::TICK_CLOSE if self.open && tick + 1 == self.ticks => {
-                self.open = false;
-                true
-            }
-            kind::TICK_OPEN | kind::TICK_CLOSE => false,
-            _ => true,
-        }
-    }
 }
 
 impl LogWriter {
