@@ -8,7 +8,7 @@ use wasm_engine_shm::claim::SetupError;
 use wasm_engine_shm::counters::{self, Counter, CounterSpec, CounterWriter, CountersReader};
 use wasm_engine_shm::mem::RawMem;
 
-/// Counters of the log thread, by the places of [`counter::log`], and a look at one of them.
+/// Counters of the log thread, by the indices of [`counter::log`], and a reader of one of them.
 #[derive(Debug)]
 pub struct LogCounters {
     pub(crate) writer: CounterWriter<RawMem>,
@@ -19,7 +19,7 @@ impl LogCounters {
     /// Over the writer of [`counter::LOG`] and the section in which it writes.
     ///
     /// # Errors
-    /// [`SetupError`] if the section is none of counters.
+    /// [`SetupError`] if the section is not one of counters.
     ///
     /// # Panics
     /// If the section lacks the log's counters.
@@ -32,7 +32,7 @@ impl LogCounters {
         Ok(Self { writer, durable: DurableTick { reader: Arc::new(reader), counter } })
     }
 
-    /// In memory of their own, which no monitor sees.
+    /// In memory of their own, invisible to monitors.
     pub(crate) fn heap(specs: &[CounterSpec<'_>]) -> Result<Self, SetupError> {
         let mem = RawMem::heap(counters::layout(specs)?);
         let Some(writer) = counters::format(&mem, specs)?.pop() else {
@@ -43,7 +43,7 @@ impl LogCounters {
 }
 
 /// The last tick whose `TickOpen` is durable (SEMANTICS L2). Written by the log thread, read by
-/// anyone at any time; it never goes back.
+/// anyone at any time; it never decreases.
 #[derive(Clone, Debug)]
 pub struct DurableTick {
     reader: Arc<CountersReader<RawMem>>,

@@ -7,16 +7,16 @@ use wasm_engine_abi::Tick;
 
 use crate::error::LogError;
 
-/// Why the log thread gave up. The first failure stands; every later call tells it anew.
+/// Why the log thread ended early. Every later call returns the first failure.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum LogFailure {
     /// The operating system refused something.
     Disk { action: &'static str, path: PathBuf, source: io::Error },
-    /// What came through the ring cannot be.
+    /// The ring held something invalid.
     Ring(String),
 }
 
-impl Failure {
+impl LogFailure {
     /// For `map_err`: a refused operation on `path`.
     pub(super) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Disk { action, path: path.to_owned(), source }
@@ -26,15 +26,15 @@ impl Failure {
     pub(super) fn to_error(&self, durable: Option<Tick>) -> LogError {
         match self {
             Self::Disk { action, path, source } => {
-                LogError::Disk { action, path: path.clone(), durable, source: again(source) }
+                LogError::Disk { action, path: path.clone(), durable, source: copy_error(source) }
             }
             Self::Ring(what) => LogError::Thread { what: what.clone() },
         }
     }
 }
 
-/// The same error once more: `io::Error` cannot be cloned.
-fn again(error: &io::Error) -> io::Error {
+/// A copy of the error: `io::Error` cannot be cloned.
+pub(crate) fn copy_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),

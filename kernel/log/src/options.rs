@@ -9,17 +9,17 @@ use crate::error::LogError;
 /// When written blocks are forced to the disk (SEMANTICS L3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SyncPolicy {
-    /// Never but at the orderly close; written counts as durable. A crash of the process loses
-    /// nothing written, a crash of the machine may, and may leave damage instead of a torn tail.
+    /// Only at the orderly close; written counts as durable. A crash of the process loses nothing
+    /// written. A crash of the machine may, and may leave damage instead of a torn tail.
     None,
-    /// So many milliseconds after the last time, if there is anything new.
+    /// So many milliseconds after the last sync, if there is anything new.
     EveryMs(u32),
-    /// After so many bytes, looked at block by block, and after a second in which nothing was
+    /// After so many bytes, checked block by block, and after a second in which nothing was
     /// appended.
     EveryBytes(u64),
 }
 
-/// Where and how a log is written. All of it is physical: nothing here enters a digest.
+/// Where and how a log is written. Nothing here enters a digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogOptions {
     /// Directory of the log.
@@ -31,7 +31,7 @@ pub struct LogOptions {
     /// Longest block, at most 1 MiB. Default 512 KiB: longer ones leave the processor's cache
     /// before they are written.
     pub block_bytes: usize,
-    /// Longest time that a record waits for its block to fill, in milliseconds. Default 10.
+    /// Longest time a record waits for its block to fill, in milliseconds. Default 10.
     pub block_ms: u32,
 }
 
@@ -51,7 +51,7 @@ impl LogOptions {
     /// Checks the numbers.
     ///
     /// # Errors
-    /// [`LogError::Options`] naming the first that does not fit.
+    /// [`LogError::Options`] naming the first that is out of range.
     pub fn check(&self) -> Result<(), LogError> {
         let out = |what, value, min, max| Err(LogError::Options { what, value, min, max });
         let (min, max) = (BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);

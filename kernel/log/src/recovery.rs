@@ -1,9 +1,9 @@
-//! What a log comes to after a stop, an end or a crash, and how it goes on (SEMANTICS L5).
+//! Which records of a log count after an orderly end, a stop or a crash (SEMANTICS L5).
 //!
-//! Recovery walks all blocks once and keeps every record up to a *mark*: behind the last complete
+//! Recovery reads all blocks once and keeps every record up to a *mark*: behind the last complete
 //! `TickClose` or `END`, or behind the last complete `TickOpen` if its tick was left open, or behind
-//! the setup records if no tick was opened. What lies behind the mark are records of an unfinished
-//! tick, which will be executed again, or the first fragments of an unfinished record.
+//! the setup records if no tick was opened. Behind the mark are records of an unfinished tick, which
+//! will be executed again, or the first fragments of an unfinished record.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,25 +13,25 @@ use wasm_engine_abi::record::{
     BlockHeader, Defect, RECORD_BYTES_MAX, RecordHeader, flags, kind, record_at,
 };
 
-use crate::blocks::{Blocks, Step, Torn};
+use crate::blocks::{Blocks, NextBlock, Torn};
 use crate::error::LogError;
-use crate::order::Order;
+use crate::order::RecordOrder;
 
 /// How a log ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
     /// With `END`: the run was closed in order.
     Closed,
-    /// Without, behind a whole block: the process ended before it closed the log.
+    /// Without `END`, behind a whole block: the process ended before it closed the log.
     Stopped,
     /// In the middle of a block: a crash while writing.
     Torn(Torn),
 }
 
-/// What a segment holds in sound blocks.
+/// What a segment holds in valid blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SegmentContent {
-    /// Sound blocks.
+    /// Valid blocks.
     pub blocks: u64,
     /// First and last tick of their records, those before tick 0 counted as 0.
     pub ticks: Option<(Tick, Tick)>,
@@ -45,7 +45,7 @@ impl SegmentContent {
     }
 }
 
-/// What a log comes to.
+/// What recovery found in a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogReport {
     /// Identifies the run.
@@ -54,7 +54,7 @@ pub struct LogReport {
     pub ending: Ending,
     /// Segments in order, one whose header is torn not counted.
     pub segments: Vec<SegmentContent>,
-    /// Sound blocks.
+    /// Valid blocks.
     pub blocks: u64,
     /// Records kept.
     pub records: u64,
@@ -62,7 +62,7 @@ pub struct LogReport {
     pub unfinished_records: u64,
     /// Last tick that was opened.
     pub opened: Option<Tick>,
-    /// Whether that tick was closed too. If not, it is to be executed again with its facts.
+    /// Whether that tick was closed too. If not, it must be executed again with its facts.
     pub closed: bool,
     /// How often the run was resumed.
     pub resumed: u32,
@@ -84,44 +84,43 @@ impl fmt::Display for LogReport {
     }
 }
 
-/// Place of a record: number of its block, place in the block. The end of a block and the start of
-/// the next are two names for one place; comparing records with either gives the same.
+/// Position of a record: number of its block, index in the block. The end of a block and the start of
+/// the next are two names for one position: records compare alike with either.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct RecordPosition {
     pub(super) block: u64,
     pub(super) record: u32,
 }
 
-/// What recovery found.
+/// A log's report, and the records that count.
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) report: LogReport,
     /// Behind the last record that counts.
-    pub(super) end: Place,
-    /// Records in between that count no more.
-    pub(super) skips: Vec<Range<Place>>,
-    pub(super) order: Order,
+    pub(super) end: RecordPosition,
+    /// Records before it that no longer count.
+    pub(super) skips: Vec<Range<RecordPosition>>,
 }
 
 /// The walk over all records.
 #[derive(Debug, Default)]
 struct Walk {
-    order: Order,
-    mark: Place,
+    order: RecordOrder,
+    mark: RecordPosition,
     records: u64,
     /// Complete records behind the mark.
     unfinished: u64,
     /// Kind, tick and bytes of the record whose last fragment is still to come.
     partial: Option<(u16, Tick, usize)>,
-    skips: Vec<Range<Place>>,
+    skips: Vec<Range<RecordPosition>>,
     resumed: u32,
     ended: bool,
 }
 
 impl Walk {
-    /// Goes past a fragment at `at`, or says that it cannot come here.
-    fn pass(&mut self, at: Place, header: &RecordHeader) -> bool {
-        let after = Place { record: at.record + 1, ..at };
+    /// Moves past a fragment at `at`; false if it is out of order.
+    fn pass(&mut self, at: RecordPosition, header: &RecordHeader) -> bool {
+        let after = RecordPosition { record: at.record + 1, ..at };
         if header.kind == kind::RESUMED {
             return header.flags == flags::WHOLE && self.resume(at, after);
         }
@@ -139,7 +138,7 @@ impl Walk {
         len <= RECORD_BYTES_MAX && !self.ended && self.complete(after, header)
     }
 
-    fn complete(&mut self, after: Place, header: &RecordHeader) -> bool {
+    fn complete(&mut self, after: RecordPosition, header: &RecordHeader) -> bool {
         self.unfinished += 1;
         self.ended = header.kind == kind::END;
         let fits = self.order.pass(header.kind, header.tick);
@@ -149,13 +148,13 @@ impl Walk {
         fits
     }
 
-    fn keep(&mut self, after: Place) {
+    fn keep(&mut self, after: RecordPosition) {
         self.records += std::mem::take(&mut self.unfinished);
         self.mark = after;
     }
 
-    /// What lies between the mark and a `RESUMED` counts no more.
-    fn resume(&mut self, at: Place, after: Place) -> bool {
+    /// Records between the mark and a `RESUMED` no longer count.
+    fn resume(&mut self, at: RecordPosition, after: RecordPosition) -> bool {
         if self.mark < at {
             self.skips.push(self.mark..at);
         }
@@ -166,25 +165,25 @@ impl Walk {
     }
 }
 
-/// Walks the whole log.
+/// Reads and checks the whole log.
 pub(super) fn recover(blocks: &mut Blocks) -> Result<Recovered, LogError> {
     let mut walk = Walk::default();
     let (mut count, mut segments) = (0, Vec::<SegmentContent>::new());
     let torn = loop {
         let header = match blocks.next()? {
-            Step::Block(header) => header,
-            Step::Torn(torn) => break Some(torn),
-            Step::End => break None,
+            NextBlock::Block(header) => header,
+            NextBlock::Torn(torn) => break Some(torn),
+            NextBlock::End => break None,
         };
-        // The chain names the segment behind the one being read.
+        // The chain already has the number of the next segment.
         segments.resize_with(blocks.chain().segment as usize, Default::default);
         segments.last_mut().into_iter().for_each(|segment| segment.add(&header));
-        let (mut at, mut place) = (0, Place { block: header.block, record: 0 });
+        let (mut at, mut position) = (0, RecordPosition { block: header.block, record: 0 });
         while let Some((record, _, next)) = record_at(blocks.body(), at) {
-            if !walk.pass(place, &record) {
+            if !walk.pass(position, &record) {
                 return Err(order_error(blocks, &header, &record));
             }
-            (at, place.record) = (next, place.record + 1);
+            (at, position.record) = (next, position.record + 1);
         }
         count += 1;
     };
@@ -206,7 +205,7 @@ pub(super) fn recover(blocks: &mut Blocks) -> Result<Recovered, LogError> {
         closed: !walk.order.open && walk.order.ticks > 0,
         resumed: walk.resumed,
     };
-    Ok(Recovered { report, end: walk.mark, skips: walk.skips, order: walk.order })
+    Ok(Recovered { report, end: walk.mark, skips: walk.skips })
 }
 
 fn order_error(blocks: &Blocks, header: &BlockHeader, record: &RecordHeader) -> LogError {

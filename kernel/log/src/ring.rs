@@ -14,9 +14,9 @@ pub struct LogRing {
     pub producer: Producer<RawMem>,
     /// The log thread's end.
     pub consumer: Consumer<RawMem>,
-    /// What it counts.
+    /// The log thread's counters.
     pub counters: LogCounters,
-    /// Nanoseconds of a clock that only grows; it decides when blocks are written and synced.
+    /// Nanoseconds of a monotonic clock, which decides when blocks are written and synced.
     pub clock: fn() -> u64,
 }
 
@@ -24,7 +24,7 @@ impl LogRing {
     /// Claims both ends over two zeroed blocks of [`layout`], as they lie in a region.
     ///
     /// # Errors
-    /// [`SetupError`] if they have other sizes or are claimed.
+    /// [`SetupError`] if their sizes are wrong or they are in use.
     pub fn new(
         producer: RawMem,
         consumer: RawMem,
@@ -42,10 +42,10 @@ impl LogRing {
     /// A ring of `capacity_bytes`, a power of two, on the heap; `specs` describe the log's counters.
     ///
     /// # Errors
-    /// [`SetupError`] if the capacity is none of a ring.
+    /// [`SetupError`] if the capacity is not valid for a ring.
     ///
     /// # Panics
-    /// If `specs` lack a counter of the log.
+    /// If `specs` lack one of the log's counters.
     pub fn heap(
         capacity_bytes: usize,
         specs: &[CounterSpec<'_>],

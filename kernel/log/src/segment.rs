@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-/// File of a segment.
+/// Path of a segment's file.
 #[must_use]
 pub fn segment_path(dir: &Path, segment: u32) -> PathBuf {
-    dir.join(format!("{segment:06}.log"))
+    dir.join(segment_name(segment))
 }
 
-/// The number in a segment's file name.
+/// File name of a segment.
+pub(crate) fn segment_name(segment: u32) -> String {
+    format!("{segment:06}.log")
+}
+
+/// The number in a segment's file name; `None` for other files.
 pub(crate) fn segment_number(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(".log")?;
     let plain = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -10,17 +10,17 @@ use wasm_engine_abi::ids::Tick;
 /// Why outputs cannot be written or are not what the run produced.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// The file system refused.
+    /// An operation on the file failed.
     #[error("outputs {} cannot be {action}: {source}; check the disk and the rights", file.display())]
     Io {
         /// The file.
         file: PathBuf,
         /// What was attempted, as a participle.
         action: &'static str,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A line is not of the documented form.
+    /// A line does not have the documented form.
     #[error("outputs {}, line {line}: {problem}; the file was changed or damaged", file.display())]
     Malformed {
         /// The file.
@@ -44,7 +44,7 @@ pub enum OutputError {
         /// Tick of the run's own line.
         tick: Tick,
     },
-    /// The file ends before the run's outputs do, or goes on behind them.
+    /// The file has fewer or more lines than the run.
     #[error("outputs {}: it has {found} lines, the run gives {expected}; the file was cut or added to", file.display())]
     Length {
         /// The file.

@@ -1,30 +1,28 @@
-//! The outputs file, written, or compared with what a run executes again.
+//! The outputs file of a run: new, or continued after a crash.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    io::{self, BufRead, BufReader, ErrorKind},
+    path::Path,
 };
 
 use serde::Deserialize;
 use wasm_engine_abi::ids::Tick;
 
+use super::compare::OutputComparison;
 use super::error::{OutputError, io_error};
-use super::line::OutputLine;
+use super::line::{OUTPUTS_FILE, OutputLine};
 use super::writer::OutputWriter;
+use crate::storage::{FileReader, Storage, StorageFile, disk::Disk};
 
-/// Name of the file in a run's directory.
-pub const OUTPUTS_FILE: &str = "outputs.jsonl";
-
-/// The tick of a line, which is all that cutting needs.
+/// The tick of a line, which is all that truncating needs.
 #[derive(Deserialize)]
 struct LineTick {
     tick: Tick,
 }
 
-/// What [`OutputFile::resume`] left and removed.
+/// What [`OutputFile::resume`] kept and removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Cut {
+pub struct Truncation {
     /// Lines of earlier ticks, kept.
     pub lines_kept: u64,
     /// Bytes removed behind them.
@@ -37,54 +35,60 @@ pub struct Cut {
 /// has lines they are compared, behind its end they are appended, or counted when verifying.
 #[derive(Debug)]
 pub struct OutputFile {
-    file: PathBuf,
-    existing: Option<BufReader<File>>,
+    comparison: OutputComparison,
     /// `None` when verifying: nothing is written.
     writer: Option<OutputWriter>,
-    /// Lines given.
-    lines: u64,
-    /// Lines found equal.
-    equal: u64,
-    expected: Vec<u8>,
-    found: Vec<u8>,
 }
 
 impl OutputFile {
     /// A new file in `dir`.
     ///
     /// # Errors
-    /// [`OutputError::Io`], also when there is one.
+    /// [`OutputError::Io`], also if there is one already.
     pub fn create(dir: &Path) -> Result<Self, OutputError> {
-        let file = dir.join(OUTPUTS_FILE);
-        let opened = OpenOptions::new().write(true).create_new(true).open(&file);
-        let writer = opened.map_err(|source| io_error(&file, "created", source))?;
-        Self::new(file, None, Some(writer))
+        Self::create_in(&Disk::new(dir))
     }
 
-    /// The file in `dir`, cut to ticks before `before`; a missing one counts as empty.
+    /// As [`OutputFile::create`], in any storage.
     ///
     /// # Errors
-    /// [`OutputError::Malformed`] if a whole line in front of the cut is none, or [`OutputError::Io`].
-    pub fn resume(dir: &Path, before: Tick) -> Result<(Self, Cut), OutputError> {
-        let file = dir.join(OUTPUTS_FILE);
+    /// As [`OutputFile::create`].
+    pub fn create_in(storage: &dyn Storage) -> Result<Self, OutputError> {
+        let path = storage.dir().join(OUTPUTS_FILE);
+        let file = storage.create(OUTPUTS_FILE);
+        let file = file.map_err(|source| io_error(&path, "created", source))?;
+        Self::writing(OutputComparison::new(path, None), file)
+    }
+
+    /// The file in `dir`, truncated to ticks before `before`; a missing one counts as empty.
+    ///
+    /// # Errors
+    /// [`OutputError::Malformed`] if a complete line to be kept is invalid, or [`OutputError::Io`].
+    pub fn resume(dir: &Path, before: Tick) -> Result<(Self, Truncation), OutputError> {
+        Self::resume_in(&Disk::new(dir), before)
+    }
+
+    /// As [`OutputFile::resume`], in any storage.
+    ///
+    /// # Errors
+    /// As [`OutputFile::resume`].
+    pub fn resume_in(
+        storage: &dyn Storage,
+        before: Tick,
+    ) -> Result<(Self, Truncation), OutputError> {
+        let path = storage.dir().join(OUTPUTS_FILE);
         let fail = |action| {
-            let file = file.clone();
-            move |source| OutputError::Io { file, action, source }
+            let path = &path;
+            move |source| io_error(path, action, source)
         };
-        let mut writer = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&file)
-            .map_err(fail("opened"))?;
-        let (end, lines_kept) = scan_until(&file, &writer, before)?;
-        let len = writer.metadata().map_err(fail("measured"))?.len();
-        writer.set_len(end).map_err(fail("cut"))?;
-        writer.seek(SeekFrom::Start(end)).map_err(fail("cut"))?;
-        let existing = BufReader::new(File::open(&file).map_err(fail("opened"))?);
-        let cut = Cut { lines_kept, bytes_dropped: len - end };
-        Ok((Self::new(file, Some(existing), Some(writer))?, cut))
+        let mut file = open_or_create(storage).map_err(fail("opened"))?;
+        let (end, lines_kept) = find_end(&path, &*file, before)?;
+        let bytes = file.bytes().map_err(fail("measured"))?;
+        file.truncate(end).map_err(fail("cut"))?;
+        let existing = storage.open(OUTPUTS_FILE).map_err(fail("opened"))?;
+        let truncation = Truncation { lines_kept, bytes_dropped: bytes - end };
+        let comparison = OutputComparison::new(path, Some(existing));
+        Ok((Self::writing(comparison, file)?, truncation))
     }
 
     /// The file in `dir`, to be compared only; a missing one counts as empty.
@@ -92,24 +96,17 @@ impl OutputFile {
     /// # Errors
     /// [`OutputError::Io`].
     pub fn verify(dir: &Path) -> Result<Self, OutputError> {
-        let file = dir.join(OUTPUTS_FILE);
-        let existing = match File::open(&file) {
-            Ok(existing) => Some(BufReader::new(existing)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(io_error(&file, "opened", source)),
-        };
-        Self::new(file, existing, None)
+        Ok(Self { comparison: OutputComparison::open(dir)?, writer: None })
     }
 
-    fn new(
-        file: PathBuf,
-        existing: Option<BufReader<File>>,
-        writer: Option<File>,
+    fn writing(
+        comparison: OutputComparison,
+        file: Box<dyn StorageFile>,
     ) -> Result<Self, OutputError> {
-        let writer = writer.map(OutputWriter::start).transpose();
-        let writer = writer.map_err(|(action, source)| io_error(&file, action, source))?;
-        let (expected, found) = (Vec::new(), Vec::new());
-        Ok(Self { file, existing, writer, lines: 0, equal: 0, expected, found })
+        let writer = OutputWriter::start(file);
+        let writer =
+            writer.map_err(|(action, source)| io_error(comparison.path(), action, source))?;
+        Ok(Self { comparison, writer: Some(writer) })
     }
 
     /// Takes the run's next line.
@@ -117,35 +114,12 @@ impl OutputFile {
     /// # Errors
     /// [`OutputError::Mismatch`] where the file has another line, or [`OutputError::Io`].
     pub fn line(&mut self, line: &OutputLine<'_>) -> Result<(), OutputError> {
-        self.lines += 1;
-        self.expected.clear();
-        line.write(&mut self.expected);
-        if self.read_existing()? {
-            if self.found != self.expected {
-                return Err(self.mismatch(line.tick));
-            }
-            self.equal += 1;
+        if self.comparison.line(line)? {
             return Ok(());
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let written = writer.write(&self.expected, &mut || {});
-        written.map_err(|(action, source)| io_error(&self.file, action, source))
-    }
-
-    /// Reads the next line of the file; false behind its end.
-    fn read_existing(&mut self) -> Result<bool, OutputError> {
-        let Some(existing) = &mut self.existing else { return Ok(false) };
-        self.found.clear();
-        let read = existing.read_until(b'\n', &mut self.found);
-        let read = read.map_err(|source| io_error(&self.file, "read", source))?;
-        if read == 0 {
-            self.existing = None;
-        }
-        Ok(read > 0)
-    }
-
-    fn mismatch(&self, tick: Tick) -> OutputError {
-        OutputError::Mismatch { file: self.file.clone(), line: self.lines, tick }
+        let written = writer.write(self.comparison.last_line(), &mut || ());
+        written.map_err(|(action, source)| io_error(self.comparison.path(), action, source))
     }
 
     /// How often a line had to wait because the disk was slow.
@@ -154,35 +128,45 @@ impl OutputFile {
         self.writer.as_ref().map_or(0, OutputWriter::stalls)
     }
 
-    /// Waits until the disk has all lines. None can follow.
+    /// Waits until all lines are durable. No line can follow.
     ///
     /// # Errors
     /// [`OutputError::Io`].
     pub fn sync(&mut self) -> Result<(), OutputError> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.close().map_err(|(action, source)| io_error(&self.file, action, source))
+        let closed = writer.close();
+        closed.map_err(|(action, source)| io_error(self.comparison.path(), action, source))
     }
 
-    /// Ends a comparison behind the run's last line. With `torn_tail` the file may lag behind or
-    /// lead, as it does after a crash; else it must have exactly the run's lines.
+    /// Ends behind the run's last line. With `torn_tail` the file may lack lines or have more, as it
+    /// does after a crash; else it must have exactly the run's lines.
     ///
     /// # Errors
     /// [`OutputError::Length`], or [`OutputError::Io`].
     pub fn finish(mut self, torn_tail: bool) -> Result<(), OutputError> {
         self.sync()?;
-        let more = self.read_existing()?;
-        let short = self.writer.is_none() && self.equal < self.lines;
-        if torn_tail || !(more || short) {
-            return Ok(());
+        match self.writer {
+            Some(_) => self.comparison.end(torn_tail, false),
+            None => self.comparison.finish(torn_tail),
         }
-        let found = self.equal + u64::from(more);
-        Err(OutputError::Length { file: self.file, found, expected: self.lines })
     }
 }
 
-/// Offset and number of the lines with ticks before `before`; a last line without its break is cut.
-fn scan_until(path: &Path, file: &File, before: Tick) -> Result<(u64, u64), OutputError> {
-    let mut reader = BufReader::new(file);
+fn open_or_create(storage: &dyn Storage) -> io::Result<Box<dyn StorageFile>> {
+    match storage.open_append(OUTPUTS_FILE) {
+        Err(error) if error.kind() == ErrorKind::NotFound => storage.create(OUTPUTS_FILE),
+        opened => opened,
+    }
+}
+
+/// Offset behind the lines with ticks before `before`, and their number; a last line without its
+/// line break is not one of them.
+fn find_end(
+    path: &Path,
+    file: &(dyn StorageFile + 'static),
+    before: Tick,
+) -> Result<(u64, u64), OutputError> {
+    let mut reader = BufReader::new(FileReader::new(file));
     let (mut end, mut lines) = (0_u64, 0_u64);
     let mut line = Vec::new();
     loop {

@@ -5,6 +5,9 @@ use std::io::Write;
 use serde_json::Value;
 use wasm_engine_abi::ids::Tick;
 
+/// Name of the file in a run's directory.
+pub const OUTPUTS_FILE: &str = "outputs.jsonl";
+
 /// Depth of nesting up to which a payload is embedded as JSON; deeper, it is a string. A line must
 /// stay readable for parsers that stop at 128.
 const JSON_DEPTH_MAX: usize = 64;

@@ -7,22 +7,27 @@
 //! {"tick":7,"microstep":3,"topic":"score/EWR","from":"scorer/EWR","seq":12,"payload":{"n":1}}
 //! ```
 //! The payload is embedded as it is where it is JSON, else it is a string where it is UTF-8, else
-//! `{"base64":"..."}`. Lines are no log: after a crash the file may lag behind the log or lead it,
-//! so a resumed run cuts it to earlier ticks (SEMANTICS L5), compares what is left with what it
-//! executes again, and writes what is missing.
+//! `{"base64":"..."}`. The file is no log: after a crash it may lack lines of logged ticks or have
+//! lines of ticks that are not logged. So a resumed run truncates it to earlier ticks (SEMANTICS L5),
+//! compares the rest with what it executes again, and writes what is missing.
 //!
 //! Lines are written by a thread of their own (`writer.rs`), so that a slow disk does not hold up
 //! the tick; a full ring to it is a counted stall.
 //!
 //! Not here: holding outputs until their tick is durable.
 
+mod compare;
 mod error;
+#[cfg(feature = "writer")]
 mod file;
 mod last;
 mod line;
+#[cfg(feature = "writer")]
 mod writer;
 
+pub use compare::OutputComparison;
 pub use error::OutputError;
-pub use file::{Cut, OUTPUTS_FILE, OutputFile};
+#[cfg(feature = "writer")]
+pub use file::{OutputFile, Truncation};
 pub use last::LastOutputs;
-pub use line::{OutputLine, payload_value};
+pub use line::{OUTPUTS_FILE, OutputLine, payload_value};
