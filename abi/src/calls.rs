@@ -22,6 +22,8 @@
 //! [status](Status). Accepted means accepted for commit: what depends on others comes back as an
 //! item. A pointer outside the memory is misuse and faults the turn.
 
+use crate::codes;
+
 /// Import module of every host call.
 pub const MODULE: &str = "wasm_engine";
 
@@ -115,62 +117,32 @@ pub const CALLS: &[Call] = &[
     call("unsubscribe", &[I32], I64, Pattern("subscribe:"), 100),
 ];
 
+codes! {
 /// Status of a call, an outcome or a reply. 0 is success; the kernel's own codes are negative.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(i32)]
-pub enum Status {
+enum Status: i32, reserved [-9, -10] {
     /// Done.
-    Ok = 0,
+    Ok = 0 "ok",
     /// The agent has no right to it.
-    Denied = -1,
+    Denied = -1 "denied",
     /// No topic or model of that name, no such handle.
-    Unknown = -2,
+    Unknown = -2 "no such name or handle",
     /// Longer than the limit, or an argument outside its range.
-    Invalid = -3,
+    Invalid = -3 "invalid",
     /// The agent's quota of effects or payload bytes in this turn is used up.
-    Quota = -4,
-    /// None of the agent's answer places is free.
-    Busy = -5,
+    Quota = -4 "quota used up",
+    /// None of the agent's pending-call slots is free.
+    Busy = -5 "no pending-call slot free",
     /// The addressed agent is gone (its slot is empty or of another generation).
-    Gone = -6,
+    Gone = -6 "gone",
     /// The receiver's inbox is full, by count or bytes.
-    InboxFull = -7,
+    InboxFull = -7 "inbox full",
     /// A limit of the whole kernel is reached.
-    KernelFull = -8,
-    /// A drop rule of the topic removed it.
-    Dropped = -9,
-    /// A configured thing of that name is not loaded.
-    NotLoaded = -10,
+    KernelFull = -8 "kernel full",
     /// No free agent slot.
-    NoSlot = -11,
+    NoSlot = -11 "no agent slot free",
     /// The model failed on this request.
-    ModelFailed = -12,
+    ModelFailed = -12 "model failed",
     /// The agent was already in that state.
-    Already = -13,
+    Already = -13 "already so",
 }
-
-impl Status {
-    /// The status with this code, if it is one.
-    #[must_use]
-    pub fn from_code(code: i32) -> Option<Self> {
-        Self::ALL.iter().copied().find(|status| *status as i32 == code)
-    }
-
-    /// Every status, success first.
-    pub const ALL: [Self; 14] = [
-        Self::Ok,
-        Self::Denied,
-        Self::Unknown,
-        Self::Invalid,
-        Self::Quota,
-        Self::Busy,
-        Self::Gone,
-        Self::InboxFull,
-        Self::KernelFull,
-        Self::Dropped,
-        Self::NotLoaded,
-        Self::NoSlot,
-        Self::ModelFailed,
-        Self::Already,
-    ];
 }

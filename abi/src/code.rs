@@ -1,22 +1,64 @@
-//! Codes in published bytes: number, word and meaning, declared once by `codes!`.
+//! Numbered codes: number, word and meaning, declared once by [`codes!`](crate::codes).
 //!
-//! A code may be added; none changes its meaning. A reader shows one that it does not know as
-//! `unknown`. Outputs take the words from these tables, `docs/REGION.md` the meanings too.
+//! A code may be added; none changes its number or its meaning, and a reserved number stays without
+//! one. A reader shows a code that it does not know as `unknown`. Outputs take the words from these
+//! tables, `docs/REGION.md` the meanings too.
 
 /// One code of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Code {
+pub struct Code<T = u32> {
     /// The number.
-    pub value: u32,
+    pub value: T,
     /// Its word.
     pub text: &'static str,
     /// What it means: its documentation.
     pub doc: &'static str,
 }
 
-/// Declares a module of codes: a constant each, all of them as a list, and their words.
+/// Declares numbered codes: `module: type { NAME = number "word", }` makes a constant of each,
+/// `enum Name: type { Variant = number "word", }` a type; both with all of them as a list, their
+/// words, and the numbers `reserved [..]` for what does not exist.
+#[macro_export]
 macro_rules! codes {
-    ($(#[doc = $about:literal])* $module:ident: $type:ty {
+    ($(#[doc = $about:literal])* enum $name:ident: $type:ident $(, reserved [$($hole:literal),+])? {
+        $($(#[doc = $doc:literal])* $variant:ident = $value:literal $text:literal,)*
+    }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr($type)]
+        pub enum $name { $($(#[doc = $doc])* $variant = $value,)* }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The same as number, word and meaning.
+            pub const CODES: &'static [$crate::code::Code<$type>] = &[$($crate::code::Code {
+                value: $value,
+                text: $text,
+                doc: concat!($($doc),*).trim_ascii(),
+            },)*];
+
+            /// Numbers that none of them may take.
+            pub const RESERVED: &'static [$type] = &[$($($hole),+)?];
+
+            /// The one with this number, if there is one.
+            #[must_use]
+            pub const fn from_code(code: $type) -> Option<Self> {
+                match code {
+                    $($value => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// What it is, in words.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+    ($(#[doc = $about:literal])* $module:ident: $type:ident $(, reserved [$($hole:literal),+])? {
         $($(#[doc = $doc:literal])* $name:ident = $value:literal $text:literal,)*
     } $($item:item)*) => {
         $(#[doc = $about])*
@@ -27,11 +69,14 @@ macro_rules! codes {
             pub const ABOUT: &str = concat!($($about),*).trim_ascii();
 
             /// All of them, in order.
-            pub const ALL: &[$crate::code::Code] = &[$($crate::code::Code {
+            pub const ALL: &[$crate::code::Code<$type>] = &[$($crate::code::Code {
                 value: $value,
                 text: $text,
                 doc: concat!($($doc),*).trim_ascii(),
             },)*];
+
+            /// Numbers that none of them may take.
+            pub const RESERVED: &[$type] = &[$($($hole),+)?];
 
             /// The word for a code.
             #[must_use]
@@ -46,36 +91,51 @@ macro_rules! codes {
         }
     };
 }
-pub(crate) use codes;
 
 #[cfg(test)]
 mod tests {
-    use crate::frame::fault;
-    use crate::page::{
-        agent_state, event, lane_state, model_state, provider, run_state, section, stall,
-    };
+    use crate::calls::Status;
+    use crate::frame::{effect, fault, item, turn};
+    use crate::page::{agent_state, event, lane_state, model_state, run_state, section, stall};
+    use crate::record::{fact, kind};
+
+    /// Checks a table: its codes apart from each other and from the reserved numbers.
+    macro_rules! check {
+        ($($table:path => $all:expr, $reserved:expr, $text:expr;)*) => {$(
+            for (at, code) in $all.iter().enumerate() {
+                let later = &$all[at + 1..];
+                assert!(later.iter().all(|b| code.value != b.value && code.text != b.text));
+                assert!(code.doc.ends_with('.') && !code.text.is_empty(), "{code:?}");
+                assert!(!$reserved.contains(&code.value), "{code:?} has a reserved number");
+                assert_eq!($text(code.value), code.text);
+            }
+            assert!($reserved.iter().all(|number| $text(*number) == "unknown"));
+        )*};
+        ($($module:ident)*) => {
+            check! { $($module::text => $module::ALL, $module::RESERVED, $module::text;)* }
+        };
+    }
 
     #[test]
     fn codes_and_words_are_unique_and_documented() {
-        let tables = [
-            agent_state::ALL,
-            event::ALL,
-            fault::ALL,
-            lane_state::ALL,
-            model_state::ALL,
-            provider::ALL,
-            run_state::ALL,
-            section::ALL,
-            stall::ALL,
-        ];
-        for table in tables {
-            for (at, code) in table.iter().enumerate() {
-                let later = &table[at + 1..];
-                assert!(later.iter().all(|b| code.value != b.value && code.text != b.text));
-                assert!(code.doc.ends_with('.'), "{code:?}");
-            }
+        check! {
+            agent_state effect event fact fault item kind lane_state model_state run_state section
+            stall turn
         }
+        let text = |code| Status::from_code(code).map_or("unknown", Status::text);
+        check! { Status => Status::CODES, Status::RESERVED, text; }
         assert_eq!((fault::text(7), fault::text(99)), ("misuse of a host call", "unknown"));
-        assert_eq!((stall::TEXT[stall::LOG], stall::text(stall::LOG)), ("log", "log"));
+    }
+
+    #[test]
+    fn a_status_has_the_number_of_its_code() {
+        for (status, code) in Status::ALL.iter().zip(Status::CODES) {
+            assert_eq!(
+                (*status as i32, Status::from_code(code.value)),
+                (code.value, Some(*status))
+            );
+        }
+        let other = (-20..=20).filter(|code| Status::CODES.iter().all(|c| c.value != *code));
+        assert!(other.map(Status::from_code).all(|status| status.is_none()));
     }
 }

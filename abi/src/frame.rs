@@ -9,7 +9,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::code::codes;
+use crate::codes;
 use crate::ids::{AgentId, Digest};
 
 /// `topic` of an item that came by no topic.
@@ -17,20 +17,22 @@ pub const NO_TOPIC: u32 = u32::MAX;
 /// `topic` of a message that came through a channel.
 pub const CHANNEL: u32 = u32::MAX - 1;
 
+codes! {
 /// Kinds of item (SEMANTICS A2).
-pub mod item {
+item: u32 {
     /// From an agent: `from` its address, `from_seq` its sequence, `topic` or [`super::NO_TOPIC`].
-    pub const MESSAGE: u32 = 1;
+    MESSAGE = 1 "message",
     /// From a source: `from` the source's number, `from_seq` its sequence, `topic`.
-    pub const INPUT: u32 = 2;
+    INPUT = 2 "input",
     /// Answer to `infer`: `request` its sequence, `topic` the model, `code` a status; the payload
     /// is the output row, empty unless `code` is 0.
-    pub const REPLY: u32 = 3;
+    REPLY = 3 "reply",
     /// Answer to another call: `request` its sequence, `code` a status, `from` the agent it is
     /// about (the new one for `spawn`).
-    pub const OUTCOME: u32 = 4;
+    OUTCOME = 4 "outcome",
     /// A timer: `request` its sequence, `from_seq` its tag.
-    pub const TIMER: u32 = 5;
+    TIMER = 5 "timer",
+}
 }
 
 /// What a guest finds at the pointer of `agent_receive`; the payload follows.
@@ -97,14 +99,14 @@ pub struct Context {
 /// Where payload bytes lie: physical, never hashed (SEMANTICS D1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
-pub struct Place {
-    /// A lane's outbox, [`Place::OPEN`] or [`Place::SPILL`].
+pub struct Location {
+    /// A lane's outbox, [`Location::OPEN`] or [`Location::SPILL`].
     pub area: u32,
     /// First block.
     pub block: u32,
 }
 
-impl Place {
+impl Location {
     /// The scheduler's outbox of what enters at open.
     pub const OPEN: u32 = 0xffff_0000;
     /// The spill of what outlives a microstep.
@@ -118,23 +120,25 @@ pub struct ItemFrame {
     /// What the guest gets.
     pub header: ItemHeader,
     /// Where the payload lies.
-    pub place: Place,
+    pub location: Location,
     /// Outbox epoch in which it was written, for areas that have epochs.
     pub epoch: u64,
 }
 
+codes! {
 /// Kinds of turn.
-pub mod turn {
+turn: u32 {
     /// `agent_init` alone, in a new instance.
-    pub const INIT: u32 = 1;
+    INIT = 1 "init",
     /// `agent_receive` per item, then `agent_step`.
-    pub const STEP: u32 = 2;
+    STEP = 2 "step",
     /// `agent_shutdown` alone; the instance is dropped afterwards.
-    pub const SHUTDOWN: u32 = 3;
+    SHUTDOWN = 3 "shutdown",
     /// No call: the instance is dropped.
-    pub const DROP: u32 = 4;
+    DROP = 4 "drop",
     /// No call: the state is hashed into `TurnResult::digest`.
-    pub const HASH: u32 = 5;
+    HASH = 5 "hash",
+}
 }
 
 /// One planned turn, from the scheduler to a lane; `items` item frames and `args_len` bytes follow.
@@ -151,7 +155,7 @@ pub struct TurnCommand {
     pub seq: u64,
     /// Microstep.
     pub microstep: u32,
-    /// Place in the plan of this microstep.
+    /// Location in the plan of this microstep.
     pub position: u32,
     /// Incarnation.
     pub incarnation: u32,
@@ -183,7 +187,7 @@ pub struct TurnResult {
     pub fuel: u64,
     /// Turn digest (SEMANTICS D2).
     pub digest: Digest,
-    /// Place in the plan.
+    /// Location in the plan.
     pub position: u32,
     /// Incarnation.
     pub incarnation: u32,
@@ -227,36 +231,38 @@ fault: u32 {
 }
 }
 
+codes! {
 /// Kinds of effect, in the words of [`calls`](crate::calls).
-pub mod effect {
+effect: u32 {
     /// `target` address, payload.
-    pub const SEND: u32 = 1;
+    SEND = 1 "send",
     /// `target` topic, payload.
-    pub const PUBLISH: u32 = 2;
+    PUBLISH = 2 "publish",
     /// `target` topic.
-    pub const SUBSCRIBE: u32 = 3;
+    SUBSCRIBE = 3 "subscribe",
     /// `target` topic.
-    pub const UNSUBSCRIBE: u32 = 4;
+    UNSUBSCRIBE = 4 "unsubscribe",
     /// `target` channel key.
-    pub const JOIN: u32 = 5;
+    JOIN = 5 "join",
     /// `target` channel key.
-    pub const LEAVE: u32 = 6;
+    LEAVE = 6 "leave",
     /// `target` channel key, payload.
-    pub const CAST: u32 = 7;
+    CAST = 7 "cast",
     /// `target` model, payload.
-    pub const INFER: u32 = 8;
+    INFER = 8 "infer",
     /// `target` delay in ticks, `arg` tag.
-    pub const TIMER: u32 = 9;
+    TIMER = 9 "timer",
     /// `target` template, payload the arguments.
-    pub const SPAWN: u32 = 10;
+    SPAWN = 10 "spawn",
     /// `target` address.
-    pub const TERMINATE: u32 = 11;
+    TERMINATE = 11 "terminate",
     /// `target` address.
-    pub const PAUSE: u32 = 12;
+    PAUSE = 12 "pause",
     /// `target` address.
-    pub const RESUME: u32 = 13;
+    RESUME = 13 "resume",
     /// `target` level, payload the text.
-    pub const LOG: u32 = 14;
+    LOG = 14 "log",
+}
 }
 
 /// One accepted call (SEMANTICS A3), for commit.

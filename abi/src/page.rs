@@ -42,7 +42,7 @@ use core::mem::offset_of;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::code::codes;
+use crate::codes;
 use crate::ids::AgentId;
 
 pub use codes::{agent_state, lane_state, model_state, provider, run_state, stall};

@@ -13,6 +13,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::codes;
 use crate::ids::Digest;
 
 mod block;
@@ -60,12 +61,14 @@ pub struct FactHeader {
     pub code: i32,
 }
 
+codes! {
 /// Kinds of fact, in the order in which they are applied at open (SEMANTICS T3).
-pub mod fact {
+fact: u32 {
     /// Inference reply: `a` agent, `b` request sequence, `c` model, `code` status, payload the row.
-    pub const REPLY: u32 = 4;
+    REPLY = 4 "reply",
     /// Input: `a` source, `b` source sequence, `c` topic, payload.
-    pub const INPUT: u32 = 6;
+    INPUT = 6 "input",
+}
 }
 
 /// Head of a `TickClose` record; the low halves of the turn digests follow, in schedule order

@@ -1,4 +1,5 @@
-//! (U) The system's allocator, counting. One increment per allocation, so figures stay what they are.
+//! (U) The system's allocator, counting. One increment per allocation, so figures stay what they
+//! are.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -119,8 +119,8 @@ impl Lane {
     }
 }
 
-/// Times of `pairs` schedulers with a worker each, all at once, in ns; `pinned` says on which core each
-/// thread runs, schedulers first.
+/// Times of `pairs` schedulers with a worker each, all at once, in ns; `pinned` says on which core
+/// each thread runs, schedulers first.
 fn round_trips(pairs: usize, mode: WaitMode, rounds: usize, pinned: &[usize]) -> Vec<f64> {
     std::thread::scope(|scope| {
         let mut asking = Vec::new();
@@ -170,8 +170,8 @@ fn parked(scale: Scale) -> Row {
         .at_most(PARKED_NS_MAX)
 }
 
-/// Round trips of two threads that only park and unpark each other, in ns: what the system takes to wake
-/// a thread, which no ring can shorten.
+/// Round trips of two threads that only park and unpark each other, in ns: what the system takes to
+/// wake a thread, which no ring can shorten.
 fn unparked(rounds: usize) -> Vec<f64> {
     let turn = AtomicU64::new(0);
     // Relaxed: a number is passed to and fro, and nothing is read because of it.

@@ -11,9 +11,10 @@
 //!                                                     allocations.rs      S13
 //!                                                     watched.rs          P9
 //! ```
-//! Absolute figures do not travel between machines, so every row holds its peer or the machine's own
-//! limit, measured in the same seconds. The rivals of the rings live in `rivals/`, a workspace of its
-//! own, which uses this package without the feature `kernel`; that of the tick in `rivals-node/`.
+//! Absolute figures do not travel between machines, so every row holds its peer or the machine's
+//! own limit, measured in the same seconds. The rivals of the rings live in `rivals/`, a workspace
+//! of its own, which uses this package without the feature `kernel`; that of the tick in
+//! `rivals-node/`.
 #![deny(unsafe_code)]
 
 #[cfg(feature = "kernel")]

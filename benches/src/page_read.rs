@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use wasm_engine_shm::claim::Protocol;
+use wasm_engine_shm::lease::Protocol;
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::{Mem, RawMem, ReadMem};
 use wasm_engine_shm::page::{self, PageReader, PageWriter, SLOTS};

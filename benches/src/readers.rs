@@ -1,9 +1,10 @@
-//! What reading costs: pages of 4 KiB to 1 MiB, cuts of 10,000 and 100,000 agents, in Rust, C and Python,
-//! while nothing is published and while another core publishes at a given rate.
+//! What reading costs: pages of 4 KiB to 1 MiB, cuts of 10,000 and 100,000 agents, in Rust, C and
+//! Python, while nothing is published and while another core publishes at a given rate.
 //!
-//! The readers in C and Python are programs of their own (`benches/readers/`), which open the region like
-//! any other process. `memcpy` of the same bytes stands beside them. The reader in Rust also looks at
-//! every word it got, which its figures include; S2 in `page_read.rs` is the read alone.
+//! The readers in C and Python are programs of their own (`benches/readers/`), which open the
+//! region like any other process. `memcpy` of the same bytes stands beside them. The reader in Rust
+//! also looks at every word it got, which its figures include; S2 in `page_read.rs` is the read
+//! alone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -96,7 +97,8 @@ fn writers() -> Writers {
 }
 
 impl Writers {
-    /// Publishes everything: all words of a page, all rows of a table at first, then one in a thousand.
+    /// Publishes everything: all words of a page, all rows of a table at first, then one in a
+    /// thousand.
     fn publish(&mut self, number: u64) {
         for (page, (_, _, words)) in self.pages.iter_mut().zip(SECTIONS) {
             page.publish(&vec![number; words]);
@@ -106,7 +108,7 @@ impl Writers {
             for row in (0..rows).step_by(step) {
                 table.write(row, &[number; ROW_WORDS]);
             }
-            table.publish_cut();
+            table.publish();
         }
     }
 }
@@ -126,7 +128,7 @@ fn read_once(view: &RegionView, at: usize, to: &mut [u64]) -> bool {
     }
     let mem = view.section(SectionKind::ROWS, id).expect("it is there");
     let reader = RowsReader::new(mem, n, ROW_WORDS).expect("its size");
-    let (cut, row_words) = (reader.cut(), &mut to[..ROW_WORDS]);
+    let (cut, row_words) = (reader.version(), &mut to[..ROW_WORDS]);
     (0..n).all(|row| match reader.read(cut, row, row_words) {
         Ok(Some(_)) => {
             assert!(row_words.iter().all(|word| *word == row_words[0]), "a torn row");

@@ -246,7 +246,8 @@ fn words(words: &[u64]) -> &[u8] {
     bytemuck::cast_slice(words)
 }
 
-/// Runs two kernels for `ticks` ticks and checks that they end with one digest, whatever their lanes.
+/// Runs two kernels for `ticks` ticks and checks that they end with one digest, whatever their
+/// lanes.
 ///
 /// # Panics
 /// If they differ.

@@ -1,8 +1,8 @@
 //! The two ring questions, asked of any ring: how long a round trip takes, how much goes through.
 //!
 //! The rivals' package asks the same code of its rings, in turn with ours. The writer writes every
-//! byte of a message, the reader touches every cache line of it and checks the sequence: a figure of
-//! a ring that loses or mixes up messages does not come out.
+//! byte of a message, the reader touches every cache line of it and checks the sequence: a figure
+//! of a ring that loses or mixes up messages does not come out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -39,8 +39,8 @@ pub const fn capacity<const N: usize>() -> usize {
 /// Takes figures while the cores stay where they are, and gives the bare line's median beside them.
 ///
 /// A virtual machine moves its cores between two places of which one has round trips four times
-/// shorter. Figures from before and after such a move must not be compared, so they are taken again;
-/// the last attempt is taken as it is.
+/// shorter. Figures from before and after such a move must not be compared, so they are taken
+/// again; the last attempt is taken as it is.
 pub fn steady<T>(mut figures: impl FnMut() -> T) -> (f64, T) {
     let line = || quantile(&line_round_trips(PROBES), 0.5);
     let mut attempt = 1;

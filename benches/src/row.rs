@@ -5,7 +5,8 @@
 //!   "rows": [ { goal, case, ours, peer, peer_name, limit, ratio, unit, goal_ratio, met } ] }
 //! ```
 //! `ratio` > 1 means that we are better, whatever the unit. `limit` is what the machine itself can
-//! do, in the same unit. What is unknown is null; `note` is there only when there is something to say.
+//! do, in the same unit. What is unknown is null; `note` is there only when there is something to
+//! say.
 
 use serde_json::{Value, json};
 

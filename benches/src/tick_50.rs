@@ -1,8 +1,10 @@
-//! S3, second half: a tick of 50 trivial agents with log and digests, against Node.js doing the same.
+//! S3, second half: a tick of 50 trivial agents with log and digests, against Node.js doing the
+//! same.
 //!
 //! The peer is `rivals-node/tick50.js`: one orchestrator and one worker thread, rings in a
-//! SharedArrayBuffer, both spinning, the same module 50 times, steps sent in one batch; once without
-//! a log and once with one JSON event a step, which is what is usually done. It has no digests.
+//! SharedArrayBuffer, both spinning, the same module 50 times, steps sent in one batch; once
+//! without a log and once with one JSON event a step, which is what is usually done. It has no
+//! digests.
 
 use std::path::Path;
 use std::process::Command;

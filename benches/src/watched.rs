@@ -1,12 +1,14 @@
-//! P9: what monitors cost the one who publishes: none, one, many; polite, hammering, stopped, killed.
+//! P9: what monitors cost the one who publishes: none, one, many; polite, hammering, stopped,
+//! killed.
 //!
-//! Readers are processes: this very program again, told by [`READER`] which region to read. They run
-//! on another core than the writer if there is one, so that what is measured is the memory they share
-//! and not the time slices they would share as any two programs do. Each checks what it reads and
-//! ends with an error if a page or a row is torn.
+//! Readers are processes: this very program again, told by [`READER`] which region to read. They
+//! run on another core than the writer if there is one, so that what is measured is the memory they
+//! share and not the time slices they would share as any two programs do. Each checks what it reads
+//! and ends with an error if a page or a row is torn.
 //!
-//! Publications are timed in small batches, of which the median counts; the batches of a region that
-//! nobody watches are taken in turn with those of the watched one while the readers are stopped.
+//! Publications are timed in small batches, of which the median counts; the batches of a region
+//! that nobody watches are taken in turn with those of the watched one while the readers are
+//! stopped.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -23,8 +25,8 @@ use wasm_engine_shm::rows::{self, RowsReader, RowsWriter};
 use crate::measure::{Scale, median, median_ratio, ns_each, on_core, pin, quantile};
 use crate::row::{Row, Unit};
 
-/// Environment variable of a reading process: pause between two looks in microseconds, then the path
-/// of the region.
+/// Environment variable of a reading process: pause between two looks in microseconds, then the
+/// path of the region.
 pub const READER: &str = "WASM_ENGINE_BENCH_READER";
 /// Name of the test under which a test program is a reader.
 pub const READER_TEST: &str = "watched::p9_reader";
@@ -142,11 +144,11 @@ impl Published {
 
     #[inline]
     fn cut(&mut self) {
-        let cut = self.rows.cut();
+        let cut = self.rows.version();
         for row in 0..ROWS {
             self.rows.write(row, std::hint::black_box(&[cut; ROW_WORDS]));
         }
-        self.rows.publish_cut();
+        self.rows.publish();
     }
 
     #[inline]
@@ -196,7 +198,7 @@ impl Watch {
             assert!(self.words.iter().all(|word| *word == self.words[0]), "a torn page was read");
             whole += 1;
         }
-        let cut = self.rows.cut();
+        let cut = self.rows.version();
         for row in 0..ROWS {
             let mut words = [0; ROW_WORDS];
             if let Ok(Some(written)) = self.rows.read(cut, row, &mut words) {

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Longest sleep between two looks at a stop flag.
-const NAP: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Nanoseconds of a clock that only grows, since its first use in this process.
 #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
@@ -38,6 +38,6 @@ pub(crate) fn sleep_until(deadline_ns: u64, stop: &AtomicBool) {
         if left == 0 {
             return;
         }
-        std::thread::sleep(Duration::from_nanos(left).min(NAP));
+        std::thread::sleep(Duration::from_nanos(left).min(POLL_INTERVAL));
     }
 }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 /// Most scheduling points in one execution; more means that a loop does not end.
 const BRANCHES_MAX: usize = 20_000;
 
-/// Executions between two looks at the clock.
-const EXECUTIONS_PER_LOOK: usize = 1_000;
+/// Executions between two readings of the clock.
+const EXECUTIONS_PER_READING: usize = 1_000;
 
 /// One property of one protocol.
 #[derive(Clone, Copy, Debug)]
-pub struct Model {
+pub struct LoomModel {
     /// Name, as in the list of tests.
     pub name: &'static str,
     /// Most preemptions per execution; `None` explores all.
@@ -57,7 +57,7 @@ pub struct Report {
     pub executions: u64,
     /// Time taken.
     pub took: Duration,
-    /// Whether all executions within the bound were explored, as far as the clock tells.
+    /// Whether all executions within the bound were explored, unless the clock stopped it.
     pub whole: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Report {
 ///
 /// # Panics
 /// As [`check_to`].
-pub fn check(model: &Model) -> Report {
+pub fn check(model: &LoomModel) -> Report {
     check_to(model, Depth { bound: model.bound, limit: None })
 }
 
@@ -73,7 +73,7 @@ pub fn check(model: &Model) -> Report {
 ///
 /// # Panics
 /// If an execution fails, races or deadlocks, or if an outcome was not reached.
-pub fn check_to(model: &Model, depth: Depth) -> Report {
+pub fn check_to(model: &LoomModel, depth: Depth) -> Report {
     let executions = Arc::new(AtomicU64::new(0));
     let marks = Marks::default();
     let start = Instant::now();
@@ -82,7 +82,7 @@ pub fn check_to(model: &Model, depth: Depth) -> Report {
     builder.max_branches = BRANCHES_MAX;
     builder.max_duration = depth.limit;
     builder.max_permutations = None;
-    builder.checkpoint_interval = EXECUTIONS_PER_LOOK;
+    builder.checkpoint_interval = EXECUTIONS_PER_READING;
     let (counter, run, seen) = (Arc::clone(&executions), model.run, marks.clone());
     builder.check(move || {
         counter.fetch_add(1, Ordering::Relaxed);

@@ -2,16 +2,9 @@
 
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::cell::{self, Receiver, Sender};
-use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::wait::{self, Ringer, Waiter};
 
-use crate::mem::Class;
-
-/// Memory whose words have classes.
-pub trait Classed: Mem {
-    /// Zeroed memory of `len_bytes`, whose words have the classes given. To be made inside a model.
-    fn classed(len_bytes: usize, class: impl Fn(usize) -> Class) -> Self;
-}
+use crate::class::{Class, Classed};
 
 /// Memory of which only the first word is used.
 fn first_atomic<M: Classed>(len: usize) -> M {
@@ -21,7 +14,7 @@ fn first_atomic<M: Classed>(len: usize) -> M {
 /// The two ends of a cell ring.
 ///
 /// # Panics
-/// If the capacity is none.
+/// If the capacity is invalid.
 #[must_use]
 pub fn cells<M: Classed>(capacity: usize) -> (Sender<M>, Receiver<M>) {
     let shape = cell::layout(capacity).expect("a valid capacity");
@@ -35,7 +28,7 @@ pub fn cells<M: Classed>(capacity: usize) -> (Sender<M>, Receiver<M>) {
 /// The two ends of a bytes ring.
 ///
 /// # Panics
-/// If the capacity is none.
+/// If the capacity is invalid.
 #[must_use]
 pub fn ring<M: Classed>(capacity: usize) -> (Producer<M>, Consumer<M>) {
     let shape = bytes::layout(capacity).expect("a valid capacity");

@@ -1,9 +1,9 @@
 //! The protocols at real sizes on random schedules: everything arrives, and everything ends.
 //!
 //! Each scenario is one execution with all its threads. It fails by an assertion, by a deadlock, or
-//! by taking more steps than any schedule that gets on needs. Two schedulers choose: one at random,
-//! one (PCT) with priorities that change a few times, which finds bugs that need a thread to be
-//! starved for long.
+//! by taking more steps than any schedule that makes progress needs. Two schedulers choose: one at
+//! random, one (PCT) with priorities that change a few times, which finds bugs that need a thread
+//! to be starved for long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +16,13 @@ use wasm_engine_shm::mem::Mem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
 use wasm_engine_shm::page::{self, PageReader, PageWriter};
 use wasm_engine_shm::rows::{self, RowsReader, RowsWriter};
-use wasm_engine_shm::stash::{self, Stash, StashReader};
+use wasm_engine_shm::spill::{self, Spill, SpillReader};
 use wasm_engine_shm::wait::WaitMode;
 
 use crate::ends::{bell, cells, ring};
 use crate::shuttle_mem::ShuttleMem;
 
-/// Most steps of one execution; those that get on need a few thousand.
+/// Most steps of one execution; those that make progress need a few thousand.
 const STEPS_MAX: usize = 200_000;
 
 /// Changes of priority in one execution of PCT.
@@ -133,14 +133,14 @@ fn bells(both: bool) {
 }
 
 /// A scheduler and two lanes for ten microsteps: each lane reads what both wrote in the microstep
-/// before and what the scheduler keeps in the stash.
+/// before and what the scheduler retains in the spill.
 pub fn lanes_and_scheduler() {
     const EPOCHS: u64 = 10;
     const LANES: u64 = 2;
     let outboxes: Vec<ShuttleMem> =
         (0..LANES).map(|_| ShuttleMem::atomic(outbox::layout(128).expect("valid"))).collect();
-    let shelf = ShuttleMem::atomic(stash::layout(4).expect("valid"));
-    let mut stash = Stash::new(shelf.clone()).expect("free");
+    let shelf = ShuttleMem::atomic(spill::layout(4).expect("valid"));
+    let mut spill = Spill::new(shelf.clone()).expect("free");
     let (mut commands, mut results, mut lanes) = (Vec::new(), Vec::new(), Vec::new());
     for lane in 0..LANES {
         let ((to_lane, mut orders), (mut answers, from_lane)) =
@@ -150,14 +150,14 @@ pub fn lanes_and_scheduler() {
         let mut own = OutboxWriter::new(outboxes[lane as usize].clone()).expect("free");
         let readers: Vec<_> =
             outboxes.iter().map(|mem| OutboxReader::new(mem.clone()).expect("free")).collect();
-        let kept = StashReader::new(shelf.clone()).expect("free");
+        let kept = SpillReader::new(shelf.clone()).expect("free");
         lanes.push(thread::spawn(move || {
             for epoch in 0..EPOCHS {
                 let [at, first, blocks @ ..] = receive(&mut orders);
                 assert_eq!(at, epoch);
                 let mut payload = [0; 72];
                 kept.copy_to(first as u32, &mut payload).expect("a chain");
-                assert_eq!(payload, [epoch as u8; 72], "the stash");
+                assert_eq!(payload, [epoch as u8; 72], "the spill");
                 for (writer, reader) in readers.iter().enumerate().filter(|_| epoch > 0) {
                     let mut payload = [0; 8];
                     reader.copy_to(blocks[writer] as u32, &mut payload).expect("inside");
@@ -172,7 +172,7 @@ pub fn lanes_and_scheduler() {
     let scheduler = thread::spawn(move || {
         let mut blocks = [0; LANES as usize];
         for epoch in 0..EPOCHS {
-            let first = stash.put(&[epoch as u8; 72]).expect("room");
+            let first = spill.retain(&[epoch as u8; 72]).expect("room");
             let [a, b] = blocks;
             for to_lane in &mut commands {
                 let command = [epoch, u64::from(first), a, b, 0, 0, 0];
@@ -181,7 +181,7 @@ pub fn lanes_and_scheduler() {
             for (block, from_lane) in blocks.iter_mut().zip(&mut results) {
                 *block = receive(from_lane)[0];
             }
-            stash.free(first, 72).expect("there");
+            spill.release(first, 72).expect("there");
         }
     });
     scheduler.join().expect("the scheduler ended");
@@ -200,11 +200,12 @@ fn receive(rx: &mut Receiver<ShuttleMem>) -> cell::Cell {
     }
 }
 
-/// Overruns that the readers of [`broadcast_four_readers`] met in all schedules so far, by polling and
-/// by reading. Not shuttle's: they are no part of a schedule.
+/// Overruns that the readers of [`broadcast_four_readers`] met in all schedules so far, by polling
+/// and by reading. Not shuttle's: they are no part of a schedule.
 pub static OVERRUNS: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
-/// One writer that never waits, four readers: each accounts for every message, by what it was lost to.
+/// One writer that never waits, four readers: each accounts for every message, by the cause of its
+/// loss.
 pub fn broadcast_four_readers() {
     const SLOTS: usize = 8;
     let mem = ShuttleMem::atomic(broadcast::layout(SLOTS, 24).expect("valid"));
@@ -218,7 +219,7 @@ pub fn broadcast_four_readers() {
     for _ in 0..4 {
         let mut reader = BroadcastReader::new(mem.clone(), SLOTS, 24).expect("free");
         threads.push(thread::spawn(move || {
-            let (mut delivered, mut payload, mut told) = (0, [0; 24], [0; 2]);
+            let (mut delivered, mut payload, mut reported) = (0, [0; 24], [0; 2]);
             while reader.position() < COUNT {
                 match reader.next(&mut payload) {
                     Next::Message { number, len } => {
@@ -228,12 +229,12 @@ pub fn broadcast_four_readers() {
                     Next::Overrun { lost, during, .. } => {
                         assert!(lost > 0);
                         let kind = usize::from(during == Overtaken::Reading);
-                        told[kind] += lost;
+                        reported[kind] += lost;
                         OVERRUNS[kind].fetch_add(1, Ordering::Relaxed);
                     }
                     Next::Empty => ShuttleMem::yield_now(),
                 }
-                assert_eq!(reader.lost_apart(), told.into());
+                assert_eq!(reader.lost_apart(), reported.into());
                 assert_eq!(delivered + reader.lost(), reader.position());
             }
         }));
@@ -255,7 +256,7 @@ pub fn snapshots_four_readers() {
         for n in 0..COUNT / 2 {
             pages.publish(&[n; WORDS][..WORDS - n as usize % 3]);
             rows.write(n as usize % ROWS, &[n + 1; 2]);
-            rows.publish_cut();
+            rows.publish();
         }
     })];
     for _ in 0..4 {
@@ -270,8 +271,8 @@ pub fn snapshots_four_readers() {
                     assert!(words[..read.words].iter().all(|word| *word == read.number), "torn");
                     last = read.number;
                 }
-                if let Ok((cut, Some(written))) = rows.read_newest(0, &mut row) {
-                    assert!(written <= cut && row == [written; 2], "a row of another cut");
+                if let Ok((version, Some(written))) = rows.read_newest(0, &mut row) {
+                    assert!(written <= version && row == [written; 2], "a row of another snapshot");
                 }
                 ShuttleMem::yield_now();
             }
@@ -283,7 +284,7 @@ pub fn snapshots_four_readers() {
 }
 
 /// Four threads ask for one side: one gets it.
-pub fn claims_of_four() {
+pub fn leases_of_four() {
     let mem = ShuttleMem::atomic(outbox::layout(64).expect("valid"));
     let got = Arc::new(shuttle::sync::atomic::AtomicU64::new(0));
     let threads: Vec<_> = (0..4)

@@ -1,12 +1,12 @@
 //! The model checker's memory.
 //!
-//! Each word has a [`Class`], given when the memory is made, and only the accesses of that class are
-//! allowed: this is the rule "atomic or plain, never both" as an assertion. Plain words lie in one
-//! contiguous block, so that windows are slices; beside each stands a loom cell that is held read or
-//! write for as long as a window over the word lives. A record that outlives its release, or a write
-//! before the space is free, is reported there.
+//! Each word has a [`Class`], given when the memory is made, and only the accesses of that class
+//! are allowed: this is the rule "atomic or plain, never both" as an assertion. Plain words lie in
+//! one contiguous block, so that windows are slices; beside each stands a loom cell that is held
+//! read or write for as long as a window over the word lives. A record that outlives its release,
+//! or a write before the space is free, is reported there.
 //!
-//! Claims are entered in the same list as on real memory, under a lock that loom sees.
+//! Leases are entered in the same list as on real memory, under a lock that loom sees.
 //!
 //! The futex is a mutex and a condition variable. That orders a little more than the real one does,
 //! which is why the protocol may rely on nothing but the comparison.
@@ -21,30 +21,14 @@ use std::time::Duration;
 use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
 use loom::sync::atomic::{AtomicU32, AtomicU64};
 use loom::sync::{Condvar, Mutex};
-use wasm_engine_shm::claim::{ClaimList, Protocol, SetupError, Side};
+use wasm_engine_shm::lease::{LeaseList, Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
 
-use crate::breach::{self, Breach, Role, Store};
-use crate::ends::Classed;
+use crate::class::{Class, Classed};
+use crate::mutant::{self, Mutant, Role, StoreEffect};
 
-/// How a word is used, for life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Class {
-    /// Never touched.
-    Unused,
-    /// Atomic 64-bit accesses.
-    Atomic,
-    /// As atomic, but not explored: more words of a message of which others stand for all. A load
-    /// gives the newest value, so no model may look at what it gives.
-    Alike,
-    /// Plain accesses and windows.
-    Plain,
-    /// A 32-bit doorbell.
-    Bell,
-}
-
-enum Word {
+enum LoomWord {
     Unused,
     Atomic(AtomicU64),
     Alike(PlainAtomic),
@@ -52,37 +36,37 @@ enum Word {
     Bell(AtomicU32, Mutex<()>, Condvar),
 }
 
-struct Inner {
-    words: Vec<Word>,
-    /// Contents of the plain words, in their places.
+struct LoomBlock {
+    words: Vec<LoomWord>,
+    /// Contents of the plain words, at their indices.
     plain: Box<[UnsafeWord<u64>]>,
-    claims: Mutex<ClaimList>,
+    leases: Mutex<LeaseList>,
 }
 
-// SAFETY: `plain` is only touched while the loom cell of each word touched is held, and loom reports
-// any access that is not ordered.
-unsafe impl Send for Inner {}
+// SAFETY: `plain` is only touched while the loom cell of each word touched is held, and loom
+// reports any access that is not ordered.
+unsafe impl Send for LoomBlock {}
 // SAFETY: as above.
-unsafe impl Sync for Inner {}
+unsafe impl Sync for LoomBlock {}
 
 /// Memory whose every access loom sees.
 pub struct LoomMem {
-    inner: Arc<Inner>,
+    inner: Arc<LoomBlock>,
     start: usize,
     len: usize,
     handle: Handle,
 }
 
-/// What one handle is used for; only breaches look at it, and loom need not see it.
+/// What one handle is used for; only mutants read it, and loom need not see it.
 #[derive(Default)]
 struct Handle {
     role: OnceLock<(Protocol, Side)>,
-    /// Marks seen at a first look, for breaches that leave out the second.
+    /// Marks seen by a first load, for mutants that leave out the second.
     seen: Private<Vec<(usize, u64)>>,
 }
 
 impl Clone for LoomMem {
-    /// Another handle, not yet claimed.
+    /// Another handle, not yet leased.
     fn clone(&self) -> Self {
         let inner = Arc::clone(&self.inner);
         Self { inner, start: self.start, len: self.len, handle: Handle::default() }
@@ -95,16 +79,16 @@ impl LoomMem {
     pub fn new(len_bytes: usize, class: impl Fn(usize) -> Class) -> Self {
         let count = len_bytes / WORD;
         let make = |word| match class(word) {
-            Class::Unused => Word::Unused,
-            Class::Atomic => Word::Atomic(AtomicU64::new(0)),
-            Class::Alike => Word::Alike(PlainAtomic::new(0)),
-            Class::Plain => Word::Plain(UnsafeCell::new(())),
-            Class::Bell => Word::Bell(AtomicU32::new(0), Mutex::new(()), Condvar::new()),
+            Class::Unused => LoomWord::Unused,
+            Class::Atomic => LoomWord::Atomic(AtomicU64::new(0)),
+            Class::Alike => LoomWord::Alike(PlainAtomic::new(0)),
+            Class::Plain => LoomWord::Plain(UnsafeCell::new(())),
+            Class::Bell => LoomWord::Bell(AtomicU32::new(0), Mutex::new(()), Condvar::new()),
         };
         let words = (0..count).map(make).collect();
         let plain = (0..count).map(|_| UnsafeWord::new(0)).collect();
-        let claims = Mutex::new(ClaimList::default());
-        let inner = Arc::new(Inner { words, plain, claims });
+        let leases = Mutex::new(LeaseList::default());
+        let inner = Arc::new(LoomBlock { words, plain, leases });
         Self { inner, start: 0, len: count, handle: Handle::default() }
     }
 
@@ -114,28 +98,28 @@ impl LoomMem {
         Self::new(len_bytes, |_| Class::Atomic)
     }
 
-    fn word(&self, word: usize) -> &Word {
+    fn word(&self, word: usize) -> &LoomWord {
         assert!(word < self.len, "word {word} is out of range");
         &self.inner.words[self.start + word]
     }
 
     fn atomic_word(&self, word: usize) -> &AtomicU64 {
         match self.word(word) {
-            Word::Atomic(cell) => cell,
+            LoomWord::Atomic(cell) => cell,
             _ => panic!("word {word} is not atomic"),
         }
     }
 
     fn plain_word(&self, word: usize) -> &UnsafeCell<()> {
         match self.word(word) {
-            Word::Plain(cell) => cell,
+            LoomWord::Plain(cell) => cell,
             _ => panic!("word {word} is not plain"),
         }
     }
 
     fn bell_word(&self, word: usize) -> (&AtomicU32, &Mutex<()>, &Condvar) {
         match self.word(word) {
-            Word::Bell(epoch, mutex, condvar) => (epoch, mutex, condvar),
+            LoomWord::Bell(epoch, mutex, condvar) => (epoch, mutex, condvar),
             _ => panic!("word {word} is not a doorbell"),
         }
     }
@@ -144,8 +128,8 @@ impl LoomMem {
         self.handle.role.get().copied()
     }
 
-    /// What the first look at a mark saw, in place of the second.
-    fn second_look(&self, word: usize, value: u64) -> u64 {
+    /// What the first load of a mark returned, instead of the second.
+    fn second_load(&self, word: usize, value: u64) -> u64 {
         let mut seen = self.handle.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.iter().position(|(at, _)| *at == word) {
             Some(at) => seen.swap_remove(at).1,
@@ -171,12 +155,12 @@ impl LoomMem {
 }
 
 /// A window for reading: loom sees a read that lasts as long as this lives.
-pub struct Window<'a> {
+pub struct LoomWindow<'a> {
     bytes: &'a [u8],
     _held: Vec<ConstPtr<()>>,
 }
 
-impl Deref for Window<'_> {
+impl Deref for LoomWindow<'_> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         self.bytes
@@ -184,26 +168,26 @@ impl Deref for Window<'_> {
 }
 
 /// A window for writing: loom sees a write that lasts as long as this lives.
-pub struct WindowMut<'a> {
+pub struct LoomWindowMut<'a> {
     bytes: &'a mut [u8],
     _held: Vec<MutPtr<()>>,
 }
 
-impl Deref for WindowMut<'_> {
+impl Deref for LoomWindowMut<'_> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         self.bytes
     }
 }
 
-impl DerefMut for WindowMut<'_> {
+impl DerefMut for LoomWindowMut<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.bytes
     }
 }
 
-/// The site that is weakened, as its place in [`Site::ALL`] plus one; 0 for none.
-static MUTANT: AtomicUsize = AtomicUsize::new(0);
+/// The site that is weakened, as its index in [`Site::ALL`] plus one; 0 for none.
+static WEAKENED: AtomicUsize = AtomicUsize::new(0);
 
 /// The line of the use that is weakened; 0 for all uses of the site.
 static USE: AtomicUsize = AtomicUsize::new(0);
@@ -212,22 +196,22 @@ static USE: AtomicUsize = AtomicUsize::new(0);
 /// access becomes Relaxed, an acquire or release fence disappears, a sequentially consistent fence
 /// becomes acquire and release.
 pub fn weaken(site: Site, line: Option<usize>) {
-    let place = Site::ALL.iter().position(|s| *s == site).map_or(0, |at| at + 1);
-    MUTANT.store(place, Ordering::Relaxed);
+    let number = Site::ALL.iter().position(|s| *s == site).map_or(0, |index| index + 1);
+    WEAKENED.store(number, Ordering::Relaxed);
     USE.store(line.unwrap_or(0), Ordering::Relaxed);
 }
 
 fn is_weak(site: Site, line: u32) -> bool {
-    let place = MUTANT.load(Ordering::Relaxed);
+    let number = WEAKENED.load(Ordering::Relaxed);
     let used = USE.load(Ordering::Relaxed);
-    place > 0 && Site::ALL[place - 1] == site && (used == 0 || used == line as usize)
+    number > 0 && Site::ALL[number - 1] == site && (used == 0 || used == line as usize)
 }
 
 // SAFETY: atomic words are loom atomics, plain words lie in one block that lives as long as any
 // handle; ranges are checked; loom reports races of plain accesses.
 unsafe impl Mem for LoomMem {
-    type Window<'a> = Window<'a>;
-    type WindowMut<'a> = WindowMut<'a>;
+    type Window<'a> = LoomWindow<'a>;
+    type WindowMut<'a> = LoomWindowMut<'a>;
 
     fn len_bytes(&self) -> usize {
         self.len * WORD
@@ -243,19 +227,19 @@ unsafe impl Mem for LoomMem {
         })
     }
 
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
         let (offset, end) = (self.start * WORD, (self.start + self.len) * WORD);
-        let Ok(mut list) = self.inner.claims.lock() else { panic!("a claim panicked") };
-        if breach::committed() == Some(Breach::ClaimInTwoSteps) {
+        let Ok(mut list) = self.inner.leases.lock() else { panic!("a lease panicked") };
+        if mutant::injected() == Some(Mutant::LeaseInTwoSteps) {
             let mut copy = list.clone();
             drop(list);
             copy.enter(protocol, side, offset, end)?;
-            let Ok(mut list) = self.inner.claims.lock() else { panic!("a claim panicked") };
+            let Ok(mut list) = self.inner.leases.lock() else { panic!("a lease panicked") };
             *list = copy;
         } else {
             list.enter(protocol, side, offset, end)?;
         }
-        // The first claim of a handle says what it is.
+        // The first lease of a handle decides its role.
         let _ = self.handle.role.set((protocol, side));
         Ok(())
     }
@@ -283,21 +267,21 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn load(&self, word: usize, order: Ordering) -> u64 {
-        if let Word::Alike(cell) = self.word(word) {
+        if let LoomWord::Alike(cell) = self.word(word) {
             return cell.load(Ordering::Relaxed);
         }
-        let value = breach::loaded(self.role(), self.atomic_word(word).load(order));
-        if breach::looks_once(self.role(), word) { self.second_look(word, value) } else { value }
+        let value = mutant::loaded(self.role(), self.atomic_word(word).load(order));
+        if mutant::loads_once(self.role(), word) { self.second_load(word, value) } else { value }
     }
 
     unsafe fn store(&self, word: usize, value: u64, order: Ordering) {
-        match breach::stored(self.role(), word, value) {
-            Store::As(value) => match self.word(word) {
-                Word::Alike(cell) => cell.store(value, Ordering::Relaxed),
+        match mutant::stored(self.role(), word, value) {
+            StoreEffect::As(value) => match self.word(word) {
+                LoomWord::Alike(cell) => cell.store(value, Ordering::Relaxed),
                 _ => self.atomic_word(word).store(value, order),
             },
-            Store::Dropped => {}
-            Store::After(before, with) => {
+            StoreEffect::Dropped => {}
+            StoreEffect::After(before, with) => {
                 self.atomic_word(before).store(with, Ordering::Release);
                 self.atomic_word(word).store(value, order);
             }
@@ -305,31 +289,31 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn get(&self, word: usize) -> u64 {
-        let place = self.inner.plain[self.start + word].get();
+        let word_at = self.inner.plain[self.start + word].get();
         // SAFETY: loom has checked that nobody writes the word now.
-        self.plain_word(word).with(|_| unsafe { place.read() })
+        self.plain_word(word).with(|_| unsafe { word_at.read() })
     }
 
     unsafe fn put(&self, word: usize, value: u64) {
-        let place = self.inner.plain[self.start + word].get();
+        let word_at = self.inner.plain[self.start + word].get();
         // SAFETY: loom has checked that nobody touches the word now.
-        self.plain_word(word).with_mut(|_| unsafe { place.write(value) });
+        self.plain_word(word).with_mut(|_| unsafe { word_at.write(value) });
     }
 
-    unsafe fn window(&self, byte: usize, len: usize) -> Window<'_> {
+    unsafe fn window(&self, byte: usize, len: usize) -> LoomWindow<'_> {
         let held = Self::touched(byte, len).map(|word| self.plain_word(word).get()).collect();
         let start = self.bytes(byte, len);
         // SAFETY: the bytes lie in the block; loom holds every word touched as read.
         let bytes = unsafe { std::slice::from_raw_parts(start, len) };
-        Window { bytes, _held: held }
+        LoomWindow { bytes, _held: held }
     }
 
-    unsafe fn window_mut(&self, byte: usize, len: usize) -> WindowMut<'_> {
+    unsafe fn window_mut(&self, byte: usize, len: usize) -> LoomWindowMut<'_> {
         let held = Self::touched(byte, len).map(|word| self.plain_word(word).get_mut()).collect();
         let start = self.bytes(byte, len);
         // SAFETY: the bytes lie in the block; loom holds every word touched as written.
         let bytes = unsafe { std::slice::from_raw_parts_mut(start, len) };
-        WindowMut { bytes, _held: held }
+        LoomWindowMut { bytes, _held: held }
     }
 
     unsafe fn bell_load(&self, word: usize, order: Ordering) -> u32 {
@@ -337,7 +321,7 @@ unsafe impl Mem for LoomMem {
     }
 
     unsafe fn bell_bump(&self, word: usize, order: Ordering) {
-        if breach::committed() != Some(Breach::EpochBumpMissing) {
+        if mutant::injected() != Some(Mutant::EpochBumpMissing) {
             self.bell_word(word).0.fetch_add(1, order);
         }
     }
@@ -345,7 +329,8 @@ unsafe impl Mem for LoomMem {
     unsafe fn futex_wait(&self, word: usize, expected: u32, _timeout: Option<Duration>) {
         let (epoch, mutex, condvar) = self.bell_word(word);
         let Ok(guard) = mutex.lock() else { return };
-        // The kernel compares under its own lock, with the newest value: an addition of zero reads it.
+        // The kernel compares under its own lock, with the newest value: an addition of zero reads
+        // it.
         if epoch.fetch_add(0, Ordering::Relaxed) == expected {
             drop(condvar.wait(guard));
         }
@@ -353,7 +338,7 @@ unsafe impl Mem for LoomMem {
 
     unsafe fn futex_wake(&self, word: usize) {
         let (_, mutex, condvar) = self.bell_word(word);
-        if breach::committed() == Some(Breach::WakeMissing) {
+        if mutant::injected() == Some(Mutant::WakeMissing) {
             return;
         }
         let Ok(_guard) = mutex.lock() else { return };

@@ -6,7 +6,7 @@
 //! lost, windows that overlap in time.
 //!
 //! Plain words are copied into a window and back when it ends; while it lives they count as read or
-//! written, and who touches them otherwise is told so.
+//! written, and any other access panics.
 
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, Mutex as Private, MutexGuard as PrivateGuard, PoisonError};
@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use shuttle::sync::atomic::{AtomicU32, AtomicU64};
 use shuttle::sync::{Condvar, Mutex};
-use wasm_engine_shm::claim::{ClaimList, Protocol, SetupError, Side};
+use wasm_engine_shm::lease::{LeaseList, Protocol, SetupError, Side};
 use wasm_engine_shm::mem::{Mem, Ordering, WORD};
 use wasm_engine_shm::site::Site;
 
-use crate::ends::Classed;
-use crate::mem::Class;
+use crate::class::{Class, Classed};
 
-enum Word {
+enum ShuttleWord {
     Unused,
     Atomic(AtomicU64),
     Plain,
@@ -65,17 +64,17 @@ impl Plain {
     }
 }
 
-struct Inner {
-    words: Vec<Word>,
+struct ShuttleBlock {
+    words: Vec<ShuttleWord>,
     /// Not shuttle's lock: no thread is switched while it is held.
     plain: Private<Plain>,
-    claims: Private<ClaimList>,
+    leases: Private<LeaseList>,
 }
 
 /// Memory whose every atomic access is a point of scheduling.
 #[derive(Clone)]
 pub struct ShuttleMem {
-    inner: Arc<Inner>,
+    inner: Arc<ShuttleBlock>,
     start: usize,
     len: usize,
 }
@@ -86,15 +85,15 @@ impl ShuttleMem {
     pub fn new(len_bytes: usize, class: impl Fn(usize) -> Class) -> Self {
         let count = len_bytes / WORD;
         let make = |word| match class(word) {
-            Class::Unused => Word::Unused,
-            Class::Atomic | Class::Alike => Word::Atomic(AtomicU64::new(0)),
-            Class::Plain => Word::Plain,
-            Class::Bell => Word::Bell(Box::new(Bell::new())),
+            Class::Unused => ShuttleWord::Unused,
+            Class::Atomic | Class::Alike => ShuttleWord::Atomic(AtomicU64::new(0)),
+            Class::Plain => ShuttleWord::Plain,
+            Class::Bell => ShuttleWord::Bell(Box::new(Bell::new())),
         };
         let words = (0..count).map(make).collect();
         let plain = Private::new(Plain { bytes: vec![0; len_bytes], held: vec![0; count] });
-        let claims = Private::new(ClaimList::default());
-        Self { inner: Arc::new(Inner { words, plain, claims }), start: 0, len: count }
+        let leases = Private::new(LeaseList::default());
+        Self { inner: Arc::new(ShuttleBlock { words, plain, leases }), start: 0, len: count }
     }
 
     /// Memory of which all words are atomic.
@@ -103,21 +102,21 @@ impl ShuttleMem {
         Self::new(len_bytes, |_| Class::Atomic)
     }
 
-    fn word(&self, word: usize) -> &Word {
+    fn word(&self, word: usize) -> &ShuttleWord {
         assert!(word < self.len, "word {word} is out of range");
         &self.inner.words[self.start + word]
     }
 
     fn atomic_word(&self, word: usize) -> &AtomicU64 {
         match self.word(word) {
-            Word::Atomic(cell) => cell,
+            ShuttleWord::Atomic(cell) => cell,
             _ => panic!("word {word} is not atomic"),
         }
     }
 
     fn bell(&self, word: usize) -> &Bell {
         match self.word(word) {
-            Word::Bell(bell) => bell,
+            ShuttleWord::Bell(bell) => bell,
             _ => panic!("word {word} is not a doorbell"),
         }
     }
@@ -127,67 +126,70 @@ impl ShuttleMem {
     }
 
     /// Holds the plain bytes of a range and copies them.
-    fn hold(&self, byte: usize, len: usize, write: bool) -> Window<'_> {
+    fn hold(&self, byte: usize, len: usize, write: bool) -> ShuttleWindow<'_> {
         let start = self.start * WORD + byte;
         let words = start / WORD..(start + len).div_ceil(WORD);
         for word in words.clone() {
-            assert!(matches!(self.inner.words[word], Word::Plain), "word {word} is not plain");
+            assert!(
+                matches!(self.inner.words[word], ShuttleWord::Plain),
+                "word {word} is not plain"
+            );
         }
         let mut plain = self.plain();
         plain.hold(words.clone(), write);
-        Window { mem: self, bytes: plain.bytes[start..start + len].to_vec(), start, words }
+        ShuttleWindow { mem: self, bytes: plain.bytes[start..start + len].to_vec(), start, words }
     }
 }
 
 /// A window for reading: the words count as read for as long as it lives.
-pub struct Window<'a> {
+pub struct ShuttleWindow<'a> {
     mem: &'a ShuttleMem,
     bytes: Vec<u8>,
     start: usize,
     words: Range<usize>,
 }
 
-impl Deref for Window<'_> {
+impl Deref for ShuttleWindow<'_> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Window<'_> {
+impl Drop for ShuttleWindow<'_> {
     fn drop(&mut self) {
         self.mem.plain().let_go(self.words.clone());
     }
 }
 
 /// A window for writing: the bytes are there when it ends.
-pub struct WindowMut<'a>(Window<'a>);
+pub struct ShuttleWindowMut<'a>(ShuttleWindow<'a>);
 
-impl Deref for WindowMut<'_> {
+impl Deref for ShuttleWindowMut<'_> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl DerefMut for WindowMut<'_> {
+impl DerefMut for ShuttleWindowMut<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.0.bytes
     }
 }
 
-impl Drop for WindowMut<'_> {
+impl Drop for ShuttleWindowMut<'_> {
     fn drop(&mut self) {
-        let Window { mem, bytes, start, .. } = &self.0;
+        let ShuttleWindow { mem, bytes, start, .. } = &self.0;
         mem.plain().bytes[*start..*start + bytes.len()].copy_from_slice(bytes);
     }
 }
 
-// SAFETY: atomic words are shuttle's atomics; plain words lie in one block, are checked to be touched
-// by one side at a time, and windows are copies; ranges are checked.
+// SAFETY: atomic words are shuttle's atomics; plain words lie in one block, are checked to be
+// touched by one side at a time, and windows are copies; ranges are checked.
 unsafe impl Mem for ShuttleMem {
-    type Window<'a> = Window<'a>;
-    type WindowMut<'a> = WindowMut<'a>;
+    type Window<'a> = ShuttleWindow<'a>;
+    type WindowMut<'a> = ShuttleWindowMut<'a>;
 
     fn len_bytes(&self) -> usize {
         self.len * WORD
@@ -202,9 +204,9 @@ unsafe impl Mem for ShuttleMem {
         })
     }
 
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
         let (offset, end) = (self.start * WORD, (self.start + self.len) * WORD);
-        let mut list = self.inner.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.inner.leases.lock().unwrap_or_else(PoisonError::into_inner);
         list.enter(protocol, side, offset, end)
     }
 
@@ -233,16 +235,16 @@ unsafe impl Mem for ShuttleMem {
     }
 
     unsafe fn put(&self, word: usize, value: u64) {
-        let mut window = WindowMut(self.hold(word * WORD, WORD, true));
+        let mut window = ShuttleWindowMut(self.hold(word * WORD, WORD, true));
         window.copy_from_slice(&value.to_ne_bytes());
     }
 
-    unsafe fn window(&self, byte: usize, len: usize) -> Window<'_> {
+    unsafe fn window(&self, byte: usize, len: usize) -> ShuttleWindow<'_> {
         self.hold(byte, len, false)
     }
 
-    unsafe fn window_mut(&self, byte: usize, len: usize) -> WindowMut<'_> {
-        WindowMut(self.hold(byte, len, true))
+    unsafe fn window_mut(&self, byte: usize, len: usize) -> ShuttleWindowMut<'_> {
+        ShuttleWindowMut(self.hold(byte, len, true))
     }
 
     unsafe fn bell_load(&self, word: usize, order: Ordering) -> u32 {

@@ -1,7 +1,7 @@
 //! Why a region was refused: one error per thing that can be wrong, each saying what to do.
 
-use crate::claim::SetupError;
-use crate::header::LAYOUT_MAJOR;
+use crate::layout::LAYOUT_MAJOR;
+use crate::side::SetupError;
 
 /// Why memory is not a region that this program can read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -50,24 +50,29 @@ pub enum AttachError {
         /// Schema expected.
         expected: u64,
     },
-    /// A length or count in the header cannot be true.
-    #[error("header field {field} is {found}, which cannot be; the region is damaged")]
+    /// A length or count in the header is invalid.
+    #[error("header field {field} is {found}, which is invalid; the region is damaged")]
     Field {
         /// Name of the field.
         field: &'static str,
         /// Value found.
         found: u64,
     },
-    /// The region says it has another length than was mapped.
-    #[error("the region says {said} bytes but {mapped} are mapped; it is damaged or truncated")]
+    /// The length in the header is not the one mapped.
+    #[error(
+        "the header of the region names {found} bytes but {mapped} are mapped; it is damaged or \
+         truncated"
+    )]
     TotalLength {
         /// Length in the header.
-        said: u64,
+        found: u64,
         /// Length mapped.
         mapped: u64,
     },
     /// The checksum does not fit the header and directory.
-    #[error("the header's checksum is {found:#018x}, its content gives {computed:#018x}; damaged")]
+    #[error(
+        "the header's checksum is {found:#018x}, that of its content {computed:#018x}; the region is damaged"
+    )]
     Checksum {
         /// Checksum stored.
         found: u64,

@@ -1,36 +1,36 @@
 //! The broadcast: one writer, any number of readers, losses counted exactly.
 //!
 //! A ring of slots (see [`crate::slots`]). The writer never waits and never learns of readers. A
-//! reader that is overtaken is told how many messages it lost and goes on half a ring behind the
-//! newest, so that it is not overtaken again at once. For every reader, at all times:
-//! messages delivered + messages lost = messages passed, but for what it skipped by will. Which of them
-//! were lost because the reader came too late (*polling*) and which because it took too long to copy
-//! (*reading*) is told apart: the first asks for more frequent looks or a larger ring, the second for a
+//! reader that is overtaken learns how many messages it lost and goes on half a ring behind the
+//! newest, so that it is not overtaken again at once. For every reader, at all times: messages
+//! delivered + messages lost = messages passed, but for what it skipped on purpose. Messages lost
+//! because the reader came too late (*polling*) and because it took too long to copy (*reading*)
+//! are counted apart: the first asks for more frequent polls or a larger ring, the second for a
 //! faster reader.
 //!
 //! # What is lost to what
-//! A loss is charged whole to what the reader was doing when the writer passed it:
-//! - at its first look the slot of message `n` holds a later message, or one being written: it was doing
-//!   something else. All from `n` up to `next` are lost by *polling*;
-//! - the slot held `n` at the first look and no longer at the second: it was copying `n`. All from `n` up
-//!   to `next` are lost by *reading*. Only `n` was in its hands, but the others go with it: some are
-//!   overwritten as well, and the rest, up to half a ring, is given up because it would be overtaken
-//!   there again.
+//! A loss is charged whole to the reader's activity when the writer passed it:
+//! - at its first load of the sequence the slot of message `n` holds a later message, or one being
+//!   written: the reader was not copying. All from `n` up to `next` are lost by *polling*;
+//! - the slot held `n` at the first load and no longer at the second: the reader was copying `n`.
+//!   All from `n` up to `next` are lost by *reading*. Only `n` was being copied, but the others go
+//!   with it: some are overwritten as well, and the rest, up to half a ring, is skipped because the
+//!   reader would be overtaken there again.
 //!
-//! `next` is half a ring behind the newest message that the reader can see then, and at least `n + 1`:
-//! `N / 2` messages or more are lost at a time by reading, unless the count that it sees lags behind.
-//! Why not one by reading and the others by polling? A reader that copies too slowly falls back message
-//! by message until it is caught in a copy; nearly all of its losses would then ask for more frequent
-//! looks, which cannot help. Charged whole, losses are shared between the two as the reader's time at
-//! the edge is shared between copying and all else. How many copies were thrown away is the number of
-//! overruns with [`Overtaken::Reading`].
+//! `next` is half a ring behind the newest message that the reader can see then, and at least `n +
+//! 1`: `N / 2` messages or more are lost at a time by reading, unless the count that it sees lags
+//! behind. Why not one by reading and the others by polling? A reader that copies too slowly falls
+//! back message by message until it is caught in a copy; nearly all of its losses would then ask
+//! for more frequent polls, which cannot help. Charged whole, losses are shared between the two as
+//! the reader's time at the edge is shared between copying and all else. How many copies were
+//! thrown away is the number of overruns with [`Overtaken::Reading`].
 //!
-//! What this does not do: no replay of what was lost, no wake-ups (a read-only reader cannot announce
-//! that it sleeps): readers poll.
+//! What this does not do: no replay of what was lost, no wake-ups (a read-only reader cannot
+//! announce that it sleeps): readers poll.
 
-use crate::claim::{Protocol, SetupError};
+use crate::lease::{Protocol, SetupError};
 use crate::mem::Mem;
-use crate::slots::{Miss, SlotsReader, SlotsWriter};
+use crate::slots::{SlotError, SlotsReader, SlotsWriter};
 
 /// Bytes of a broadcast of `slots` messages of at most `payload_bytes`.
 ///
@@ -46,7 +46,7 @@ pub fn layout(slots: usize, payload_bytes: usize) -> Result<usize, SetupError> {
 pub struct BroadcastWriter<M: Mem>(SlotsWriter<M>);
 
 impl<M: Mem> BroadcastWriter<M> {
-    /// Claims the writing side over zeroed memory of [`layout`].
+    /// Leases the writing side over zeroed memory of [`layout`].
     ///
     /// # Errors
     /// [`SetupError`].
@@ -54,7 +54,7 @@ impl<M: Mem> BroadcastWriter<M> {
         SlotsWriter::new(mem, Protocol::Broadcast, slots, payload_bytes).map(Self)
     }
 
-    /// Sends a message; gives its number.
+    /// Sends a message; returns its number.
     ///
     /// # Panics
     /// If it exceeds the payload of a slot.
@@ -90,27 +90,27 @@ pub enum Next {
     Empty,
     /// The writer passed the reader; the next call goes on behind what is lost.
     Overrun {
-        /// How many messages are lost, exactly: all from the one asked for up to `next`. They are either
-        /// overwritten or given up (see the [module](self#what-is-lost-to-what)).
+        /// How many messages are lost, exactly: all from the one asked for up to `next`. They are
+        /// either overwritten or skipped (see the [module](self#what-is-lost-to-what)).
         lost: u64,
         /// Number of the message that comes next.
         next: u64,
-        /// What the reader was doing when it was passed. All of `lost` counts as lost by it.
+        /// The reader's activity when it was passed. All of `lost` is charged to it.
         during: Overtaken,
     },
 }
 
-/// What a reader did when it was overtaken.
+/// The activity of a reader when it was overtaken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Overtaken {
-    /// Anything but copying: at its first look the message was gone already. Nothing was copied.
+    /// Anything but copying: at its first load the message was gone already. Nothing was copied.
     Polling,
-    /// It was copying the message, which was there at its first look and gone at its second. The copy
-    /// is thrown away.
+    /// It was copying the message, which was there at its first load and gone at its second. The
+    /// copy is thrown away.
     Reading,
 }
 
-/// A reading side with its own place; any number, any process, read-only.
+/// A reading side with its own position; any number, any process, read-only.
 #[derive(Debug)]
 pub struct BroadcastReader<M: Mem> {
     slots: SlotsReader<M>,
@@ -148,7 +148,7 @@ impl<M: Mem> BroadcastReader<M> {
         self.slots.slots()
     }
 
-    /// Takes the next message, or says what stands in the way. One copy at most; never loops.
+    /// Takes the next message, or returns why there is none. One copy at most; never loops.
     #[inline]
     pub fn next(&mut self, dst: &mut [u8]) -> Next {
         match self.slots.try_copy(self.next, dst) {
@@ -157,9 +157,9 @@ impl<M: Mem> BroadcastReader<M> {
                 self.next = number.wrapping_add(1);
                 Next::Message { number, len }
             }
-            Err(Miss::NotYet) => Next::Empty,
-            Err(Miss::Lapped) => self.overrun(Overtaken::Polling),
-            Err(Miss::Torn) => self.overrun(Overtaken::Reading),
+            Err(SlotError::NotYet) => Next::Empty,
+            Err(SlotError::Lapped) => self.overrun(Overtaken::Polling),
+            Err(SlotError::Torn) => self.overrun(Overtaken::Reading),
         }
     }
 
@@ -184,8 +184,8 @@ impl<M: Mem> BroadcastReader<M> {
     }
 
     /// Those of them that were lost because the reader came too late, and those because it was
-    /// overtaken while it copied: the sums of `lost` over all overruns with [`Overtaken::Polling`] and
-    /// with [`Overtaken::Reading`].
+    /// overtaken while it copied: the sums of `lost` over all overruns with [`Overtaken::Polling`]
+    /// and with [`Overtaken::Reading`].
     #[must_use]
     pub fn lost_apart(&self) -> (u64, u64) {
         (self.lost_polling, self.lost_reading)

@@ -7,7 +7,7 @@
 //!    words 1-7 payload
 //! ```
 //! The sequence lies in the slot, so that a message costs one line from core to core: no head is
-//! read. The sender looks at the tail only when its last look gives it no room.
+//! read. The sender polls the tail only when the last one it saw leaves no room.
 //!
 //! | word | written by | read by | ordering |
 //! |---|---|---|---|
@@ -20,7 +20,7 @@
 //!
 //! What this does not do: no batches (each cell is visible at once), no waiting, no meaning.
 
-use crate::claim::{Held, Protocol, SetupError, Side, check_range};
+use crate::lease::{Leased, Protocol, SetupError, Side, check_range};
 use crate::mem::{Mem, Ordering, WORD};
 use crate::site::Site;
 
@@ -41,7 +41,7 @@ const CAPACITY_MAX: usize = 1 << 24;
 
 /// Lengths of the two blocks of a ring.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Layout {
+pub struct CellLayout {
     /// Bytes of the sender block.
     pub sender_len: usize,
     /// Bytes of the receiver block.
@@ -52,7 +52,7 @@ pub struct Layout {
 ///
 /// # Errors
 /// [`SetupError::Parameter`] if the capacity is not a power of two in 2..=2^24.
-pub fn layout(capacity: usize) -> Result<Layout, SetupError> {
+pub fn layout(capacity: usize) -> Result<CellLayout, SetupError> {
     if !capacity.is_power_of_two() || !(2..=CAPACITY_MAX).contains(&capacity) {
         return Err(SetupError::Parameter {
             protocol: Protocol::CellSender,
@@ -62,10 +62,10 @@ pub fn layout(capacity: usize) -> Result<Layout, SetupError> {
             max: CAPACITY_MAX as u64,
         });
     }
-    Ok(Layout { sender_len: capacity * SLOT, receiver_len: RECEIVER_LEN })
+    Ok(CellLayout { sender_len: capacity * SLOT, receiver_len: RECEIVER_LEN })
 }
 
-/// Checks the two blocks; gives the capacity in cells.
+/// Checks the two blocks; returns the capacity in cells.
 fn check_blocks<M: Mem>(sender: &M, receiver: &M) -> Result<u64, SetupError> {
     let capacity = sender.len_bytes() / SLOT;
     let shape = layout(capacity)?;
@@ -86,8 +86,8 @@ pub struct Full;
 /// The sending end.
 #[derive(Debug)]
 pub struct Sender<M: Mem> {
-    own: Held<M>,
-    peer: Held<M>,
+    own: Leased<M>,
+    peer: Leased<M>,
     /// Cells sent.
     next: u64,
     /// Last tail seen.
@@ -96,14 +96,14 @@ pub struct Sender<M: Mem> {
 }
 
 impl<M: Mem> Sender<M> {
-    /// Claims the sending end over the two zeroed blocks of [`layout`].
+    /// Leases the sending end over the two zeroed blocks of [`layout`].
     ///
     /// # Errors
-    /// [`SetupError`] if the blocks have other sizes or the end is claimed.
+    /// [`SetupError`] if the blocks have other sizes or the end is leased.
     pub fn new(sender: M, receiver: M) -> Result<Self, SetupError> {
         let capacity = check_blocks(&sender, &receiver)?;
-        let own = Held::claim(sender, Protocol::CellSender, Side::Writer)?;
-        let peer = Held::claim(receiver, Protocol::CellReceiver, Side::Peer)?;
+        let own = Leased::new(sender, Protocol::CellSender, Side::Writer)?;
+        let peer = Leased::new(receiver, Protocol::CellReceiver, Side::Peer)?;
         Ok(Self { own, peer, next: 0, tail: 0, capacity })
     }
 
@@ -113,18 +113,20 @@ impl<M: Mem> Sender<M> {
     /// [`Full`]; the cell was not sent.
     #[inline]
     pub fn try_send(&mut self, cell: &Cell) -> Result<(), Full> {
-        if self.free() == 0 && self.look() == 0 {
+        if self.free() == 0 && self.poll() == 0 {
             return Err(Full);
         }
         let word = (self.next & (self.capacity - 1)) as usize * SLOT_WORDS;
-        // SAFETY: a slot of the block (masked index), and free: its last cell was received (Acquire load of the tail in `look`),
-        // and the receiver reads it again only after the sequence below.
+        // SAFETY: a slot of the block (masked index), and free: its last cell was received (Acquire
+        // load of the tail in `poll`), and the receiver reads it again only after the sequence
+        // below.
         let mut slot = unsafe { self.own.window_mut((word + 1) * WORD, PAYLOAD_LEN) };
         for (to, from) in slot.chunks_exact_mut(WORD).zip(cell) {
             to.copy_from_slice(&from.to_ne_bytes());
         }
         drop(slot);
         self.next += 1;
+        debug_assert!(self.next - self.tail <= self.capacity, "more sent than the ring holds");
         // Release: pairs with `Receiver::try_recv`. Publishes the payload.
         self.own.store(word, self.next, M::ord(Site::CellFill, Ordering::Release));
         Ok(())
@@ -149,19 +151,19 @@ impl<M: Mem> Sender<M> {
         self.try_send(&cell)
     }
 
-    /// Cells that fit without another look at the receiver.
+    /// Cells that fit without another poll of the receiver.
     #[must_use]
     #[inline]
     pub fn free(&self) -> u64 {
         self.capacity - (self.next - self.tail)
     }
 
-    /// Looks at the receiver's progress; gives the cells that fit now.
+    /// Polls the receiver's progress; returns the cells that fit now.
     #[inline]
-    pub fn look(&mut self) -> u64 {
+    pub fn poll(&mut self) -> u64 {
         // Acquire: pairs with `Receiver::try_recv`. Its reads come before our writes.
         let tail = self.peer.load(TAIL, M::ord(Site::CellReclaim, Ordering::Acquire));
-        // A tail that cannot be changes nothing.
+        // An invalid tail changes nothing.
         if tail >= self.tail && tail <= self.next {
             self.tail = tail;
         }
@@ -172,22 +174,22 @@ impl<M: Mem> Sender<M> {
 /// The receiving end.
 #[derive(Debug)]
 pub struct Receiver<M: Mem> {
-    own: Held<M>,
-    peer: Held<M>,
+    own: Leased<M>,
+    peer: Leased<M>,
     /// Cells received.
     next: u64,
     capacity: u64,
 }
 
 impl<M: Mem> Receiver<M> {
-    /// Claims the receiving end over the two zeroed blocks of [`layout`].
+    /// Leases the receiving end over the two zeroed blocks of [`layout`].
     ///
     /// # Errors
-    /// [`SetupError`] if the blocks have other sizes or the end is claimed.
+    /// [`SetupError`] if the blocks have other sizes or the end is leased.
     pub fn new(sender: M, receiver: M) -> Result<Self, SetupError> {
         let capacity = check_blocks(&sender, &receiver)?;
-        let peer = Held::claim(sender, Protocol::CellSender, Side::Peer)?;
-        let own = Held::claim(receiver, Protocol::CellReceiver, Side::Writer)?;
+        let peer = Leased::new(sender, Protocol::CellSender, Side::Peer)?;
+        let own = Leased::new(receiver, Protocol::CellReceiver, Side::Writer)?;
         Ok(Self { own, peer, next: 0, capacity })
     }
 
@@ -197,12 +199,12 @@ impl<M: Mem> Receiver<M> {
         let word = self.slot();
         // Acquire: pairs with `Sender::try_send`. The payload before our reads.
         let sequence = self.peer.load(word, M::ord(Site::CellPeek, Ordering::Acquire));
-        // Anything else than the sequence expected is "not yet": a broken sender only starves us.
+        // Any sequence but the one expected means "not yet": a corrupt sender only starves us.
         if sequence != self.next + 1 {
             return None;
         }
-        // SAFETY: a slot of the block (masked index); the cell is there (Acquire above) and the sender leaves the slot alone until the
-        // tail passes it.
+        // SAFETY: a slot of the block (masked index); the cell is there (Acquire above) and the
+        // sender leaves the slot alone until the tail passes it.
         let slot = unsafe { self.peer.window((word + 1) * WORD, PAYLOAD_LEN) };
         let mut cell = [0; PAYLOAD_WORDS];
         for (to, from) in cell.iter_mut().zip(slot.chunks_exact(WORD)) {
@@ -212,7 +214,7 @@ impl<M: Mem> Receiver<M> {
         }
         drop(slot);
         self.next += 1;
-        // Release: pairs with `Sender::look`. Our reads come before its writes.
+        // Release: pairs with `Sender::poll`. Our reads come before its writes.
         self.own.store(TAIL, self.next, M::ord(Site::CellEmpty, Ordering::Release));
         Some(cell)
     }

@@ -1,8 +1,8 @@
 //! The descriptor file: where the region of a name is, and whose it is.
 //!
-//! Little-endian; what lies where, [`field`] says, and from there the table in `docs/REGION.md`. The first
-//! [`DESCRIPTOR_LEN`] bytes are frozen; later versions only append, as version 2 did.
-//! A reader takes what it knows of any later version. Were a later form not readable so, the last
+//! Little-endian; [`field`] declares the fields, of which the table in `docs/REGION.md` is made.
+//! The first [`DESCRIPTOR_LEN`] bytes are frozen; later versions only append, as version 2 did. A
+//! reader takes what it knows of any later version. Were a later form not readable so, the last
 //! digit of the magic would change.
 //!
 //! What this does not do: it locates and never authorises.
@@ -88,7 +88,7 @@ pub struct Descriptor {
     /// Number of the owner's pid namespace, 0 if unknown.
     pub pid_namespace: u64,
     /// Where the bytes are.
-    pub place: Place,
+    pub location: Location,
     /// Fingerprint of the layout: the region's schema.
     pub fingerprint: u64,
     /// Length of the region in bytes.
@@ -99,7 +99,7 @@ pub struct Descriptor {
 
 /// Where the bytes of a region are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum Location {
     /// Sealed memory behind a descriptor of the owner's process.
     Fd(i32),
     /// A file.
@@ -108,7 +108,7 @@ pub enum Place {
 
 /// Whether the owner of a region lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner {
+pub enum OwnerProcess {
     /// The very process that formatted the region exists.
     Alive,
     /// It ended; the descriptor is a left-over.
@@ -121,8 +121,8 @@ pub enum Owner {
     Hidden,
 }
 
-impl Owner {
-    /// Judges the process that an identity names.
+impl OwnerProcess {
+    /// Classifies the process that an identity names.
     #[must_use]
     pub fn of(identity: &Identity) -> Self {
         if identity.boot_id != os::boot_id() {
@@ -133,8 +133,8 @@ impl Owner {
             return Self::OtherNamespace;
         }
         match os::process(identity.pid) {
-            os::Process::Started(start) if start == identity.pid_start_time => Self::Alive,
-            os::Process::Hidden => Self::Hidden,
+            os::ProcessState::Started(start) if start == identity.pid_start_time => Self::Alive,
+            os::ProcessState::Hidden => Self::Hidden,
             _ => Self::Dead,
         }
     }
@@ -150,16 +150,16 @@ impl Descriptor {
     /// The descriptor of a region in a map.
     #[must_use]
     pub fn of(map: &Map, identity: &Identity) -> Option<Self> {
-        let place = match map.path() {
-            Some(path) => Place::File(std::path::absolute(path).ok()?),
-            None => Place::Fd(map.fd()?),
+        let location = match map.path() {
+            Some(path) => Location::File(std::path::absolute(path).ok()?),
+            None => Location::Fd(map.fd()?),
         };
         Some(Self {
             pid: identity.pid,
             pid_start_time: identity.pid_start_time,
             boot_id: identity.boot_id,
             pid_namespace: identity.pid_namespace,
-            place,
+            location,
             fingerprint: identity.schema,
             total_len: map.len_bytes() as u64,
             generation: identity.generation,
@@ -182,8 +182,8 @@ impl Descriptor {
 
     /// Whether the owner lives.
     #[must_use]
-    pub fn owner(&self) -> Owner {
-        Owner::of(&Identity {
+    pub fn owner(&self) -> OwnerProcess {
+        OwnerProcess::of(&Identity {
             pid: self.pid,
             pid_start_time: self.pid_start_time,
             boot_id: self.boot_id,
@@ -203,18 +203,18 @@ impl Descriptor {
     /// The path to open.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        match &self.place {
-            Place::Fd(fd) => os::fd_path(self.pid, *fd),
-            Place::File(path) => path.clone(),
+        match &self.location {
+            Location::Fd(fd) => os::fd_path(self.pid, *fd),
+            Location::File(path) => path.clone(),
         }
     }
 }
 
 /// The bytes of the file; `None` if the path does not fit.
 pub(crate) fn encode(d: &Descriptor) -> Option<[u8; WRITTEN_LEN]> {
-    let (fd, path) = match &d.place {
-        Place::Fd(fd) => (*fd, ""),
-        Place::File(path) => (-1, path.to_str()?),
+    let (fd, path) = match &d.location {
+        Location::Fd(fd) => (*fd, ""),
+        Location::File(path) => (-1, path.to_str()?),
     };
     let path_len = u32::try_from(path.len()).ok().filter(|len| *len as usize <= PATH_MAX)?;
     let mut bytes = [0; WRITTEN_LEN];
@@ -271,8 +271,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
     }
     let fd = i32::from_le_bytes(read(bytes, field::FD)?);
     let path_len = u32::from_le_bytes(read(bytes, field::PATH_LEN)?) as usize;
-    let place = if fd >= 0 {
-        Place::Fd(fd)
+    let location = if fd >= 0 {
+        Location::Fd(fd)
     } else {
         let path = bytes.get(field::PATH..).and_then(|rest| rest.get(..path_len));
         let path = path.ok_or("its path is longer than the file")?;
@@ -280,14 +280,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
         if !Path::new(path).is_absolute() {
             return Err("its path is not absolute");
         }
-        Place::File(path.into())
+        Location::File(path.into())
     };
     Ok(Descriptor {
         pid: u32::from_le_bytes(read(bytes, field::PID)?),
         pid_start_time: u64::from_le_bytes(read(bytes, field::PID_START_TIME)?),
         boot_id: read(bytes, field::BOOT_ID)?,
         pid_namespace,
-        place,
+        location,
         fingerprint: u64::from_le_bytes(read(bytes, field::SCHEMA)?),
         total_len: u64::from_le_bytes(read(bytes, field::TOTAL_LEN)?),
         generation: u64::from_le_bytes(read(bytes, field::GENERATION)?),
@@ -298,13 +298,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
 mod tests {
     use super::*;
 
-    fn descriptor(place: Place) -> Descriptor {
+    fn descriptor(location: Location) -> Descriptor {
         Descriptor {
             pid: 1,
             pid_start_time: 2,
             boot_id: [3; 16],
             pid_namespace: 7,
-            place,
+            location,
             fingerprint: 4,
             total_len: 5,
             generation: 6,
@@ -313,20 +313,20 @@ mod tests {
 
     #[test]
     fn descriptors_survive_the_bytes() {
-        for place in [Place::Fd(7), Place::File("/a/b".into())] {
-            let descriptor = descriptor(place);
+        for location in [Location::Fd(7), Location::File("/a/b".into())] {
+            let descriptor = descriptor(location);
             let bytes = encode(&descriptor).expect("fits");
             assert_eq!(decode(&bytes), Ok(descriptor));
             for len in (0..bytes.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
                 assert_eq!(decode(&bytes[..len]), Err("it is too short"), "{len}");
             }
         }
-        assert_eq!(encode(&descriptor(Place::File("/x".repeat(500).into()))), None);
+        assert_eq!(encode(&descriptor(Location::File("/x".repeat(500).into()))), None);
     }
 
     #[test]
     fn versions_before_and_after_are_read() {
-        let mut bytes = encode(&descriptor(Place::Fd(7))).expect("fits").to_vec();
+        let mut bytes = encode(&descriptor(Location::Fd(7))).expect("fits").to_vec();
         let mut as_version = |version: u32, len: usize| {
             bytes[8..12].copy_from_slice(&version.to_le_bytes());
             let sum = checksum(&bytes[..field::CHECKSUM]);
@@ -336,7 +336,7 @@ mod tests {
         };
         // A later version has appended something.
         let later = as_version(9, 2000).expect("readable");
-        assert_eq!(later, descriptor(Place::Fd(7)));
+        assert_eq!(later, descriptor(Location::Fd(7)));
         let first = as_version(1, DESCRIPTOR_LEN.max(WRITTEN_LEN)).expect("readable");
         assert_eq!(first, Descriptor { pid_namespace: 0, ..later });
         assert_eq!(as_version(0, WRITTEN_LEN), Err("its version is 0"));
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_found() {
-        let good = encode(&descriptor(Place::File("/a/b".into()))).expect("fits");
+        let good = encode(&descriptor(Location::File("/a/b".into()))).expect("fits");
         for bit in (0..good.len() * 8).step_by(if cfg!(miri) { 997 } else { 1 }) {
             let mut bytes = good;
             bytes[bit / 8] ^= 1 << (bit % 8);

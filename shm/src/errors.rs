@@ -1,22 +1,23 @@
 //! Distinct errors: what went wrong, how often, first and last, in bounded space.
 //!
 //! ```text
-//!  a table of rows (see [`crate::rows`]); row 0 counts what found no place, row i holds
+//!  a table of rows (see [`crate::rows`]); row 0 counts the errors without a row, row i holds
 //!  | key | count | first tick | last tick | text, zero-padded |
 //! ```
-//! An error is known by a key that the user computes (code and place). The first of its kind takes a
-//! row and its text; all others only count. A full table loses no count: row 0 has them.
+//! An error is known by a key that the user computes (say, of its code and location). The first of
+//! its kind takes a row and its text; all others only count. A full table loses no count: row 0 has
+//! them.
 //!
-//! Published as cuts, so that a reader never sees half an entry. Writer: one thread. Readers: any
-//! process, read-only.
+//! Published as snapshots, so that a reader never sees half an entry. Writer: one thread. Readers:
+//! any process, read-only.
 //!
-//! What this does not do: it is no log; order and repetition are lost on purpose.
+//! What this does not do: it is not a log; order and repetition are lost on purpose.
 
-use crate::claim::SetupError;
+use crate::lease::SetupError;
 use crate::mem::{Mem, WORD, bytes_of};
 use crate::rows::{self, RowError, RowsReader, RowsWriter};
 
-/// Bytes of text kept of each error; longer ones are cut at a character.
+/// Bytes of text kept of each error; longer ones are truncated at a character.
 pub const TEXT_MAX: usize = 96;
 
 const KEY: usize = 0;
@@ -44,7 +45,7 @@ pub struct ErrorsWriter<M: Mem> {
 }
 
 impl<M: Mem> ErrorsWriter<M> {
-    /// Claims the writing side of a table for `errors` distinct errors over zeroed memory.
+    /// Leases the writing side of a table for `errors` distinct errors over zeroed memory.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -71,7 +72,7 @@ impl<M: Mem> ErrorsWriter<M> {
         entry[COUNT] += 1;
         entry[LAST] = tick;
         self.rows.write(row, entry);
-        self.rows.publish_cut();
+        self.rows.publish();
     }
 }
 
@@ -99,7 +100,7 @@ pub struct ErrorEntry {
     pub first_tick: u64,
     /// Tick of the last time.
     pub last_tick: u64,
-    /// Text of the first time; characters that are none are replaced.
+    /// Text of the first time; invalid UTF-8 is replaced.
     pub text: String,
 }
 
@@ -116,15 +117,14 @@ impl<M: Mem> ErrorsReader<M> {
         RowsReader::new(mem, errors.saturating_add(1), ROW_WORDS).map(Self)
     }
 
-    /// All distinct errors in the order of their first time, and the number of those that found no
-    /// place.
+    /// All distinct errors in the order of their first time, and the number of those without a row.
     ///
     /// # Errors
     /// [`RowError::Lapped`] if the table changed too fast; try again.
     pub fn list(&self) -> Result<(Vec<ErrorEntry>, u64), RowError> {
         let mut lapped = RowError::Lapped;
         for _ in 0..rows::ATTEMPTS {
-            match self.list_cut(self.0.cut()) {
+            match self.list_of(self.0.version()) {
                 Ok(list) => return Ok(list),
                 Err(error) => lapped = error,
             }
@@ -132,13 +132,13 @@ impl<M: Mem> ErrorsReader<M> {
         Err(lapped)
     }
 
-    fn list_cut(&self, cut: u64) -> Result<(Vec<ErrorEntry>, u64), RowError> {
+    fn list_of(&self, version: u64) -> Result<(Vec<ErrorEntry>, u64), RowError> {
         let mut words = [0; ROW_WORDS];
-        self.0.read(cut, 0, &mut words)?;
-        let without_place = words[COUNT];
+        self.0.read(version, 0, &mut words)?;
+        let without_row = words[COUNT];
         let mut list = Vec::new();
         for row in 1..self.0.rows() {
-            if self.0.read(cut, row, &mut words)?.is_none() {
+            if self.0.read(version, row, &mut words)?.is_none() {
                 break;
             }
             let text = bytes_of(&words[TEXT..]);
@@ -151,6 +151,6 @@ impl<M: Mem> ErrorsReader<M> {
                 text: String::from_utf8_lossy(&text[..end]).into_owned(),
             });
         }
-        Ok((list, without_place))
+        Ok((list, without_row))
     }
 }

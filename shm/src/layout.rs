@@ -6,13 +6,16 @@
 //! byte 256  directory            one 64-byte entry per section
 //! ...       sections             in the order added, each 128-aligned
 //! ```
-//! A [`RegionPlan`] collects sections and gives each an offset. An impossible plan is an error, never
-//! a clamp.
+//! A [`RegionPlan`] collects sections and gives each an offset. A plan that does not fit is an
+//! error, never a clamp.
 //!
 //! What this does not do: it touches no memory and knows no protocol's inner layout; each protocol
 //! has a `layout` function for its own length.
 
 use crate::mem::ALIGN;
+
+/// Changed when a reader of the previous layout would misread this one.
+pub const LAYOUT_MAJOR: u32 = 1;
 
 /// Bytes of the fixed header before the directory.
 pub const HEADER_LEN: u64 = 256;
@@ -26,8 +29,8 @@ pub const SECTIONS_MAX: usize = 4096;
 /// Longest region, in bytes.
 pub const REGION_MAX: u64 = crate::map::LEN_MAX;
 
-/// What a section holds. A plain number in shared memory: any value is valid there, unknown ones are
-/// skipped by readers.
+/// What a section holds. A plain number in shared memory: any value is valid there, unknown ones
+/// are skipped by readers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct SectionKind(pub u32);
 
@@ -37,7 +40,7 @@ macro_rules! kinds {
         impl SectionKind {
             $($(#[doc = $doc])* pub const $name: Self = Self($number);)*
 
-            /// All kinds of this crate, each with what it is in words.
+            /// All kinds of this crate, each with its description.
             pub const ALL: &'static [(Self, &'static str)] =
                 &[$((Self::$name, concat!($($doc),*).trim_ascii()),)*];
 
@@ -58,8 +61,8 @@ kinds! {
     CELL_RECEIVER = 4,
     /// Outbox of a lane.
     OUTBOX = 5,
-    /// Stash of the scheduler for a lane.
-    STASH = 6,
+    /// Spill of the scheduler: payloads that outlive a microstep.
+    SPILL = 6,
     /// Broadcast ring.
     BROADCAST = 7,
     /// Snapshot page.
@@ -83,7 +86,7 @@ pub struct SectionIndex(pub usize);
 pub struct Section {
     /// What it holds.
     pub kind: SectionKind,
-    /// Version of the inner layout of that kind; 0 where nothing was said.
+    /// Version of the inner layout of that kind; 0 if none was given.
     pub version: u32,
     /// Which one of its kind.
     pub id: u32,
@@ -95,7 +98,7 @@ pub struct Section {
     pub params: [u64; 2],
 }
 
-/// Why a plan is impossible.
+/// Why a section could not be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {

@@ -6,11 +6,11 @@
 //!    NAME.region  the descriptor: where the region is, replaced by atomic rename when it is ready
 //! ```
 //! It locates and never authorises: whoever opens the region checks everything again. A descriptor
-//! can be old; its owner may be dead, its pid reused, or mean nothing here because the owner lives in
-//! another pid namespace. [`open`] tells these apart.
+//! can be old; its owner may be dead, its pid reused, or mean nothing here because the owner lives
+//! in another pid namespace. [`open`] distinguishes these.
 //!
 //! A name is owned by a lock *and* a descriptor: whoever removes the lock file of a running owner
-//! does not give its name to a second one.
+//! does not pass its name to a second one.
 //!
 //! What this does not do: it does not wait for a name, and it removes nothing of a living owner.
 
@@ -19,7 +19,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use crate::descriptor::{DESCRIPTOR_LEN, Descriptor, Owner, Place, WRITTEN_LEN, field};
+pub use crate::descriptor::{
+    DESCRIPTOR_LEN, Descriptor, Location, OwnerProcess, WRITTEN_LEN, field,
+};
 use crate::descriptor::{decode, encode};
 use crate::map::MapError;
 use crate::os;
@@ -32,13 +34,13 @@ const NAME_MAX: usize = 64;
 const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
-/// Why a name could not be claimed or found.
+/// Why a name could not be locked or found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocateError {
-    /// The name is not one.
+    /// The name is not valid.
     #[error(
-        "{name:?} is not a name: use 1 to {NAME_MAX} of the characters A-Z a-z 0-9 . _ - and do not \
+        "{name:?} is not a valid name: use 1 to {NAME_MAX} of the characters A-Z a-z 0-9 . _ - and do not \
          begin with a dot"
     )]
     Name {
@@ -51,7 +53,7 @@ pub enum LocateError {
         /// Name given.
         name: String,
     },
-    /// There is no such name.
+    /// No region has the name.
     #[error("there is no region named {name} in {directory}; is the kernel running?")]
     NotFound {
         /// Name given.
@@ -100,8 +102,10 @@ pub enum LocateError {
         /// Pid of the owner.
         pid: u32,
     },
-    /// The descriptor is not one.
-    #[error("{path} is not a descriptor of a region: {problem}; remove it if its owner is gone")]
+    /// The file is not a valid descriptor.
+    #[error(
+        "{path} is not a valid descriptor of a region: {problem}; remove it if its owner is gone"
+    )]
     Descriptor {
         /// Path of the descriptor.
         path: PathBuf,
@@ -149,33 +153,34 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LocateEr
     move |source| LocateError::Io { what, path, source }
 }
 
-/// A name that this process owns until it drops it.
+/// A name that this process owns until it drops the lock.
 #[derive(Debug)]
-pub struct Claim {
+pub struct NameLock {
     name: String,
     directory: PathBuf,
     /// Holds the lock.
     _lock: File,
 }
 
-/// Claims a name in the user's runtime directory.
+/// Locks a name in the user's runtime directory.
 ///
 /// # Errors
 /// [`LocateError::Taken`] if a running process owns it, [`LocateError::Name`],
 /// [`LocateError::Directory`] or [`LocateError::Io`].
-pub fn claim(name: &str) -> Result<Claim, LocateError> {
-    claim_in(&runtime_directory()?, name)
+pub fn lock(name: &str) -> Result<NameLock, LocateError> {
+    lock_in(&runtime_directory()?, name)
 }
 
-/// Claims a name in a directory that the caller vouches for.
+/// Locks a name in a directory that the caller vouches for.
 ///
 /// # Errors
-/// As [`claim`].
-pub fn claim_in(directory: &Path, name: &str) -> Result<Claim, LocateError> {
+/// As [`lock`].
+pub fn lock_in(directory: &Path, name: &str) -> Result<NameLock, LocateError> {
     check_name(name)?;
     let path = directory.join(format!("{name}.lock"));
     for attempt in 1..=LOCK_ATTEMPTS {
-        // The lock file is never removed by us: a removed one could be locked by two owners at once.
+        // The lock file is never removed by us: a removed one could be locked by two owners at
+        // once.
         let lock = open_private(&path)?;
         match lock.try_lock() {
             Ok(()) if os::is_at(&lock, &path) => return take(directory, name, lock),
@@ -190,20 +195,20 @@ pub fn claim_in(directory: &Path, name: &str) -> Result<Claim, LocateError> {
 }
 
 /// Takes a name whose lock is held, unless its descriptor names another process that runs.
-fn take(directory: &Path, name: &str, lock: File) -> Result<Claim, LocateError> {
+fn take(directory: &Path, name: &str, lock: File) -> Result<NameLock, LocateError> {
     if let Ok(left) = read_descriptor(directory, name)
-        && left.owner() == Owner::Alive
+        && left.owner() == OwnerProcess::Alive
         && left.pid != os::pid()
     {
         return Err(LocateError::Taken { name: name.into() });
     }
-    let claim = Claim { name: name.into(), directory: directory.into(), _lock: lock };
+    let name_lock = NameLock { name: name.into(), directory: directory.into(), _lock: lock };
     // What an owner left that was killed.
-    let _ = std::fs::remove_file(claim.path());
-    Ok(claim)
+    let _ = std::fs::remove_file(name_lock.path());
+    Ok(name_lock)
 }
 
-impl Claim {
+impl NameLock {
     /// Publishes where the region is, replacing an older descriptor in one step. Call it when the
     /// region is ready.
     ///
@@ -240,12 +245,12 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for NameLock {
     fn drop(&mut self) {
         // Not ours if somebody took the name all the same.
         let ours = read_descriptor(&self.directory, &self.name).map(|d| d.pid == os::pid());
         if ours.unwrap_or(true) {
-            // Nothing to do about a failure; readers judge the owner by its process.
+            // A failure changes nothing: readers classify the owner by its process.
             let _ = std::fs::remove_file(self.path());
         }
     }
@@ -289,13 +294,17 @@ pub fn list_in(directory: &Path) -> Result<Vec<Found>, LocateError> {
 }
 
 /// What is known of the owner of a name: as [`Descriptor::owner`], but where its pid means nothing
-/// the lock of the name says whether it ended.
+/// the lock of the name shows whether it ended.
 ///
 /// # Errors
 /// [`LocateError::Io`].
-pub fn judge_in(directory: &Path, name: &str, of: &Descriptor) -> Result<Owner, LocateError> {
+pub fn owner_in(
+    directory: &Path,
+    name: &str,
+    of: &Descriptor,
+) -> Result<OwnerProcess, LocateError> {
     match of.owner() {
-        Owner::OtherNamespace if !is_locked(directory, name)? => Ok(Owner::Dead),
+        OwnerProcess::OtherNamespace if !is_locked(directory, name)? => Ok(OwnerProcess::Dead),
         owner => Ok(owner),
     }
 }
@@ -317,9 +326,9 @@ pub fn open_in(directory: &Path, name: &str) -> Result<(Descriptor, ReadMap), Lo
     let descriptor = read_descriptor(directory, name)?;
     let pid = descriptor.pid;
     let dead = || LocateError::Dead { name: name.into(), pid };
-    match (judge_in(directory, name, &descriptor)?, &descriptor.place) {
-        (Owner::Dead | Owner::OtherBoot, _) => return Err(dead()),
-        (Owner::OtherNamespace, Place::Fd(_)) => {
+    match (owner_in(directory, name, &descriptor)?, &descriptor.location) {
+        (OwnerProcess::Dead | OwnerProcess::OtherBoot, _) => return Err(dead()),
+        (OwnerProcess::OtherNamespace, Location::Fd(_)) => {
             return Err(LocateError::OtherNamespace { name: name.into(), pid });
         }
         _ => {}
@@ -327,7 +336,7 @@ pub fn open_in(directory: &Path, name: &str) -> Result<(Descriptor, ReadMap), Lo
     let path = descriptor.path();
     let map = match ReadMap::open(&path) {
         Ok(map) => map,
-        // It ended between our look and the opening.
+        // It ended between our check and the opening.
         Err(_) if descriptor.owner().is_gone() => return Err(dead()),
         Err(MapError::Io { source, .. }) if is_refusal(&source, &descriptor) => {
             return Err(refusal(directory, name, &descriptor, source));
@@ -343,21 +352,21 @@ pub fn open_in(directory: &Path, name: &str) -> Result<(Descriptor, ReadMap), Lo
 
 /// Whether a region is there but closed to us. A process that `/proc` hides has no files there.
 fn is_refusal(source: &io::Error, descriptor: &Descriptor) -> bool {
-    source.kind() == io::ErrorKind::PermissionDenied || descriptor.owner() == Owner::Hidden
+    source.kind() == io::ErrorKind::PermissionDenied || descriptor.owner() == OwnerProcess::Hidden
 }
 
 /// Why the region of a living owner may not be opened.
 fn refusal(directory: &Path, name: &str, of: &Descriptor, source: io::Error) -> LocateError {
     let path = of.path();
-    let owned = match of.place {
+    let owned = match of.location {
         // The descriptor is the owner's; the files in `/proc` may be root's.
-        Place::Fd(_) => directory.join(format!("{name}.region")),
-        Place::File(_) => path.clone(),
+        Location::Fd(_) => directory.join(format!("{name}.region")),
+        Location::File(_) => path.clone(),
     };
     let own_uid = os::user_id();
     match os::owner_of(&owned) {
         Some(uid) if uid != own_uid => LocateError::OtherUser { path, uid, own_uid },
-        _ if matches!(of.place, Place::Fd(_)) && os::is_protected(&path) => {
+        _ if matches!(of.location, Location::Fd(_)) && os::is_protected(&path) => {
             LocateError::Protected { name: name.into(), pid: of.pid }
         }
         _ => LocateError::Refused { path, source },
@@ -404,7 +413,7 @@ pub fn runtime_directory() -> Result<PathBuf, LocateError> {
 
 /// Refuses a directory in which others could put descriptors.
 fn check_directory(path: PathBuf) -> Result<PathBuf, LocateError> {
-    let facts = std::fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
+    let facts = std::fs::symlink_metadata(&path).map_err(failed("inspect", &path))?;
     if !facts.is_dir() {
         return Err(LocateError::Directory { path, problem: "is not a directory" });
     }
@@ -436,7 +445,7 @@ fn open_private(path: &Path) -> Result<File, LocateError> {
 }
 
 fn check_regular(file: &File, path: &Path) -> Result<(), LocateError> {
-    match file.metadata().map_err(failed("look at", path))?.is_file() {
+    match file.metadata().map_err(failed("inspect", path))?.is_file() {
         true => Ok(()),
         false => Err(LocateError::Descriptor {
             path: path.into(),

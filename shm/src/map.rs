@@ -8,7 +8,7 @@
 //! ```
 //! A sealed memfd can never shrink, so a monitor's read cannot raise SIGBUS, and nobody can map it
 //! writable again, the owner included: it is mapped once, for life. A plain file has neither
-//! property: whoever may write the file can cut it short, which its readers notice and which ends
+//! property: whoever may write the file can truncate it, which its readers notice and which ends
 //! the owner with SIGBUS. It exists for systems without memfd and for tools that want a path.
 //!
 //! What this does not do: it knows no layout; [`crate::region`] writes and checks it.
@@ -62,7 +62,7 @@ pub enum MapError {
     },
     /// The file has another length than its region, or cannot be read any more.
     #[error(
-        "{name} was cut short or replaced: its region has {expected} bytes and it has {now}; look for \
+        "{name} was truncated or replaced: its region has {expected} bytes and it has {now}; look for \
          its owner again"
     )]
     Lost {
@@ -73,7 +73,7 @@ pub enum MapError {
         /// Length now.
         now: u64,
     },
-    /// The path names something else than memory or a regular file.
+    /// The path names neither memory nor a regular file.
     #[error("{name} is not a regular file or memory; give the path of a region")]
     NotAFile {
         /// Path.
@@ -114,8 +114,8 @@ impl Map {
     }
 
     /// A new file of `len_bytes` (rounded up to whole pages), readable and writable by this user
-    /// only, mapped writable and touched; a file of that name is unlinked first, never truncated, so
-    /// that its readers keep what they have. The file is removed when the map is dropped.
+    /// only, mapped writable and touched; a file of that name is unlinked first, never truncated,
+    /// so that its readers keep what they have. The file is removed when the map is dropped.
     ///
     /// # Errors
     /// [`MapError::Length`] or [`MapError::Io`].

@@ -1,10 +1,10 @@
 //! Memory as the protocols see it.
 //!
 //! A protocol is written once, over [`Mem`]: an array of 64-bit words, some of which are used as
-//! 32-bit doorbell words, some of which are plain bytes whose owner changes by agreement. What ships
-//! is [`RawMem`], a pointer and a length over a mapping or the heap, whose methods compile to bare
-//! moves, and [`ReadMem`] for monitors, which can only watch. A model checker brings its own `Mem`
-//! and runs the same source.
+//! 32-bit doorbell words, some of which are plain bytes whose owner changes by agreement. What
+//! ships is [`RawMem`], a pointer and a length over a mapping or the heap, whose methods compile to
+//! bare moves, and [`ReadMem`] for monitors, which can only watch. A model checker brings its own
+//! `Mem` and runs the same source.
 //!
 //! Rules for a word, for life:
 //! - atomic (`load`, `store`, `copy_*`), or plain (`get`, `put`, `window*`), or doorbell (`bell_*`,
@@ -21,9 +21,9 @@ use std::time::Duration;
 
 pub use core::sync::atomic::Ordering;
 
-use crate::claim::{Protocol, SetupError, Side};
 pub use crate::raw::RawMem;
 pub use crate::read_map::ReadMem;
+use crate::side::{Protocol, SetupError, Side};
 use crate::site::Site;
 
 /// Alignment of every section and block, in bytes: two cache lines, because the adjacent-line
@@ -36,10 +36,10 @@ pub const WORD: usize = 8;
 /// Memory that a protocol runs on.
 ///
 /// # Safety
-/// An implementation gives every word one place, returns from `load` and `get` what `store` and
-/// `put` left there under the memory model of the orderings given, and gives windows over exactly
-/// the bytes asked for. Atomic and doorbell accesses
-/// out of range panic. `len_bytes` never changes.
+/// An implementation keeps every word at one address, returns from `load` and `get` what `store`
+/// and `put` left there under the memory model of the orderings given, and returns windows over
+/// exactly the bytes asked for. Atomic and doorbell accesses out of range panic. `len_bytes` never
+/// changes.
 pub unsafe trait Mem: Clone + Send + Sync {
     /// Bytes being read in place.
     type Window<'a>: Deref<Target = [u8]>
@@ -59,11 +59,12 @@ pub unsafe trait Mem: Clone + Send + Sync {
     /// Registers a side of a protocol on this memory.
     ///
     /// # Errors
-    /// [`SetupError::Taken`] if the side exists, [`SetupError::ReadOnly`] for any side but a watcher
-    /// on a read-only mapping.
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError>;
+    /// [`SetupError::Taken`] if the side exists, [`SetupError::ReadOnly`] for any side but a
+    /// watcher on a read-only mapping.
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError>;
 
-    /// The ordering to use at a site. A model may weaken it; memory that ships returns it unchanged.
+    /// The ordering to use at a site. A model may weaken it; memory that ships returns it
+    /// unchanged.
     #[inline(always)]
     fn ord(site: Site, order: Ordering) -> Ordering {
         let _ = site;
@@ -112,7 +113,8 @@ pub unsafe trait Mem: Clone + Send + Sync {
         }
     }
 
-    /// Copies bytes into atomic words with Relaxed stores; a partial last word is filled with zeros.
+    /// Copies bytes into atomic words with Relaxed stores; a partial last word is filled with
+    /// zeros.
     ///
     /// # Safety
     /// The words are only used atomically and the memory is writable.
@@ -144,8 +146,8 @@ pub unsafe trait Mem: Clone + Send + Sync {
     /// Plain bytes to read in place.
     ///
     /// # Safety
-    /// The bytes are in range, the words touched are only used plainly, and nobody writes them while
-    /// the window lives.
+    /// The bytes are in range, the words touched are only used plainly, and nobody writes them
+    /// while the window lives.
     unsafe fn window(&self, byte: usize, len: usize) -> Self::Window<'_>;
 
     /// Plain bytes to write in place.

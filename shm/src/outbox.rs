@@ -5,7 +5,7 @@
 //! ```
 //! A payload is written once, in whole 64-byte blocks, and named by its first block. An epoch is a
 //! microstep of the run, counted without gaps; epoch `e` uses half `e mod 2`. Beginning epoch `e`
-//! gives up everything of epoch `e - 2`, unconditionally.
+//! discards everything of epoch `e - 2`, unconditionally.
 //!
 //! # Why no word here has an ordering
 //! The rings between scheduler and lanes order all accesses:
@@ -13,17 +13,17 @@
 //! 2. the scheduler collects the results of *all* lanes (Acquire), then dispatches epoch `e + 1`
 //!    with descriptors into any outbox (Release on the command ring): so a reader, which takes its
 //!    commands with Acquire, reads in epoch `e + 1` what was written before;
-//! 3. a lane begins epoch `e + 2`, in the half of `e`, only on a command of epoch `e + 2`, which the
-//!    scheduler sends after it has collected all results of epoch `e + 1`: so every read of epoch
-//!    `e`'s payloads comes before the first write that replaces them.
+//! 3. a lane begins epoch `e + 2`, in the half of `e`, only on a command of epoch `e + 2`, which
+//!    the scheduler sends after it has collected all results of epoch `e + 1`: so every read of
+//!    epoch `e`'s payloads comes before the first write that replaces them.
 //!
 //! Nothing but that order makes a read meaningful, so the words are Relaxed atomics all the same: a
 //! scheduler that broke it would move garbage, which the payload hash shows, and never undefined
-//! behaviour. The model in `loom-tests` shows the breach as a wrong value.
+//! behaviour. The model in `loom-tests` shows a broken order as a wrong value.
 //!
 //! What this does not do: no free list, no per-payload release, no knowledge of who reads.
 
-use crate::claim::{Held, Protocol, SetupError, Side, check_range};
+use crate::lease::{Leased, Protocol, SetupError, Side, check_range};
 use crate::mem::{ALIGN, Mem, WORD};
 
 /// Bytes in a block, the unit in which payloads are charged and named.
@@ -57,7 +57,7 @@ fn check_len(len: usize) -> Result<(), SetupError> {
 /// The writing side: the lane that owns the outbox.
 #[derive(Debug)]
 pub struct OutboxWriter<M: Mem> {
-    held: Held<M>,
+    held: Leased<M>,
     /// Blocks in a half.
     half: usize,
     /// Next free block.
@@ -67,14 +67,14 @@ pub struct OutboxWriter<M: Mem> {
 }
 
 impl<M: Mem> OutboxWriter<M> {
-    /// Claims the outbox; the first epoch is 0 until another is begun.
+    /// Leases the outbox; the first epoch is 0 until another is begun.
     ///
     /// # Errors
-    /// [`SetupError`] if the memory has not the length of a [`layout`] or is claimed.
+    /// [`SetupError`] if the memory has not the length of a [`layout`] or is leased.
     pub fn new(mem: M) -> Result<Self, SetupError> {
         check_len(mem.len_bytes())?;
         let half = mem.len_bytes() / BLOCK / 2;
-        let held = Held::claim(mem, Protocol::Outbox, Side::Writer)?;
+        let held = Leased::new(mem, Protocol::Outbox, Side::Writer)?;
         Ok(Self { held, half, next: 0, end: half })
     }
 
@@ -86,7 +86,7 @@ impl<M: Mem> OutboxWriter<M> {
         self.end = first + self.half;
     }
 
-    /// Copies a payload in; gives its first block, or `None` if the half has no room for it. An
+    /// Copies a payload in; returns its first block, or `None` if the half has no room for it. An
     /// empty payload takes no room.
     #[must_use]
     #[inline]
@@ -116,6 +116,7 @@ impl<M: Mem> OutboxWriter<M> {
         if need > self.end - self.next {
             return None;
         }
+        debug_assert!(self.next <= self.end, "more blocks used than a half has");
         let first = self.next;
         self.next += need;
         Some(first)
@@ -125,7 +126,7 @@ impl<M: Mem> OutboxWriter<M> {
 /// A payload being written piece by piece, so that the caller can hash each piece while it is warm.
 #[derive(Debug)]
 pub struct Draft<'a, M: Mem> {
-    held: &'a Held<M>,
+    held: &'a Leased<M>,
     first: usize,
     at: usize,
     len: usize,
@@ -152,10 +153,10 @@ impl<M: Mem> Draft<'_, M> {
     }
 }
 
-/// A descriptor names blocks outside the outbox: its writer is broken.
+/// A payload's descriptor names blocks outside the outbox: it is corrupt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("block {block} with {len} bytes lies outside an outbox of {blocks} blocks")]
-pub struct Outside {
+pub struct BlockOutOfRange {
     /// First block named.
     pub block: u32,
     /// Bytes named.
@@ -167,7 +168,7 @@ pub struct Outside {
 /// The reading side: any lane, any number.
 #[derive(Debug)]
 pub struct OutboxReader<M: Mem> {
-    held: Held<M>,
+    held: Leased<M>,
     blocks: usize,
 }
 
@@ -179,16 +180,16 @@ impl<M: Mem> OutboxReader<M> {
     pub fn new(mem: M) -> Result<Self, SetupError> {
         check_len(mem.len_bytes())?;
         let blocks = mem.len_bytes() / BLOCK;
-        Ok(Self { held: Held::claim(mem, Protocol::Outbox, Side::Watcher)?, blocks })
+        Ok(Self { held: Leased::new(mem, Protocol::Outbox, Side::Watcher)?, blocks })
     }
 
     /// Copies the payload that starts at a block into `dst`, whose length is that of the payload.
     /// Meaningful in the microstep after the payload was written (see the module's text).
     ///
     /// # Errors
-    /// [`Outside`]; `dst` is unchanged.
+    /// [`BlockOutOfRange`]; `dst` is unchanged.
     #[inline]
-    pub fn copy_to(&self, block: u32, dst: &mut [u8]) -> Result<(), Outside> {
+    pub fn copy_to(&self, block: u32, dst: &mut [u8]) -> Result<(), BlockOutOfRange> {
         self.check(block, dst.len())?;
         if !dst.is_empty() {
             self.held.copy_out(block as usize * (BLOCK / WORD), dst);
@@ -199,11 +200,11 @@ impl<M: Mem> OutboxReader<M> {
     /// Whether a payload of `len` bytes can lie at a block.
     ///
     /// # Errors
-    /// [`Outside`] if not.
+    /// [`BlockOutOfRange`] if not.
     #[inline]
-    pub fn check(&self, block: u32, len: usize) -> Result<(), Outside> {
+    pub fn check(&self, block: u32, len: usize) -> Result<(), BlockOutOfRange> {
         if blocks(len) > self.blocks.saturating_sub(block as usize) {
-            return Err(Outside { block, len, blocks: self.blocks });
+            return Err(BlockOutOfRange { block, len, blocks: self.blocks });
         }
         Ok(())
     }

@@ -6,9 +6,9 @@
 //! What this does not do: it keeps no history, and a reader that never succeeds gets
 //! [`PageError::Busy`] after [`ATTEMPTS`] attempts instead of spinning.
 
-use crate::claim::{Protocol, SetupError};
+use crate::lease::{Protocol, SetupError};
 use crate::mem::{Mem, WORD, bytes_of, bytes_of_mut};
-use crate::slots::{Miss, SlotDraft, SlotsReader, SlotsWriter};
+use crate::slots::{SlotDraft, SlotError, SlotsReader, SlotsWriter};
 
 /// Publications kept: a read fails only if the writer starts this many while it lasts.
 pub const SLOTS: usize = 4;
@@ -38,7 +38,7 @@ pub fn layout_with(slots: usize, words: usize) -> Result<usize, SetupError> {
 pub struct PageWriter<M: Mem>(SlotsWriter<M>);
 
 impl<M: Mem> PageWriter<M> {
-    /// Claims the writing side of a page of `words` words over zeroed memory of [`layout`].
+    /// Leases the writing side of a page of `words` words over zeroed memory of [`layout`].
     ///
     /// # Errors
     /// [`SetupError`].
@@ -54,7 +54,7 @@ impl<M: Mem> PageWriter<M> {
         SlotsWriter::new(mem, Protocol::Page, slots, words.saturating_mul(WORD)).map(Self)
     }
 
-    /// Publishes words, at most as many as the page has; gives the number of the publication.
+    /// Publishes words, at most as many as the page has; returns the number of the publication.
     ///
     /// # Panics
     /// If there are more.
@@ -140,14 +140,14 @@ impl<M: Mem> PageReader<M> {
                     return Err(PageError::BufferTooSmall { words: bytes.div_ceil(WORD) });
                 }
                 Ok(bytes) => return Ok(PageRead { number, words: bytes / WORD }),
-                // Not yet is impossible for an honest writer (the promise of `latest`).
-                Err(Miss::Lapped | Miss::Torn | Miss::NotYet) => M::spin(),
+                // An honest writer never causes `NotYet` (the promise of `latest`).
+                Err(SlotError::Lapped | SlotError::Torn | SlotError::NotYet) => M::spin(),
             }
         }
         Err(PageError::Busy)
     }
 
-    /// Number of publications so far: a cheap look whether a read would bring something new.
+    /// Number of publications so far: a cheap poll of whether a read would bring something new.
     #[must_use]
     pub fn publications(&self) -> u64 {
         self.0.latest()

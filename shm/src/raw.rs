@@ -1,12 +1,12 @@
 //! Real memory: the only file that names hardware atomics and fences.
 //!
-//! A [`RawMem`] is a range of a heap block or a mapping. The backing carries the list of claims (see
-//! [`crate::claim`]), so that all handles to the same bytes agree on who holds what.
+//! A [`RawMem`] is a range of a heap block or a mapping. The backing carries the list of leases
+//! (see [`crate::lease`]), so that all handles to the same bytes agree on who holds what.
 //!
 //! Bulk copies are word copies too: on x86-64 in assembly (the compiler does not vectorise relaxed
-//! loops), elsewhere and without the feature `asm-copy` in a loop. Both are relaxed 8-byte accesses,
-//! so a copy that races with a writer is garbage, never undefined, and the sequence check behind it
-//! throws the garbage away.
+//! loops), elsewhere and without the feature `asm-copy` in a loop. Both are relaxed 8-byte
+//! accesses, so a copy that races with a writer is garbage, never undefined, and the sequence check
+//! behind it throws the garbage away.
 //!
 //! What this file does not do: it knows no protocol; it never waits except in `futex_wait`.
 
@@ -20,12 +20,10 @@ use std::time::Duration;
 
 use memmap2::MmapRaw;
 
-use crate::claim::{Claims, Protocol, SetupError, Side};
+use crate::lease::Leases;
 use crate::mem::{ALIGN, Mem, Ordering, WORD};
+use crate::side::{Protocol, SetupError, Side};
 use crate::site::Site;
-
-/// A doorbell word, for the system calls of [`crate::os`].
-pub(crate) type BellWord = AtomicU32;
 
 /// What keeps the bytes alive.
 #[derive(Debug)]
@@ -34,21 +32,21 @@ enum Keep {
     Map(#[expect(dead_code, reason = "unmapped when dropped")] MmapRaw),
 }
 
-/// One heap block or mapping with its list of claims.
+/// One heap block or mapping with its list of leases.
 #[derive(Debug)]
-struct Backing {
+struct SharedBlock {
     keep: Keep,
     writable: bool,
-    claims: Claims,
+    leases: Leases,
 }
 
-// SAFETY: the heap block and the mapping are owned and reachable from any thread; `Backing` gives out
-// nothing but the address, and all access goes through `RawMem`.
-unsafe impl Send for Backing {}
-// SAFETY: as above; the claims are behind a mutex, the rest is never changed.
-unsafe impl Sync for Backing {}
+// SAFETY: the heap block and the mapping are owned and reachable from any thread; `SharedBlock`
+// gives out nothing but the address, and all access goes through `RawMem`.
+unsafe impl Send for SharedBlock {}
+// SAFETY: as above; the leases are behind a mutex, the rest is never changed.
+unsafe impl Sync for SharedBlock {}
 
-impl Drop for Backing {
+impl Drop for SharedBlock {
     fn drop(&mut self) {
         if let Keep::Heap { start, layout } = self.keep {
             // SAFETY: allocated in `RawMem::zeroed` with this layout, freed once: the last user of
@@ -60,19 +58,19 @@ impl Drop for Backing {
 
 /// A range of real memory: a mapping shared with other processes, or the heap.
 ///
-/// Cloning and slicing give further handles to the same bytes and keep the backing alive. A handle
-/// alone can do nothing to the bytes: a protocol has to claim them first.
+/// Cloning and slicing make further handles to the same bytes and keep the backing alive. A handle
+/// alone can do nothing to the bytes: a protocol has to lease them first.
 #[derive(Clone, Debug)]
 pub struct RawMem {
     start: NonNull<u8>,
     len: usize,
-    /// Distance of `start` from the start of the backing, for the list of claims.
+    /// Distance of `start` from the start of the backing, for the list of leases.
     offset: usize,
-    backing: Arc<Backing>,
+    backing: Arc<SharedBlock>,
 }
 
 // SAFETY: a handle is an address into a backing that it keeps alive; every access is atomic or made
-// under a claim by the one side whose turn it is.
+// under a lease by the one side whose turn it is.
 unsafe impl Send for RawMem {}
 // SAFETY: as for `Send`; the handle itself is never changed.
 unsafe impl Sync for RawMem {}
@@ -94,7 +92,7 @@ impl RawMem {
     /// As [`RawMem::heap`].
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         let mem = Self::zeroed(bytes.len(), false);
-        // SAFETY: the block is this function's own: nobody has claimed or seen a word of it.
+        // SAFETY: the block is this function's own: nobody has leased or seen a word of it.
         unsafe { mem.copy_in(0, bytes) };
         mem
     }
@@ -119,7 +117,7 @@ impl RawMem {
     }
 
     fn over(start: NonNull<u8>, len: usize, keep: Keep, writable: bool) -> Self {
-        let backing = Arc::new(Backing { keep, writable, claims: Claims::default() });
+        let backing = Arc::new(SharedBlock { keep, writable, leases: Leases::default() });
         Self { start, len, offset: 0, backing }
     }
 
@@ -133,7 +131,7 @@ impl RawMem {
     pub(crate) fn touch(&self, page_bytes: usize) {
         let step = (page_bytes / WORD).max(1);
         for word in (0..self.len / WORD).step_by(step) {
-            // SAFETY: called while the mapping is fresh and no protocol has claimed anything; the
+            // SAFETY: called while the mapping is fresh and no protocol has leased anything; the
             // word keeps its value.
             let value = unsafe { self.load(word, Ordering::Relaxed) };
             if self.backing.writable {
@@ -195,12 +193,13 @@ unsafe impl Mem for RawMem {
         Some(Self { start, len: len_bytes, offset, backing: Arc::clone(&self.backing) })
     }
 
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
-        // A peer reads plain bytes in its turn, and through a read-only mapping nobody can take turns.
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+        // A peer reads plain bytes in its turn, and through a read-only mapping nobody can take
+        // turns.
         if side != Side::Watcher && !self.backing.writable {
             return Err(SetupError::ReadOnly { protocol });
         }
-        self.backing.claims.enter(protocol, side, self.offset, self.offset + self.len)
+        self.backing.leases.enter(protocol, side, self.offset, self.offset + self.len)
     }
 
     #[inline(always)]
@@ -262,18 +261,18 @@ unsafe impl Mem for RawMem {
     unsafe fn get(&self, word: usize) -> u64 {
         debug_assert!(word < self.len / WORD, "plain word out of range");
         // SAFETY: the caller promises that the word is in range.
-        let place = unsafe { self.start.as_ptr().cast::<u64>().add(word) };
+        let address = unsafe { self.start.as_ptr().cast::<u64>().add(word) };
         // SAFETY: valid and aligned; the caller promises that nobody writes it now.
-        unsafe { place.read() }
+        unsafe { address.read() }
     }
 
     #[inline(always)]
     unsafe fn put(&self, word: usize, value: u64) {
         debug_assert!(word < self.len / WORD, "plain word out of range");
         // SAFETY: the caller promises that the word is in range.
-        let place = unsafe { self.start.as_ptr().cast::<u64>().add(word) };
+        let address = unsafe { self.start.as_ptr().cast::<u64>().add(word) };
         // SAFETY: valid and aligned; the caller promises that it is writable and nobody touches it.
-        unsafe { place.write(value) }
+        unsafe { address.write(value) }
     }
 
     #[inline(always)]

@@ -4,15 +4,15 @@
 //!  sealed memory   mapped without write permission    a load is a load
 //!  plain file      read through its descriptor        a load is a system call
 //! ```
-//! Whoever may write a plain file can cut it short, and reading a mapping behind the cut is a
-//! SIGBUS. So a plain file is not mapped: each look at its words is a `pread`, which answers short
-//! instead. From the first short answer on the file counts as lost: every word then reads as zero,
-//! which each protocol takes for memory in which nothing was published, so that nothing half there
-//! is taken for whole; [`ReadMap::check`] says why.
+//! Whoever may write a plain file can truncate it, and reading a mapping behind its end raises
+//! SIGBUS. So a plain file is not mapped: each load of its words is a `pread`, which returns fewer
+//! bytes instead. From the first short read on the file counts as lost: every word then reads as
+//! zero, which each protocol takes for memory in which nothing was published, so that nothing half
+//! there is taken for whole; [`ReadMap::check`] returns the reason.
 //!
-//! The protocols run on both unchanged. Their payloads are judged by two looks at a sequence, which
-//! holds for bytes as for words; the sequences, and every word read alone, are looked at until two
-//! looks agree, because nobody promises that a system call copies a word in one piece.
+//! The protocols run on both unchanged. Their payloads are validated by two loads of a sequence,
+//! which works for bytes as for words; the sequences, and every word read alone, are loaded until
+//! two loads agree, because nothing guarantees that a system call copies a word in one piece.
 //!
 //! What this does not do: it knows no layout, and it cannot keep a writer of a plain file from
 //! writing nonsense into it. That is checked like everything else that is read.
@@ -26,14 +26,14 @@ use std::time::Duration;
 
 use memmap2::MmapOptions;
 
-use crate::claim::{Claims, Protocol, SetupError, Side};
+use crate::lease::{Leases, Protocol, SetupError, Side};
 use crate::map::{Backing, LEN_MAX, MapError, failed};
 use crate::mem::{ALIGN, Mem, Ordering, RawMem, WORD};
 use crate::os;
 use crate::site::Site;
 
-/// Looks at a word that keeps changing, before the last one is taken.
-const LOOKS_MAX: u32 = 4;
+/// Further loads of a word that keeps changing, before the last value is taken.
+const RELOADS_MAX: u32 = 4;
 
 /// Memory of another process, for reading.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl ReadMap {
     /// # Errors
     /// As [`ReadMap::open`].
     pub fn of(name: String, file: File) -> Result<Self, MapError> {
-        let facts = file.metadata().map_err(failed("look at", name.as_str()))?;
+        let facts = file.metadata().map_err(failed("inspect", name.as_str()))?;
         if !facts.is_file() {
             return Err(MapError::NotAFile { name });
         }
@@ -73,24 +73,24 @@ impl ReadMap {
         if os::cannot_shrink(&file) {
             let map = MmapOptions::new().map_raw_read_only(&file);
             let mem = RawMem::mapping(map.map_err(failed("map", name.as_str()))?, false);
-            return Ok(Self { mem: ReadMem(Kind::Mapped(mem)), name });
+            return Ok(Self { mem: ReadMem(ReadBacking::Mapped(mem)), name });
         }
         let Ok(whole) = usize::try_from(len / WORD as u64 * WORD as u64) else {
             return Err(MapError::Length { name, len });
         };
-        let shared = Shared { file, lost: AtomicBool::new(false), claims: Claims::default() };
+        let shared = SharedFile { file, lost: AtomicBool::new(false), leases: Leases::default() };
         let file = FileMem { shared: Arc::new(shared), offset: 0, len: whole };
-        Ok(Self { mem: ReadMem(Kind::File(file)), name })
+        Ok(Self { mem: ReadMem(ReadBacking::File(file)), name })
     }
 
-    /// A copy of a region's bytes in memory of this process; rounded up to whole blocks of 128 bytes.
-    /// For a region that was saved or came from somewhere else.
+    /// A copy of a region's bytes in memory of this process; rounded up to whole blocks of 128
+    /// bytes. For a region that was saved or came from somewhere else.
     ///
     /// # Panics
     /// If there are no bytes.
     #[must_use]
     pub fn copy_of(bytes: &[u8]) -> Self {
-        let mem = ReadMem(Kind::Mapped(RawMem::copy_of(bytes)));
+        let mem = ReadMem(ReadBacking::Mapped(RawMem::copy_of(bytes)));
         Self { mem, name: "a copy".to_owned() }
     }
 
@@ -111,18 +111,18 @@ impl ReadMap {
     pub fn backing(&self) -> Backing {
         match &self.mem.0 {
             // A copy is this process's own: it cannot shrink either.
-            Kind::Mapped(_) => Backing::SealedMemory,
-            Kind::File(_) => Backing::File,
+            ReadBacking::Mapped(_) => Backing::SealedMemory,
+            ReadBacking::File(_) => Backing::File,
         }
     }
 
-    /// Whether all of it could be read so far and its file, if it is one, has its length still.
-    /// Call it after reading: what was read of a lost file is nothing.
+    /// Whether all of it could be read so far and its file, if it is one, still has its length.
+    /// Call it after reading: what was read of a lost file must not be used.
     ///
     /// # Errors
     /// [`MapError::Lost`], now and for ever.
     pub fn check(&self) -> Result<(), MapError> {
-        let Kind::File(file) = &self.mem.0 else { return Ok(()) };
+        let ReadBacking::File(file) = &self.mem.0 else { return Ok(()) };
         let expected = file.len as u64;
         let now = file.shared.file.metadata().map_or(0, |facts| facts.len());
         if now < expected {
@@ -137,10 +137,10 @@ impl ReadMap {
 
 /// A range of a [`ReadMap`]. Only watching sides of protocols can be opened on it.
 #[derive(Clone, Debug)]
-pub struct ReadMem(Kind);
+pub struct ReadMem(ReadBacking);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum ReadBacking {
     Mapped(RawMem),
     File(FileMem),
 }
@@ -148,21 +148,21 @@ enum Kind {
 /// A range of a file that is not mapped.
 #[derive(Clone, Debug)]
 struct FileMem {
-    shared: Arc<Shared>,
+    shared: Arc<SharedFile>,
     offset: usize,
     len: usize,
 }
 
-/// What all ranges of one file have in common.
+/// The file that all ranges share.
 #[derive(Debug)]
-struct Shared {
+struct SharedFile {
     file: File,
-    /// Set by the first read that fails, never taken back.
+    /// Set by the first read that fails, never cleared.
     lost: AtomicBool,
-    claims: Claims,
+    leases: Leases,
 }
 
-impl Shared {
+impl SharedFile {
     fn is_lost(&self) -> bool {
         // Relaxed: the flag publishes nothing; a thread sees its own failed reads at once.
         self.lost.load(Ordering::Relaxed)
@@ -185,7 +185,7 @@ impl FileMem {
         }
     }
 
-    /// Fills `dst`; false if the file gives less or an error.
+    /// Fills `dst`; false if the file is shorter or cannot be read.
     fn fill(&self, byte: usize, dst: &mut [u8]) -> bool {
         let start = (self.offset + byte) as u64;
         let mut done = 0;
@@ -200,17 +200,17 @@ impl FileMem {
         true
     }
 
-    fn look(&self, word: usize) -> u64 {
+    fn load_once(&self, word: usize) -> u64 {
         let mut bytes = [0; WORD];
         self.read(word.saturating_mul(WORD), &mut bytes);
         u64::from_ne_bytes(bytes)
     }
 
-    /// A word on which two looks agree.
-    fn word(&self, word: usize) -> u64 {
-        let mut value = self.look(word);
-        for _ in 0..LOOKS_MAX {
-            let again = self.look(word);
+    /// A word on which two loads agree.
+    fn load(&self, word: usize) -> u64 {
+        let mut value = self.load_once(word);
+        for _ in 0..RELOADS_MAX {
+            let again = self.load_once(word);
             if again == value {
                 break;
             }
@@ -227,7 +227,7 @@ impl FileMem {
     }
 }
 
-/// What only a side that writes or takes turns does.
+/// For what only a side that writes or takes turns does.
 #[cold]
 fn no_such_side() -> ! {
     panic!("memory that is only read admits watchers alone, and they do not do this");
@@ -235,8 +235,8 @@ fn no_such_side() -> ! {
 
 // SAFETY: words are those of a mapping, whose handle keeps the promises, or those of the file, read
 // under the same offsets; requests are checked against the length. Nobody can write or take turns
-// through it: `claim` refuses all sides but watchers, so the plain accesses and the doorbells have no
-// caller.
+// through it: `lease` refuses all sides but watchers, so the plain accesses and the doorbells have
+// no caller.
 unsafe impl Mem for ReadMem {
     type Window<'a> = &'a [u8];
     type WindowMut<'a> = &'a mut [u8];
@@ -244,25 +244,31 @@ unsafe impl Mem for ReadMem {
     #[inline]
     fn len_bytes(&self) -> usize {
         match &self.0 {
-            Kind::Mapped(mem) => mem.len_bytes(),
-            Kind::File(file) => file.len,
+            ReadBacking::Mapped(mem) => mem.len_bytes(),
+            ReadBacking::File(file) => file.len,
         }
     }
 
     fn slice(&self, offset_bytes: usize, len_bytes: usize) -> Option<Self> {
         match &self.0 {
-            Kind::Mapped(mem) => mem.slice(offset_bytes, len_bytes).map(Kind::Mapped).map(Self),
-            Kind::File(file) => file.slice(offset_bytes, len_bytes).map(Kind::File).map(Self),
+            ReadBacking::Mapped(mem) => {
+                mem.slice(offset_bytes, len_bytes).map(ReadBacking::Mapped).map(Self)
+            }
+            ReadBacking::File(file) => {
+                file.slice(offset_bytes, len_bytes).map(ReadBacking::File).map(Self)
+            }
         }
     }
 
-    fn claim(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
+    fn lease(&self, protocol: Protocol, side: Side) -> Result<(), SetupError> {
         if side != Side::Watcher {
             return Err(SetupError::ReadOnly { protocol });
         }
         match &self.0 {
-            Kind::Mapped(mem) => mem.claim(protocol, side),
-            Kind::File(f) => f.shared.claims.enter(protocol, side, f.offset, f.offset + f.len),
+            ReadBacking::Mapped(mem) => mem.lease(protocol, side),
+            ReadBacking::File(f) => {
+                f.shared.leases.enter(protocol, side, f.offset, f.offset + f.len)
+            }
         }
     }
 
@@ -284,16 +290,16 @@ unsafe impl Mem for ReadMem {
     unsafe fn load(&self, word: usize, order: Ordering) -> u64 {
         match &self.0 {
             // SAFETY: the caller's promise.
-            Kind::Mapped(mem) => unsafe { mem.load(word, order) },
-            Kind::File(file) => file.word(word),
+            ReadBacking::Mapped(mem) => unsafe { mem.load(word, order) },
+            ReadBacking::File(file) => file.load(word),
         }
     }
 
     unsafe fn store(&self, word: usize, value: u64, order: Ordering) {
         match &self.0 {
             // SAFETY: the caller's promise, which nobody can keep: the hardware refuses.
-            Kind::Mapped(mem) => unsafe { mem.store(word, value, order) },
-            Kind::File(_) => no_such_side(),
+            ReadBacking::Mapped(mem) => unsafe { mem.store(word, value, order) },
+            ReadBacking::File(_) => no_such_side(),
         }
     }
 
@@ -301,8 +307,8 @@ unsafe impl Mem for ReadMem {
     unsafe fn copy_out(&self, word: usize, dst: &mut [u8]) {
         match &self.0 {
             // SAFETY: the caller's promise.
-            Kind::Mapped(mem) => unsafe { mem.copy_out(word, dst) },
-            Kind::File(file) => file.read(word.saturating_mul(WORD), dst),
+            ReadBacking::Mapped(mem) => unsafe { mem.copy_out(word, dst) },
+            ReadBacking::File(file) => file.read(word.saturating_mul(WORD), dst),
         }
     }
 

@@ -11,10 +11,10 @@
 //! What this does not do: the bytes of header and directory are [`crate::header`]'s, those of the
 //! sections their protocols'.
 
-use crate::claim::SetupError;
-use crate::descriptor::Owner;
-use crate::header::{AttachError, Header, HeaderReader, HeaderWriter, Identity, Status};
+use crate::descriptor::OwnerProcess;
+use crate::header::{AttachError, HeaderReader, HeaderWriter, Identity, OwnerStatus, RegionHeader};
 use crate::layout::{RegionPlan, Section, SectionKind, directory_end};
+use crate::lease::SetupError;
 use crate::map::{Map, MapError};
 use crate::mem::{Mem, RawMem, ReadMem};
 use crate::read_map::ReadMap;
@@ -39,7 +39,7 @@ pub enum RegionError {
         /// Id asked for.
         id: u32,
     },
-    /// The header is claimed already, or the map is read-only.
+    /// The header is leased already, or the map is read-only.
     #[error(transparent)]
     Setup(#[from] SetupError),
 }
@@ -68,7 +68,7 @@ impl Region {
         if need > have {
             return Err(too_small);
         }
-        let mut header = HeaderWriter::claim(head)?;
+        let mut header = HeaderWriter::new(head)?;
         header.write(plan, have, &identity);
         Ok(Self { map, sections: plan.sections().collect(), identity, header: Some(header) })
     }
@@ -82,8 +82,8 @@ impl Region {
             .ok_or(RegionError::NoSection { kind: kind.0, id })
     }
 
-    /// Makes the region ready for readers: call it once all sections are formatted. Gives the handle
-    /// that keeps the status line; `None` if it was given before.
+    /// Makes the region ready for readers: call it once all sections are formatted. Returns the
+    /// handle that writes the status line; `None` if it was returned before.
     pub fn publish_ready(&mut self) -> Option<HeaderWriter<RawMem>> {
         let mut header = self.header.take()?;
         header.publish_ready();
@@ -114,7 +114,7 @@ impl Region {
 pub struct RegionView {
     map: ReadMap,
     reader: HeaderReader<ReadMem>,
-    header: Header,
+    header: RegionHeader,
 }
 
 impl RegionView {
@@ -141,20 +141,20 @@ impl RegionView {
 
     /// The checked copy of header and directory.
     #[must_use]
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> &RegionHeader {
         &self.header
     }
 
-    /// What the owner says right now.
+    /// The owner's status right now.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> OwnerStatus {
         self.reader.status()
     }
 
-    /// What is known of the owner's process, judged by pid, start time, boot and pid namespace.
+    /// What is known of the owner's process from pid, start time, boot and pid namespace.
     #[must_use]
-    pub fn owner(&self) -> Owner {
-        Owner::of(&self.header.identity)
+    pub fn owner(&self) -> OwnerProcess {
+        OwnerProcess::of(&self.header.identity)
     }
 
     /// Whether the owner's process may still exist: false if it is known to be gone.
@@ -163,7 +163,7 @@ impl RegionView {
         !self.owner().is_gone()
     }
 
-    /// Whether what was read so far was there: a plain file can be cut short at any time. Call it
+    /// Whether what was read so far was there: a plain file can be truncated at any time. Call it
     /// after reading.
     ///
     /// # Errors

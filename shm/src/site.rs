@@ -1,4 +1,4 @@
-//! The names of all places whose memory ordering matters.
+//! The names of all accesses and fences whose memory ordering matters.
 //!
 //! Every ordering and every fence of the protocols is written at the call together with its site:
 //! `M::ord(Site::BytesPublish, Ordering::Release)`. On the real memory a site is nothing: it is
@@ -8,7 +8,7 @@
 //!
 //! The text of each variant names the partner. A site without a partner is a mistake.
 
-/// One place in the source whose ordering carries an argument.
+/// One access or fence in the source whose ordering carries an argument.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Site {
@@ -32,22 +32,22 @@ pub enum Site {
     SlotBusy,
     /// Release store of a slot's finished sequence. Partner: [`Site::SlotOpen`].
     SlotDone,
-    /// Acquire fence after the reader's first look at the sequence. Partner: [`Site::SlotDone`].
+    /// Acquire fence after the reader's first load of the sequence. Partner: [`Site::SlotDone`].
     SlotOpen,
-    /// Acquire fence before the reader's second look. Partner: [`Site::SlotBusy`].
+    /// Acquire fence before the reader's second load. Partner: [`Site::SlotBusy`].
     SlotCheck,
     /// Release store of the count of finished slots. Partner: [`Site::SlotLatest`].
     SlotCount,
     /// Acquire fence after loading that count. Partner: [`Site::SlotCount`].
     SlotLatest,
-    /// Release fence after the busy mark of a row version. Partner: [`Site::RowCheck`].
+    /// Release fence after the busy mark of a row's copy. Partner: [`Site::RowCheck`].
     RowBusy,
-    /// Acquire fence before the second look at a row version. Partner: [`Site::RowBusy`].
+    /// Acquire fence before the second load of a copy's sequence. Partner: [`Site::RowBusy`].
     RowCheck,
-    /// Release store of the published cut. Partner: [`Site::RowCut`].
+    /// Release store of the published version. Partner: [`Site::RowVersion`].
     RowPublish,
-    /// Acquire fence after loading the published cut. Partner: [`Site::RowPublish`].
-    RowCut,
+    /// Acquire fence after loading the published version. Partner: [`Site::RowPublish`].
+    RowVersion,
     /// Release store of the number of counters. Partner: [`Site::CounterCount`].
     CounterPublish,
     /// Acquire fence after loading that number. Partner: [`Site::CounterPublish`].
@@ -56,29 +56,29 @@ pub enum Site {
     CounterBusy,
     /// Release store of an entry's next generation. Partner: [`Site::CounterOpen`].
     CounterDone,
-    /// Acquire fence after the reader's first look at the generation. Partner:
+    /// Acquire fence after the reader's first load of the generation. Partner:
     /// [`Site::CounterDone`].
     CounterOpen,
-    /// Acquire fence before the reader's second look. Partner: [`Site::CounterBusy`].
+    /// Acquire fence before the reader's second load. Partner: [`Site::CounterBusy`].
     CounterCheck,
-    /// Sequentially consistent fence between publishing and looking for a sleeper.
+    /// Sequentially consistent fence between publishing and checking for a sleeper.
     /// Partner: [`Site::BellSleep`].
     BellRing,
-    /// Sequentially consistent fence between announcing sleep and looking for work.
+    /// Sequentially consistent fence between announcing sleep and checking for work.
     /// Partner: [`Site::BellRing`].
     BellSleep,
     /// Release increment of the doorbell's epoch. Partner: [`Site::BellEpoch`].
     BellBump,
     /// Acquire load of the epoch before announcing sleep. Partner: [`Site::BellBump`].
     BellEpoch,
-    /// Release store of the region's magic. Partner: [`Site::ReadyLook`].
+    /// Release store of the region's magic. Partner: [`Site::ReadyPoll`].
     ReadyPublish,
     /// Acquire fence after loading the region's magic. Partner: [`Site::ReadyPublish`].
-    ReadyLook,
-    /// Release store of the owner's state. Partner: [`Site::StateLook`].
+    ReadyPoll,
+    /// Release store of the owner's state. Partner: [`Site::StatePoll`].
     StatePublish,
     /// Acquire fence after loading that state. Partner: [`Site::StatePublish`].
-    StateLook,
+    StatePoll,
 }
 
 impl Site {
@@ -101,7 +101,7 @@ impl Site {
         Site::RowBusy,
         Site::RowCheck,
         Site::RowPublish,
-        Site::RowCut,
+        Site::RowVersion,
         Site::CounterPublish,
         Site::CounterCount,
         Site::CounterBusy,
@@ -113,8 +113,8 @@ impl Site {
         Site::BellBump,
         Site::BellEpoch,
         Site::ReadyPublish,
-        Site::ReadyLook,
+        Site::ReadyPoll,
         Site::StatePublish,
-        Site::StateLook,
+        Site::StatePoll,
     ];
 }

@@ -4,12 +4,13 @@
 //!  byte 0     latest: number of messages finished                        (own 128 bytes)
 //!  byte 128   slot i:  | seq | len in bytes | payload words |
 //! ```
-//! The stride is a multiple of 128 in a page and of 64, a cache line, in a broadcast: there an event of
-//! 48 bytes is one line to write and one to read, and twice as many of them stay in the cache.
+//! The stride is a multiple of 128 in a page and of 64, a cache line, in a broadcast: there an
+//! event of 48 bytes is one line to write and one to read, and twice as many of them stay in the
+//! cache.
 //!
-//! Message `n` lies in slot `n mod N`. Its sequence is `2n + 1` while it is written and `2n + 2` once
-//! it is there, so a reader that finds any other number knows whether it came too early or too late,
-//! and a whole lap cannot look like standing still.
+//! Message `n` lies in slot `n mod N`. Its sequence is `2n + 1` while it is written and `2n + 2`
+//! once it is there, so a reader that finds any other number knows whether it came too early or too
+//! late, and a whole lap is never mistaken for no progress.
 //!
 //! | word | written by | read by | ordering |
 //! |---|---|---|---|
@@ -17,14 +18,14 @@
 //! | seq | writer | readers | Relaxed busy mark, release fence; Release store; Relaxed loads, acquire fences |
 //! | len, payload | writer | readers | Relaxed |
 //!
-//! The payload words are atomic because readers look while the writer writes; the two looks at `seq`
-//! decide whether what was copied counts. `latest = n` promises that message `n - 1` can be read or
-//! has been overwritten: never that it is still to come.
+//! The payload words are atomic because readers load them while the writer writes; the two loads of
+//! `seq` decide whether the copy is valid. `latest = n` promises that message `n - 1` can be read
+//! or has been overwritten: never that it is still to come.
 //!
 //! What this does not do: it does not keep messages for slow readers and does not know any reader.
 //! [`crate::broadcast`] and [`crate::page`] are the two uses.
 
-use crate::claim::{Held, Protocol, SetupError, Side, check_range};
+use crate::lease::{Leased, Protocol, SetupError, Side, check_range};
 use crate::mem::{ALIGN, Mem, Ordering, WORD};
 use crate::site::Site;
 
@@ -45,10 +46,10 @@ pub const PAYLOAD_MAX: usize = 1 << 28;
 
 /// Why a message could not be copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Miss {
+pub enum SlotError {
     /// It is not there yet.
     NotYet,
-    /// It was overwritten before it was looked at.
+    /// It was overwritten before the copy began.
     Lapped,
     /// It was overwritten while it was copied.
     Torn,
@@ -57,8 +58,8 @@ pub enum Miss {
 /// Bytes of an array of `slots` slots with `payload_bytes` each.
 ///
 /// # Errors
-/// [`SetupError::Parameter`] if there are not 2..=[`SLOTS_MAX`] slots, a power of two, the payload is
-/// empty or beyond [`PAYLOAD_MAX`], or the protocol is neither page nor broadcast.
+/// [`SetupError::Parameter`] if there are not 2..=[`SLOTS_MAX`] slots, a power of two, the payload
+/// is empty or beyond [`PAYLOAD_MAX`], or the protocol is neither page nor broadcast.
 pub fn layout(protocol: Protocol, slots: usize, payload_bytes: usize) -> Result<usize, SetupError> {
     // Only protocols whose words are all atomic may share them with readers at any time.
     let atomic = matches!(protocol, Protocol::Page | Protocol::Broadcast);
@@ -79,13 +80,13 @@ fn stride(protocol: Protocol, payload_bytes: usize) -> usize {
 
 /// Where the slots lie.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct SlotsShape {
     mask: u64,
     stride_words: usize,
     payload_bytes: usize,
 }
 
-impl Shape {
+impl SlotsShape {
     fn of(
         protocol: Protocol,
         slots: usize,
@@ -109,14 +110,14 @@ impl Shape {
 /// The writing side.
 #[derive(Debug)]
 pub struct SlotsWriter<M: Mem> {
-    held: Held<M>,
-    shape: Shape,
+    held: Leased<M>,
+    shape: SlotsShape,
     /// Number of the next message; private, never read back.
     next: u64,
 }
 
 impl<M: Mem> SlotsWriter<M> {
-    /// Claims the writing side over zeroed memory of [`layout`].
+    /// Leases the writing side over zeroed memory of [`layout`].
     ///
     /// # Errors
     /// [`SetupError`].
@@ -126,12 +127,12 @@ impl<M: Mem> SlotsWriter<M> {
         slots: usize,
         payload_bytes: usize,
     ) -> Result<Self, SetupError> {
-        let shape = Shape::of(protocol, slots, payload_bytes, mem.len_bytes())?;
-        Ok(Self { held: Held::claim(mem, protocol, Side::Writer)?, shape, next: 0 })
+        let shape = SlotsShape::of(protocol, slots, payload_bytes, mem.len_bytes())?;
+        Ok(Self { held: Leased::new(mem, protocol, Side::Writer)?, shape, next: 0 })
     }
 
-    /// Writes message `next` with what `fill` puts into its draft. The same instructions run whether
-    /// anybody reads or not.
+    /// Writes message `next` with what `fill` puts into its draft. The same instructions run
+    /// whether anybody reads or not.
     ///
     /// # Panics
     /// If `len` exceeds the payload of a slot.
@@ -143,8 +144,8 @@ impl<M: Mem> SlotsWriter<M> {
         // Relaxed: the fence below orders it.
         self.held.store(slot + SEQ, (2 * n).wrapping_add(1), Ordering::Relaxed);
         // Release fence: pairs with the second acquire fence of `try_copy`. A reader that sees any
-        // word written below sees the busy mark at its second look.
-        Held::<M>::fence(Site::SlotBusy, Ordering::Release);
+        // word written below sees the busy mark at its second load of `seq`.
+        Leased::<M>::fence(Site::SlotBusy, Ordering::Release);
         self.held.store(slot + LEN, len as u64, Ordering::Relaxed);
         fill(&mut SlotDraft { held: &self.held, word: slot + PAYLOAD, len });
         // Release: pairs with the first acquire fence of `try_copy`. Publishes length and payload.
@@ -156,7 +157,7 @@ impl<M: Mem> SlotsWriter<M> {
         n
     }
 
-    /// Writes a message of bytes; gives its number.
+    /// Writes a message of bytes; returns its number.
     ///
     /// # Panics
     /// If it exceeds the payload of a slot.
@@ -165,15 +166,16 @@ impl<M: Mem> SlotsWriter<M> {
         self.write_with(payload.len(), |draft| draft.put(0, payload))
     }
 
-    /// Gives `count` numbers up, as if their messages had been written and overwritten. At least as
-    /// many messages as there are slots must follow, or readers wait for the numbers given up.
+    /// Skips `count` numbers, as if their messages had been written and overwritten. At least as
+    /// many messages as there are slots must follow, or readers wait for the numbers skipped.
     pub fn skip(&mut self, count: u64) {
         self.next += count;
-        // Relaxed: it publishes nothing. The messages that must follow are published by `write_with`.
+        // Relaxed: it publishes nothing. The messages that must follow are published by
+        // `write_with`.
         self.held.store(LATEST, self.next, Ordering::Relaxed);
     }
 
-    /// Number of messages written or given up.
+    /// Number of messages written or skipped.
     #[must_use]
     #[inline]
     pub fn written(&self) -> u64 {
@@ -191,7 +193,7 @@ impl<M: Mem> SlotsWriter<M> {
 /// A message being written.
 #[derive(Debug)]
 pub struct SlotDraft<'a, M: Mem> {
-    held: &'a Held<M>,
+    held: &'a Leased<M>,
     word: usize,
     len: usize,
 }
@@ -222,8 +224,8 @@ impl<M: Mem> SlotDraft<'_, M> {
 /// A reading side: any number, any process, read-only.
 #[derive(Debug)]
 pub struct SlotsReader<M: Mem> {
-    held: Held<M>,
-    shape: Shape,
+    held: Leased<M>,
+    shape: SlotsShape,
 }
 
 impl<M: Mem> SlotsReader<M> {
@@ -237,8 +239,8 @@ impl<M: Mem> SlotsReader<M> {
         slots: usize,
         payload_bytes: usize,
     ) -> Result<Self, SetupError> {
-        let shape = Shape::of(protocol, slots, payload_bytes, mem.len_bytes())?;
-        Ok(Self { held: Held::claim(mem, protocol, Side::Watcher)?, shape })
+        let shape = SlotsShape::of(protocol, slots, payload_bytes, mem.len_bytes())?;
+        Ok(Self { held: Leased::new(mem, protocol, Side::Watcher)?, shape })
     }
 
     /// Number of messages finished: message `latest - 1` can be read or is overwritten already.
@@ -247,7 +249,7 @@ impl<M: Mem> SlotsReader<M> {
     pub fn latest(&self) -> u64 {
         let latest = self.held.load(LATEST, Ordering::Relaxed);
         // Acquire fence: pairs with the release store of `latest` in `write_with`.
-        Held::<M>::fence(Site::SlotLatest, Ordering::Acquire);
+        Leased::<M>::fence(Site::SlotLatest, Ordering::Acquire);
         latest
     }
 
@@ -265,31 +267,31 @@ impl<M: Mem> SlotsReader<M> {
         self.shape.payload_bytes
     }
 
-    /// Copies message `n` into the front of `dst`; gives its length in bytes, which may exceed `dst`
-    /// (then `dst` holds the front).
+    /// Copies message `n` into the front of `dst`; returns its length in bytes, which may exceed
+    /// `dst` (then `dst` holds the front).
     ///
     /// # Errors
-    /// [`Miss`]; `dst` then holds garbage.
+    /// [`SlotError`]; `dst` then holds garbage.
     #[inline]
-    pub fn try_copy(&self, n: u64, dst: &mut [u8]) -> Result<usize, Miss> {
+    pub fn try_copy(&self, n: u64, dst: &mut [u8]) -> Result<usize, SlotError> {
         let slot = self.shape.word(n);
         let there = n.wrapping_mul(2).wrapping_add(2);
         let first = self.held.load(slot + SEQ, Ordering::Relaxed);
         if first != there {
-            return Err(if first < there { Miss::NotYet } else { Miss::Lapped });
+            return Err(if first < there { SlotError::NotYet } else { SlotError::Lapped });
         }
         // Acquire fence: pairs with the release store of the finished sequence. Length and payload
         // are at least as new as message n.
-        Held::<M>::fence(Site::SlotOpen, Ordering::Acquire);
+        Leased::<M>::fence(Site::SlotOpen, Ordering::Acquire);
         let len = self.held.load(slot + LEN, Ordering::Relaxed);
-        // A hostile length is cut, so that the copy stays inside the slot.
+        // An invalid length is limited, so that the copy stays inside the slot.
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.shape.payload_bytes);
         let part = len.min(dst.len());
         self.held.copy_out(slot + PAYLOAD, &mut dst[..part]);
-        // Acquire fence: pairs with the release fence after the busy mark. If a word above was newer
-        // than message n, the load below sees the busy mark or a later sequence.
-        Held::<M>::fence(Site::SlotCheck, Ordering::Acquire);
+        // Acquire fence: pairs with the release fence after the busy mark. If a word above was
+        // newer than message n, the load below sees the busy mark or a later sequence.
+        Leased::<M>::fence(Site::SlotCheck, Ordering::Acquire);
         let second = self.held.load(slot + SEQ, Ordering::Relaxed);
-        if second == first { Ok(len) } else { Err(Miss::Torn) }
+        if second == first { Ok(len) } else { Err(SlotError::Torn) }
     }
 }

@@ -1,19 +1,19 @@
-//! What the owner of a region says it is doing.
+//! The status of a region's owner: its state and its signs of life.
 //!
-//! Before any wait the owner publishes what it waits for, so that a monitor judges the heartbeat only
-//! while the owner says it runs. Owner: sole writer. Readers: any process.
+//! Before any wait the owner publishes what it waits for, so that a monitor expects a heartbeat
+//! only in the state *running*. Owner: sole writer. Readers: any process.
 //!
-//! A monitor puts the status and what it knows of the process together in [`Pulse::judge`].
+//! A monitor combines the status with what it knows of the process in [`Pulse::classify`].
 //!
-//! What this does not do: no clock. Times are numbers that the owner, or the monitor, brings.
+//! What this does not do: it reads no clock. The owner, or the monitor, passes the time in.
 
-use crate::descriptor::Owner;
+use crate::descriptor::OwnerProcess;
 
 /// Declares the states: number and meaning of each, once.
 macro_rules! states {
     ($($(#[doc = $doc:literal])* $name:ident = $word:literal,)*) => {
-        /// What the owner says it is doing. Before it waits it says what for, so that a monitor
-        /// judges the heartbeat only while it runs.
+        /// The owner's state. The owner sets it before each wait, so that a monitor expects a
+        /// heartbeat only in the state [`OwnerState::Running`].
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[non_exhaustive]
         pub enum OwnerState {
@@ -23,7 +23,7 @@ macro_rules! states {
         }
 
         impl OwnerState {
-            /// All that this program knows, each with what it is in words.
+            /// All states that this program knows, each with its meaning.
             pub const ALL: &'static [(Self, &'static str)] =
                 &[$((Self::$name, concat!($($doc),*).trim_ascii()),)*];
 
@@ -67,11 +67,11 @@ states! {
     Stopped = 7,
 }
 
-/// The owner's status as a monitor sees it. The four words are read one by one: each is true, their
-/// combination may be a moment apart.
+/// The owner's status as a monitor sees it. The four words are read one by one: each is true, but
+/// they may be from different moments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Status {
-    /// What the owner is doing.
+pub struct OwnerStatus {
+    /// State of the owner.
     pub state: OwnerState,
     /// Grows while the owner runs.
     pub heartbeat: u64,
@@ -81,40 +81,41 @@ pub struct Status {
     pub since_ns: u64,
 }
 
-/// A status that stands still for longer than this while the owner says that it runs is stale.
+/// A status that does not change for longer than this in the state *running* is stale.
 pub const STALE_AFTER_NS: u64 = 1_000_000_000;
 
 /// What a monitor concludes about the owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Liveness {
-    /// It runs, or waits as it said it would.
+    /// It runs, or waits for what its state names.
     Live,
-    /// It says that it runs but has shown nothing for [`STALE_AFTER_NS`]: stopped, hanging, or a
-    /// machine out of breath. It may go on at any time.
+    /// Its state is *running* but its status has not changed for [`STALE_AFTER_NS`]: it is stopped
+    /// or hangs, or the machine is overloaded. It may go on at any time.
     Stale,
-    /// Its process is gone. What it published last stays readable; look for a new owner of the name.
+    /// Its process is gone. What it published last stays readable; look for a new owner of the
+    /// name.
     Dead,
-    /// It said that it has finished.
+    /// Its state is *stopped*: it has finished.
     Finished,
 }
 
 /// Watches a status for signs of life.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulse {
-    seen: Status,
+    seen: OwnerStatus,
     seen_ns: u64,
 }
 
 impl Pulse {
     /// Begins with a status read now; the time is the monitor's own monotonic clock.
     #[must_use]
-    pub fn new(status: Status, now_ns: u64) -> Self {
+    pub fn new(status: OwnerStatus, now_ns: u64) -> Self {
         Self { seen: status, seen_ns: now_ns }
     }
 
-    /// Judges the owner by a status read now. Any change counts as a sign of life, a change of
-    /// state too: an owner that waited for long and runs again is given its time from there.
-    pub fn judge(&mut self, status: Status, owner: Owner, now_ns: u64) -> Liveness {
+    /// Classifies the owner by a status read now. Any change counts as a sign of life, also one of
+    /// the state: an owner that runs again after a long wait has the full time from there.
+    pub fn classify(&mut self, status: OwnerStatus, owner: OwnerProcess, now_ns: u64) -> Liveness {
         if status != self.seen {
             *self = Self::new(status, now_ns);
         }
@@ -124,8 +125,8 @@ impl Pulse {
         if owner.is_gone() {
             return Liveness::Dead;
         }
-        let quiet_ns = self.quiet_ns(now_ns);
-        if status.state == OwnerState::Running && quiet_ns > STALE_AFTER_NS {
+        let idle_ns = self.idle_ns(now_ns);
+        if status.state == OwnerState::Running && idle_ns > STALE_AFTER_NS {
             return Liveness::Stale;
         }
         Liveness::Live
@@ -133,7 +134,7 @@ impl Pulse {
 
     /// How long nothing has changed, in nanoseconds.
     #[must_use]
-    pub fn quiet_ns(&self, now_ns: u64) -> u64 {
+    pub fn idle_ns(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.seen_ns)
     }
 }
@@ -143,22 +144,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quiet_owner_is_stale_only_while_it_says_that_it_runs() {
+    fn an_idle_owner_is_stale_only_in_the_state_running() {
         let second = STALE_AFTER_NS;
-        let running = Status { state: OwnerState::Running, heartbeat: 1, tick: 1, since_ns: 5 };
-        let waiting = Status { state: OwnerState::WaitingForModel, ..running };
+        let running =
+            OwnerStatus { state: OwnerState::Running, heartbeat: 1, tick: 1, since_ns: 5 };
+        let waiting = OwnerStatus { state: OwnerState::WaitingForModel, ..running };
         let mut pulse = Pulse::new(waiting, 0);
-        assert_eq!(pulse.judge(waiting, Owner::Alive, 90 * second), Liveness::Live);
+        assert_eq!(pulse.classify(waiting, OwnerProcess::Alive, 90 * second), Liveness::Live);
         // It runs again: its time begins here.
-        assert_eq!(pulse.judge(running, Owner::Alive, 91 * second), Liveness::Live);
-        assert_eq!(pulse.judge(running, Owner::Alive, 92 * second), Liveness::Live);
-        assert_eq!(pulse.judge(running, Owner::Alive, 92 * second + 1), Liveness::Stale);
-        let beat = Status { heartbeat: 2, ..running };
-        assert_eq!(pulse.judge(beat, Owner::OtherNamespace, 93 * second), Liveness::Live);
-        assert_eq!(pulse.judge(beat, Owner::Dead, 93 * second), Liveness::Dead);
-        assert_eq!(pulse.judge(beat, Owner::OtherBoot, 93 * second), Liveness::Dead);
-        let stopped = Status { state: OwnerState::Stopped, ..beat };
-        assert_eq!(pulse.judge(stopped, Owner::Dead, 94 * second), Liveness::Finished);
-        assert_eq!(pulse.quiet_ns(95 * second), second);
+        assert_eq!(pulse.classify(running, OwnerProcess::Alive, 91 * second), Liveness::Live);
+        assert_eq!(pulse.classify(running, OwnerProcess::Alive, 92 * second), Liveness::Live);
+        assert_eq!(pulse.classify(running, OwnerProcess::Alive, 92 * second + 1), Liveness::Stale);
+        let next = OwnerStatus { heartbeat: 2, ..running };
+        assert_eq!(pulse.classify(next, OwnerProcess::OtherNamespace, 93 * second), Liveness::Live);
+        assert_eq!(pulse.classify(next, OwnerProcess::Dead, 93 * second), Liveness::Dead);
+        assert_eq!(pulse.classify(next, OwnerProcess::OtherBoot, 93 * second), Liveness::Dead);
+        let stopped = OwnerStatus { state: OwnerState::Stopped, ..next };
+        assert_eq!(pulse.classify(stopped, OwnerProcess::Dead, 94 * second), Liveness::Finished);
+        assert_eq!(pulse.idle_ns(95 * second), second);
     }
 }

@@ -13,29 +13,30 @@
 //! | sleepers | waiter | ringers | Relaxed, ordered by the fences |
 //!
 //! Why sequentially consistent fences: ringer and waiter each write one word and then read the
-//! other's (work published, then sleepers; sleepers, then work). Only if the two fences stand in one
-//! order does at least one of them see the other: the waiter the work, or the ringer the sleeper.
+//! other's (work published, then sleepers; sleepers, then work). Only if the two fences stand in
+//! one order does at least one of them see the other: the waiter the work, or the ringer the
+//! sleeper.
 //!
 //! Why epoch has Release and Acquire: should the waiter load the epoch of the very ring that saw it
 //! sleep, it would sleep at the new value; then the work published before is visible to its check.
 //!
-//! What this does not do: a read-only reader cannot wait here, since it cannot say that it sleeps; it
-//! polls. The doorbell does not count rings.
+//! What this does not do: a read-only reader cannot wait here, since it cannot announce that it
+//! sleeps; it polls. The doorbell does not count rings.
 
 use std::time::Duration;
 
-use crate::claim::{Held, Protocol, SetupError, Side, check_range};
+use crate::lease::{Leased, Protocol, SetupError, Side, check_range};
 use crate::mem::{ALIGN, Mem, Ordering};
 use crate::site::Site;
 
 /// Bytes of a doorbell.
 pub const LEN: usize = ALIGN;
 
-/// Most looks with a pause between them; beyond it the time is better spent otherwise. A pause takes
-/// from 4 to 45 ns by the kind of processor, so this is at most some 3 us.
+/// Most polls with a pause between them; beyond it the time is better spent otherwise. A pause
+/// takes from 4 to 45 ns by the kind of processor, so this is at most some 3 us.
 pub const SPINS_MAX: u32 = 64;
 
-/// Looks with a yield between them, after the spins.
+/// Polls with a yield between them, after the spins.
 pub const YIELDS: u32 = 16;
 
 const EPOCH: usize = 0;
@@ -56,13 +57,13 @@ pub enum WaitMode {
 /// The waiting side.
 #[derive(Debug)]
 pub struct Waiter<M: Mem> {
-    held: Held<M>,
+    held: Leased<M>,
 }
 
 /// A ringing side.
 #[derive(Debug)]
 pub struct Ringer<M: Mem> {
-    held: Held<M>,
+    held: Leased<M>,
 }
 
 fn check_len<M: Mem>(mem: &M) -> Result<(), SetupError> {
@@ -77,7 +78,7 @@ impl<M: Mem> Ringer<M> {
     /// [`SetupError`].
     pub fn new(mem: M) -> Result<Self, SetupError> {
         check_len(&mem)?;
-        Ok(Self { held: Held::claim(mem, Protocol::Bell, Side::Ringer)? })
+        Ok(Self { held: Leased::new(mem, Protocol::Bell, Side::Ringer)? })
     }
 
     /// Wakes the waiter if it sleeps. Call it after publishing the work; one call per batch.
@@ -85,7 +86,7 @@ impl<M: Mem> Ringer<M> {
     pub fn ring(&self) {
         // SeqCst fence: pairs with the one in `Waiter::sleep_unless`. Either we see the sleeper or
         // it sees the work published before this call.
-        Held::<M>::fence(Site::BellRing, Ordering::SeqCst);
+        Leased::<M>::fence(Site::BellRing, Ordering::SeqCst);
         if self.held.load(SLEEPERS, Ordering::Relaxed) != 0 {
             self.wake();
         }
@@ -100,23 +101,25 @@ impl<M: Mem> Ringer<M> {
 }
 
 impl<M: Mem> Waiter<M> {
-    /// Claims the waiting side over a zeroed doorbell of [`LEN`] bytes.
+    /// Leases the waiting side over a zeroed doorbell of [`LEN`] bytes.
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn new(mem: M) -> Result<Self, SetupError> {
         check_len(&mem)?;
-        Ok(Self { held: Held::claim(mem, Protocol::Bell, Side::Writer)? })
+        Ok(Self { held: Leased::new(mem, Protocol::Bell, Side::Writer)? })
     }
 
-    /// Waits until `ready` says so. `ready` must look at shared words itself (a ring's `has_next`).
+    /// Waits until `ready` returns true. `ready` must load shared words itself (a ring's
+    /// `has_next`).
     #[inline]
     pub fn wait(&mut self, mode: WaitMode, mut ready: impl FnMut() -> bool) {
         while !self.wait_for(mode, None, &mut ready) {}
     }
 
-    /// Waits until `ready` says so or, once asleep, about `limit` has passed. Gives what `ready` said
-    /// last. A wake-up without work counts as the end of the wait, so the caller keeps the time.
+    /// Waits until `ready` returns true or, once asleep, about `limit` has passed. Returns what
+    /// `ready` returned last. A wake-up without work counts as the end of the wait, so the caller
+    /// keeps the time.
     #[inline]
     pub fn wait_at_most(
         &mut self,
@@ -127,7 +130,7 @@ impl<M: Mem> Waiter<M> {
         self.wait_for(mode, Some(limit), &mut ready)
     }
 
-    /// One round of looking, and of sleep where the mode has it.
+    /// One round of polls, and of sleep where the mode has it.
     #[inline]
     fn wait_for(
         &mut self,
@@ -158,7 +161,7 @@ impl<M: Mem> Waiter<M> {
         self.sleep_unless(ready, limit) || ready()
     }
 
-    /// Sleeps until the next ring, unless there is work. Gives whether there was.
+    /// Sleeps until the next ring, unless there is work. Returns whether there was.
     #[cold]
     fn sleep_unless(&mut self, ready: &mut impl FnMut() -> bool, limit: Option<Duration>) -> bool {
         // Acquire: pairs with the Release add in `Ringer::wake`.
@@ -166,7 +169,7 @@ impl<M: Mem> Waiter<M> {
         // Relaxed: the fence orders it before the check of the work.
         self.held.store(SLEEPERS, 1, Ordering::Relaxed);
         // SeqCst fence: pairs with the one in `Ringer::ring`.
-        Held::<M>::fence(Site::BellSleep, Ordering::SeqCst);
+        Leased::<M>::fence(Site::BellSleep, Ordering::SeqCst);
         let found = ready();
         if !found {
             self.held.futex_wait(EPOCH, epoch, limit);

@@ -8,21 +8,21 @@
 use anyhow::Result;
 
 use crate::setup;
-use crate::step::{Places, Step, cargo};
+use crate::step::{Folders, Job, cargo};
 
 /// The task; `args` go to the binary.
 ///
 /// # Errors
 /// If a benchmark's check of its own result fails.
 pub(crate) fn command(args: &[String]) -> Result<()> {
-    let places = Places::find()?;
-    setup::prepare(&places)?.warn();
-    cargo(&places.root)
+    let folders = Folders::find()?;
+    setup::prepare(&folders)?.warn();
+    cargo(&folders.root)
         .args(["build", "--workspace", "--locked", "--bin", "bench"])
         .run("the benchmarks do not build: read the message above")?;
-    let mut bench = Step::new(places.binary("bench"), &places.root).args(args);
+    let mut bench = Job::new(folders.binary("bench"), &folders.root).args(args);
     if of_rivals(args) {
-        match rivals(&places, args.iter().any(|arg| arg == "--tiny")) {
+        match rivals(&folders, args.iter().any(|arg| arg == "--tiny")) {
             Ok(report) => bench = bench.arg("--merge").arg(report),
             Err(error) => eprintln!("warning: no rows of the rivals: {error:#}"),
         }
@@ -41,8 +41,8 @@ fn of_rivals(args: &[String]) -> bool {
 ///
 /// One of them, iceoryx2, needs LLVM's libclang to build: where it is missing, the others are built
 /// without it, and their report says so.
-fn rivals(places: &Places, tiny: bool) -> Result<std::path::PathBuf> {
-    let (dir, target) = (places.root.join("benches/rivals"), places.target.join("rivals"));
+fn rivals(folders: &Folders, tiny: bool) -> Result<std::path::PathBuf> {
+    let (dir, target) = (folders.root.join("benches/rivals"), folders.target.join("rivals"));
     let build = |features: &[&str], advice| {
         cargo(&dir)
             .args(["build", "--locked"])
@@ -60,7 +60,7 @@ fn rivals(places: &Places, tiny: bool) -> Result<std::path::PathBuf> {
     })?;
     let report = target.join("rivals.json");
     let binary = target.join("debug").join(format!("rivals{}", std::env::consts::EXE_SUFFIX));
-    let mut rivals = Step::new(binary, &dir).arg("--out").arg(&report);
+    let mut rivals = Job::new(binary, &dir).arg("--out").arg(&report);
     if tiny {
         rivals = rivals.arg("--tiny");
     }

@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the set-up, then the main job on real data, then its proof.
 //!
-//! A year of weather runs through the agents with a log, the log is verified, and a short summary is
-//! printed: the three errors on October to December, the alarms with the glitch of May at JFK among
-//! them, ticks per second, digest, times. Anything that fails ends it with exit code 1.
+//! A year of weather runs through the agents with a log, the log is verified, and a short summary
+//! is printed: the three errors on October to December, the alarms with the glitch of May at JFK
+//! among them, ticks per second, digest, times. Anything that fails ends it with exit code 1.
 //!
 //! Without the library there is no forecast, hence no error and no alarm: then the same run is done
 //! with no model configured, which shows the kernel, the log and the verification at work, and the
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::setup;
-use crate::step::{Captured, Places, Step, Times, cargo};
+use crate::step::{Captured, Folders, Job, Times, cargo};
 
 const CONFIG: &str = "examples/weather/weather.toml";
 const STATIONS: [&str; 3] = ["EWR", "JFK", "LGA"];
@@ -27,20 +27,28 @@ const READ_ABOVE: &str = "read its message above";
 /// # Errors
 /// If any step fails, the forecasts are missing or the known glitch raised no alarm.
 pub(crate) fn command((): ()) -> Result<()> {
-    let places = Places::find()?;
+    let folders = Folders::find()?;
     let mut times = Times::default();
-    let setup = setup::prepare(&places)?;
+    let setup = setup::prepare(&folders)?;
     times.add("set-up", setup.took);
     setup.warn();
     setup.modules.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    let build = cargo(&places.root)
-        .args(["build", "--workspace", "--locked", "--bin", "wasm-engine"])
+    let build = cargo(&folders.root)
+        .args([
+            "build",
+            "--workspace",
+            "--locked",
+            "--bin",
+            "wasm-engine",
+            "--bin",
+            "wasm-engine-monitor",
+        ])
         .run("the engine does not build: read the message above")?;
     times.add("build", build);
 
-    let log = fresh_log(&places)?;
-    let run = run(&places, &log, setup.inference.is_ok())?;
-    let verify = engine(&places).arg("verify").arg(&log).arg("--json").capture(READ_ABOVE)?;
+    let log = fresh_log(&folders)?;
+    let run = run(&folders, &log, setup.inference.is_ok())?;
+    let verify = engine(&folders).arg("verify").arg(&log).arg("--json").capture(READ_ABOVE)?;
     times.add("run", run.took);
     times.add("verify", verify.took);
     let (run, verify) = (document(&run)?, document(&verify)?);
@@ -65,19 +73,19 @@ pub(crate) fn command((): ()) -> Result<()> {
     Ok(())
 }
 
-fn engine(places: &Places) -> Step {
-    Step::new(places.binary("wasm-engine"), &places.root)
+fn engine(folders: &Folders) -> Job {
+    Job::new(folders.binary("wasm-engine"), &folders.root)
 }
 
 /// Runs the year; without a library, with no model configured.
-fn run(places: &Places, log: &Path, inference: bool) -> Result<Captured> {
+fn run(folders: &Folders, log: &Path, inference: bool) -> Result<Captured> {
     let config = match inference {
-        true => places.root.join(CONFIG),
+        true => folders.root.join(CONFIG),
         false => {
-            let text = fs::read_to_string(places.root.join(CONFIG))
+            let text = fs::read_to_string(folders.root.join(CONFIG))
                 .with_context(|| format!("{CONFIG} cannot be read"))?;
-            let folder = places.root.join(CONFIG).with_file_name("");
-            let path = places.target.join("weather-without-model.toml");
+            let folder = folders.root.join(CONFIG).with_file_name("");
+            let path = folders.target.join("weather-without-model.toml");
             fs::write(&path, without_model(&text, &folder))
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             path
@@ -85,7 +93,7 @@ fn run(places: &Places, log: &Path, inference: bool) -> Result<Captured> {
     };
     // A name of its own, so that no other run of the example is in the way.
     let name = format!("weather-demo-{}", std::process::id());
-    engine(places)
+    engine(folders)
         .arg("run")
         .arg(config)
         .args(["--json", "--name", &name, "--log"])
@@ -118,17 +126,17 @@ fn without_model(config: &str, folder: &Path) -> String {
 }
 
 /// A directory for this demo's log; those of earlier ones make room.
-fn fresh_log(places: &Places) -> Result<PathBuf> {
+fn fresh_log(folders: &Folders) -> Result<PathBuf> {
     const PREFIX: &str = "demo-log-";
     let entries =
-        fs::read_dir(&places.target).context("cargo's target directory cannot be read")?;
+        fs::read_dir(&folders.target).context("cargo's target directory cannot be read")?;
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
             fs::remove_dir_all(entry.path())
                 .with_context(|| format!("{} cannot be removed", entry.path().display()))?;
         }
     }
-    Ok(places.target.join(format!("{PREFIX}{}", std::process::id())))
+    Ok(folders.target.join(format!("{PREFIX}{}", std::process::id())))
 }
 
 /// The document that a command printed, if it succeeded.
@@ -157,8 +165,8 @@ fn figures(run: &Value) -> String {
     let elapsed_s = count("elapsed_ns") as f64 / 1e9;
     let rate = |what: u64| grouped((what as f64 / elapsed_s.max(1e-9)) as u64);
     format!(
-        "a year of weather: {} ticks in {elapsed_s:.2} s ({} ticks/s), {} agents, {} turns, {} messages \
-         ({}/s), {} inferences, {} faults, {} stalls",
+        "a year of weather: {} ticks in {elapsed_s:.2} s ({} ticks/s), {} agents, {} turns, \
+         {} messages ({}/s), {} inferences, {} faults, {} stalls",
         grouped(count("ticks")),
         rate(count("ticks")),
         count("agents"),
@@ -296,8 +304,8 @@ mod tests {
     #[test]
     fn a_configuration_loses_its_models_and_keeps_its_files() {
         let text = "[kernel]\nseed = 1\n[[model]]\nfile = \"m\"\n[[source]]\nfile = \"d/h.csv\"\n";
-        let told = without_model(text, Path::new("/x/"));
-        assert_eq!(told, "[kernel]\nseed = 1\n[[source]]\nfile = \"/x/d/h.csv\"\n");
+        let kept = without_model(text, Path::new("/x/"));
+        assert_eq!(kept, "[kernel]\nseed = 1\n[[source]]\nfile = \"/x/d/h.csv\"\n");
     }
 
     #[test]
@@ -321,16 +329,14 @@ mod tests {
         };
         let other = line("alarm/EWR", "2013-05-09T02:00:00Z", 13.1) + &line("score/JFK", "", 0.0);
         assert!(alarms(&other).is_err());
-        let told =
-            alarms(&(other + &line("alarm/JFK", "2013-05-09T02:00:00Z", 13.1))).expect("there");
-        assert!(
-            told.contains("alarms: 2 (EWR 1, JFK 1)") && told.contains("observed 13.1"),
-            "{told}"
-        );
+        let all = other + &line("alarm/JFK", "2013-05-09T02:00:00Z", 13.1);
+        let text = alarms(&all).expect("there");
+        assert!(text.contains("alarms: 2 (EWR 1, JFK 1)"), "{text}");
+        assert!(text.contains("observed 13.1"), "{text}");
     }
 
     #[test]
-    fn a_failed_command_is_told_with_its_error() {
+    fn a_failed_command_is_named_with_its_error() {
         let captured = |stdout: &str, code| Captured {
             stdout: stdout.to_owned(),
             code,

@@ -1,9 +1,9 @@
 //! `cargo xtask fuzz`: the fuzz targets, with coverage and the address sanitizer.
 //!
 //! Each of `shm/fuzz`, `abi/fuzz` and `ui-bridge/fuzz` is a workspace of its own in the form that
-//! `cargo fuzz` expects; this task needs nothing installed but a nightly toolchain and a C++ compiler
-//! for libFuzzer. What it learns is kept in the target directory, beside the seeds in `corpus/`; an
-//! input that fails is written to `artifacts/` and named.
+//! `cargo fuzz` expects; this task needs nothing installed but a nightly toolchain and a C++
+//! compiler for libFuzzer. What it learns is kept in the target directory, beside the seeds in
+//! `corpus/`; an input that fails is written to `artifacts/` and named.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::nightly;
-use crate::step::{Places, Step};
+use crate::step::{Folders, Job};
 
 /// Package folders with their targets.
 const TARGETS: [(&str, &[&str]); 3] = [
@@ -55,40 +55,40 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
             name => bail!("there is no fuzz target {name}; use: {USAGE}"),
         }
     }
-    let places = Places::find()?;
-    let host = nightly::host(&places)?;
+    let folders = Folders::find()?;
+    let host = nightly::host(&folders)?;
     for (package, names) in TARGETS {
         let names: Vec<_> =
             names.iter().filter(|name| only.is_none_or(|only| only == **name)).collect();
         if names.is_empty() {
             continue;
         }
-        let dir = places.root.join(package).join("fuzz");
-        build(&places, &dir, &host)?;
+        let dir = folders.root.join(package).join("fuzz");
+        build(&folders, &dir, &host)?;
         for name in names {
-            run(&places, &dir, &host, name, seconds)?;
+            run(&folders, &dir, &host, name, seconds)?;
         }
     }
     Ok(())
 }
 
-fn build(places: &Places, dir: &Path, host: &str) -> Result<()> {
+fn build(folders: &Folders, dir: &Path, host: &str) -> Result<()> {
     nightly::cargo(dir)
         .args(["build", "--release", "--bins", "--target", host, "--target-dir"])
-        .arg(places.target.join("fuzz"))
+        .arg(folders.target.join("fuzz"))
         .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"))
         .run("the fuzz targets do not build; libFuzzer needs a C++ compiler")?;
     Ok(())
 }
 
-fn run(places: &Places, dir: &Path, host: &str, name: &str, seconds: u64) -> Result<()> {
-    let learnt = places.target.join("fuzz/corpus").join(name);
+fn run(folders: &Folders, dir: &Path, host: &str, name: &str, seconds: u64) -> Result<()> {
+    let learnt = folders.target.join("fuzz/corpus").join(name);
     let (seeds, found) = (dir.join("corpus").join(name), dir.join("artifacts").join(name));
     for folder in [&learnt, &found] {
         fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be created", folder.display()))?;
     }
-    Step::new(places.target.join("fuzz").join(host).join("release").join(name), dir)
+    Job::new(folders.target.join("fuzz").join(host).join("release").join(name), dir)
         .arg(&learnt)
         .arg(&seeds)
         .arg(format!("-artifact_prefix={}/", found.display()))

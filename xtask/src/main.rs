@@ -15,9 +15,9 @@ mod nightly;
 mod portability;
 mod setup;
 mod step;
-#[allow(unreachable_pub, reason = "written so that tests of the log can include the file as it is")]
 mod tamper;
 mod test;
+mod tidy;
 mod torn;
 mod tsan;
 
@@ -31,7 +31,8 @@ usage: cargo xtask TASK
   setup                          fetch and build what runs need: wasm target, ONNX Runtime, modules
   demo                           set-up, then a year of weather: run, log, verify, summary
   test [ARGS]                    set-up, then every test that runs on stable; ARGS go to cargo test
-  loom [--bound N|none] ...      every loom model to a greater depth; 3 preemptions without arguments
+  tidy [--house | CHECK ...]     what no lint holds: lengths, names, citations, walls, circles
+  loom [--bound N|none] ...      every loom model to a greater depth; 3 preemptions by default
   mutants [--markdown]           weak orderings and wrong algorithms: each must fail a loom model
   shuttle [SCHEDULES] [SEED]     random schedules at real sizes; 50,000 of each kind
   miri [--seeds N] [ARGS]        the tests of shm and abi under Miri (nightly); ARGS go to cargo
@@ -64,6 +65,7 @@ fn run(args: &[String]) -> Result<()> {
         "setup" => setup::command(none(task, rest)?),
         "demo" => demo::command(none(task, rest)?),
         "test" => test::command(rest),
+        "tidy" => tidy::command(rest),
         "loom" => loom::models(rest),
         "mutants" => loom::mutants(rest),
         "shuttle" => loom::shuttle(rest),

@@ -7,7 +7,7 @@
 use anyhow::{Context, Result};
 
 use crate::nightly;
-use crate::step::{Places, Step, Times};
+use crate::step::{Folders, Job, Times};
 
 /// Seeds of the tests with threads, unless asked for more.
 const SEEDS: &str = "8";
@@ -21,9 +21,9 @@ const THREADED: [&str; 3] = ["threads_", "are_never_", "slow_readers_"];
 /// # Errors
 /// If Miri is missing or finds something.
 pub(crate) fn command(args: &[String]) -> Result<()> {
-    let places = Places::find()?;
-    nightly::host(&places)?;
-    nightly::cargo(&places.root)
+    let folders = Folders::find()?;
+    nightly::host(&folders)?;
+    nightly::cargo(&folders.root)
         .args(["miri", "--version"])
         .output("Miri is not installed")
         .context("install it with `rustup component add --toolchain nightly miri`")?;
@@ -33,13 +33,13 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     };
     let mut times = Times::default();
     let all = ["-p", "wasm-engine-shm", "-p", "wasm-engine-abi"];
-    let once = miri(&places, "").args(all).args(args);
+    let once = miri(&folders, "").args(all).args(args);
     times.add("every test once", once.run(FOUND)?);
     if args.is_empty() {
         let seeds = format!("-Zmiri-many-seeds=0..{seeds}");
-        let tests = ["threads", "snapshots", "losses"].map(|test| ["--test", test]);
-        let threaded = miri(&places, &seeds).args(["-p", "wasm-engine-shm"]);
-        let threaded = threaded.args(tests.as_flattened()).arg("--").args(THREADED);
+        let threaded =
+            miri(&folders, &seeds).args(["-p", "wasm-engine-shm", "--test", "shm", "--"]);
+        let threaded = threaded.args(THREADED);
         times.add("tests with threads, many seeds", threaded.run(FOUND)?);
     }
     eprintln!("Miri found nothing; {times}");
@@ -48,10 +48,10 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 
 const FOUND: &str = "Miri found something or a test failed: read its message above";
 
-fn miri(places: &Places, more: &str) -> Step {
+fn miri(folders: &Folders, more: &str) -> Job {
     let flags = std::env::var("MIRIFLAGS").unwrap_or_default();
     let flags = format!("-Zmiri-strict-provenance {more} {flags}");
-    nightly::cargo(&places.root)
+    nightly::cargo(&folders.root)
         .args(["miri", "test", "--locked"])
         .env("MIRIFLAGS", flags.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -2,22 +2,22 @@
 
 use anyhow::{Context, Result};
 
-use crate::step::{Places, Step};
+use crate::step::{Folders, Job};
 
 const INSTALL: &str = "rustup toolchain install nightly --component miri,rust-src";
 
 /// Cargo of the nightly toolchain, in a folder.
-pub(crate) fn cargo(dir: &std::path::Path) -> Step {
-    Step::new("rustup", dir).args(["run", "nightly", "cargo"])
+pub(crate) fn cargo(dir: &std::path::Path) -> Job {
+    Job::new("rustup", dir).args(["run", "nightly", "cargo"])
 }
 
 /// The target triple of this machine, if the nightly toolchain is there with its sources.
 ///
 /// # Errors
 /// If something is missing, with the command that installs it.
-pub(crate) fn host(places: &Places) -> Result<String> {
+pub(crate) fn host(folders: &Folders) -> Result<String> {
     let rustc = |args: &[&str]| {
-        Step::new("rustup", &places.root)
+        Job::new("rustup", &folders.root)
             .args(["run", "nightly", "rustc"])
             .args(args)
             .output("there is no nightly toolchain")

@@ -5,7 +5,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::step::{Places, Step, Times, cargo};
+use crate::step::{Folders, Job, Times, cargo};
 
 /// The targets: two Windows, two of another processor.
 const TARGETS: [&str; 4] = [
@@ -25,14 +25,14 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
         [option] if option == "--targets" => true,
         _ => bail!("use: cargo xtask portability [--targets]"),
     };
-    let places = Places::find()?;
-    add_targets(&places)?;
+    let folders = Folders::find()?;
+    add_targets(&folders)?;
     if only_targets {
         return Ok(());
     }
     let mut times = Times::default();
     for target in TARGETS {
-        let took = cargo(&places.root)
+        let took = cargo(&folders.root)
             .args(["clippy", "--locked", "--all-features", "--all-targets", "--target", target])
             .args(["-p", "wasm-engine-shm", "-p", "wasm-engine-abi", "-p", "wasm-engine-ui-bridge"])
             .args(["--", "-D", "warnings"])
@@ -44,13 +44,13 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 }
 
 /// Adds the standard libraries that are missing.
-fn add_targets(places: &Places) -> Result<()> {
-    let installed = Step::new("rustup", &places.root)
+fn add_targets(folders: &Folders) -> Result<()> {
+    let installed = Job::new("rustup", &folders.root)
         .args(["target", "list", "--installed"])
         .output("rustup is needed to add targets")?;
     for target in TARGETS {
         if !installed.lines().any(|line| line.trim() == target) {
-            Step::new("rustup", &places.root)
+            Job::new("rustup", &folders.root)
                 .args(["target", "add", target])
                 .run("without network no target can be added")?;
         }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::step::{Places, Step, Times, cargo};
+use crate::step::{Folders, Job, Times, cargo};
 
 /// Version of ONNX Runtime; the kernel looks for this file name.
 const ORT_VERSION: &str = "1.28.0";
@@ -35,7 +35,7 @@ const AGENTS: &str = "examples/weather/agents";
 const MODULES: &str = "examples/weather/modules";
 
 /// What came of the set-up: each part is there, or why it is not and what to do.
-pub(crate) struct Setup {
+pub(crate) struct Prepared {
     /// The library file.
     pub(crate) inference: Result<PathBuf>,
     /// The modules of the example.
@@ -44,7 +44,7 @@ pub(crate) struct Setup {
     pub(crate) took: Duration,
 }
 
-impl Setup {
+impl Prepared {
     /// Whether everything is there.
     pub(crate) fn is_complete(&self) -> bool {
         self.inference.is_ok() && self.modules.is_ok()
@@ -66,7 +66,7 @@ impl Setup {
 /// # Errors
 /// If any part is missing.
 pub(crate) fn command((): ()) -> Result<()> {
-    let setup = prepare(&Places::find()?)?;
+    let setup = prepare(&Folders::find()?)?;
     setup.warn();
     if !setup.is_complete() {
         bail!("the set-up is not complete; repair what the warnings name and run it again");
@@ -79,16 +79,16 @@ pub(crate) fn command((): ()) -> Result<()> {
 ///
 /// # Errors
 /// If the stamp cannot be written or removed; missing parts are in the result.
-pub(crate) fn prepare(places: &Places) -> Result<Setup> {
+pub(crate) fn prepare(folders: &Folders) -> Result<Prepared> {
     let start = Instant::now();
     let mut times = Times::default();
-    let stamp = places.target.join("setup-ok");
-    let inference = library(places);
+    let stamp = folders.target.join("setup-ok");
+    let inference = library(folders);
     times.add("ONNX Runtime", start.elapsed());
     let start_modules = Instant::now();
-    let modules = wasm_target(places).and_then(|()| build_modules(places));
+    let modules = wasm_target(folders).and_then(|()| build_modules(folders));
     times.add("modules", start_modules.elapsed());
-    let setup = Setup { inference, modules, took: start.elapsed() };
+    let setup = Prepared { inference, modules, took: start.elapsed() };
     if let (Ok(library), Ok(modules)) = (&setup.inference, &setup.modules) {
         let mut text = format!("{}\n", library.display());
         for module in modules {
@@ -105,7 +105,7 @@ pub(crate) fn prepare(places: &Places) -> Result<Setup> {
 }
 
 /// Finds or fetches the library.
-fn library(places: &Places) -> Result<PathBuf> {
+fn library(folders: &Folders) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(ORT_ENV).filter(|path| !path.is_empty()) {
         let path = std::path::absolute(&path)?;
         ensure!(path.is_file(), "{ORT_ENV} names {}, which is no file; unset it", path.display());
@@ -113,7 +113,7 @@ fn library(places: &Places) -> Result<PathBuf> {
         return Ok(path);
     }
     let file = format!("libonnxruntime.so.{ORT_VERSION}");
-    let folder = places.target.join("onnxruntime");
+    let folder = folders.target.join("onnxruntime");
     let path = folder.join(&file);
     if path.is_file() && sha256(&path)? == ORT_SHA256 {
         return Ok(path);
@@ -124,8 +124,8 @@ fn library(places: &Places) -> Result<PathBuf> {
          machine and name the file with {ORT_ENV}"
     );
     let repair = format!(
-        "it fetches ONNX Runtime {ORT_VERSION} and needs Python 3 with pip and network; repair that \
-         and run `cargo xtask setup`, or name a library with {ORT_ENV}"
+        "it fetches ONNX Runtime {ORT_VERSION} and needs Python 3 with pip and network; repair \
+         that and run `cargo xtask setup`, or name a library with {ORT_ENV}"
     );
     let work = folder.join("download");
     if work.exists() {
@@ -151,7 +151,7 @@ fn library(places: &Places) -> Result<PathBuf> {
 fn download(work: &Path, repair: &str) -> Result<()> {
     let wheel = format!("onnxruntime=={ORT_VERSION}");
     // Downloads are notes on standard error like all steps: pip prints to standard output.
-    let pip = Step::new("python3", work)
+    let pip = Job::new("python3", work)
         .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"])
         .args(["--python-version", "3.11", "--abi", "cp311", "--implementation", "cp"])
         .args(["--platform", "manylinux_2_28_x86_64", "--disable-pip-version-check"])
@@ -162,12 +162,12 @@ fn download(work: &Path, repair: &str) -> Result<()> {
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("pip left no wheel behind; run `cargo xtask setup` again")?;
-    let unzip = Step::new("python3", work).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(".");
+    let unzip = Job::new("python3", work).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(".");
     ensure_ok(unzip, repair)
 }
 
 /// Runs a step whose standard output is of no interest.
-fn ensure_ok(step: Step, advice: &str) -> Result<()> {
+fn ensure_ok(step: Job, advice: &str) -> Result<()> {
     let captured = step.capture(advice)?;
     eprint!("{}", captured.stdout);
     ensure!(captured.code == Some(0), "`{}` failed; {advice}", captured.text);
@@ -175,30 +175,30 @@ fn ensure_ok(step: Step, advice: &str) -> Result<()> {
 }
 
 /// Adds the wasm target to the repository's toolchain where it is missing.
-fn wasm_target(places: &Places) -> Result<()> {
-    let sysroot = Step::new("rustc", &places.root)
+fn wasm_target(folders: &Folders) -> Result<()> {
+    let sysroot = Job::new("rustc", &folders.root)
         .args(["--print", "sysroot"])
         .output("install Rust with rustup")?;
     if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
         return Ok(());
     }
-    Step::new("rustup", &places.root)
+    Job::new("rustup", &folders.root)
         .args(["target", "add", WASM_TARGET])
         .run("modules need this target: check rustup and the network, then run `cargo xtask setup`")
         .map(|_| ())
 }
 
 /// Builds the example's modules and copies those that changed to where the example looks for them.
-fn build_modules(places: &Places) -> Result<Vec<PathBuf>> {
-    let agents = places.root.join(AGENTS);
+fn build_modules(folders: &Folders) -> Result<Vec<PathBuf>> {
+    let agents = folders.root.join(AGENTS);
     cargo(&agents)
         .args(["build", "--locked", "--release", "--target", WASM_TARGET, "--examples"])
         .arg("--target-dir")
-        .arg(&places.target)
-        .env("CARGO_ENCODED_RUSTFLAGS", remap(places))
+        .arg(&folders.target)
+        .env("CARGO_ENCODED_RUSTFLAGS", remap(folders))
         .run("the modules of examples/weather are built by it: read its message")?;
-    let built = places.target.join(WASM_TARGET).join("release/examples");
-    let folder = places.root.join(MODULES);
+    let built = folders.target.join(WASM_TARGET).join("release/examples");
+    let folder = folders.root.join(MODULES);
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let mut names: Vec<String> = fs::read_dir(agents.join("modules"))
         .with_context(|| format!("{} cannot be read", agents.join("modules").display()))?
@@ -222,13 +222,13 @@ fn build_modules(places: &Places) -> Result<Vec<PathBuf>> {
 
 /// Flags that keep the paths of this machine out of the modules: the same source gives the same
 /// bytes in any folder.
-fn remap(places: &Places) -> String {
+fn remap(folders: &Folders) -> String {
     let home = |name: &str, folder: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(folder)))
     };
-    let mut from = vec![(places.root.clone(), "/wasm-engine")];
+    let mut from = vec![(folders.root.clone(), "/wasm-engine")];
     from.extend(home("CARGO_HOME", ".cargo").map(|path| (path, "/cargo")));
     from.extend(home("RUSTUP_HOME", ".rustup").map(|path| (path, "/rustup")));
     let flags: Vec<String> = from

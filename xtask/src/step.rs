@@ -23,24 +23,20 @@ const OF_CARGO_RUN: [&str; 6] = [
 
 /// Where things are.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Folders {
     /// The repository.
     pub(crate) root: PathBuf,
     /// Cargo's target directory.
     pub(crate) target: PathBuf,
 }
 
-impl Places {
+impl Folders {
     /// Asks cargo.
     ///
     /// # Errors
     /// If cargo cannot be asked.
     pub(crate) fn find() -> Result<Self> {
-        // `cargo run` names the directory of this very checkout; a binary called by hand has the
-        // one that it was built from.
-        let own = std::env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = own.parent().context("the task lies in no repository")?.to_owned();
+        let root = root()?;
         let text = cargo(&root)
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .output("check that the repository is complete")?;
@@ -59,13 +55,25 @@ impl Places {
     }
 }
 
+/// The repository, without asking cargo.
+///
+/// # Errors
+/// If the task lies in none.
+pub(crate) fn root() -> Result<PathBuf> {
+    // `cargo run` names the directory of this very checkout; a binary called by hand has the one
+    // that it was built from.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    Ok(own.parent().context("the task lies in no repository")?.to_owned())
+}
+
 /// A command to be run, its text kept for messages.
-pub(crate) struct Step {
+pub(crate) struct Job {
     command: Command,
     text: String,
 }
 
-impl Step {
+impl Job {
     pub(crate) fn new(program: impl AsRef<OsStr>, dir: &Path) -> Self {
         let mut command = Command::new(&program);
         command.current_dir(dir).stdin(Stdio::null());
@@ -112,8 +120,8 @@ impl Step {
         Ok(start.elapsed())
     }
 
-    /// Runs it and gives what it prints on standard output, whether it succeeds or not; its standard
-    /// error is this process's.
+    /// Runs it and gives what it prints on standard output, whether it succeeds or not; its
+    /// standard error is this process's.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -170,8 +178,8 @@ pub(crate) struct Captured {
 }
 
 /// Cargo of the repository's toolchain.
-pub(crate) fn cargo(dir: &Path) -> Step {
-    Step::new("cargo", dir)
+pub(crate) fn cargo(dir: &Path) -> Job {
+    Job::new("cargo", dir)
 }
 
 /// Times of the steps of a task, for its last lines.
@@ -202,13 +210,13 @@ mod tests {
     #[test]
     fn a_failing_step_names_the_command_and_what_to_do() {
         let dir = Path::new(".");
-        let error = Step::new("false", dir).run("try true").expect_err("fails");
+        let error = Job::new("false", dir).run("try true").expect_err("fails");
         assert_eq!(error.to_string(), "`false` failed (exit status: 1); try true");
         let error =
-            Step::new("no-such-program", dir).arg("x").output("install it").expect_err("none");
+            Job::new("no-such-program", dir).arg("x").output("install it").expect_err("none");
         assert_eq!(error.to_string(), "`no-such-program x` cannot be started; install it");
         let captured =
-            Step::new("sh", dir).args(["-c", "echo out; exit 3"]).capture("").expect("runs");
+            Job::new("sh", dir).args(["-c", "echo out; exit 3"]).capture("").expect("runs");
         assert_eq!((captured.stdout.as_str(), captured.code), ("out\n", Some(3)));
     }
 }

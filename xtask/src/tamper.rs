@@ -2,7 +2,7 @@
 //!
 //! Checksums find accidents; this makes what only a replay finds: a log that is well formed and
 //! says something else than what happened. `verify` must name the tick (and agent) of the lie, not
-//! the block. The byte is chosen by what it means (the 3rd input, byte 0) or by its place.
+//! the block. The byte is chosen by what it means (the 3rd input, byte 0) or by its position.
 //!
 //! What this does not do: it changes no lengths, but a torn tail is cut off.
 
@@ -16,12 +16,12 @@ use wasm_engine_abi::record::{
 };
 
 /// How the task is called.
-pub const USAGE: &str = "cargo xtask tamper DIR --kind input|reply|module|run|close [--nth N] \
-                         [--byte K] [--xor X] | --at PAYLOAD_BYTE | --random SEED";
+pub(crate) const USAGE: &str = "cargo xtask tamper DIR --kind input|reply|module|run|close \
+    [--nth N] [--byte K] [--xor X] | --at PAYLOAD_BYTE | --random SEED";
 
 /// What a byte belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
+pub(crate) enum Part {
     /// Payload of an input.
     Input,
     /// Payload of an inference reply.
@@ -36,7 +36,7 @@ pub enum Part {
 
 /// Which byte is changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
+pub(crate) enum ByteAt {
     /// Byte `byte` of the `nth` part of its kind, both from 0.
     Part {
         /// What it belongs to.
@@ -48,7 +48,7 @@ pub enum Place {
     },
     /// A byte of the payloads of all records in a row.
     Payload {
-        /// Its place.
+        /// Its position among them.
         at: usize,
     },
     /// A byte of a payload, chosen by a seed, as is the change.
@@ -60,11 +60,11 @@ pub enum Place {
 
 /// What to change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TamperSpec {
+pub(crate) struct TamperSpec {
     /// Which byte.
-    pub place: Place,
-    /// Bits to flip in it; not 0. Not looked at for [`Place::Random`].
-    pub xor: u8,
+    pub(crate) target: ByteAt,
+    /// Bits to flip in it; not 0. Not looked at for [`ByteAt::Random`].
+    pub(crate) xor: u8,
 }
 
 /// Some bytes of a payload and where they lie: segment, byte in the file.
@@ -83,7 +83,7 @@ struct Joined {
 
 impl Joined {
     /// Where a byte of the payload lies: segment, byte in the file.
-    fn place(&self, mut byte: usize) -> Option<(usize, usize)> {
+    fn locate(&self, mut byte: usize) -> Option<(usize, usize)> {
         for piece in &self.pieces {
             if byte < piece.len {
                 return Some((piece.segment, piece.at + byte));
@@ -98,12 +98,13 @@ impl Joined {
 ///
 /// # Errors
 /// If the log cannot be read or written, is damaged already, or has no such byte.
-pub fn tamper(dir: &Path, spec: &TamperSpec) -> Result<()> {
+pub(crate) fn tamper(dir: &Path, spec: &TamperSpec) -> Result<()> {
     let mut segments = read(dir)?;
     let (records, run_id, sound) = join(&segments)?;
-    let (place, xor) = find(&records, spec)?;
+    let (target, xor) = find(&records, spec)?;
     ensure!(xor != 0, "flipping no bits changes nothing; give another --xor");
-    let (segment, byte) = place.with_context(|| format!("the log has no byte {:?}", spec.place))?;
+    let (segment, byte) =
+        target.with_context(|| format!("the log has no byte {:?}", spec.target))?;
     segments[segment].1[byte] ^= xor;
     seal(&mut segments, run_id, &sound);
     for (index, (path, bytes)) in segments.iter().enumerate().skip(segment) {
@@ -120,10 +121,10 @@ pub fn tamper(dir: &Path, spec: &TamperSpec) -> Result<()> {
 ///
 /// # Errors
 /// As [`tamper`], and for arguments that are none.
-pub fn command(args: &[String]) -> Result<()> {
+pub(crate) fn command(args: &[String]) -> Result<()> {
     let [dir, rest @ ..] = args else { bail!("no directory given; use: {USAGE}") };
     let (mut part, mut nth, mut byte, mut xor) = (None, 0, 0, 1);
-    let mut place = None;
+    let mut target = None;
     ensure!(rest.len().is_multiple_of(2), "an option without a value; use: {USAGE}");
     for pair in rest.chunks(2) {
         let value = pair[1].as_str();
@@ -133,14 +134,14 @@ pub fn command(args: &[String]) -> Result<()> {
             "--nth" => nth = number()?,
             "--byte" => byte = number()?,
             "--xor" => xor = u8::try_from(number()?).context("--xor is a byte")?,
-            "--at" => place = Some(Place::Payload { at: number()? }),
-            "--random" => place = Some(Place::Random { seed: number()? as u64 }),
+            "--at" => target = Some(ByteAt::Payload { at: number()? }),
+            "--random" => target = Some(ByteAt::Random { seed: number()? as u64 }),
             other => bail!("unknown option {other}; use: {USAGE}"),
         }
     }
-    let place = place.or(part.map(|part| Place::Part { part, nth, byte }));
-    let place = place.with_context(|| format!("nothing to change was named; use: {USAGE}"))?;
-    tamper(Path::new(dir), &TamperSpec { place, xor })
+    let target = target.or(part.map(|part| ByteAt::Part { part, nth, byte }));
+    let target = target.with_context(|| format!("nothing to change was named; use: {USAGE}"))?;
+    tamper(Path::new(dir), &TamperSpec { target, xor })
 }
 
 fn parse_part(name: &str) -> Result<Part> {
@@ -204,10 +205,10 @@ fn join(segments: &[(PathBuf, Vec<u8>)]) -> Result<(Vec<Joined>, [u8; 16], Vec<u
 /// Where the byte lies, and the bits to flip.
 fn find(records: &[Joined], spec: &TamperSpec) -> Result<(Option<(usize, usize)>, u8)> {
     let all: usize = records.iter().map(|record| record.payload.len()).sum();
-    Ok(match spec.place {
-        Place::Part { part, nth, byte } => (find_part(records, part, nth, byte)?, spec.xor),
-        Place::Payload { at } => (find_payload(records, at), spec.xor),
-        Place::Random { seed } => {
+    Ok(match spec.target {
+        ByteAt::Part { part, nth, byte } => (find_part(records, part, nth, byte)?, spec.xor),
+        ByteAt::Payload { at } => (find_payload(records, at), spec.xor),
+        ByteAt::Random { seed } => {
             ensure!(all > 0, "the log has no payload");
             let number = mix(seed);
             let at = (number % all as u64) as usize;
@@ -219,7 +220,7 @@ fn find(records: &[Joined], spec: &TamperSpec) -> Result<(Option<(usize, usize)>
 fn find_payload(records: &[Joined], mut at: usize) -> Option<(usize, usize)> {
     for record in records {
         if at < record.payload.len() {
-            return record.place(at);
+            return record.locate(at);
         }
         at -= record.payload.len();
     }
@@ -233,7 +234,7 @@ fn find_part(
     byte: usize,
 ) -> Result<Option<(usize, usize)>> {
     let of = |kind: u16| records.iter().filter(move |record| record.kind == kind);
-    let whole = |kind| of(kind).nth(nth).and_then(|record| record.place(byte));
+    let whole = |kind| of(kind).nth(nth).and_then(|record| record.locate(byte));
     let fact = match part {
         Part::Input => fact::INPUT,
         Part::Reply => fact::REPLY,
@@ -248,7 +249,7 @@ fn find_part(
             let len = found.payload.len();
             if found.header.kind == fact && left == 0 {
                 let payload = at + size_of_val(&found.header);
-                return Ok(if byte < len { record.place(payload + byte) } else { None });
+                return Ok(if byte < len { record.locate(payload + byte) } else { None });
             }
             left -= usize::from(found.header.kind == fact);
             at += fact_bytes(len);
@@ -286,7 +287,7 @@ fn mix(seed: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, Place, TamperSpec, join, read, tamper};
+    use super::{ByteAt, Part, TamperSpec, join, read, tamper};
     use std::fs;
     use wasm_engine_abi::record::{
         BLOCK_FOOTER_BYTES, BLOCK_HEADER_BYTES, Chain, FactHeader, RecordHeader, TickOpen, crc32c,
@@ -343,7 +344,7 @@ mod tests {
             [(Part::Input, 1, 4, 1, 92), (Part::Close, 0, 10, 2, 10), (Part::Run, 0, 1, 0, 1)]
         {
             let before = join(&read(&dir).unwrap()).unwrap().0;
-            tamper(&dir, &TamperSpec { place: Place::Part { part, nth, byte }, xor: 0x20 })
+            tamper(&dir, &TamperSpec { target: ByteAt::Part { part, nth, byte }, xor: 0x20 })
                 .unwrap();
             let after = join(&read(&dir).unwrap()).unwrap().0;
             for (index, (old, new)) in before.iter().zip(&after).enumerate() {
@@ -354,9 +355,9 @@ mod tests {
                 assert_eq!(new.payload, expected, "{part:?}, record {index}");
             }
         }
-        let place = Place::Part { part: Part::Input, nth: 2, byte: 0 };
-        assert!(tamper(&dir, &TamperSpec { place, xor: 1 }).is_err(), "there are two inputs");
-        tamper(&dir, &TamperSpec { place: Place::Random { seed: 3 }, xor: 0 }).unwrap();
+        let target = ByteAt::Part { part: Part::Input, nth: 2, byte: 0 };
+        assert!(tamper(&dir, &TamperSpec { target, xor: 1 }).is_err(), "there are two inputs");
+        tamper(&dir, &TamperSpec { target: ByteAt::Random { seed: 3 }, xor: 0 }).unwrap();
         join(&read(&dir).unwrap()).unwrap();
         fs::remove_dir_all(&dir).unwrap();
     }

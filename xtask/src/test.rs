@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the set-up, then every test that runs on a stable toolchain.
+//! `cargo xtask test`: `tidy`, the set-up, then every test that runs on a stable toolchain.
 //!
 //! One invocation over the whole workspace, so that features unify and nothing is built twice; the
 //! bounded loom models are among its tests. The example's agents are a workspace of their own and
@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::setup::{self, Setup};
-use crate::step::{Places, Step, Times, cargo};
+use crate::setup::{self, Prepared};
+use crate::step::{Folders, Job, Times, cargo};
 
 /// The task; `args` go to `cargo test` of the workspace, which then runs alone.
 ///
@@ -17,19 +17,23 @@ use crate::step::{Places, Step, Times, cargo};
 /// If a test fails. What the set-up lacks is said and its tests are skipped, which is no error.
 pub(crate) fn command(args: &[String]) -> Result<()> {
     let start = Instant::now();
-    let places = Places::find()?;
+    let folders = Folders::find()?;
     let mut times = Times::default();
-    let setup = setup::prepare(&places)?;
+    if args.is_empty() {
+        // First, because it takes no time; the tests hold it too.
+        crate::tidy::command(&[])?;
+    }
+    let setup = setup::prepare(&folders)?;
     times.add("set-up", setup.took);
     let advice = "a test failed or did not build: read its message above";
     if args.is_empty() {
         // First, so that the summary of the workspace is what one sees last.
-        let agents = cargo(&places.root.join("examples/weather/agents"))
+        let agents = cargo(&folders.root.join("examples/weather/agents"))
             .args(["test", "--locked", "--target-dir"])
-            .arg(&places.target);
+            .arg(&folders.target);
         times.add("tests of the example's agents", agents.run(advice)?);
     }
-    let workspace = cargo(&places.root).args(["test", "--workspace", "--locked"]).args(args);
+    let workspace = cargo(&folders.root).args(["test", "--workspace", "--locked"]).args(args);
     times.add("tests of the workspace", required(workspace, &setup).run(advice)?);
     setup.warn();
     eprintln!("{times}, together {:.1} s", start.elapsed().as_secs_f64());
@@ -37,7 +41,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 }
 
 /// Makes a skip a failure for what the set-up has.
-fn required(step: Step, setup: &Setup) -> Step {
+fn required(step: Job, setup: &Prepared) -> Job {
     let step = if setup.inference.is_ok() { step.env("REQUIRE_ORT", "1") } else { step };
     if setup.modules.is_ok() { step.env("REQUIRE_MODULES", "1") } else { step }
 }

@@ -1,18 +1,18 @@
 //! `cargo xtask torn`: reads under a writer that never stops, in number, each checked word by word.
 //!
-//! The check is a test of `shm` (`tests/torn.rs`), in which one process publishes and another reads
-//! through a read-only mapping. `cargo test` does 300,000 reads; here it goes on for a billion, or for as
-//! long as one says.
+//! The check is a test of `shm` (`shm/tests/shm/torn.rs`), in which one process publishes and
+//! another reads through a read-only mapping. `cargo test` does 300,000 reads; here it goes on for
+//! a billion, or for as long as one says.
 
 use anyhow::{Context, Result, bail};
 
-use crate::step::{Places, cargo};
+use crate::step::{Folders, cargo};
 
 /// Reads of pages, unless asked for less.
 const READS: u64 = 1_000_000_000;
 
-/// Seconds after which it ends with fewer, unless asked for less: a day, so that nobody takes a part
-/// for the whole.
+/// Seconds after which it ends with fewer, unless asked for less: a day, so that nobody takes a
+/// part for the whole.
 const SECONDS: u64 = 86_400;
 
 /// The task: `[--reads N] [--seconds S]`, whichever is reached first.
@@ -21,9 +21,9 @@ const SECONDS: u64 = 86_400;
 /// If a read is torn or the arguments are wrong.
 pub(crate) fn command(args: &[String]) -> Result<()> {
     let (reads, seconds) = limits(args)?;
-    cargo(&Places::find()?.root)
-        .args(["test", "--locked", "-p", "wasm-engine-shm", "--test", "torn", "--"])
-        .args(["--exact", "no_read_is_torn", "--nocapture"])
+    cargo(&Folders::find()?.root)
+        .args(["test", "--locked", "-p", "wasm-engine-shm", "--test", "shm", "--"])
+        .args(["--exact", "torn::no_read_is_torn", "--nocapture"])
         .env("TORN_READS", reads.to_string())
         .env("TORN_SECONDS", seconds.to_string())
         .run("a read was torn or the test did not build: see the table or the message above")?;

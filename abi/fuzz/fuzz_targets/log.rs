@@ -1,4 +1,4 @@
-//! Segments of any bytes are scanned or refused; made ones are judged rightly.
+//! Segments of any bytes are scanned or refused; generated ones are classified correctly.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wasm_engine_abi_fuzz::oracles::log(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wasm_engine_abi_oracles::log(data));

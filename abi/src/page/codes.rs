@@ -2,7 +2,7 @@
 //!
 //! What this is not: the kernel's own states are its private business; these are what it shows.
 
-use crate::code::codes;
+use crate::codes;
 
 codes! {
 /// What the run as a whole is doing; the owner's moment-to-moment state is in the region header.

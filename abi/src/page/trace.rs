@@ -9,7 +9,7 @@ use core::mem::offset_of;
 use bytemuck::{Pod, Zeroable};
 
 use super::Field;
-use crate::code::codes;
+use crate::codes;
 
 layout! {
 /// One event. What `subject`, `a` and `b` hold, its kind says: [`event::details`].

@@ -29,6 +29,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::codes;
+
 /// First bytes of every segment.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"WE-EVLOG";
 /// First bytes of every block.
@@ -153,26 +155,28 @@ pub mod flags {
     pub const WHOLE: u16 = FIRST | LAST;
 }
 
+codes! {
 /// Kinds of record. Readers pass over kinds they do not know.
-pub mod kind {
+kind: u16 {
     /// The setup of the run, canonical JSON; the first record of every log (SEMANTICS L4).
-    pub const RUN: u16 = 1;
+    RUN = 1 "run",
     /// The engine: version, fingerprint, cost table, instrumentation, library hash, CPU class.
-    pub const ENGINE: u16 = 2;
+    ENGINE = 2 "engine",
     /// A module, admitted: its bytes.
-    pub const MODULE: u16 = 3;
+    MODULE = 3 "module",
     /// A model: its metadata, not its weights.
-    pub const MODEL: u16 = 4;
+    MODEL = 4 "model",
     /// The log goes on after a stop or crash: [`Resumed`](super::Resumed). Written by the log itself.
-    pub const RESUMED: u16 = 5;
+    RESUMED = 5 "resumed",
     /// All outside facts of a tick (SEMANTICS L1): [`Facts`](crate::record::Facts).
-    pub const TICK_OPEN: u16 = 16;
+    TICK_OPEN = 16 "tick_open",
     /// The digests of a tick: [`TickClose`](crate::record::TickClose).
-    pub const TICK_CLOSE: u16 = 17;
+    TICK_CLOSE = 17 "tick_close",
     /// A message, at level `full`.
-    pub const MESSAGE: u16 = 18;
+    MESSAGE = 18 "message",
     /// The run was closed in order. Without payload, written by the log itself.
-    pub const END: u16 = 19;
+    END = 19 "end",
+}
 }
 
 /// Payload of a [`kind::RESUMED`] record: what the log before it came to.

@@ -1,5 +1,5 @@
-//! `rivals [--out FILE] [--tiny]`: S1 against other people's rings, asked by the very code that asks
-//! ours, all in turn. Its report has the form of `bench`, which merges it.
+//! `rivals [--out FILE] [--tiny]`: S1 against other people's rings, asked by the very code that
+//! asks ours, all in turn. Its report has the form of `bench`, which merges it.
 //!
 //! ```text
 //! peers.rs      rtrb, disruptor, crossbeam's queue and channel, between two threads

@@ -1,7 +1,7 @@
 //! Rings between two processes: ours in one shared mapping, iceoryx2's publish-subscribe.
 //!
-//! The second process is a fork of this one that shares the mapping and echoes what it is sent. Each is
-//! pinned to a core of its own.
+//! The second process is a fork of this one that shares the mapping and echoes what it is sent.
+//! Each is pinned to a core of its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! `bench [--goal S1] [--out FILE] [--merge FILE] [--tiny]`: runs the benchmarks, prints their rows.
+//! `bench [--goal S1] [--out FILE] [--merge FILE] [--tiny]`: runs the benchmarks, prints their
+//! rows.
 //!
 //! Rows go to standard output as JSON and to standard error as a table. `--merge` takes the rows of
 //! another report, which the rivals' binary writes, into this one.

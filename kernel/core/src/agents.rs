@@ -70,7 +70,8 @@ pub(crate) struct Agent {
     pub(crate) inbox: Inbox,
     pub(crate) topics: Vec<u32>,
     pub(crate) channels: Vec<u64>,
-    /// Ticks of the restarts within the supervision window; unused in a group, which counts its own.
+    /// Ticks of the restarts within the supervision window; unused in a group, which counts its
+    /// own.
     pub(crate) restarts: VecDeque<Tick>,
     /// Its restart group (A8).
     pub(crate) group: Option<u32>,
@@ -215,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a5_a_freed_slot_is_free_from_the_next_tick_and_a7_gets_a_new_generation() {
+    fn a5_5_a5_6_a7_1_a_freed_slot_is_free_from_the_next_tick_and_gets_a_new_generation() {
         let mut agents = Agents::new(2);
         let create = |agents: &mut Agents| agents.create(0, 0, 0, Vec::new());
         assert_eq!(
@@ -230,5 +231,39 @@ mod tests {
         assert_eq!(agents.resolve(old), None);
         assert_eq!(agents.resolve(agents.id(0)), Some(0));
         assert_eq!(agents.alive(), 2);
+    }
+
+    #[test]
+    fn a5_1_a_key_is_the_hash_of_its_origin() {
+        let mut named = b"worker\0".to_vec();
+        named.extend_from_slice(&3_u32.to_le_bytes());
+        assert_eq!(configured_key("worker", 3), xxh3_64(&named));
+        let spawned: Vec<u8> = [9_u64, 7].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(spawned_key(9, 7), xxh3_64(&spawned));
+        // A change of either breaks every log: its random numbers and traces are others.
+        assert_eq!(configured_key("worker", 3), 0xacd8_9931_02a0_bdf1, "breaks A5");
+        assert_eq!(spawned_key(9, 7), 0x13ee_2d35_3cba_1f9d, "breaks A5");
+        let keys = [("worker", 0), ("worker", 1), ("worker1", 0), ("", 0)];
+        let mut keys: Vec<_> =
+            keys.iter().map(|(name, copy)| configured_key(name, *copy)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 4);
+    }
+
+    #[test]
+    fn a5_5_a_new_agent_gets_the_lowest_free_slot() {
+        let mut agents = Agents::new(5);
+        let create = |agents: &mut Agents| agents.create(0, 0, 0, Vec::new());
+        for slot in 0..4 {
+            assert_eq!(create(&mut agents), Some(slot));
+        }
+        for slot in [3, 0, 2] {
+            agents.release(slot);
+        }
+        agents.open();
+        for expected in [Some(0), Some(2), Some(3), Some(4), None] {
+            assert_eq!(create(&mut agents), expected);
+        }
     }
 }

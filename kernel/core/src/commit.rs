@@ -10,7 +10,7 @@
 use wasm_engine_abi::{
     AgentId,
     calls::Status,
-    frame::{CHANNEL, Effect, ItemHeader, NO_TOPIC, Place, effect, fault, item, turn},
+    frame::{CHANNEL, Effect, ItemHeader, Location, NO_TOPIC, effect, fault, item, turn},
 };
 
 use crate::agents::Phase;
@@ -115,7 +115,7 @@ impl Core {
                 agent.phase = Phase::Active;
             }
             if planned.kind != turn::SHUTDOWN {
-                // Q1: leftovers re-enter at the turn's place, before its effects.
+                // Q1: leftovers re-enter at the turn's location, before its effects.
                 self.make_runnable(planned.agent);
             }
         }
@@ -186,16 +186,16 @@ impl Core {
     }
 
     fn payload(&mut self, effect: &Effect, lane: u32) -> PayloadId {
-        let place = Place { area: lane, block: effect.block };
-        self.payloads.add(place, self.epoch, effect.len)
+        let location = Location { area: lane, block: effect.block };
+        self.payloads.add(location, self.epoch, effect.len)
     }
 
     /// The effect's payload bytes in `scratch`.
     pub(crate) fn read_payload(&mut self, effect: &Effect, lane: u32, env: &mut impl Environment) {
         self.scratch.clear();
         if effect.len > 0 {
-            let place = Place { area: lane, block: effect.block };
-            env.payloads().read(place, self.epoch, effect.len, &mut self.scratch);
+            let location = Location { area: lane, block: effect.block };
+            env.payloads().read(location, self.epoch, effect.len, &mut self.scratch);
         }
     }
 
@@ -368,7 +368,7 @@ impl Core {
         }
     }
 
-    /// An outcome, at the place of the effect that it answers (A2). It holds an answer place until
+    /// An outcome, at the location of the effect that it answers (A2). It holds an pending-call slot until
     /// it is received (A4). An agent whose address is gone gets none.
     pub(crate) fn outcome(
         &mut self,

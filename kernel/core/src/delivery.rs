@@ -138,7 +138,7 @@ impl Core {
         self.chain.event(event::DROPPED, u64::from(receiver), from_seq);
     }
 
-    /// Puts an answer (reply, outcome or timer) into its receiver's inbox, where a place is
+    /// Puts an answer (reply, outcome or timer) into its receiver's inbox, where a position is
     /// reserved for it (A2, A4).
     pub(crate) fn push_answer(&mut self, receiver: u32, header: ItemHeader, payload: PayloadId) {
         debug_assert!(matches!(header.kind, item::REPLY | item::OUTCOME | item::TIMER));

@@ -1,24 +1,24 @@
-//! What the core needs of the world around it: payload bytes, takers of what leaves it, results.
+//! What the core needs of the world around it: payload bytes, sinks of what leaves it, results.
 
 use wasm_engine_abi::{
     AgentId, Tick,
-    frame::{Effect, Place, TurnResult},
+    frame::{Effect, Location, TurnResult},
 };
 
 use crate::requests::Request;
 
 /// Payload bytes, wherever they lie.
 pub trait PayloadStore {
-    /// Appends the payload at `place`, written in `epoch`, to `into`.
-    fn read(&mut self, place: Place, epoch: u64, len: u32, into: &mut Vec<u8>);
+    /// Appends the payload at `location`, written in `epoch`, to `into`.
+    fn read(&mut self, location: Location, epoch: u64, len: u32, into: &mut Vec<u8>);
     /// An open begins in `epoch`: what [`PayloadStore::enter`] stored two epochs ago expires.
     fn begin_open(&mut self, epoch: u64);
     /// Stores bytes that enter at open, readable in the next epoch.
-    fn enter(&mut self, bytes: &[u8]) -> Place;
+    fn enter(&mut self, bytes: &[u8]) -> Location;
     /// Copies a payload to where it stays until [`PayloadStore::release`].
-    fn retain(&mut self, place: Place, epoch: u64, len: u32) -> Place;
+    fn retain(&mut self, location: Location, epoch: u64, len: u32) -> Location;
     /// Frees a retained payload.
-    fn release(&mut self, place: Place, len: u32);
+    fn release(&mut self, location: Location, len: u32);
 }
 
 /// Takes what leaves the core.
@@ -35,11 +35,11 @@ pub trait Sink {
 pub trait Environment {
     /// The payload bytes.
     type Payloads: PayloadStore;
-    /// The taker.
+    /// The sink.
     type Sink: Sink + ?Sized;
     /// The payload bytes.
     fn payloads(&mut self) -> &mut Self::Payloads;
-    /// The taker.
+    /// The sink.
     fn sink(&mut self) -> &mut Self::Sink;
 }
 
@@ -75,7 +75,7 @@ pub struct TurnOutput<'a> {
     pub lane: u32,
 }
 
-/// Results of a microstep by place in the plan.
+/// Results of a microstep by location in the plan.
 pub trait Results {
     /// The turn at `position`.
     fn turn(&self, position: usize) -> TurnOutput<'_>;

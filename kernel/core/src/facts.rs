@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn l1_what_is_built_is_read_back() {
+    fn l1_1_what_is_built_is_read_back() {
         let mut builder = FactsBuilder::default();
         builder.begin(7);
         let header = FactHeader { kind: fact::INPUT, a: 1, b: 2, c: 3, ..FactHeader::default() };

@@ -17,7 +17,7 @@ pub(crate) type ItemId = u32;
 pub(crate) struct Item {
     pub(crate) header: ItemHeader,
     pub(crate) payload: PayloadId,
-    /// It holds one of its receiver's answer places until it is received (A4).
+    /// It holds one of its receiver's pending-call slots until it is received (A4).
     pub(crate) answers: bool,
     next: ItemId,
 }
@@ -28,7 +28,7 @@ impl Item {
         Self { header, payload, answers, next: NONE }
     }
 
-    /// Whether the inbox limits count it: messages and inputs do, answers have places reserved.
+    /// Whether the inbox limits count it: messages and inputs do, answers have slots reserved.
     #[inline]
     pub(crate) fn counted(&self) -> bool {
         matches!(self.header.kind, item::MESSAGE | item::INPUT)
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a2_an_inbox_keeps_order_through_both_ends_and_the_middle() {
+    fn a2_1_an_inbox_keeps_order_through_both_ends_and_the_middle() {
         let (mut pool, mut inbox) = (Items::default(), Inbox::default());
         for seq in 1..=4 {
             let id = pool.add(item(seq));

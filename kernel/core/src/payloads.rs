@@ -1,10 +1,10 @@
-//! Payload bytes as the core knows them: a place, a length, and who still refers to it.
+//! Payload bytes as the core knows them: a location, a length, and who still refers to it.
 //!
 //! The bytes lie in the region; the core holds descriptors only. A payload written in one epoch
 //! (an open or a microstep) can be read in the next one where it was written. Whatever outlives
 //! that is copied once into the spill (DESIGN §4). Placement is physical and never decides.
 
-use wasm_engine_abi::{frame::Place, limits};
+use wasm_engine_abi::{frame::Location, limits};
 
 use crate::environment::{Environment, PayloadStore};
 
@@ -15,11 +15,11 @@ pub(crate) const NO_PAYLOAD: PayloadId = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Payload {
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     pub(crate) epoch: u64,
     pub(crate) len: u32,
     refs: u32,
-    /// References by items of planned turns, which are read before the place expires.
+    /// References by items of planned turns, which are read before the location expires.
     planned: u32,
 }
 
@@ -33,13 +33,13 @@ pub(crate) struct Payloads {
 }
 
 impl Payloads {
-    /// A payload of `len` bytes written at `place` in `epoch`, referred to by nobody yet.
+    /// A payload of `len` bytes written at `location` in `epoch`, referred to by nobody yet.
     #[inline]
-    pub(crate) fn add(&mut self, place: Place, epoch: u64, len: u32) -> PayloadId {
+    pub(crate) fn add(&mut self, location: Location, epoch: u64, len: u32) -> PayloadId {
         if len == 0 {
             return NO_PAYLOAD;
         }
-        let payload = Payload { place, epoch, len, refs: 0, planned: 0 };
+        let payload = Payload { location, epoch, len, refs: 0, planned: 0 };
         let id = match self.free.pop() {
             Some(id) => {
                 self.table[id as usize] = payload;
@@ -81,14 +81,14 @@ impl Payloads {
     pub(crate) fn release(&mut self, id: PayloadId, env: &mut impl Environment) {
         let Some(payload) = self.table.get_mut(id as usize) else { return };
         payload.refs -= 1;
-        if payload.refs == 0 && payload.place.area == Place::SPILL {
-            env.payloads().release(payload.place, payload.len);
+        if payload.refs == 0 && payload.location.area == Location::SPILL {
+            env.payloads().release(payload.location, payload.len);
             self.free.push(id);
         }
     }
 
     /// Before the microstep of `epoch` runs: spills every fresh payload that would be needed
-    /// after its place expires, and forgets those nobody needs.
+    /// after its location expires, and forgets those nobody needs.
     pub(crate) fn settle(&mut self, epoch: u64, env: &mut impl Environment) {
         let Self { table, free, fresh } = self;
         fresh.retain(|&id| {
@@ -101,7 +101,7 @@ impl Payloads {
             if payload.refs == planned && payload.epoch + 1 == epoch {
                 return true;
             }
-            payload.place = env.payloads().retain(payload.place, payload.epoch, payload.len);
+            payload.location = env.payloads().retain(payload.location, payload.epoch, payload.len);
             false
         });
     }

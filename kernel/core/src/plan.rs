@@ -1,7 +1,7 @@
 //! Plan: which agents take a turn in the next microstep (SEMANTICS T4, T8, Q3).
 
 use wasm_engine_abi::{
-    frame::{ItemFrame, Place, TurnCommand, turn},
+    frame::{ItemFrame, Location, TurnCommand, turn},
     page::event,
 };
 
@@ -69,7 +69,7 @@ struct Taking<'a> {
 
 impl Taking<'_> {
     #[inline]
-    fn judge(&mut self, index: u32) -> Verdict {
+    fn classify(&mut self, index: u32) -> Verdict {
         let agent = self.agents.at_mut(index);
         let (kind, calls) = match agent.phase {
             Phase::Starting => (turn::INIT, 1),
@@ -128,14 +128,14 @@ impl Core {
             budget: Budget::new(&setup.limits),
         };
         if self.tick > 0 {
-            self.order.plan(self.tick, |index| taking.judge(index));
+            self.order.plan(self.tick, |index| taking.classify(index));
             return;
         }
         while self.next_init < self.configured {
             // An agent may have been paused, ended or even replaced by an earlier init turn.
             let agent = taking.agents.at(self.next_init);
             let waits = agent.phase == Phase::Starting && !agent.paused && agent.generation == 0;
-            if waits && taking.judge(self.next_init) == Verdict::Stop {
+            if waits && taking.classify(self.next_init) == Verdict::Stop {
                 return;
             }
             self.order.remove(self.next_init);
@@ -172,11 +172,11 @@ impl Core {
         frames.clear();
         frames.extend(self.planned_items(planned).iter().map(|&id| {
             let item = self.items.get(id);
-            let (place, epoch) = match self.payloads.get(item.payload) {
-                Some(payload) => (payload.place, payload.epoch),
-                None => (Place::default(), 0),
+            let (location, epoch) = match self.payloads.get(item.payload) {
+                Some(payload) => (payload.location, payload.epoch),
+                None => (Location::default(), 0),
             };
-            ItemFrame { header: item.header, place, epoch }
+            ItemFrame { header: item.header, location, epoch }
         }));
         let args: &[u8] = if planned.kind == turn::INIT { &agent.args } else { &[] };
         let command = TurnCommand {

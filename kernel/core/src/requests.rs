@@ -41,7 +41,7 @@ pub(crate) struct Requests {
     /// Buffers for inputs, reused.
     spare: Vec<Vec<u8>>,
     next_number: u64,
-    /// Requests whose reply has not been received: it has a place reserved from commit to receipt.
+    /// Requests whose reply has not been received: it has a slot reserved from commit to receipt.
     pub(crate) count: u32,
     /// Input bytes of those whose reply has not been delivered.
     pub(crate) bytes: u32,

@@ -45,7 +45,7 @@ pub struct Core {
     pub(crate) stats: Stats,
     pub(crate) tick: Tick,
     pub(crate) microstep: u32,
-    /// Opens and microsteps so far: the lifetime of payload places.
+    /// Opens and microsteps so far: the lifetime of payload locations.
     pub(crate) epoch: u64,
     pub(crate) agents: Agents,
     pub(crate) order: ReadyQueue,
@@ -209,7 +209,7 @@ impl Core {
         }
     }
 
-    /// Agent `index` may have become runnable: it takes its place in the schedule order (Q1).
+    /// Agent `index` may have become runnable: it takes its location in the schedule order (Q1).
     #[inline]
     pub(crate) fn make_runnable(&mut self, index: u32) {
         let agent = self.agents.at(index);
@@ -217,5 +217,109 @@ impl Core {
             let priority = self.setup.templates[agent.template as usize].priority;
             self.order.insert(index, priority, self.tick);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use wasm_engine_setup::{
+        AgentSetup, Limits, ModelSetup, Policy, Restart, Schedule, SourceSetup, Template,
+        TopicSetup,
+    };
+
+    use super::*;
+
+    /// Something in every list.
+    fn setup() -> Setup {
+        let text = str::to_owned;
+        let restart = Restart::Fresh { backoff_ticks: 1, restarts_max: 2, window_ticks: 3 };
+        Setup {
+            seed: 1,
+            schedule: Schedule::Fifo,
+            aging_ticks: 2,
+            state_digest_ticks: 3,
+            limits: Limits::default(),
+            topics: vec![TopicSetup { name: text("t"), policy: Policy::Refuse, output: true }],
+            sources: vec![SourceSetup { id: text("s") }],
+            templates: vec![Template {
+                name: text("a"),
+                module: text("00"),
+                capabilities: vec![text("send")],
+                fuel_per_call: 4,
+                priority: 5,
+                restart,
+            }],
+            groups: vec![text("g")],
+            agents: vec![AgentSetup {
+                name: text("a/0"),
+                template: 0,
+                copy: 0,
+                group: Some(0),
+                args: text("x"),
+            }],
+            models: vec![ModelSetup {
+                name: text("m"),
+                sha256: text("11"),
+                latency_ticks: 6,
+                batch: 7,
+                input_len: 8,
+                output_len: 9,
+            }],
+        }
+    }
+
+    /// Paths of all numbers, texts and truths in a document.
+    fn leaves(at: &str, value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                map.iter().for_each(|(key, value)| leaves(&format!("{at}/{key}"), value, into));
+            }
+            Value::Array(list) => {
+                (0..).zip(list).for_each(|(key, value): (u32, _)| {
+                    leaves(&format!("{at}/{key}"), value, into);
+                });
+            }
+            _ => into.push(at.to_owned()),
+        }
+    }
+
+    /// Another value of the same kind: the next number, another text of those that are known.
+    fn other(value: &Value) -> Value {
+        match value {
+            Value::Number(number) => (number.as_u64().expect("none is negative") + 1).into(),
+            Value::Bool(truth) => (!truth).into(),
+            Value::String(text) => match text.as_str() {
+                "fifo" => "priority".into(),
+                "refuse" => "latest_only".into(),
+                text => format!("{text}!").into(),
+            },
+            value => unreachable!("there is no {value} in a setup"),
+        }
+    }
+
+    #[test]
+    fn d3_3_d3_5_the_first_value_is_the_hash_of_all_that_is_in_the_setup() {
+        let setup = setup();
+        let json = serde_json::to_vec(&setup).expect("JSON");
+        let first = first_digest(&setup);
+        assert_eq!(first.to_bytes(), blake3::hash(&json).as_bytes()[..16]);
+        assert_eq!(Core::new(Arc::new(setup.clone())).digest(), first);
+        let document = serde_json::to_value(&setup).expect("JSON");
+        let mut all = Vec::new();
+        leaves("", &document, &mut all);
+        // A restart's kind has no other that takes the same numbers.
+        all.retain(|path| path != "/templates/0/restart/kind");
+        assert!(all.len() >= 50, "every limit and every other value: {all:?}");
+        for path in all {
+            let mut changed = document.clone();
+            let value = changed.pointer_mut(&path).expect("it is there");
+            *value = other(value);
+            let changed: Setup = serde_json::from_value(changed).expect("a setup");
+            assert_ne!(first_digest(&changed), first, "{path}");
+        }
+        let never = Template { restart: Restart::Never, ..setup.templates[0].clone() };
+        let never = Setup { templates: vec![never], ..setup };
+        assert_ne!(first_digest(&never), first);
     }
 }

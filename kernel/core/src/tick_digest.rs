@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! tick digest = xxh3-128( previous 16 | tick 8 | facts of the TickOpen record
-//!                         | events of the open | per microstep: number 8, turn digests 16 each,
-//!                           events in pass order | agents carried over 8 | state digest 16 )
+//!                         | events of the open
+//!                         | per microstep: number 8,
+//!                           per turn: its digest 16, events of its messages,
+//!                           events of the later passes in their order
+//!                         | agents carried over 8 | state digest 16 )
 //! event       = code 4 | zero 4 | subject 8 | detail 8
 //! fuel chain  = xxh3-128( previous 16 | tick 8 | fuel of each turn 8 )
 //! ```
@@ -136,5 +139,71 @@ impl DigestChain {
         }
         self.digest = self.tick.digest();
         self.fuel = self.tick_fuel.digest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+
+    fn words(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// One tick with everything in it, whose facts are longer than the stage of a stream.
+    fn tick(chain: &mut DigestChain, number: Tick, facts: &[u8], state: Option<Digest>) {
+        chain.open(number, facts);
+        chain.event(event::TIMER, 1, 2);
+        chain.microstep(1);
+        chain.turn(Digest::new(70), 1000);
+        chain.event(event::REFUSED, 3, 4);
+        chain.turn(Digest::new(71), 2000);
+        chain.event(event::SPAWNED, 5, 6);
+        chain.microstep(2);
+        chain.turn(Digest::new(72), 3000);
+        chain.close(9, state);
+    }
+
+    #[test]
+    fn d3_1_d4_1_both_chains_are_hashes_of_the_documented_bytes() {
+        let facts: Vec<u8> = (0..STAGE_BYTES + 100).map(|at| at as u8).collect();
+        let first = Digest::new(0x1234);
+        let mut chain = DigestChain::new(first);
+        assert_eq!((chain.digest(), chain.fuel()), (first, first), "one first value for both");
+        let (mut digest, mut fuel) = (first, first);
+        for (number, state) in [(0, Some(Digest::new(50))), (7, None)] {
+            tick(&mut chain, number, &facts, state);
+            let mut bytes = digest.to_bytes().to_vec();
+            bytes.extend(words(&[number]));
+            bytes.extend(&facts);
+            bytes.extend(words(&[event::TIMER.into(), 1, 2]));
+            // Of a turn its digest, then the events of its pass 1.
+            bytes.extend(words(&[1, 70, 0, event::REFUSED.into(), 3, 4, 71, 0]));
+            bytes.extend(words(&[event::SPAWNED.into(), 5, 6, 2, 72, 0, 9]));
+            bytes.extend(state.iter().flat_map(|state| state.to_bytes()));
+            digest = Digest::new(xxh3_128(&bytes));
+            assert_eq!(chain.digest(), digest, "tick {number}");
+            let mut bytes = fuel.to_bytes().to_vec();
+            bytes.extend(words(&[number, 1000, 2000, 3000]));
+            fuel = Digest::new(xxh3_128(&bytes));
+            assert_eq!(chain.fuel(), fuel, "tick {number}");
+        }
+    }
+
+    #[test]
+    fn d4_2_fuel_shows_in_its_own_chain_alone() {
+        let close = |fuel| {
+            let mut chain = DigestChain::new(Digest::new(1));
+            chain.open(0, b"");
+            chain.microstep(1);
+            chain.turn(Digest::new(70), fuel);
+            chain.close(0, None);
+            (chain.digest(), chain.fuel())
+        };
+        let (cheap, dear) = (close(10), close(11));
+        assert_eq!(cheap.0, dear.0);
+        assert_ne!(cheap.1, dear.1);
     }
 }

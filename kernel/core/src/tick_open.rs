@@ -281,8 +281,8 @@ impl Core {
         if bytes.is_empty() {
             return NO_PAYLOAD;
         }
-        let place = env.payloads().enter(bytes);
-        self.payloads.add(place, self.epoch, bytes.len() as u32)
+        let location = env.payloads().enter(bytes);
+        self.payloads.add(location, self.epoch, bytes.len() as u32)
     }
 }
 

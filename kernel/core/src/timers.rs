@@ -48,3 +48,43 @@ impl Timers {
         self.heap.pop().map(|Reverse(timer)| timer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timer(due: Tick, index: u32, seq: u64) -> Timer {
+        let agent = AgentId::new(index, 0).to_bits();
+        // Numbers that a wrong order would follow: they go the other way.
+        let other = 100 - seq;
+        Timer { due, index, seq, agent, incarnation: 0, tag: other, trace: other }
+    }
+
+    #[test]
+    fn t3_2_timers_fire_by_due_tick_slot_and_sequence() {
+        let mut timers = Timers::default();
+        let order = [(4, 2, 9), (5, 0, 7), (5, 0, 8), (5, 1, 1), (5, 1, 2), (6, 0, 0)];
+        for at in [3, 0, 5, 2, 4, 1] {
+            let (due, index, seq) = order[at];
+            timers.add(timer(due, index, seq));
+        }
+        let mut fired = Vec::new();
+        for tick in [3, 5, 6] {
+            while let Some(timer) = timers.pop_due(tick) {
+                fired.push((tick, timer.due, timer.index, timer.seq));
+            }
+        }
+        let by_tick = |(due, index, seq)| (if due == 6 { 6 } else { 5 }, due, index, seq);
+        assert_eq!(fired, order.map(by_tick));
+    }
+
+    #[test]
+    fn t5_4_a_timer_of_an_incarnation_that_is_gone_names_no_tick() {
+        let mut timers = Timers::default();
+        timers.add(timer(4, 1, 0));
+        timers.add(timer(9, 2, 0));
+        assert_eq!(timers.next_due(|_, _| true), Some(4));
+        assert_eq!(timers.next_due(|agent, _| agent.index() == 2), Some(9));
+        assert_eq!(timers.next_due(|_, incarnation| incarnation == 1), None);
+    }
+}

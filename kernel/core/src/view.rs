@@ -155,7 +155,7 @@ impl Core {
 pub struct AgentState {
     /// Address.
     pub id: AgentId,
-    /// Place in the setup's templates.
+    /// Index in the setup's templates.
     pub template: u32,
     /// Copy number.
     pub copy: u32,

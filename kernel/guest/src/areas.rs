@@ -1,9 +1,9 @@
 //! The payload areas of the region as one lane sees them: its outbox, and where items lie.
 
-use wasm_engine_abi::frame::{ItemFrame, Place};
+use wasm_engine_abi::frame::{ItemFrame, Location};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::outbox::{OutboxReader, OutboxWriter};
-use wasm_engine_shm::stash::StashReader;
+use wasm_engine_shm::spill::SpillReader;
 
 /// Where a lane writes payloads and where it reads them from.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub struct Areas {
     pub lanes: Vec<OutboxReader<RawMem>>,
     /// The outbox of what enters at open.
     pub open: OutboxReader<RawMem>,
-    /// The stash of what outlives a microstep.
-    pub stash: StashReader<RawMem>,
+    /// The spill of what outlives a microstep.
+    pub spill: SpillReader<RawMem>,
 }
 
 /// The reading half of [`Areas`].
@@ -23,7 +23,7 @@ pub struct Areas {
 pub(crate) struct Sources {
     pub(crate) lanes: Vec<OutboxReader<RawMem>>,
     pub(crate) open: OutboxReader<RawMem>,
-    pub(crate) stash: StashReader<RawMem>,
+    pub(crate) spill: SpillReader<RawMem>,
 }
 
 impl Sources {
@@ -37,12 +37,12 @@ impl Sources {
         epoch: u64,
         payload: &mut [u8],
     ) -> Result<(), String> {
-        let Place { area, block } = item.place;
-        if area == Place::SPILL {
-            return self.stash.copy_to(block, payload).map_err(|error| error.to_string());
+        let Location { area, block } = item.location;
+        if area == Location::SPILL {
+            return self.spill.copy_to(block, payload).map_err(|error| error.to_string());
         }
         let outbox = match area {
-            Place::OPEN => Some(&self.open),
+            Location::OPEN => Some(&self.open),
             lane => self.lanes.get(lane as usize),
         };
         let outbox = outbox.ok_or_else(|| format!("there is no area {area}"))?;

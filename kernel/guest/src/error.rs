@@ -4,67 +4,31 @@
 //! shown to a guest: it stops the kernel at the last closed tick (SEMANTICS T10). It crosses from
 //! a worker to the scheduler as bytes (`worker.rs`), so it is plain data.
 
-use wasm_engine_abi::AgentId;
+use wasm_engine_abi::{AgentId, codes};
 
+codes! {
 /// What failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-#[non_exhaustive]
-pub enum MachineFailure {
+enum MachineFailure: u32 {
     /// No instance could be made of an admitted module.
-    Instantiate = 1,
+    Instantiate = 1
+        "no instance could be made; give the process more memory or lower agents_max",
     /// A memory could not grow within its granted limit.
-    Grow = 2,
+    Grow = 2
+        "memory could not grow within its limit; give the process more memory or lower \
+         memory_bytes_max",
     /// The lane's outbox had no room within the limits of the turn.
-    Outbox = 3,
+    Outbox = 3 "the outbox is full within the limits of a turn; report this bug",
     /// A payload does not lie where its descriptor says.
-    Payload = 4,
-    /// A turn command that cannot be.
-    Command = 5,
+    Payload = 4 "a payload is not where its descriptor says; report this bug",
+    /// An invalid turn command.
+    Command = 5 "an invalid turn was commanded; report this bug",
     /// The engine answered what it never should.
-    Engine = 6,
+    Engine = 6 "the wasm engine failed; report this bug",
     /// Code of the lane panicked.
-    Panic = 7,
+    Panic = 7 "the lane panicked; report this bug",
     /// A ring between scheduler and lane carried what it never should.
-    Ring = 8,
+    Ring = 8 "the ring to the scheduler is broken; report this bug",
 }
-
-impl MachineFailure {
-    /// What happened and what to do, in words.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Instantiate => {
-                "no instance could be made; give the process more memory or lower agents_max"
-            }
-            Self::Grow => {
-                "memory could not grow within its limit; give the process more memory or lower \
-                 memory_bytes_max"
-            }
-            Self::Outbox => "the outbox is full within the limits of a turn; report this bug",
-            Self::Payload => "a payload is not where its descriptor says; report this bug",
-            Self::Command => "a turn was commanded that cannot be; report this bug",
-            Self::Engine => "the wasm engine failed; report this bug",
-            Self::Panic => "the lane panicked; report this bug",
-            Self::Ring => "the ring to the scheduler is broken; report this bug",
-        }
-    }
-
-    /// The failure with this number, if it is one.
-    #[must_use]
-    pub const fn from_number(number: u32) -> Option<Self> {
-        Some(match number {
-            1 => Self::Instantiate,
-            2 => Self::Grow,
-            3 => Self::Outbox,
-            4 => Self::Payload,
-            5 => Self::Command,
-            6 => Self::Engine,
-            7 => Self::Panic,
-            8 => Self::Ring,
-            _ => return None,
-        })
-    }
 }
 
 /// A failure of the machine or the kernel in a lane: the run stops at the last closed tick.
@@ -94,5 +58,28 @@ impl Stop {
     /// Something the engine should never answer.
     pub(crate) fn engine(error: &wasmtime::Error) -> Self {
         Self::Machine(MachineFailure::Engine, format!("{error:#}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MachineFailure;
+
+    #[test]
+    fn every_failure_has_a_number() {
+        assert!(MachineFailure::ALL.len() >= 8, "a failure left the table");
+        for (at, failure) in MachineFailure::ALL.iter().enumerate() {
+            let number = *failure as u32;
+            assert_eq!(MachineFailure::from_code(number), Some(*failure));
+            assert!(!failure.text().is_empty(), "{failure:?}");
+            for later in &MachineFailure::ALL[at + 1..] {
+                assert_ne!(number, *later as u32, "{failure:?} and {later:?}");
+                assert_ne!(failure.text(), later.text(), "{failure:?} and {later:?}");
+            }
+        }
+        // 0 is what a ring that was never written holds.
+        for unknown in [0, 9, u32::MAX] {
+            assert_eq!(MachineFailure::from_code(unknown), None);
+        }
     }
 }

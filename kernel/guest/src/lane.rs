@@ -7,7 +7,7 @@
 //! ```text
 //!  TurnCommand, ItemFrames, args                           TurnResult, Effects
 //!          |                                                        ^
-//!          v            payloads from outboxes, stash               |
+//!          v            payloads from outboxes, spill               |
 //!  Lane::execute --> Instance (instance.rs)     --> guest --> host calls (host_calls.rs)
 //!          |              inbox <- header, payload                  |
 //!          +-- turn_digest.rs <---------- TurnContext: effects, codes, outbox
@@ -68,12 +68,12 @@ impl Lane {
     /// A lane without agents. Allocates what turns need, so that only `INIT` allocates later.
     #[must_use]
     pub fn new(shared: Arc<LaneShared>, number: u32, areas: Areas) -> Self {
-        let Areas { outbox, lanes, open, stash } = areas;
+        let Areas { outbox, lanes, open, spill } = areas;
         let (calls, effects) = (shared.calls_max, shared.effects_max as usize);
         Self {
             number,
             epoch: 0,
-            sources: Sources { lanes, open, stash },
+            sources: Sources { lanes, open, spill },
             instances: (0..shared.agents_max).map(|_| None).collect(),
             context: Some(Box::new(TurnContext::new(outbox, shared.seed, effects, calls))),
             digest: TurnDigest::with_room(calls, effects),
@@ -119,7 +119,7 @@ impl Lane {
     /// can be read in place.
     ///
     /// # Errors
-    /// A failure of the machine or a command that cannot be; the lane is of no use afterwards.
+    /// A failure of the machine or an invalid command; the lane must not be used again.
     pub fn execute(
         &mut self,
         command: &TurnCommand,

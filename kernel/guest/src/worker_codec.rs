@@ -13,7 +13,7 @@
 use bytemuck::{bytes_of, cast_slice, pod_read_unaligned, try_cast_slice};
 use wasm_engine_abi::AgentId;
 use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult};
-use wasm_engine_shm::bytes::{Producer, Record, ReserveError};
+use wasm_engine_shm::bytes::{Producer, ReserveError, RingRecord};
 use wasm_engine_shm::mem::RawMem;
 
 use crate::error::{MachineError, MachineFailure};
@@ -105,7 +105,7 @@ pub enum Reply<'a> {
 /// # Errors
 /// The record cannot be a reply: the ring is broken.
 pub fn read_reply<'a>(
-    record: &'a Record<'_, RawMem>,
+    record: &'a RingRecord<'_, RawMem>,
     lane: u32,
 ) -> Result<Reply<'a>, MachineError> {
     let broken = |detail: &str| MachineError {
@@ -145,7 +145,7 @@ fn read_failed(bytes: &[u8]) -> Option<MachineError> {
     let (head, detail) = bytes.split_at_checked(FAILED_BYTES)?;
     let [failure, lane]: [u32; 2] = pod_read_unaligned(&head[..8]);
     Some(MachineError {
-        failure: MachineFailure::from_number(failure)?,
+        failure: MachineFailure::from_code(failure)?,
         lane,
         agent: AgentId::from_bits(pod_read_unaligned(&head[8..])),
         detail: String::from_utf8_lossy(detail).into_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Per model, requests fill the rows of a chunk in the order in which they come; a full chunk or a
 //! flush runs it (SEMANTICS I2). Rows that stay empty are zeros. A row of the wrong length takes no
-//! row of the chunk but keeps its place among the replies.
+//! row of the chunk but keeps its position among the replies.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -162,8 +162,8 @@ impl Chunk {
         for entry in entries.iter() {
             match entry.has_row.then(|| done.next()).flatten() {
                 Some(row) => {
-                    for (place, value) in output.iter_mut().zip(row) {
-                        *place = canonical(*value);
+                    for (slot, value) in output.iter_mut().zip(row) {
+                        *slot = canonical(*value);
                     }
                     sink.row(entry.number, output)?;
                 }

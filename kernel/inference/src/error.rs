@@ -1,8 +1,8 @@
 //! What can go wrong between the scheduler and the inference thread.
 
 use thiserror::Error;
-use wasm_engine_shm::bytes::{Bad, ReserveError};
-use wasm_engine_shm::claim::SetupError;
+use wasm_engine_shm::bytes::{CorruptRing, ReserveError};
+use wasm_engine_shm::lease::SetupError;
 
 /// What can go wrong between the scheduler and the inference thread; never a model's own error.
 #[derive(Debug, Error)]
@@ -41,7 +41,7 @@ pub enum InferenceError {
     #[error(
         "the ring of inference replies is broken: {0}; this is a mistake in the kernel, report it"
     )]
-    Broken(#[from] Bad),
+    Broken(#[from] CorruptRing),
     /// The request cannot be submitted, or no such reply is outstanding.
     #[error(
         "inference request {number} for model {model} {reason}; this is a mistake in the kernel, \

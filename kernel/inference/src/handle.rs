@@ -24,7 +24,7 @@ pub struct InferenceOptions {
     pub wait: WaitMode,
     /// Nanoseconds of a clock that only grows, for the duration of batches.
     pub clock: fn() -> u64,
-    /// Called first on the new thread: the place to pin it.
+    /// Called first on the new thread: pin it there.
     pub on_start: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -166,7 +166,7 @@ impl InferenceHandle {
         }
         let shape = self.shapes.get(model as usize).ok_or(misuse("names no model"))?;
         let fits = input.len() == shape.input_bytes;
-        // No model has rows of no bytes, so an empty record says that the row did not fit.
+        // No model has rows of no bytes, so an empty record reports that the row did not fit.
         self.requests
             .push(model, number, if fits { input } else { &[] })
             .map_err(|source| InferenceError::Full { number, source })?;

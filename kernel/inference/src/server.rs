@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasm_engine_abi::calls::Status;
-use wasm_engine_shm::bytes::{Bad, Consumer, Producer, ReserveError};
+use wasm_engine_shm::bytes::{Consumer, CorruptRing, Producer, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
 
@@ -35,8 +35,8 @@ impl ReplySink for Replies {
     fn row(&mut self, number: u64, row: &[f32]) -> Result<(), ReserveError> {
         let len = size_of_val(row);
         let mut grant = self.ring.reserve(len)?;
-        for (place, value) in grant.chunks_exact_mut(size_of::<f32>()).zip(row) {
-            place.copy_from_slice(&value.to_le_bytes());
+        for (slot, value) in grant.chunks_exact_mut(size_of::<f32>()).zip(row) {
+            slot.copy_from_slice(&value.to_le_bytes());
         }
         grant.commit(len, (Status::Ok as i32).cast_unsigned(), number);
         Ok(())
@@ -60,7 +60,7 @@ pub(crate) struct Server {
 #[derive(Debug, thiserror::Error)]
 enum Fatal {
     #[error(transparent)]
-    Requests(#[from] Bad),
+    Requests(#[from] CorruptRing),
     #[error("the ring of replies: {0}")]
     Replies(#[from] ReserveError),
     #[error("a request names model {0}, which does not exist")]

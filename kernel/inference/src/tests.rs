@@ -12,7 +12,7 @@ use wasm_engine_setup::ModelSetup;
 const OK: i32 = Status::Ok as i32;
 const FAILED: i32 = Status::ModelFailed as i32;
 
-/// Gives, per row, the sum of the row, the sum of the whole batch and its own place: the second
+/// Gives, per row, the sum of the row, the sum of the whole batch and its own position: the second
 /// shows who ran together, and what the padding was.
 struct Sums {
     input: Vec<f32>,
@@ -108,7 +108,7 @@ fn answer(handle: &mut InferenceHandle, number: u64) -> (i32, Vec<f32>) {
 }
 
 #[test]
-fn i2_chunks_are_filled_in_commit_order_and_the_rest_is_padded_with_zeros() {
+fn i2_1_i2_2_chunks_are_filled_in_commit_order_and_the_rest_is_padded_with_zeros() {
     let mut handle = start(vec![Sums::of(3), Sums::of(2)]);
     for tick in 0..50 {
         let base = tick * 10;
@@ -145,7 +145,7 @@ fn i2_chunks_are_filled_in_commit_order_and_the_rest_is_padded_with_zeros() {
 }
 
 #[test]
-fn a_full_chunk_runs_before_the_tick_closes() {
+fn i2_1_a_full_chunk_runs_before_the_tick_closes() {
     let mut handle = start(vec![Sums::of(2)]);
     submit(&mut handle, 5, 0, [1.0, 1.0]);
     submit(&mut handle, 8, 0, [2.0, 2.0]);
@@ -184,9 +184,9 @@ fn replies_are_taken_once_and_in_request_order() {
 }
 
 #[test]
-fn i3_every_model_error_is_a_reply() {
+fn i3_1_every_model_error_is_a_reply() {
     let mut handle = start(vec![Sums::of(3)]);
-    // A row of the wrong length takes no row, keeps its place and harms nobody.
+    // A row of the wrong length takes no row, keeps its position and harms nobody.
     handle.submit(0, 0, &bytes(&[1.0])).expect("is taken");
     submit(&mut handle, 1, 0, [2.0, 0.0]);
     handle.submit(2, 0, &[]).expect("is taken");
@@ -216,7 +216,7 @@ fn i3_every_model_error_is_a_reply() {
 }
 
 #[test]
-fn i3_a_panic_is_a_reply_and_the_model_is_not_run_again() {
+fn i3_2_a_panic_is_a_reply_and_the_model_is_not_run_again() {
     let mut handle = start(vec![Sums::of(2), Sums::of(2)]);
     submit(&mut handle, 0, 0, [-14.0, 0.0]);
     submit(&mut handle, 1, 1, [1.0, 0.0]);
@@ -233,7 +233,7 @@ fn i3_a_panic_is_a_reply_and_the_model_is_not_run_again() {
 }
 
 #[test]
-fn nan_passes_through_as_one_nan() {
+fn i5_1_nan_passes_through_as_one_nan() {
     let mut handle = start(vec![Sums::of(1)]);
     for (number, bits) in [(0, 0xffc0_0001_u32), (1, 0x7f80_0001), (2, 0xff80_0000)] {
         submit(&mut handle, number, 0, [f32::from_bits(bits), 0.0]);
@@ -308,7 +308,7 @@ fn a_dying_thread_says_so() {
 /// SEMANTICS I5: same rows, same bits, however they are spread over ticks and chunks.
 #[cfg(feature = "onnx")]
 #[test]
-fn the_real_model_gives_equal_bits_in_any_chunk() {
+fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
     let path =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/weather/model/temperature.onnx");
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));

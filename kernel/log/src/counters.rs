@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::counter::{self, log};
-use wasm_engine_shm::claim::SetupError;
-use wasm_engine_shm::counters::{self, Counter, CounterSpec, CounterWriter, CountersReader};
+use wasm_engine_shm::counters::{self, CounterEntry, CounterSpec, CounterWriter, CountersReader};
+use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::mem::RawMem;
 
 /// Counters of the log thread, by the indices of [`counter::log`], and a reader of one of them.
@@ -47,7 +47,7 @@ impl LogCounters {
 #[derive(Clone, Debug)]
 pub struct DurableTick {
     reader: Arc<CountersReader<RawMem>>,
-    counter: Counter,
+    counter: CounterEntry,
 }
 
 impl DurableTick {

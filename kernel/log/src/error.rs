@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{Defect, LOG_VERSION, RECORD_BYTES_MAX};
 #[cfg(feature = "writer")]
-use wasm_engine_shm::claim::SetupError;
+use wasm_engine_shm::lease::SetupError;
 
 /// Why a log cannot be written, read or resumed. [`LogError::exit_code`] sorts them.
 #[derive(Debug, thiserror::Error)]

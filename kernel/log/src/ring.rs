@@ -1,8 +1,8 @@
 //! The ring between scheduler and log thread.
 
 use wasm_engine_shm::bytes::{Consumer, Producer, layout};
-use wasm_engine_shm::claim::SetupError;
 use wasm_engine_shm::counters::CounterSpec;
+use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::mem::RawMem;
 
 use crate::counters::LogCounters;

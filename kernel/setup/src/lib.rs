@@ -24,7 +24,7 @@ pub use self::{
     policy::{Policy, Restart, Schedule, TraceLevel},
 };
 
-/// A topic; its handle is its place in [`Setup::topics`].
+/// A topic; its handle is its index in [`Setup::topics`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TopicSetup {
     /// Name, unique.
@@ -35,7 +35,7 @@ pub struct TopicSetup {
     pub output: bool,
 }
 
-/// A source; its number is its place in [`Setup::sources`].
+/// A source; its number is its index in [`Setup::sources`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SourceSetup {
     /// Configured id, unique.
@@ -64,17 +64,17 @@ pub struct Template {
 pub struct AgentSetup {
     /// Name, unique: what outputs and reports call it.
     pub name: String,
-    /// Place in [`Setup::templates`].
+    /// Index in [`Setup::templates`].
     pub template: u32,
     /// Copy number within the template.
     pub copy: u32,
-    /// Its restart group, a place in [`Setup::groups`] (SEMANTICS A8).
+    /// Its restart group, an index in [`Setup::groups`] (SEMANTICS A8).
     pub group: Option<u32>,
     /// Arguments given to `agent_init`.
     pub args: String,
 }
 
-/// A model; its handle is its place in [`Setup::models`].
+/// A model; its handle is its index in [`Setup::models`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ModelSetup {
     /// Configured name, unique.
@@ -119,13 +119,13 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Whether every place that it names exists; a setup read from a log may be anything.
+    /// Whether every index that it names exists; a setup read from a log may be anything.
     ///
     /// # Errors
     /// What does not exist, in words.
     pub fn check(&self) -> Result<(), String> {
-        let within = |what: &str, place: Option<u32>, len: usize| match place {
-            Some(place) if place as usize >= len => Err(format!("there is no {what} {place}")),
+        let within = |what: &str, index: Option<u32>, len: usize| match index {
+            Some(index) if index as usize >= len => Err(format!("there is no {what} {index}")),
             _ => Ok(()),
         };
         if self.agents.len() > self.limits.agents_max as usize {
@@ -138,9 +138,9 @@ impl Setup {
         Ok(())
     }
 
-    /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of a
-    /// configured slot by its configured name, a spawned agent by template and copy. Only the latter
-    /// allocates.
+    /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of
+    /// a configured slot by its configured name, a spawned agent by template and copy. Only the
+    /// latter allocates.
     #[must_use]
     pub fn agent_name(&self, id: AgentId, template: u32, copy: u32) -> Cow<'_, str> {
         match self.agents.get(id.index() as usize) {

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// By the place at which an agent became runnable.
+    /// By the position at which an agent became runnable.
     #[default]
     Fifo,
     /// By agent index, cyclically after the last one planned.
     RoundRobin,
-    /// By priority and age, then by place.
+    /// By priority and age, then by position.
     Priority,
 }
 
@@ -19,12 +19,12 @@ pub enum Schedule {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// Not delivered; the sender is told.
+    /// Not delivered; the sender gets an outcome.
     #[default]
     Refuse,
     /// The receiver's oldest message of this topic makes room.
     DropOldest,
-    /// Not delivered, counted, the sender is not told.
+    /// Not delivered, counted, the sender gets none.
     DropNewest,
     /// The receiver holds at most the latest message of this topic.
     LatestOnly,

@@ -1,4 +1,4 @@
-//! What a configuration can be judged by without reading another file: ranges and relations.
+//! What a configuration can be classified by without reading another file: ranges and relations.
 //!
 //! Whether names refer to something and files hold what they should is found in `resolve.rs`.
 
@@ -8,7 +8,8 @@ use wasm_engine_abi::limits::{
     AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
 };
 
-use super::{AgentConfig, Config, ConfigError, LogLevel, ModelConfig, SourceConfig};
+use crate::config::error::ConfigError;
+use crate::config::tables::{AgentConfig, Config, LogLevel, ModelConfig, SourceConfig};
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_setup::Restart;
 
@@ -261,8 +262,8 @@ impl Config {
         names: impl Iterator<Item = &'a String>,
     ) -> Result<(), ConfigError> {
         let mut seen = BTreeSet::new();
-        for (place, name) in names.enumerate() {
-            let at = format!("{section}.{place}.{key}");
+        for (index, name) in names.enumerate() {
+            let at = format!("{section}.{index}.{key}");
             check_name(name).map_err(|problem| self.value_error(&at, problem))?;
             if !seen.insert(name) {
                 let problem = format!("= \"{name}\" is there twice; rename or remove one");

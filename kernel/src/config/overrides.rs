@@ -1,13 +1,13 @@
 //! Overrides: `section.key=value` put into the table of a configuration file.
 //!
-//! An entry of an array is named by its place (`source.0.copies`) or by its name or id
+//! An entry of an array is named by its index (`source.0.copies`) or by its name or id
 //! (`agent.forecaster.count`). The value is TOML where it is TOML, else a string, so that
-//! `kernel.schedule=priority` needs no quotes. Whether key and type exist is not judged here but
+//! `kernel.schedule=priority` needs no quotes. Whether key and type exist is not classified here but
 //! where the table becomes a [`Config`](super::Config).
 
 use toml::{Table, Value};
 
-use super::ConfigError;
+use crate::config::error::ConfigError;
 
 /// Sections that are arrays, with the key that names an entry.
 const ARRAYS: [(&str, &str); 5] = [
@@ -19,7 +19,7 @@ const ARRAYS: [(&str, &str); 5] = [
 ];
 
 /// Applies one override to `table`.
-pub(super) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
+pub(crate) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
     let fail = |problem: String| ConfigError::Set { set: set.to_owned(), problem };
     let Some((path, value)) = set.split_once('=') else {
         return Err(fail("it has no `=`; write section.key=value".to_owned()));
@@ -55,9 +55,9 @@ fn entry<'t, 'k>(
     for cut in 1..keys.len() {
         let name = keys[..cut].join(".");
         let named = |entry: &Value| entry.get(naming).and_then(Value::as_str) == Some(&name);
-        let by_place = name.parse::<usize>().ok().filter(|place| *place < count);
-        if let Some(place) = entries.iter().position(named).or(by_place) {
-            return Ok((&mut entries[place], &keys[cut..]));
+        let by_index = name.parse::<usize>().ok().filter(|index| *index < count);
+        if let Some(index) = entries.iter().position(named).or(by_index) {
+            return Ok((&mut entries[index], &keys[cut..]));
         }
     }
     if keys.len() < 2 {
@@ -66,7 +66,7 @@ fn entry<'t, 'k>(
         ));
     }
     Err(format!(
-        "there is no [[{section}]] with place or {naming} `{}`; the file has {count}",
+        "there is no [[{section}]] with index or {naming} `{}`; the file has {count}",
         keys[..keys.len() - 1].join(".")
     ))
 }
@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_found_by_place_and_by_name() {
+    fn entries_are_found_by_index_and_by_name() {
         let file = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"b.0\"\n";
         assert!(applied(file, "agent.0.count=3").unwrap().contains("count = 3"));
         assert!(applied(file, "agent.b.0.count=4").unwrap().contains("name = \"b.0\""));
         let restart = applied(file, "agent.a.restart.kind=fresh").unwrap();
         assert!(restart.contains("kind = \"fresh\""), "{restart}");
         for (set, part) in [
-            ("agent.c.count=1", "no [[agent]] with place or name `c`; the file has 2"),
+            ("agent.c.count=1", "no [[agent]] with index or name `c`; the file has 2"),
             ("agent.2.count=1", "`2`"),
             ("agent.a=1", "names no entry"),
             ("source.0.copies=1", "has no [[source]]"),

@@ -7,7 +7,7 @@
 //! ```
 //! Lane 0 is the scheduler's own thread; workers are further lanes. An agent's home lane is fixed
 //! by its slot. Which lane steps a turn, and when, decides nothing: the core reads results by
-//! their place in the plan (SEMANTICS T4).
+//! their position in the plan (SEMANTICS T4).
 //!
 //! A worker that fails says so in a reply, and the run stops at the last closed tick (T10).
 
@@ -46,11 +46,11 @@ const EFFECT_WORDS: usize = size_of::<Effect>() / size_of::<u64>();
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     lanes: Vec<Vec<u64>>,
-    turns: Vec<Place>,
+    turns: Vec<ResultLocation>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct ResultLocation {
     lane: u32,
     offset: usize,
 }
@@ -58,7 +58,7 @@ struct Place {
 impl Results for Store {
     #[inline]
     fn turn(&self, position: usize) -> TurnOutput<'_> {
-        let Place { lane, offset } = self.turns[position];
+        let ResultLocation { lane, offset } = self.turns[position];
         let words = &self.lanes[lane as usize][offset..];
         let (head, rest) = words.split_at(RESULT_WORDS);
         let result: &TurnResult = bytemuck::from_bytes(cast_slice(head));
@@ -107,7 +107,7 @@ impl WorkerHandle {
     }
 }
 
-/// The commands of one round over all lanes: by place, so that results can be found by it.
+/// The commands of one round over all lanes: by position, so that results can be found by it.
 trait Round {
     fn len(&self) -> usize;
     fn agent_slot(&self, position: usize) -> u32;
@@ -235,7 +235,7 @@ impl LanePool {
 
     fn round(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
         self.store.turns.clear();
-        self.store.turns.resize(round.len(), Place::default());
+        self.store.turns.resize(round.len(), ResultLocation::default());
         for words in &mut self.store.lanes {
             words.clear();
         }
@@ -308,7 +308,7 @@ impl LanePool {
                     continue;
                 }
                 let (command, args) = round.command(position, frames);
-                store.turns[position] = Place { lane: 0, offset: words.len() };
+                store.turns[position] = ResultLocation { lane: 0, offset: words.len() };
                 local.execute(&command, frames, args, words)?;
                 uses[0].count(command.kind);
             }
@@ -344,13 +344,14 @@ impl LanePool {
                     Reply::Use(used) => uses[at + 1] = used,
                     Reply::Turn { result, effects } => {
                         let words = &mut store.lanes[at + 1];
-                        let place = store.turns.get_mut(result.position as usize);
+                        let location = store.turns.get_mut(result.position as usize);
                         // Records begin at multiples of 16 bytes, so the effects are aligned.
-                        let (Some(place), Ok(effects)) = (place, try_cast_slice(effects)) else {
-                            let detail = format!("a reply names place {}", result.position);
+                        let (Some(location), Ok(effects)) = (location, try_cast_slice(effects))
+                        else {
+                            let detail = format!("a reply names position {}", result.position);
                             return Err(failed(at + 1, MachineFailure::Ring, detail));
                         };
-                        *place = Place { lane, offset: words.len() };
+                        *location = ResultLocation { lane, offset: words.len() };
                         words.extend_from_slice(cast_slice(&[result]));
                         words.extend_from_slice(effects);
                         worker.outstanding = worker.outstanding.saturating_sub(1);

@@ -251,7 +251,7 @@ impl Kernel {
     /// Executes one tick on `facts`, a `TickOpen` record.
     ///
     /// # Errors
-    /// [`TickError`]; the kernel is of no use afterwards.
+    /// [`TickError`]; the kernel must not be used again.
     pub fn tick(
         &mut self,
         facts: &[u8],
@@ -352,7 +352,7 @@ impl Kernel {
         self.fill_page();
         self.publisher.kernel(&self.page);
         if let Some(header) = &mut self.header {
-            header.beat(self.page.tick, self.page.now_ns);
+            header.heartbeat(self.page.tick, self.page.now_ns);
         }
     }
 

@@ -1,15 +1,15 @@
 //! Payload bytes for the core: the scheduler's own writing areas and a look into every lane's.
 //!
-//! The scheduler writes what enters at open and the stash; it reads outboxes between microsteps,
+//! The scheduler writes what enters at open and the spill; it reads outboxes between microsteps,
 //! when nobody writes them. Sizes follow from the limits (`region.rs`), so nothing here can be
 //! full: if it is, that is a mistake in the kernel, and it stops rather than go on with other bits.
 
-use wasm_engine_abi::frame::Place;
+use wasm_engine_abi::frame::Location;
 use wasm_engine_shm::{
-    claim::SetupError,
+    lease::SetupError,
     mem::RawMem,
     outbox::{OutboxReader, OutboxWriter},
-    stash::Stash,
+    spill::Spill,
 };
 
 use wasm_engine_core::{Environment, PayloadStore, Sink};
@@ -20,21 +20,21 @@ pub(crate) struct PayloadAreas {
     open: OutboxWriter<RawMem>,
     open_reader: OutboxReader<RawMem>,
     lanes: Vec<OutboxReader<RawMem>>,
-    stash: Stash<RawMem>,
+    spill: Spill<RawMem>,
 }
 
 impl PayloadAreas {
-    pub(crate) fn new(open: RawMem, stash: RawMem, lanes: &[RawMem]) -> Result<Self, SetupError> {
+    pub(crate) fn new(open: RawMem, spill: RawMem, lanes: &[RawMem]) -> Result<Self, SetupError> {
         Ok(Self {
             open: OutboxWriter::new(open.clone())?,
             open_reader: OutboxReader::new(open)?,
             lanes: lanes.iter().cloned().map(OutboxReader::new).collect::<Result<_, _>>()?,
-            stash: Stash::new(stash)?,
+            spill: Spill::new(spill)?,
         })
     }
 
     fn outbox(&self, area: u32) -> &OutboxReader<RawMem> {
-        if area == Place::OPEN { &self.open_reader } else { &self.lanes[area as usize] }
+        if area == Location::OPEN { &self.open_reader } else { &self.lanes[area as usize] }
     }
 }
 
@@ -61,14 +61,14 @@ impl<S: Sink + ?Sized> Environment for TickEnvironment<'_, S> {
 const SIZED: &str = "the area is sized for all that the limits admit";
 
 impl PayloadStore for PayloadAreas {
-    fn read(&mut self, place: Place, _epoch: u64, len: u32, into: &mut Vec<u8>) {
+    fn read(&mut self, location: Location, _epoch: u64, len: u32, into: &mut Vec<u8>) {
         let start = into.len();
         into.resize(start + len as usize, 0);
         let bytes = &mut into[start..];
-        if place.area == Place::SPILL {
-            self.stash.copy_to(place.block, bytes).expect(SIZED);
+        if location.area == Location::SPILL {
+            self.spill.copy_to(location.block, bytes).expect(SIZED);
         } else {
-            self.outbox(place.area).copy_to(place.block, bytes).expect(SIZED);
+            self.outbox(location.area).copy_to(location.block, bytes).expect(SIZED);
         }
     }
 
@@ -76,19 +76,23 @@ impl PayloadStore for PayloadAreas {
         self.open.begin(epoch);
     }
 
-    fn enter(&mut self, bytes: &[u8]) -> Place {
-        Place { area: Place::OPEN, block: self.open.write(bytes).expect(SIZED) }
+    fn enter(&mut self, bytes: &[u8]) -> Location {
+        Location { area: Location::OPEN, block: self.open.write(bytes).expect(SIZED) }
     }
 
-    fn retain(&mut self, place: Place, _epoch: u64, len: u32) -> Place {
-        let Self { open_reader, lanes, stash, .. } = self;
-        let outbox =
-            if place.area == Place::OPEN { open_reader } else { &lanes[place.area as usize] };
-        let first = stash.put_from(outbox, place.block, len as usize).expect(SIZED).expect(SIZED);
-        Place { area: Place::SPILL, block: first }
+    fn retain(&mut self, location: Location, _epoch: u64, len: u32) -> Location {
+        let Self { open_reader, lanes, spill, .. } = self;
+        let outbox = if location.area == Location::OPEN {
+            open_reader
+        } else {
+            &lanes[location.area as usize]
+        };
+        let first =
+            spill.retain_from(outbox, location.block, len as usize).expect(SIZED).expect(SIZED);
+        Location { area: Location::SPILL, block: first }
     }
 
-    fn release(&mut self, place: Place, len: u32) {
-        self.stash.free(place.block, len as usize).expect(SIZED);
+    fn release(&mut self, location: Location, len: u32) {
+        self.spill.release(location.block, len as usize).expect(SIZED);
     }
 }

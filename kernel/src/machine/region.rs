@@ -6,7 +6,7 @@
 //! ```text
 //!  outbox n       payloads written by lane n: two microsteps of the global limit
 //!  outbox OPEN    inputs and replies of two opens
-//!  stash          all payloads held
+//!  spill          all payloads held
 //!  ring LOG, REQUESTS, REPLIES, COMMANDS n, RESULTS n
 //!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
@@ -17,15 +17,15 @@ use wasm_engine_abi::{
 };
 use wasm_engine_shm::{
     bytes,
-    claim::SetupError,
     header::Identity,
     layout::{LayoutError, RegionPlan, SectionKind},
-    locate::{self, Claim, Descriptor, LocateError},
+    lease::SetupError,
+    locate::{self, Descriptor, LocateError, NameLock},
     map::{Map, MapError},
     mem::{Mem, RawMem},
     outbox,
     region::{Region, RegionError},
-    stash, wait,
+    spill, wait,
 };
 
 use crate::clock;
@@ -110,7 +110,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) region: Region,
-    pub(crate) claim: Option<Claim>,
+    pub(crate) name_lock: Option<NameLock>,
     pub(crate) bytes: u64,
     pub(crate) sizes: Sizes,
 }
@@ -151,9 +151,9 @@ fn plan(
     }
     plan.add(SectionKind::OUTBOX, OPEN, outbox::layout(open_bytes(setup))? as u64)?;
     let held = limits.payload_bytes_held_max.div_ceil(BLOCK_BYTES) as usize;
-    // Replies wait in inboxes too, in places reserved beside the held limit.
+    // Replies wait in inboxes too, in slots reserved beside the held limit.
     let replies = open_bytes(setup).div_ceil(BLOCK_BYTES as usize);
-    plan.add(SectionKind::STASH, 0, stash::layout(held + replies)? as u64)?;
+    plan.add(SectionKind::SPILL, 0, spill::layout(held + replies)? as u64)?;
     add_ring(&mut plan, ring::LOG, LOG_RING_BYTES)?;
     if !setup.models.is_empty() {
         let shape = InferenceLayout::of(limits, &setup.models)?;
@@ -187,7 +187,7 @@ pub(crate) fn rings(setup: &Setup, lanes: u32) -> Vec<(u32, String)> {
     rings
 }
 
-/// Plans, maps and formats the region of a run. A name is claimed first.
+/// Plans, maps and formats the region of a run. A name is locked first.
 pub(crate) fn build(
     setup: &Setup,
     lanes: u32,
@@ -196,17 +196,17 @@ pub(crate) fn build(
     placing: &Placing,
     bytes_max: u64,
 ) -> Result<Built, BuildError> {
-    let claim = match placing {
+    let name_lock = match placing {
         Placing::Private => None,
-        Placing::Memfd(name) | Placing::File(name) => Some(locate::claim(name)?),
+        Placing::Memfd(name) | Placing::File(name) => Some(locate::lock(name)?),
     };
     let (plan, sizes) = plan(setup, lanes, names_bytes, trace_events)?;
     let need = plan.total_bytes();
     if need > bytes_max {
         return Err(BuildError::TooLarge { need, max: bytes_max });
     }
-    let map = match (placing, &claim) {
-        (Placing::File(_), Some(claim)) => Map::file(&claim.file_path(), need)?,
+    let map = match (placing, &name_lock) {
+        (Placing::File(_), Some(name_lock)) => Map::file(&name_lock.file_path(), need)?,
         (Placing::Memfd(name), _) => Map::memfd(name, need)?,
         _ => Map::heap(usize::try_from(need).unwrap_or(usize::MAX)),
     };
@@ -214,14 +214,14 @@ pub(crate) fn build(
     // The start time tells one run under a name from the next.
     let identity = Identity::of_this_process(page::SCHEMA, started, started);
     let region = Region::format(map, &plan, identity)?;
-    Ok(Built { region, claim, bytes: need, sizes })
+    Ok(Built { region, name_lock, bytes: need, sizes })
 }
 
 impl Built {
     /// Says to monitors where the region is; to be called when it is ready.
     pub(crate) fn announce(&self) -> Result<(), LocateError> {
-        match (&self.claim, Descriptor::of(self.region.map(), self.region.identity())) {
-            (Some(claim), Some(descriptor)) => claim.publish(&descriptor),
+        match (&self.name_lock, Descriptor::of(self.region.map(), self.region.identity())) {
+            (Some(name_lock), Some(descriptor)) => name_lock.publish(&descriptor),
             _ => Ok(()),
         }
     }
@@ -252,8 +252,8 @@ impl Built {
         self.region.section(SectionKind::OUTBOX, OPEN)
     }
 
-    pub(crate) fn stash(&self) -> Result<RawMem, RegionError> {
-        self.region.section(SectionKind::STASH, 0)
+    pub(crate) fn spill(&self) -> Result<RawMem, RegionError> {
+        self.region.section(SectionKind::SPILL, 0)
     }
 
     pub(crate) fn counters(&self) -> Result<RawMem, RegionError> {

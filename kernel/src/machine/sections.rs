@@ -8,7 +8,7 @@ use wasm_engine_shm::{
     bytes::{Consumer, Gauge, Producer},
     mem::RawMem,
     outbox::{OutboxReader, OutboxWriter},
-    stash::StashReader,
+    spill::SpillReader,
     wait::{Ringer, Waiter},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn watch_rings(
     region::rings(setup, lanes).into_iter().map(watch).collect()
 }
 
-/// Opens outboxes, stash and lanes over the region and starts the workers.
+/// Opens outboxes, spill and lanes over the region and starts the workers.
 pub(super) fn open_lanes(
     built: &Built,
     threads: &Threads,
@@ -51,13 +51,13 @@ pub(super) fn open_lanes(
 ) -> Result<(PayloadAreas, LanePool), BuildError> {
     let lanes = threads.workers + 1;
     let outboxes = (0..lanes).map(|lane| built.outbox(lane)).collect::<Result<Vec<_>, _>>()?;
-    let memory = PayloadAreas::new(built.open_outbox()?, built.stash()?, &outboxes)?;
+    let memory = PayloadAreas::new(built.open_outbox()?, built.spill()?, &outboxes)?;
     let areas = |lane: u32| -> Result<Areas, BuildError> {
         Ok(Areas {
             outbox: OutboxWriter::new(outboxes[lane as usize].clone())?,
             lanes: outboxes.iter().cloned().map(OutboxReader::new).collect::<Result<_, _>>()?,
             open: OutboxReader::new(built.open_outbox()?)?,
-            stash: StashReader::new(built.stash()?)?,
+            spill: SpillReader::new(built.spill()?)?,
         })
     };
     let mut remotes = Vec::with_capacity(threads.workers as usize);

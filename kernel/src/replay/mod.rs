@@ -85,7 +85,7 @@ pub enum ReplayError {
     /// The machine failed.
     #[error(transparent)]
     Tick(#[from] TickError),
-    /// A taker failed.
+    /// A sink failed.
     #[error(transparent)]
     Take(#[from] SinkError),
     /// The outputs file.
@@ -159,7 +159,7 @@ struct Execution {
     sinks: Sinks,
     recompute: Option<Recompute>,
     divergence: Option<Divergence>,
-    /// What a taker said in the tick under way. It is judged after the tick's digest: facts that
+    /// What a sink said in the tick under way. It is classified after the tick's digest: facts that
     /// were changed also change outputs, and are to be named as what they are.
     held: Option<SinkError>,
 }
@@ -190,12 +190,12 @@ impl Replay {
                 kind::TICK_OPEN => execution.open(record.tick, record.payload)?,
                 kind::TICK_CLOSE => {
                     execution.close(record.tick, record.payload);
-                    execution.judge()?;
+                    execution.classify()?;
                 }
                 _ => {}
             }
         }
-        execution.judge()?;
+        execution.classify()?;
         let mut run = tally(&mut execution.kernel, &execution.sinks);
         run.name.clone_from(&self.header.run.name);
         run.lanes = self.options.workers + 1;
@@ -297,8 +297,8 @@ impl Execution {
         }
     }
 
-    /// What a taker said, unless the tick diverged.
-    fn judge(&mut self) -> Result<(), ReplayError> {
+    /// What a sink said, unless the tick diverged.
+    fn classify(&mut self) -> Result<(), ReplayError> {
         match (self.held.take(), &self.divergence) {
             (Some(error), None) => Err(error.into()),
             _ => Ok(()),

@@ -9,94 +9,28 @@
 //! Not here: compiling modules, loading models (their row lengths in the setup are 0 until then),
 //! formatting the region.
 
+mod error;
 mod templates;
 mod topics;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 use wasm_engine_abi::limits::{BLOCK_BYTES, blocks};
 
 use crate::{
-    config::{Config, ConfigError, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
-    exit::{Exit, HasExitCode},
-    sources::csv::{CsvSource, SourceError},
+    config::{Config, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
+    sources::csv::CsvSource,
 };
-use wasm_engine_guest::admission::{AdmissionError, Admitted};
+use wasm_engine_guest::admission::Admitted;
 use wasm_engine_setup::{Limits, ModelSetup, Setup, SourceSetup};
 
-/// Why a configuration cannot be turned into a run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResolveError {
-    /// A value does not fit another, or names nothing.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A source cannot be used.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A module was refused.
-    #[error(transparent)]
-    Admission(#[from] AdmissionError),
-    /// A file cannot be read.
-    #[error("{key}: file {} cannot be read: {source}; build it or correct the path", file.display())]
-    File {
-        /// The key that names it.
-        key: String,
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A model is not the one that was configured.
-    #[error(
-        "{key}: file {} has SHA-256 {found}, the configuration expects {expected}; restore the file \
-         or correct the key",
-        file.display()
-    )]
-    Sha256 {
-        /// The key that says what it should be.
-        key: String,
-        /// The file.
-        file: PathBuf,
-        /// What it is.
-        found: String,
-        /// What it should be.
-        expected: String,
-    },
-    /// The run needs more than its own limits allow (SEMANTICS Q3).
-    #[error("{what} needs {needed}, but {limit} is {max}; raise the limit or lower the need")]
-    Refused {
-        /// What needs it.
-        what: String,
-        /// How much of it.
-        needed: u64,
-        /// Key of the limit.
-        limit: String,
-        /// Its value.
-        max: u64,
-    },
-}
-
-impl HasExitCode for ResolveError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Config(error) => error.exit(),
-            Self::Source(error) => error.exit(),
-            Self::Admission(error) => error.exit(),
-            Self::Refused { .. } => Exit::Refused,
-            Self::File { .. } | Self::Sha256 { .. } => Exit::Usage,
-        }
-    }
-}
+pub use self::error::ResolveError;
+use self::error::{hex, read, refuse_above};
 
 /// A model's file, read.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ModelFile {
+pub struct ReadModel {
     /// Configured name.
     pub name: String,
     /// Where it came from.
@@ -105,10 +39,10 @@ pub struct ModelFile {
     pub bytes: Vec<u8>,
 }
 
-impl std::fmt::Debug for ModelFile {
+impl std::fmt::Debug for ReadModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, path, bytes } = self;
-        write!(f, "ModelFile({name}, {}, {} bytes)", path.display(), bytes.len())
+        write!(f, "ReadModel({name}, {}, {} bytes)", path.display(), bytes.len())
     }
 }
 
@@ -145,7 +79,7 @@ pub struct Resolved {
     /// The sources, in the setup's order, with their topics bound.
     pub sources: Vec<CsvSource>,
     /// The models' files, in the setup's order.
-    pub models: Vec<ModelFile>,
+    pub models: Vec<ReadModel>,
     /// What does not decide it.
     pub physical: Physical,
 }
@@ -249,17 +183,10 @@ fn check_inputs(limits: &Limits, sources: &[CsvSource]) -> Result<(), ResolveErr
     Ok(())
 }
 
-fn refuse_above(what: &str, needed: u64, limit: &str, max: u64) -> Result<(), ResolveError> {
-    if needed <= max {
-        return Ok(());
-    }
-    Err(ResolveError::Refused { what: what.to_owned(), needed, limit: limit.to_owned(), max })
-}
-
 fn read_model(
     config: &Config,
     model: &ModelConfig,
-) -> Result<(ModelFile, ModelSetup), ResolveError> {
+) -> Result<(ReadModel, ModelSetup), ResolveError> {
     let path = config.path(&model.file);
     let bytes = read(&format!("model.{}.file", model.name), &path)?;
     let sha256 = hex(&Sha256::digest(&bytes));
@@ -279,17 +206,5 @@ fn read_model(
         input_len: 0,
         output_len: 0,
     };
-    Ok((ModelFile { name: model.name.clone(), path, bytes }, setup))
-}
-
-fn read(key: &str, file: &Path) -> Result<Vec<u8>, ResolveError> {
-    fs::read(file).map_err(|source| ResolveError::File {
-        key: key.to_owned(),
-        file: file.to_owned(),
-        source,
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok((ReadModel { name: model.name.clone(), path, bytes }, setup))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use wasm_engine_abi::limits::{AGENTS_MAX, ARGS_BYTES_MAX};
 
-use super::{ResolveError, hex, read, refuse_above};
+use crate::resolve::error::{ResolveError, hex, read, refuse_above};
 use crate::{
     config::{AgentConfig, Config, ConfigError, check_group_name},
     sources::csv::CsvSource,
@@ -29,7 +29,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// The place of the group called `name`, which `template` joins, and its first template.
+    /// The index of the group called `name`, which `template` joins, and its first template.
     fn join(&mut self, name: String, template: u32) -> (u32, u32) {
         let next = self.names.len() as u32;
         let Self { names, handles } = self;
@@ -138,14 +138,14 @@ fn cut_pattern(one: &str, other: &str) -> Option<Pattern> {
     let (one, other): (Vec<&str>, Vec<&str>) =
         (one.split('/').collect(), other.split('/').collect());
     let mut both = Vec::new();
-    for place in 0.. {
-        match (one.get(place).copied(), other.get(place).copied()) {
+    for index in 0.. {
+        match (one.get(index).copied(), other.get(index).copied()) {
             (Some("**"), _) => {
-                both.extend_from_slice(other.get(place..).unwrap_or_default());
+                both.extend_from_slice(other.get(index..).unwrap_or_default());
                 break;
             }
             (_, Some("**")) => {
-                both.extend_from_slice(one.get(place..).unwrap_or_default());
+                both.extend_from_slice(one.get(index..).unwrap_or_default());
                 break;
             }
             (Some("*"), Some(segment)) | (Some(segment), Some("*")) => both.push(segment),

@@ -14,7 +14,7 @@ use crate::{
     machine::Threads,
     machine::{BuildError, Placing, region::ring},
     machine::{Kernel, KernelError, Parts, TraceOptions},
-    resolve::{ModelFile, Physical, Resolved},
+    resolve::{Physical, ReadModel, Resolved},
     run::error::RunError,
     run::resume,
     run::sinks::Sinks,
@@ -125,7 +125,7 @@ fn kernel(
 }
 
 /// Loads the models and completes the setup with their row lengths.
-fn load_models(files: &[ModelFile], setup: &mut Setup) -> Result<Vec<LoadedModel>, ModelError> {
+fn load_models(files: &[ReadModel], setup: &mut Setup) -> Result<Vec<LoadedModel>, ModelError> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
@@ -146,8 +146,8 @@ fn load_models(files: &[ModelFile], setup: &mut Setup) -> Result<Vec<LoadedModel
     Ok(loaded)
 }
 
-fn model_records(files: &[ModelFile], loaded: &[LoadedModel]) -> Vec<ModelRecord> {
-    let record = |(file, loaded): (&ModelFile, &LoadedModel)| ModelRecord {
+fn model_records(files: &[ReadModel], loaded: &[LoadedModel]) -> Vec<ModelRecord> {
+    let record = |(file, loaded): (&ReadModel, &LoadedModel)| ModelRecord {
         name: file.name.clone(),
         path: std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
         sha256: loaded.sha256.clone(),

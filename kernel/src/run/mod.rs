@@ -135,7 +135,8 @@ impl Run {
         mut progress: Option<&mut (dyn FnMut(&Progress) + 'static)>,
     ) -> Result<Ended, RunError> {
         loop {
-            // Relaxed, here and below: the flag stands for itself; nothing else is read because of it.
+            // Relaxed, here and below: the flag stands for itself; nothing else is read because of
+            // it.
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ended::Interrupted);
             }
@@ -345,8 +346,8 @@ impl Run {
     }
 }
 
-/// Appends a record; `tell` shows a wait for room to monitors while it lasts. Gives how long it was,
-/// in ns.
+/// Appends a record; `tell` shows a wait for room to monitors while it lasts. Gives how long it
+/// was, in ns.
 fn append(
     log: &mut LogWriter,
     tell: &mut dyn FnMut(OwnerState),

@@ -75,7 +75,7 @@ pub enum ResumeError {
     /// A tick.
     #[error(transparent)]
     Tick(#[from] TickError),
-    /// A taker.
+    /// A sink.
     #[error(transparent)]
     Take(#[from] SinkError),
     /// The outputs file.

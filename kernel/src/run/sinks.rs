@@ -1,6 +1,6 @@
-//! What leaves a tick: outputs, inference requests and log lines, each to its taker.
+//! What leaves a tick: outputs, inference requests and log lines, each to its sink.
 //!
-//! A taker may fail (a disk, a thread). The tick goes on, because its results are decided; the
+//! A sink may fail (a disk, a thread). The tick goes on, because its results are decided; the
 //! first failure is kept and asked for at the tick's boundary (SEMANTICS L2).
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine};
 use wasm_engine_setup::Setup;
 
-/// The first failure of a taker.
+/// The first failure of a sink.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {

@@ -226,10 +226,10 @@ impl Reader<'_> {
 const NO_QUOTES: &str = "holds a quotation mark; quoted fields are not read, write them without";
 
 impl Header<'_> {
-    /// Columns that enter, with their places.
+    /// Columns that enter, with their indices.
     fn value_columns(&self) -> impl Iterator<Item = (usize, &str)> {
         let used = [self.key, self.time];
-        self.names.iter().copied().enumerate().filter(move |(place, _)| !used.contains(place))
+        self.names.iter().copied().enumerate().filter(move |(index, _)| !used.contains(index))
     }
 }
 
@@ -274,9 +274,9 @@ fn sort_rows(rows: &mut Rows<'_>, columns: usize) {
 /// Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`, a subset of RFC 3339.
 fn parse_time(text: &str) -> Option<i64> {
     let bytes: &[u8; 20] = text.as_bytes().try_into().ok()?;
-    for (place, expected) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')]
+    for (index, expected) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')]
     {
-        if bytes[place] != expected {
+        if bytes[index] != expected {
             return None;
         }
     }

@@ -106,3 +106,90 @@ impl Ingest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use wasm_engine_abi::record::Facts;
+
+    use super::*;
+    use crate::config::{SourceConfig, SourceKind};
+
+    /// A source of one row an hour and key; a payload is 16 bytes and 8 for each of `columns`.
+    fn source(id: &str, keys: &str, hours: &[u32], columns: usize, topic: u32) -> CsvSource {
+        let names = (0..columns).map(|at| format!(",c{at}")).collect::<String>();
+        let values = ",1".repeat(columns);
+        let row = |hour, key| format!("{key},2013-01-01T{hour:02}:00:00Z{values}\n");
+        let rows: String =
+            hours.iter().flat_map(|hour| keys.chars().map(move |key| row(hour, key))).collect();
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("data.csv");
+        std::fs::write(&file, format!("key,time{names}\n{rows}")).expect("written");
+        let config = SourceConfig {
+            id: id.to_owned(),
+            kind: SourceKind::Csv,
+            file: PathBuf::from("data.csv"),
+            topic: "t".to_owned(),
+            key: "key".to_owned(),
+            time: "time".to_owned(),
+            period_s: 3600,
+            copies: 1,
+            offset_rows: 0,
+        };
+        let mut source = CsvSource::read(&config, &file).expect("it is well-formed");
+        source.bind_topics(vec![topic; source.streams() as usize]);
+        source
+    }
+
+    fn limits(inputs_per_tick_max: u32, input_bytes_per_tick_max: u32) -> Limits {
+        Limits { inputs_per_tick_max, input_bytes_per_tick_max, ..Limits::default() }
+    }
+
+    /// Source and sequence of each input that enters at `tick`.
+    fn entered(ingest: &mut Ingest, tick: Tick) -> Vec<(u64, u64)> {
+        let mut facts = FactsBuilder::default();
+        facts.begin(tick);
+        ingest.enter(tick, &mut facts);
+        let facts = Facts::parse(facts.finish()).expect("well-formed");
+        facts.iter().map(|fact| (fact.header.a, fact.header.b)).collect()
+    }
+
+    #[test]
+    fn t7_2_as_many_inputs_enter_as_count_and_charge_units_allow() {
+        // 72 bytes are two charge units, 24 are one.
+        let large = || vec![source("large", "abcde", &[0], 7, 0)];
+        let small = || vec![source("small", "abcde", &[0], 1, 0)];
+        let count = |sources, limits| entered(&mut Ingest::new(sources, &limits), 1).len();
+        assert_eq!(count(large(), limits(3, 5 * 64)), 2, "the bytes bind");
+        assert_eq!(count(large(), limits(3, 6 * 64)), 3);
+        assert_eq!(count(small(), limits(3, 5 * 64)), 3, "the count binds");
+        assert_eq!(count(small(), limits(9, 5 * 64 - 1)), 4, "C2.9: rounded down");
+    }
+
+    #[test]
+    fn t7_4_inputs_come_by_source_then_by_sequence() {
+        let sources = vec![source("x", "ab", &[0, 1], 1, 7), source("y", "cd", &[0], 7, 8)];
+        let mut ingest = Ingest::new(sources, &limits(9, 1 << 10));
+        assert_eq!(entered(&mut ingest, 1), [(0, 0), (0, 1), (1, 0), (1, 1)]);
+        assert_eq!(entered(&mut ingest, 2), [(0, 2), (0, 3)]);
+        assert_eq!(ingest.next_due(2), None);
+    }
+
+    #[test]
+    fn t5_1_t7_3_t7_4_what_does_not_fit_and_all_behind_it_enters_first_in_the_next_tick() {
+        let sources =
+            vec![source("large", "abcde", &[0], 7, 0), source("small", "xy", &[0, 2], 1, 0)];
+        // Five charge units a tick: two large ones and room that a small one behind may not take.
+        let mut ingest = Ingest::new(sources, &limits(9, 5 * 64));
+        assert_eq!(entered(&mut ingest, 1), [(0, 0), (0, 1)]);
+        assert_eq!((ingest.left(), ingest.next_due(1)), (5, Some(2)), "T5.1: inputs are left over");
+        assert_eq!(entered(&mut ingest, 2), [(0, 2), (0, 3)]);
+        assert_eq!(ingest.next_due(2), Some(3));
+        // Those left over in their order, then the tick's own.
+        assert_eq!(entered(&mut ingest, 3), [(0, 4), (1, 0), (1, 1), (1, 2)]);
+        assert_eq!(ingest.next_due(3), Some(4));
+        assert_eq!(entered(&mut ingest, 4), [(1, 3)]);
+        assert_eq!((ingest.left(), ingest.next_due(4)), (0, None));
+    }
+}

@@ -18,9 +18,9 @@ use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, RingRow, TraceEvent, section,
 };
 use wasm_engine_shm::broadcast::{self, BroadcastWriter};
-use wasm_engine_shm::claim::SetupError;
 use wasm_engine_shm::counters::{self, CounterSpec, CounterWriter};
 use wasm_engine_shm::layout::{LayoutError, RegionPlan, SectionKind};
+use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::page::{self, PageWriter};
 use wasm_engine_shm::region::{Region, RegionError};
@@ -292,7 +292,7 @@ impl Publisher {
     pub fn kernel(&mut self, page: &KernelPage) {
         let tables = [&mut self.agents, &mut self.lanes, &mut self.models, &mut self.rings];
         for table in tables.into_iter().flatten().filter(|table| table.changed) {
-            table.writer.publish_cut();
+            table.writer.publish();
             table.changed = false;
         }
         self.kernel.publish(bytemuck::cast_slice(std::slice::from_ref(page)));

@@ -23,7 +23,7 @@ use wasm_engine_abi::page::{
     TraceEvent, agent_state, run_state, section,
 };
 use wasm_engine_shm::broadcast::BroadcastReader;
-use wasm_engine_shm::header::{OwnerState, Pulse, STALE_AFTER_NS, Status};
+use wasm_engine_shm::header::{OwnerState, OwnerStatus, Pulse, STALE_AFTER_NS};
 use wasm_engine_shm::layout::{Section, SectionKind};
 use wasm_engine_shm::locate::{self, LocateError};
 use wasm_engine_shm::mem::ReadMem;
@@ -55,7 +55,7 @@ pub fn live_in(directory: &Path) -> Result<Vec<String>, MonitorError> {
     // One whose process cannot be seen from here may well run; opening it says more.
     let may_live = |f: &locate::Found| {
         let descriptor = f.descriptor.as_ref().ok();
-        let owner = descriptor.and_then(|d| locate::judge_in(directory, &f.name, d).ok());
+        let owner = descriptor.and_then(|d| locate::owner_in(directory, &f.name, d).ok());
         owner.is_some_and(|owner| !owner.is_gone())
     };
     let live = found.into_iter().filter(may_live);
@@ -160,7 +160,7 @@ impl Live {
     /// waits.
     pub fn settle(&mut self) {
         let first = self.attached.view.status();
-        while self.pulse.quiet_ns(self.now_ns()) <= STALE_AFTER_NS {
+        while self.pulse.idle_ns(self.now_ns()) <= STALE_AFTER_NS {
             let status = self.attached.view.status();
             if status.state != OwnerState::Running
                 || status != first
@@ -186,13 +186,13 @@ impl Live {
     }
 
     /// Judges the owner; also the time for which it has shown no sign of life, in ns.
-    fn judge(&mut self, status: Status, kernel: &KernelPage) -> (Liveness, u64) {
+    fn judge(&mut self, status: OwnerStatus, kernel: &KernelPage) -> (Liveness, u64) {
         let now_ns = self.now_ns();
-        let seen = self.pulse.judge(status, self.attached.view.owner(), now_ns);
+        let seen = self.pulse.classify(status, self.attached.view.owner(), now_ns);
         // A kernel says that it has finished on its page before it says so as owner.
         let ended = matches!(kernel.run_state, run_state::FINISHED | run_state::FAILED);
         let liveness = if ended { Liveness::Finished } else { seen };
-        (liveness, self.pulse.quiet_ns(now_ns))
+        (liveness, self.pulse.idle_ns(now_ns))
     }
 }
 
@@ -429,7 +429,7 @@ fn table<T: Pod>(
     };
     let mut rows = vec![T::zeroed(); reader.rows()];
     let mut one_cut = true;
-    let cut = reader.cut();
+    let cut = reader.version();
     for (at, row) in rows.iter_mut().enumerate() {
         let words = bytemuck::cast_slice_mut(std::slice::from_mut(row));
         let result = match reader.read(cut, at, words) {

@@ -228,7 +228,7 @@ fn l7_random_sealed_changes_of_ticks_never_pass() {
     for _ in 0..60 {
         let victim = ticks[mix.below(ticks.len() as u64) as usize];
         let at = mix.below(victim.payload.len() as u64) as usize;
-        let xor = mix.next() as u8 | 1;
+        let xor = mix.number() as u8 | 1;
         let pick = |r: &Rec| (r.kind, r.tick) == (victim.kind, victim.tick);
         let place = format!("kind {}, tick {}, byte {at} ^ {xor:#x}", victim.kind, victim.tick);
         match lie(&folder, pick, at, xor) {

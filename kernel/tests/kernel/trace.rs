@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::support::{
-    Rig, drive, everything,
+    Rig, announced, drive, everything,
     run::{Folder, config, data, named, options},
 };
 use wasm_engine::{
@@ -60,7 +60,7 @@ fn all(follower: &mut Follower) -> Vec<TraceEvent> {
 fn told(workers: u32, level: TraceLevel, schedule: Schedule) -> (Rig, Vec<TraceEvent>) {
     let name = format!("trace-{}-{workers}-{level:?}-{schedule:?}", process::id());
     let scene = everything(7, schedule);
-    let mut rig = Rig::told(&scene, workers, name.clone(), TraceOptions { level, events: ROOM });
+    let mut rig = announced(&scene, workers, name.clone(), TraceOptions { level, events: ROOM });
     let mut follower = attach(&name).follow().expect("sound").expect("there is a trace");
     drive(&mut rig, 7, TICKS, AGENTS);
     let events = all(&mut follower);
@@ -86,7 +86,7 @@ fn events_follow_from_the_run_alone_and_add_up_to_its_counts() {
         *counts.entry(event.kind).or_default() += 1;
     }
     let count = |kind| counts.get(&kind).copied().unwrap_or(0);
-    let stats = alone.kernel.core().stats();
+    let stats = alone.core().stats();
     assert_eq!(count(event::TURN), stats.turns);
     assert_eq!(count(event::MICROSTEP), stats.microsteps);
     assert_eq!(count(event::DELIVERED) + count(event::INPUT), stats.messages);
@@ -236,7 +236,7 @@ fn counters_say_what_they_are_and_what_the_page_says() {
 fn more_events_than_there_is_room_for_are_lost_exactly() {
     const SLOTS: u32 = 64;
     let name = format!("burst-{}", process::id());
-    let mut rig = Rig::told(
+    let mut rig = announced(
         &everything(7, Schedule::Fifo),
         0,
         name.clone(),

@@ -24,14 +24,14 @@ fn run(seed: u64, schedule: Schedule, workers: u32) -> Rig {
 
 /// The scenario is worth its name.
 fn is_rich(rig: &Rig) {
-    let stats = rig.kernel.core().stats();
+    let stats = rig.core().stats();
     assert!(stats.messages > 500 && stats.items > 500, "{stats:?}");
     for count in [stats.refused, stats.dropped, stats.dead_letters, stats.inferences] {
         assert!(count > 0, "{stats:?}");
     }
     assert!(stats.faults > 3 && stats.restarts > 0 && stats.outputs > 100, "{stats:?}");
-    let spawned = |index| index >= AGENTS || rig.kernel.core().agent(index).id.generation() > 0;
-    assert!((0..rig.kernel.core().slots()).any(spawned), "somebody was spawned");
+    let spawned = |index| index >= AGENTS || rig.core().agent(index).id.generation() > 0;
+    assert!((0..rig.core().slots()).any(spawned), "somebody was spawned");
     assert!(rig.closes.iter().any(|close| close.microsteps == 5), "microsteps_max was reached");
 }
 
@@ -56,7 +56,7 @@ fn t4_digests_are_equal_tick_by_tick_for_0_1_2_and_4_workers() {
             assert_eq!(many.closes, alone.closes, "fuel, microsteps and turns too");
             assert_eq!(many.sink.outputs, alone.sink.outputs);
             assert_eq!(many.sink.lines, alone.sink.lines);
-            assert_eq!(many.kernel.core().stats(), alone.kernel.core().stats());
+            assert_eq!(many.core().stats(), alone.core().stats());
         }
     }
 }

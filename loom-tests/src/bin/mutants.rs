@@ -1,9 +1,10 @@
-//! The mutation gate: each ordering weakened, each breach committed; some model must fail.
+//! The mutation gate: each ordering weakened, each mutant injected; some model must fail.
 //!
-//! `mutants` walks all sites, each use of those that have several, all breaches and the models that
-//! must fail; `--markdown` prints the tables of `docs/PROOF.md`. Each trial is a process of its own (`mutants trial WHAT MODEL`),
-//! because a failed model leaves loom's state behind. The models of the protocol run first; only if
-//! none of them fails, all others do. Exit code 0 if everything is caught or explained.
+//! `mutants` walks all sites, each use of those that have several, all mutants and the models that
+//! must fail; `--markdown` prints the tables of `docs/PROOF.md`. Each trial is a process of its own
+//! (`mutants trial WHAT MODEL`), because a failed model leaves loom's state behind. The models of
+//! the protocol run first; only if none of them fails, all others do. Exit code 0 if everything is
+//! caught or explained.
 
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -11,9 +12,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use wasm_engine_loom_tests::breach::{self, Breach};
 use wasm_engine_loom_tests::mem::weaken;
-use wasm_engine_loom_tests::{Model, check, models};
+use wasm_engine_loom_tests::mutant::{self, Mutant};
+use wasm_engine_loom_tests::{LoomModel, check, models};
 use wasm_engine_shm::site::Site;
 
 /// Sites that no loom model can turn red, with the reason.
@@ -30,25 +31,26 @@ const NOTHING: &str = "nothing";
 
 /// The uses of a site in shm's source, if it has several: their lines.
 fn uses(site: Site) -> std::io::Result<Vec<usize>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shm/src");
     let call = format!("ord(Site::{site:?},");
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../shm/src")];
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|end| end != "rs") {
-            continue;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path)?;
+                let lines = text.lines().enumerate();
+                let code = lines.filter(|(_, line)| !line.trim_start().starts_with("//"));
+                found.extend(code.filter(|(_, line)| line.contains(&call)).map(|(at, _)| at + 1));
+            }
         }
-        let text = std::fs::read_to_string(&path)?;
-        let lines = text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| line.contains(&call) && !line.trim_start().starts_with("//"));
-        found.extend(lines.map(|(at, _)| at + 1));
     }
     Ok(if found.len() > 1 { found } else { Vec::new() })
 }
 
-/// What becomes of a site.
+/// What a site is weakened to.
 fn weakened(site: Site) -> &'static str {
     match site {
         Site::BellRing | Site::BellSleep => "SeqCst fence -> AcqRel fence",
@@ -57,12 +59,12 @@ fn weakened(site: Site) -> &'static str {
         | Site::SlotCheck
         | Site::SlotLatest
         | Site::RowCheck
-        | Site::RowCut
+        | Site::RowVersion
         | Site::CounterCount
         | Site::CounterOpen
         | Site::CounterCheck
-        | Site::ReadyLook
-        | Site::StateLook => "Acquire fence -> none",
+        | Site::ReadyPoll
+        | Site::StatePoll => "Acquire fence -> none",
         Site::BytesPeek | Site::BytesReclaim | Site::CellPeek | Site::CellReclaim => {
             "Acquire load -> Relaxed"
         }
@@ -89,7 +91,7 @@ fn likely(site: Site) -> &'static [&'static str] {
 }
 
 /// Runs one trial in a process of its own; true if the model failed.
-fn goes_red(what: &str, model: &Model) -> std::io::Result<bool> {
+fn goes_red(what: &str, model: &LoomModel) -> std::io::Result<bool> {
     let status = Command::new(std::env::current_exe()?)
         .args(["trial", what, model.name])
         .stdout(Stdio::null())
@@ -105,15 +107,15 @@ fn goes_red(what: &str, model: &Model) -> std::io::Result<bool> {
     }
 }
 
-/// The trial itself: a panic is the answer.
+/// The trial itself: a panic is the result.
 fn trial(what: &str, model: &str) -> ExitCode {
     let (name, line) = what
         .split_once(':')
         .map_or((what, None), |(name, line)| (name, Some(line.parse().unwrap_or(usize::MAX))));
     let site = Site::ALL.into_iter().find(|site| format!("{site:?}") == name);
-    let wrong = Breach::ALL.into_iter().find(|breach| format!("{breach:?}") == what);
+    let mutant = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == what);
     let model = models::ALL.iter().chain(models::RED).find(|m| m.name == model);
-    let known = site.is_some() || wrong.is_some() || what == NOTHING;
+    let known = site.is_some() || mutant.is_some() || what == NOTHING;
     let (Some(model), true) = (model, known) else {
         eprintln!("no such subject or model");
         return ExitCode::from(UNKNOWN);
@@ -121,8 +123,8 @@ fn trial(what: &str, model: &str) -> ExitCode {
     if let Some(site) = site {
         weaken(site, line);
     }
-    if let Some(wrong) = wrong {
-        breach::commit(wrong);
+    if let Some(mutant) = mutant {
+        mutant::inject(mutant);
     }
     check(model);
     ExitCode::SUCCESS
@@ -130,7 +132,7 @@ fn trial(what: &str, model: &str) -> ExitCode {
 
 /// The models that go red: of those that begin so, all; if none does, the first of the others.
 fn caught_by(what: &str, begins: &[&str]) -> std::io::Result<Vec<&'static str>> {
-    let (first, rest): (Vec<&Model>, Vec<&Model>) =
+    let (first, rest): (Vec<&LoomModel>, Vec<&LoomModel>) =
         models::ALL.iter().partition(|model| begins.iter().any(|b| model.name.starts_with(b)));
     let mut red = Vec::new();
     for model in first {
@@ -149,8 +151,8 @@ fn caught_by(what: &str, begins: &[&str]) -> std::io::Result<Vec<&'static str>> 
     Ok(red)
 }
 
-/// What is tried, and what became of it.
-struct Row {
+/// What is tried, and the result.
+struct Trial {
     subject: String,
     what: &'static str,
     likely: &'static [&'static str],
@@ -158,7 +160,7 @@ struct Row {
     caught_by: Vec<&'static str>,
 }
 
-impl Row {
+impl Trial {
     fn of_site(site: Site) -> Self {
         let reason = EXPLAINED.iter().find(|(s, _)| *s == site).map(|(_, reason)| *reason);
         let subject = format!("{site:?}");
@@ -174,18 +176,18 @@ impl Row {
         }
     }
 
-    fn of_breach(wrong: Breach) -> Self {
-        let (subject, likely) = (format!("{wrong:?}"), wrong.models());
+    fn of_mutant(mutant: Mutant) -> Self {
+        let (subject, likely) = (format!("{mutant:?}"), mutant.models());
         Self { subject, what: "in the memory", likely, reason: None, caught_by: vec![] }
     }
 
     /// A model that must fail, or with `what` as it ships one that must not.
-    fn of_model(model: &'static Model, what: &'static str) -> Self {
+    fn of_model(model: &'static LoomModel, what: &'static str) -> Self {
         let subject = model.name.to_owned();
         Self { subject, what, likely: &[], reason: None, caught_by: vec![] }
     }
 
-    fn try_it(&mut self) -> std::io::Result<()> {
+    fn run(&mut self) -> std::io::Result<()> {
         let own = models::ALL.iter().chain(models::RED).find(|model| model.name == self.subject);
         self.caught_by = match own {
             Some(model) if goes_red(NOTHING, model)? => vec![model.name],
@@ -209,15 +211,15 @@ impl Row {
     }
 }
 
-/// Tries all rows, as many at a time as the machine has cores.
-fn try_all(rows: &mut [Row]) -> std::io::Result<()> {
+/// Runs all trials, as many at a time as the machine has cores.
+fn run_all(rows: &mut [Trial]) -> std::io::Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let left = Mutex::new(rows.iter_mut());
     let work = || {
         loop {
             let next = left.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(row) = next else { return Ok(()) };
-            row.try_it()?;
+            row.run()?;
         }
     };
     std::thread::scope(|scope| {
@@ -237,24 +239,24 @@ fn head(markdown: bool, columns: [&str; 3]) {
 fn gate(markdown: bool) -> std::io::Result<ExitCode> {
     let start = Instant::now();
     // A model that fails by itself would catch everything.
-    let mut green: Vec<Row> = models::ALL.iter().map(|m| Row::of_model(m, NOTHING)).collect();
-    try_all(&mut green)?;
+    let mut green: Vec<Trial> = models::ALL.iter().map(|m| Trial::of_model(m, NOTHING)).collect();
+    run_all(&mut green)?;
     if let Some(row) = green.iter().find(|row| !row.caught_by.is_empty()) {
         eprintln!("error: {} fails as it is; run its test", row.subject);
         return Ok(ExitCode::FAILURE);
     }
     let mut rows = Vec::new();
     for site in Site::ALL {
-        rows.push(Row::of_site(site));
-        rows.extend(uses(site)?.into_iter().map(|line| Row::of_use(site, line)));
+        rows.push(Trial::of_site(site));
+        rows.extend(uses(site)?.into_iter().map(|line| Trial::of_use(site, line)));
     }
     let sites = rows.len();
-    rows.extend(Breach::ALL.into_iter().map(Row::of_breach));
-    rows.extend(models::RED.iter().map(|model| Row::of_model(model, "in the model")));
-    try_all(&mut rows)?;
+    rows.extend(Mutant::ALL.into_iter().map(Trial::of_mutant));
+    rows.extend(models::RED.iter().map(|model| Trial::of_model(model, "in the model")));
+    run_all(&mut rows)?;
     head(markdown, ["site", "weakened to", "caught by"]);
     rows[..sites].iter().for_each(|row| row.print(markdown));
-    head(markdown, ["breach", "where", "caught by"]);
+    head(markdown, ["mutant", "where", "caught by"]);
     rows[sites..].iter().for_each(|row| row.print(markdown));
     let missed = || rows.iter().filter(|row| row.caught_by.is_empty());
     let explained = missed().filter(|row| row.reason.is_some()).count();

@@ -5,21 +5,20 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 use wasm_engine_shm::wait::WaitMode;
 
-use crate::check::{Marks, Model};
+use crate::check::{LoomModel, Marks};
 use crate::ends::bell;
 use crate::mem::LoomMem;
 
 /// One piece of work, one ring.
-pub const DOORBELL: Model = Model {
+pub const DOORBELL: LoomModel = LoomModel {
     name: "doorbell",
     bound: None,
-    reach: &["slept or looked", "found at once"],
+    reach: &["slept or polled", "found at once"],
     run: |marks| rounds(marks, 1, true),
 };
 
-/// One piece of work, and a sleeper that does not look again before it sleeps: it must be seen to
-/// fail.
-pub const DOORBELL_UNCHECKED: Model = Model {
+/// One piece of work, and a sleeper that does not poll again before it sleeps: it must fail.
+pub const DOORBELL_UNCHECKED: LoomModel = LoomModel {
     name: "doorbell_unchecked",
     bound: None,
     reach: &[],
@@ -27,10 +26,10 @@ pub const DOORBELL_UNCHECKED: Model = Model {
 };
 
 /// Two pieces of work, so that a mark of the first sleep can still be seen.
-pub const DOORBELL_TWICE: Model = Model {
+pub const DOORBELL_TWICE: LoomModel = LoomModel {
     name: "doorbell_twice",
     bound: Some(2),
-    reach: &["slept or looked", "found at once"],
+    reach: &["slept or polled", "found at once"],
     run: |marks| rounds(marks, 2, true),
 };
 
@@ -48,13 +47,13 @@ fn rounds(marks: &Marks, rounds: u64, recheck: bool) {
     });
     let waiting = thread::spawn(move || {
         for round in 1..=rounds {
-            let mut looks = 0;
+            let mut polls = 0;
             waiter.wait(WaitMode::Park, || {
-                looks += 1;
-                // The first look is the one between the announcement and the sleep.
-                (recheck || looks > 1) && work.load(Ordering::Relaxed) >= round
+                polls += 1;
+                // The first poll is the one between the announcement and the sleep.
+                (recheck || polls > 1) && work.load(Ordering::Relaxed) >= round
             });
-            marks.hit(if looks > 1 { "slept or looked" } else { "found at once" });
+            marks.hit(if polls > 1 { "slept or polled" } else { "found at once" });
         }
     });
     ringing.join().expect("the ringer ended");

@@ -6,15 +6,20 @@ use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next};
 use wasm_engine_shm::header::{AttachError, HeaderReader, HeaderWriter, Identity, OwnerState};
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
 
-use crate::check::{Marks, Model};
-use crate::mem::{Class, LoomMem};
+use crate::check::{LoomModel, Marks};
+use crate::class::Class;
+use crate::mem::LoomMem;
 
 /// Ready or nothing.
-pub const REGION_READY: Model =
-    Model { name: "region_ready", bound: None, reach: &["not ready", "ready"], run: region_ready };
+pub const REGION_READY: LoomModel = LoomModel {
+    name: "region_ready",
+    bound: None,
+    reach: &["not ready", "ready"],
+    run: region_ready,
+};
 
 /// An owner's last words.
-pub const OWNER_STOPPED: Model = Model {
+pub const OWNER_STOPPED: LoomModel = LoomModel {
     name: "owner_stopped",
     bound: None,
     reach: &["not yet", "stopped"],
@@ -26,7 +31,7 @@ fn owner_stopped(marks: &Marks) {
     let status = |word| if (16..20).contains(&word) { Class::Atomic } else { Class::Unused };
     let header = LoomMem::new(plan.total_bytes() as usize, status);
     let trace = LoomMem::atomic(broadcast::layout(2, 8).expect("valid"));
-    let mut owner = HeaderWriter::claim(header.clone()).expect("free");
+    let mut owner = HeaderWriter::new(header.clone()).expect("free");
     let mut writer = BroadcastWriter::new(trace.clone(), 2, 8).expect("free");
     let status = HeaderReader::open(header).expect("long enough");
     let mut reader = BroadcastReader::new(trace, 2, 8).expect("free");
@@ -61,7 +66,7 @@ fn region_ready(marks: &Marks) {
     let reader = HeaderReader::open(mem.clone()).expect("long enough");
     let marks = marks.clone();
     let formatting = thread::spawn(move || {
-        let mut writer = HeaderWriter::claim(mem).expect("free");
+        let mut writer = HeaderWriter::new(mem).expect("free");
         writer.write(&plan, len, &identity);
         writer.publish_ready();
     });

@@ -4,12 +4,12 @@ use loom::thread;
 use wasm_engine_shm::bytes::{Consumer, Producer};
 use wasm_engine_shm::mem::Mem;
 
-use crate::check::{Marks, Model};
+use crate::check::{LoomModel, Marks};
 use crate::ends::{cells, ring};
 use crate::mem::LoomMem;
 
 /// Cells arrive whole and in order over a ring of two, which the third wraps.
-pub const CELL_PUBLISH: Model = Model {
+pub const CELL_PUBLISH: LoomModel = LoomModel {
     name: "cell_publish",
     bound: Some(2),
     reach: &["full", "empty", "wrapped"],
@@ -18,7 +18,7 @@ pub const CELL_PUBLISH: Model = Model {
 
 /// Records arrive whole and in order where one has to skip the end of the data, also when it would
 /// fit but the pad does not.
-pub const BYTES_WRAP: Model = Model {
+pub const BYTES_WRAP: LoomModel = LoomModel {
     name: "bytes_wrap",
     bound: Some(2),
     reach: &["full", "empty", "wrapped"],
@@ -26,11 +26,11 @@ pub const BYTES_WRAP: Model = Model {
 };
 
 /// A ring of two units, full again and again.
-pub const BYTES_FULL: Model =
-    Model { name: "bytes_full", bound: Some(2), reach: &["full", "empty"], run: bytes_full };
+pub const BYTES_FULL: LoomModel =
+    LoomModel { name: "bytes_full", bound: Some(2), reach: &["full", "empty"], run: bytes_full };
 
 /// Two records become visible in one store and are released in one.
-pub const BYTES_BATCH: Model = Model {
+pub const BYTES_BATCH: LoomModel = LoomModel {
     name: "bytes_batch",
     bound: Some(2),
     reach: &["full", "empty", "wrapped"],

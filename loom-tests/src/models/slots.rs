@@ -2,18 +2,19 @@
 
 use loom::thread;
 use wasm_engine_shm::broadcast::{self, BroadcastReader, BroadcastWriter, Next, Overtaken};
-use wasm_engine_shm::claim::Protocol;
+use wasm_engine_shm::lease::Protocol;
 use wasm_engine_shm::page::{self, PageError, PageReader, PageWriter};
-use wasm_engine_shm::slots::{Miss, SlotsReader, SlotsWriter};
+use wasm_engine_shm::slots::{SlotError, SlotsReader, SlotsWriter};
 
-use crate::check::{Marks, Model};
-use crate::mem::{Class, LoomMem};
+use crate::check::{LoomModel, Marks};
+use crate::class::Class;
+use crate::mem::LoomMem;
 
 const SLOTS: usize = 2;
 const MESSAGES: u64 = 3;
 
 /// A reader that is overtaken on a ring of two sees whole messages and counts the others.
-pub const BROADCAST_OVERRUN: Model = Model {
+pub const BROADCAST_OVERRUN: LoomModel = LoomModel {
     name: "broadcast_overrun",
     bound: Some(2),
     reach: &["message", "empty", "overrun polling", "overrun reading", "late message"],
@@ -21,7 +22,7 @@ pub const BROADCAST_OVERRUN: Model = Model {
 };
 
 /// A page of two slots, three publications of different length: whole, and never going back.
-pub const PAGE_TORN: Model = Model {
+pub const PAGE_TORN: LoomModel = LoomModel {
     name: "page_torn",
     bound: Some(2),
     reach: &["not yet", "read", "newest"],
@@ -29,7 +30,7 @@ pub const PAGE_TORN: Model = Model {
 };
 
 /// What `latest` counts can be read or is overwritten: never still to come.
-pub const PAGE_FRESH: Model = Model {
+pub const PAGE_FRESH: LoomModel = LoomModel {
     name: "page_fresh",
     bound: Some(2),
     reach: &["read", "lapped", "torn"],
@@ -146,9 +147,9 @@ fn page_fresh(marks: &Marks) {
                 check_payload(n, len, &payload);
                 marks.hit("read");
             }
-            Err(Miss::Lapped) => marks.hit("lapped"),
-            Err(Miss::Torn) => marks.hit("torn"),
-            Err(Miss::NotYet) => panic!("message {n} was counted and is still to come"),
+            Err(SlotError::Lapped) => marks.hit("lapped"),
+            Err(SlotError::Torn) => marks.hit("torn"),
+            Err(SlotError::NotYet) => panic!("message {n} was counted and is still to come"),
         }
     });
     publishing.join().expect("the writer ended");

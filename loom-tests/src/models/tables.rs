@@ -1,53 +1,55 @@
-//! Rows, errors and counters: cuts are consistent, the directory is complete.
+//! Rows, errors and counters: snapshots are consistent, the directory is complete.
 
 use loom::thread;
-use wasm_engine_shm::counters::{self, Counter, CounterSpec, CountersReader};
+use wasm_engine_shm::counters::{self, CounterEntry, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::rows::{self, RowError, RowsReader, RowsWriter};
 
-use crate::check::{Marks, Model};
-use crate::mem::{Class, LoomMem};
+use crate::check::{LoomModel, Marks};
+use crate::class::Class;
+use crate::mem::LoomMem;
 
-/// Two rows, three cuts, of which one changes only the first row: a reader of cut c sees both rows
-/// as they were in c, or is told that it is late.
-pub const ROW_CUT: Model = Model {
-    name: "row_cut",
+/// Two rows, three snapshots, of which one changes only the first row: a reader of version v sees
+/// both rows as they were in v, or learns that it is late.
+pub const ROW_VERSION: LoomModel = LoomModel {
+    name: "row_version",
     bound: Some(2),
-    reach: &["none", "cut 1", "cut 2", "cut 3", "lapped"],
-    run: row_cut,
+    reach: &["none", "version 1", "version 2", "version 3", "lapped"],
+    run: row_version,
 };
 
 /// A table with room for one distinct error, three errors of two kinds: what is listed belongs to
 /// one moment, and no error is missing from the counts.
-pub const ERRORS_LIST: Model = Model {
+pub const ERRORS_LIST: LoomModel = LoomModel {
     name: "errors_list",
     bound: Some(2),
-    reach: &["none", "first", "without place", "again"],
+    reach: &["none", "first", "without row", "again"],
     run: errors_list,
 };
 
 /// The directory is empty or complete, a value never goes back.
-pub const COUNTER_READ: Model = Model {
+pub const COUNTER_READ: LoomModel = LoomModel {
     name: "counter_read",
     bound: None,
     reach: &["empty", "complete", "grown"],
     run: counter_read,
 };
 
-/// A place that is given to another counter: entry and value belong together, or the reader is told.
-pub const COUNTER_REUSE: Model = Model {
+/// A slot that is reused for another counter: entry and value belong together, or the reader learns
+/// that the counter is gone.
+pub const COUNTER_REUSE: LoomModel = LoomModel {
     name: "counter_reuse",
     bound: Some(2),
     reach: &["before", "being replaced", "gone", "after"],
     run: counter_reuse,
 };
 
-/// What both rows hold in a cut: the first changes in all, the second in the first and third.
-fn rows_in(cut: u64) -> [u64; 2] {
-    [cut, if cut < 3 { 1 } else { 3 }]
+/// What both rows hold in a version: the first changes in all, the second in the first and third.
+fn rows_in(version: u64) -> [u64; 2] {
+    [version, if version < 3 { 1 } else { 3 }]
 }
 
-fn row_cut(marks: &Marks) {
+fn row_version(marks: &Marks) {
     const WORDS: usize = 2;
     let mem = LoomMem::new(rows::layout(2, WORDS).expect("valid"), |word| match word {
         0 => Class::Atomic,
@@ -58,26 +60,30 @@ fn row_cut(marks: &Marks) {
     let reader = RowsReader::new(mem, 2, WORDS).expect("free");
     let marks = marks.clone();
     let writing = thread::spawn(move || {
-        for cut in 1..=3 {
-            writer.write(0, &[rows_in(cut)[0]; WORDS]);
-            if cut != 2 {
-                writer.write(1, &[rows_in(cut)[1]; WORDS]);
+        for version in 1..=3 {
+            writer.write(0, &[rows_in(version)[0]; WORDS]);
+            if version != 2 {
+                writer.write(1, &[rows_in(version)[1]; WORDS]);
             }
-            assert_eq!(writer.publish_cut(), cut);
+            assert_eq!(writer.publish(), version);
         }
     });
     let reading = thread::spawn(move || {
-        let cut = reader.cut();
-        for (row, value) in rows_in(cut).into_iter().enumerate() {
+        let version = reader.version();
+        for (row, value) in rows_in(version).into_iter().enumerate() {
             let mut words = [0; WORDS];
-            match reader.read(cut, row, &mut words) {
+            match reader.read(version, row, &mut words) {
                 Ok(None) => {
-                    assert_eq!(cut, 0, "a row of the cut is missing");
+                    assert_eq!(version, 0, "a row of the snapshot is missing");
                     marks.hit("none");
                 }
                 Ok(Some(written)) => {
-                    assert_eq!((written, words), (value, [value; WORDS]), "row {row}, cut {cut}");
-                    marks.hit(["", "cut 1", "cut 2", "cut 3"][cut as usize]);
+                    assert_eq!(
+                        (written, words),
+                        (value, [value; WORDS]),
+                        "row {row}, version {version}"
+                    );
+                    marks.hit(["", "version 1", "version 2", "version 3"][version as usize]);
                 }
                 Err(RowError::Lapped) => marks.hit("lapped"),
                 Err(error) => panic!("{error}"),
@@ -163,7 +169,7 @@ const FAULTS: CounterSpec<'_> =
     CounterSpec { id: 8, kind: "gauge", unit: "By", group: 0, label: "faults", help: "seen" };
 
 /// Whether an entry is this counter's.
-fn is(counter: &Counter, spec: &CounterSpec<'_>) -> bool {
+fn is(counter: &CounterEntry, spec: &CounterSpec<'_>) -> bool {
     (counter.id, counter.kind.as_str()) == (spec.id, spec.kind)
 }
 
@@ -178,17 +184,17 @@ fn errors_list(marks: &Marks) {
         }
     });
     let reading = thread::spawn(move || {
-        let Ok((list, without_place)) = reader.list() else { return marks.hit("lapped") };
+        let Ok((list, without_row)) = reader.list() else { return marks.hit("lapped") };
         let Some(first) = list.first() else {
-            assert_eq!(without_place, 0, "counted before the first");
+            assert_eq!(without_row, 0, "counted before the first");
             return marks.hit("none");
         };
         assert_eq!((first.key, first.first_tick, first.text.as_str()), (7, 1, "text"));
         // Which of the three states of the table it was.
-        let state = (first.count, first.last_tick, without_place);
+        let state = (first.count, first.last_tick, without_row);
         marks.hit(match state {
             (1, 1, 0) => "first",
-            (1, 1, 1) => "without place",
+            (1, 1, 1) => "without row",
             (2, 3, 1) => "again",
             _ => panic!("{state:?} was never published"),
         });

@@ -1,4 +1,4 @@
 //! A descriptor of any bytes is decoded or refused.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wasm_engine_shm_fuzz::oracles::descriptor(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wasm_engine_shm_oracles::descriptor(data));

@@ -1,4 +1,5 @@
-//! Positions of the 64-bit words of a header, declared once for writer, reader and `docs/REGION.md`.
+//! Positions of the 64-bit words of a header, declared once for writer, reader and
+//! `docs/REGION.md`.
 
 /// Declares a module of positions and the list of them.
 macro_rules! words {
@@ -16,8 +17,8 @@ macro_rules! words {
 }
 
 words! {
-/// Words of the header. Those up to the checksum are written by the owner before the region is ready
-/// and never again, and so is the namespace; the four of the status are written all its life.
+/// Words of the header. Those up to the checksum are written by the owner before the region is
+/// ready and never again, and so is the namespace; the four of the status are written all its life.
 word {
     /// Magic `WENGSHM1`; stored last: a region is ready or it is nothing.
     MAGIC = 0,
@@ -51,7 +52,7 @@ word {
     STARTED = 14,
     /// Checksum of words 1 to 14 and of the directory.
     CHECKSUM = 15,
-    /// What the owner is doing.
+    /// State of the owner.
     STATE = 16,
     /// Heartbeat: grows while the owner runs.
     HEARTBEAT = 17,
@@ -59,9 +60,9 @@ word {
     TICK = 18,
     /// Time of the last change of words 16 to 18, ns on the owner's monotonic clock.
     SINCE = 19,
-    /// Number of the owner's pid namespace, 0 if unknown; since layout 1.1, written before the region
-    /// is ready. The checksum, whose words are those of 1.0, does not cover it: a wrong one makes the
-    /// owner's process unknown, no more.
+    /// Number of the owner's pid namespace, 0 if unknown; since layout 1.1, written before the
+    /// region is ready. The checksum, whose words are those of 1.0, does not cover it: a wrong one
+    /// makes the owner's process unknown, no more.
     NAMESPACE = 24,
 }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::thread::futex;
 
-use crate::raw::BellWord;
+use crate::bell_word::BellWord;
 
 /// The seals of a region: its length is fixed for life and no new writable mapping can be made.
 const SEALS: SealFlags =
@@ -46,14 +46,14 @@ pub(crate) fn futex_wait(word: &BellWord, expected: u32, timeout: Option<Duratio
         tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(limit.subsec_nanos()),
     });
-    // Every way of returning means the same to the caller: look again. (Woken, changed value,
+    // Every way of returning means the same to the caller: poll again. (Woken, changed value,
     // interrupted, timed out.)
     let _ = futex::wait(word, futex::Flags::empty(), expected, timeout.as_ref());
 }
 
 /// Wakes all sleepers on the word.
 pub(crate) fn futex_wake(word: &BellWord) {
-    // The call can only fail for a bad address, and this one is a reference.
+    // The call can only fail for an invalid address, and this one is a reference.
     let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.unsigned_abs());
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn pid() -> u32 {
 
 /// What can be learned about a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Process {
+pub(crate) enum ProcessState {
     /// It runs; its start in clock ticks since boot, which together with the pid names it once and
     /// for all.
     Started(u64),
@@ -74,18 +74,18 @@ pub(crate) enum Process {
     Hidden,
 }
 
-/// Looks at a process.
-pub(crate) fn process(pid: u32) -> Process {
+/// Inspects a process.
+pub(crate) fn process(pid: u32) -> ProcessState {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => started(&stat).map_or(Process::Gone, Process::Started),
-        // Mounted with `hidepid`, `/proc` shows a user its own processes only; a signal that may not
-        // be sent has somebody to receive it.
+        Ok(stat) => started(&stat).map_or(ProcessState::Gone, ProcessState::Started),
+        // Mounted with `hidepid`, `/proc` shows a user its own processes only; a signal that may
+        // not be sent has somebody to receive it.
         Err(_) => match i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
             Some(pid) => match rustix::process::test_kill_process(pid) {
-                Err(rustix::io::Errno::PERM) => Process::Hidden,
-                _ => Process::Gone,
+                Err(rustix::io::Errno::PERM) => ProcessState::Hidden,
+                _ => ProcessState::Gone,
             },
-            None => Process::Gone,
+            None => ProcessState::Gone,
         },
     }
 }
@@ -107,8 +107,8 @@ fn started(stat: &str) -> Option<u64> {
 /// Start of a process in clock ticks since boot; `None` if it is gone or hidden.
 pub(crate) fn pid_start_time(pid: u32) -> Option<u64> {
     match process(pid) {
-        Process::Started(start) => Some(start),
-        Process::Gone | Process::Hidden => None,
+        ProcessState::Started(start) => Some(start),
+        ProcessState::Gone | ProcessState::Hidden => None,
     }
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn pid_namespace() -> u64 {
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino())
 }
 
-/// Whether a path below `/proc/PID` is closed because its process is: then even a look at it is
+/// Whether a path below `/proc/PID` is closed because its process is: then even its metadata are
 /// refused, and not only opening what it leads to.
 pub(crate) fn is_protected(path: &Path) -> bool {
     let refused = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_told_from_what_is_left_of_it() {
+    fn an_ended_process_is_recognised() {
         let stat = |state: &str, threads: u32| {
             let zeros = "0 ".repeat(16);
             format!("7 (a ) b) {state} {zeros}{threads} 0 4711 0 0")
@@ -159,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "looks at processes")]
+    #[cfg_attr(miri, ignore = "inspects processes")]
     fn this_process_is_found() {
-        assert!(matches!(process(pid()), Process::Started(_)));
-        assert_eq!(process(u32::MAX), Process::Gone);
+        assert!(matches!(process(pid()), ProcessState::Started(_)));
+        assert_eq!(process(u32::MAX), ProcessState::Gone);
         assert_ne!(pid_namespace(), 0);
     }
 }

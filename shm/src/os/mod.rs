@@ -6,9 +6,9 @@
 //!  other Unix  portable.rs                   unix.rs
 //!  Windows     portable.rs                   plain.rs
 //! ```
-//! The same functions exist everywhere. Where a system lacks a thing they either do what is portable
-//! (a wait becomes a short sleep) or say that there is none (sealed memory), so that everything above
-//! compiles and the file backing works. The table in `docs/PROOF.md` says what that means.
+//! The same functions exist everywhere. Where a system lacks a thing they either do what is
+//! portable (a wait becomes a short sleep) or return an error (sealed memory), so that everything
+//! above compiles and the file backing works. The table in `docs/PROOF.md` has the consequences.
 
 #[cfg(target_os = "linux")]
 mod linux;

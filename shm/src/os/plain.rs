@@ -6,7 +6,7 @@ use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Users are not told apart here.
+/// Users are not distinguished here.
 pub(crate) fn user_id() -> u32 {
     0
 }
@@ -16,7 +16,7 @@ pub(crate) fn page_size() -> usize {
     4096
 }
 
-/// Nothing to say: the directory decides.
+/// Nothing to do: the directory decides.
 pub(crate) fn private(_options: &mut OpenOptions) {}
 
 /// Nothing blocks when it is opened.
@@ -25,7 +25,7 @@ pub(crate) fn harmless(_options: &mut OpenOptions) {}
 /// Links are followed here.
 pub(crate) fn direct(_options: &mut OpenOptions) {}
 
-/// Users are not told apart here.
+/// Users are not distinguished here.
 pub(crate) fn owner_of(_path: &Path) -> Option<u32> {
     None
 }
@@ -35,7 +35,7 @@ pub(crate) fn is_at(_file: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// Reads at a distance from the start of a file; gives the number of bytes, 0 at the end.
+/// Reads at a distance from the start of a file; returns the number of bytes, 0 at the end.
 pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<usize> {
     #[cfg(windows)]
     return std::os::windows::fs::FileExt::seek_read(file, dst, offset);

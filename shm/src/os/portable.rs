@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::bell_word::BellWord;
 use crate::mem::Ordering;
-use crate::raw::BellWord;
 
-/// Longest sleep before looking again, since nobody can wake us.
-const NAP: Duration = Duration::from_micros(200);
+/// Longest sleep between two polls, since nobody can wake us.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
 /// Not available.
 pub(crate) fn memfd(_name: &str, _len_bytes: u64) -> io::Result<File> {
@@ -26,14 +26,14 @@ pub(crate) fn cannot_shrink(_file: &File) -> bool {
     false
 }
 
-/// Naps if the word still equals `expected`.
+/// Sleeps for at most the poll interval if the word still equals `expected`.
 pub(crate) fn futex_wait(word: &BellWord, expected: u32, timeout: Option<Duration>) {
     if word.load(Ordering::Relaxed) == expected {
-        std::thread::park_timeout(timeout.map_or(NAP, |limit| limit.min(NAP)));
+        std::thread::park_timeout(timeout.map_or(POLL_INTERVAL, |limit| limit.min(POLL_INTERVAL)));
     }
 }
 
-/// Nothing to do: sleepers look again by themselves.
+/// Nothing to do: sleepers poll.
 pub(crate) fn futex_wake(_word: &BellWord) {}
 
 /// This process.
@@ -43,34 +43,34 @@ pub(crate) fn pid() -> u32 {
 
 /// What can be learned about a process; as on Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Process {
+pub(crate) enum ProcessState {
     /// It runs, as far as anybody knows; start times are unknown here, so a reused pid passes.
     Started(u64),
     /// There is none.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "processes are not looked at here"))]
+    #[cfg_attr(not(unix), expect(dead_code, reason = "processes are not inspected here"))]
     Gone,
-    /// There is one that cannot be looked at.
+    /// There is one that cannot be inspected.
     #[expect(dead_code, reason = "a process that exists counts as running here")]
     Hidden,
 }
 
-/// Looks at a process.
+/// Inspects a process.
 #[cfg(unix)]
-pub(crate) fn process(pid: u32) -> Process {
+pub(crate) fn process(pid: u32) -> ProcessState {
     match i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
         Some(pid) => match rustix::process::test_kill_process(pid) {
-            Err(rustix::io::Errno::SRCH) => Process::Gone,
+            Err(rustix::io::Errno::SRCH) => ProcessState::Gone,
             // It exists, whether or not we may signal it.
-            _ => Process::Started(0),
+            _ => ProcessState::Started(0),
         },
-        None => Process::Gone,
+        None => ProcessState::Gone,
     }
 }
 
-/// Processes are unknown here: liveness is judged by the heartbeat alone.
+/// Processes are unknown here: liveness follows from the heartbeat alone.
 #[cfg(not(unix))]
-pub(crate) fn process(_pid: u32) -> Process {
-    Process::Started(0)
+pub(crate) fn process(_pid: u32) -> ProcessState {
+    ProcessState::Started(0)
 }
 
 /// Unknown here.

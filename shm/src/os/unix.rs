@@ -48,7 +48,7 @@ pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     matches!((here, there), (Ok(here), Ok(there)) if here == there)
 }
 
-/// Reads at a distance from the start of a file; gives the number of bytes, 0 at the end.
+/// Reads at a distance from the start of a file; returns the number of bytes, 0 at the end.
 pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(dst, offset)
 }

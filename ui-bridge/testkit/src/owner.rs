@@ -40,7 +40,7 @@ pub fn sizes() -> Sizes {
 
 /// What an owner holds.
 pub struct Owner {
-    pub claim: Option<locate::Claim>,
+    pub claim: Option<locate::NameLock>,
     pub region: Region,
     pub header: HeaderWriter<RawMem>,
     pub publisher: Publisher,
@@ -63,7 +63,7 @@ impl Owner {
         sizes.plan(&mut plan).expect("a possible plan");
         let map = Map::memfd(name, plan.total_bytes()).expect("sealed memory");
         let mut owner = Self::format_named(map, identity, names, &sizes);
-        let claim = locate::claim_in(directory, name).expect("the name is free");
+        let claim = locate::lock_in(directory, name).expect("the name is free");
         let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
         claim.publish(&descriptor.expect("a place")).expect("published");
         owner.claim = Some(claim);
@@ -98,7 +98,7 @@ impl Owner {
         (0..).zip(&run.rings).for_each(|(at, row)| self.publisher.ring(at, row));
         self.publisher.kernel(&run.kernel);
         self.header.set_state(OwnerState::Running, run.kernel.now_ns);
-        self.header.beat(tick, run.kernel.now_ns);
+        self.header.heartbeat(tick, run.kernel.now_ns);
         for index in 0..counter::LOG.len() {
             self.log.set(index, (tick + 1) * 1000 + index as u64);
         }

@@ -233,7 +233,7 @@ fn rows_end(view: &RegionView, id: u32, row_bytes: usize) -> Result<usize, &'sta
 
 /// All rows of the newest cut; none if one was replaced meanwhile.
 fn rows<M: Mem>(reader: &RowsReader<M>, id: u32) -> Option<String> {
-    let (cut, mut out) = (reader.cut(), String::new());
+    let (cut, mut out) = (reader.version(), String::new());
     let mut words = vec![0u64; reader.row_words()];
     for row in 0..reader.rows() {
         match reader.read(cut, row, &mut words) {

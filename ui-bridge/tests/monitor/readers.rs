@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use tempfile::TempDir;
-use wasm_engine_shm::locate::{self, Descriptor, Place};
+use wasm_engine_shm::locate::{self, Descriptor, Location};
 use wasm_engine_ui_bridge_testkit::owner::{Owner, golden};
 use wasm_engine_ui_bridge_testkit::readers::{
     by_name, compare, compile, file, run, runtime_directory, rust,
@@ -78,7 +78,8 @@ fn all_readers_refuse_the_same_descriptors_and_directories() {
     let good = fs::read(&path).expect("published");
     let descriptor = Descriptor::from_bytes(&good).expect("its own");
     let bytes = |d: &Descriptor| d.to_bytes().expect("it fits").to_vec();
-    let file = |path: &str| Descriptor { place: Place::File(path.into()), ..descriptor.clone() };
+    let file =
+        |path: &str| Descriptor { location: Location::File(path.into()), ..descriptor.clone() };
     let at = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;

@@ -56,12 +56,24 @@ const STRUCTS: &[Struct] = &[
 struct Codes {
     name: &'static str,
     about: &'static str,
-    all: &'static [Code],
+    /// Number, word and meaning of each.
+    all: fn() -> Vec<[String; 3]>,
+    /// Numbers that stay without a meaning.
+    reserved: fn() -> Vec<String>,
+}
+
+fn row<T: ToString>(code: &Code<T>) -> [String; 3] {
+    [code.value.to_string(), code.text.into(), prose(code.doc)]
 }
 
 macro_rules! codes {
     ($name:ident) => {
-        Codes { name: stringify!($name), about: $name::ABOUT, all: $name::ALL }
+        Codes {
+            name: stringify!($name),
+            about: $name::ABOUT,
+            all: || $name::ALL.iter().map(row).collect(),
+            reserved: || $name::RESERVED.iter().map(ToString::to_string).collect(),
+        }
     };
 }
 
@@ -147,9 +159,12 @@ fn counters() -> String {
 
 /// Numbers, words and meanings of a table of codes.
 fn words_of(codes: &Codes) -> String {
-    let rows =
-        codes.all.iter().map(|code| [code.value.to_string(), code.text.into(), prose(code.doc)]);
-    format!("{}\n\n{}", prose(codes.about), table(["number", "word", "meaning"], rows))
+    let table = table(["number", "word", "meaning"], (codes.all)().into_iter());
+    let reserved = match (codes.reserved)() {
+        numbers if numbers.is_empty() => String::new(),
+        numbers => format!("\nReserved: {}.\n", numbers.join(", ")),
+    };
+    format!("{}\n\n{table}{reserved}", prose(codes.about))
 }
 
 /// A table in Markdown; the first column holds numbers.
@@ -286,11 +301,13 @@ fn codes_in_python() -> String {
         let fields = event::details(kind.value).map(detail).join(", ");
         writeln!(out, "    {}: (\"{}\", {fields}),", kind.value, kind.text).expect("a string");
     }
-    for (name, all) in [("FAULTS", fault::ALL), ("STALLS", stall::ALL)] {
-        write!(out, "}}\n{name} = {{\n").expect("a string");
-        for code in all {
-            writeln!(out, "    {}: \"{}\",", code.value, code.text).expect("a string");
-        }
+    out += "}\nFAULTS = {\n";
+    for code in fault::ALL {
+        writeln!(out, "    {}: \"{}\",", code.value, code.text).expect("a string");
+    }
+    out += "}\nSTALLS = {\n";
+    for code in stall::ALL {
+        writeln!(out, "    {}: \"{}\",", code.value, code.text).expect("a string");
     }
     out + "}\n"
 }

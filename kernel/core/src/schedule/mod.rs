@@ -2,25 +2,18 @@
 //!
 //! Three orders behind one seam. Each holds every runnable agent exactly once; the core inserts
 //! an agent when it becomes runnable and the order hands agents out when a microstep is planned.
-//! An agent that is not taken keeps its place across microsteps and ticks (Q1).
+//! An agent that is not taken keeps its position across microsteps and ticks (Q1).
 
 mod fifo;
 mod priority;
 mod round_robin;
+mod verdict;
 
 use wasm_engine_abi::Tick;
 
+pub(crate) use self::verdict::Verdict;
 use self::{fifo::Fifo, priority::Priority, round_robin::RoundRobin};
 use wasm_engine_setup::Schedule;
-
-/// Says what to do with the next agent in order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
-    /// It is planned and leaves the order.
-    Take,
-    /// It does not fit: planning ends here and it keeps its place (Q3).
-    Stop,
-}
 
 /// The runnable agents in schedule order.
 #[derive(Debug)]
@@ -68,12 +61,12 @@ impl ReadyQueue {
         }
     }
 
-    /// Hands out agents in order until `judge` stops it.
-    pub(crate) fn plan(&mut self, now: Tick, judge: impl FnMut(u32) -> Verdict) {
+    /// Hands out agents in order until `verdict_of` stops it.
+    pub(crate) fn plan(&mut self, now: Tick, verdict_of: impl FnMut(u32) -> Verdict) {
         match self {
-            Self::Fifo(order) => order.plan(judge),
-            Self::RoundRobin(order) => order.plan(judge),
-            Self::Priority(order) => order.plan(now, judge),
+            Self::Fifo(order) => order.plan(verdict_of),
+            Self::RoundRobin(order) => order.plan(verdict_of),
+            Self::Priority(order) => order.plan(now, verdict_of),
         }
     }
 }
@@ -95,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn q2_fifo_goes_by_place_and_keeps_what_did_not_fit() {
+    fn q1_2_q1_4_q2_1_fifo_goes_by_position_and_keeps_what_did_not_fit() {
         let mut order = ReadyQueue::new(Schedule::Fifo, 8, 16);
         for agent in [5, 1, 3, 5, 7] {
             order.insert(agent, 0, 1);
@@ -110,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn q2_round_robin_is_cyclic_after_the_last_planned() {
+    fn q2_2_round_robin_is_cyclic_after_the_last_planned() {
         let mut order = ReadyQueue::new(Schedule::RoundRobin, 8, 16);
         for agent in [6, 0, 3] {
             order.insert(agent, 0, 1);
@@ -123,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn q2_priority_ages_so_that_nobody_starves() {
+    fn t5_6_q2_3_priority_ages_so_that_nobody_starves() {
         let mut order = ReadyQueue::new(Schedule::Priority, 8, 10);
         order.insert(2, 0, 0);
         order.insert(4, 5, 0);
@@ -131,6 +124,6 @@ mod tests {
         order.insert(4, 5, 49);
         assert_eq!(take(&mut order, 49, 1), [4], "4 levels of age do not reach 5");
         order.insert(4, 5, 50);
-        assert_eq!(take(&mut order, 50, 1), [2], "5 levels do, and the older place wins");
+        assert_eq!(take(&mut order, 50, 1), [2], "5 levels do, and the older position wins");
     }
 }

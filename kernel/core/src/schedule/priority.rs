@@ -1,15 +1,15 @@
-//! By priority plus age, then by place (SEMANTICS Q2).
+//! By priority plus age, then by position (SEMANTICS Q2).
 
 use wasm_engine_abi::Tick;
 
-use super::Verdict;
+use crate::schedule::verdict::Verdict;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     agent: u32,
     priority: i32,
     since: Tick,
-    place: u64,
+    position: u64,
 }
 
 /// The runnable agents, sorted when a microstep is planned: age changes the order of those who
@@ -18,7 +18,7 @@ struct Entry {
 pub(crate) struct Priority {
     entries: Vec<Entry>,
     held: Vec<bool>,
-    next_place: u64,
+    next_position: u64,
     aging_ticks: u64,
 }
 
@@ -28,7 +28,7 @@ impl Priority {
         Self {
             entries: Vec::with_capacity(slots),
             held: vec![false; slots],
-            next_place: 0,
+            next_position: 0,
             aging_ticks: aging_ticks.max(1),
         }
     }
@@ -37,8 +37,8 @@ impl Priority {
         if std::mem::replace(&mut self.held[agent as usize], true) {
             return;
         }
-        self.entries.push(Entry { agent, priority, since: now, place: self.next_place });
-        self.next_place += 1;
+        self.entries.push(Entry { agent, priority, since: now, position: self.next_position });
+        self.next_position += 1;
     }
 
     pub(super) fn remove(&mut self, agent: u32) {
@@ -51,15 +51,18 @@ impl Priority {
         self.entries.len()
     }
 
-    pub(super) fn plan(&mut self, now: Tick, mut judge: impl FnMut(u32) -> Verdict) {
+    pub(super) fn plan(&mut self, now: Tick, mut verdict_of: impl FnMut(u32) -> Verdict) {
         let aging = self.aging_ticks;
-        // Places are unique, so the unstable sort has no equal keys.
+        // Positions are unique, so the unstable sort has no equal keys.
         self.entries.sort_unstable_by_key(|entry| {
             let age = i64::try_from((now - entry.since) / aging).unwrap_or(i64::MAX / 2);
-            (std::cmp::Reverse(i64::from(entry.priority) + age), entry.place)
+            (std::cmp::Reverse(i64::from(entry.priority) + age), entry.position)
         });
-        let taken =
-            self.entries.iter().take_while(|entry| judge(entry.agent) == Verdict::Take).count();
+        let taken = self
+            .entries
+            .iter()
+            .take_while(|entry| verdict_of(entry.agent) == Verdict::Take)
+            .count();
         for entry in self.entries.drain(..taken) {
             self.held[entry.agent as usize] = false;
         }

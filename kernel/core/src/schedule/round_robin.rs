@@ -1,6 +1,6 @@
 //! By agent index, cyclically after the last one planned (SEMANTICS Q2).
 
-use super::Verdict;
+use crate::schedule::verdict::Verdict;
 
 /// A bit per slot and the slot after the last one planned.
 #[derive(Debug)]
@@ -31,12 +31,12 @@ impl RoundRobin {
         self.len
     }
 
-    pub(super) fn plan(&mut self, mut judge: impl FnMut(u32) -> Verdict) {
+    pub(super) fn plan(&mut self, mut verdict_of: impl FnMut(u32) -> Verdict) {
         while self.len > 0 {
             let Some(agent) = self.first_from(self.next).or_else(|| self.first_from(0)) else {
                 return;
             };
-            if judge(agent) == Verdict::Stop {
+            if verdict_of(agent) == Verdict::Stop {
                 return;
             }
             self.remove(agent);

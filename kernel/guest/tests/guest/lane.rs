@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{
-    Effect, ItemFrame, ItemHeader, Place, TurnCommand, TurnResult, effect, fault, item, turn,
+    Effect, ItemFrame, ItemHeader, Location, TurnCommand, TurnResult, effect, fault, item, turn,
 };
 use wasm_engine_abi::limits::{
     ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
@@ -27,7 +27,7 @@ use wasm_engine_setup::{
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::outbox::{self, OutboxReader, OutboxWriter};
-use wasm_engine_shm::stash::{self, Stash, StashReader};
+use wasm_engine_shm::spill::{self, Spill, SpillReader};
 use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -125,7 +125,7 @@ struct Rig {
     lane: Lane,
     open: OutboxWriter<RawMem>,
     own: OutboxReader<RawMem>,
-    stash: Stash<RawMem>,
+    spill: Spill<RawMem>,
     epoch: u64,
     seq: u64,
 }
@@ -181,16 +181,16 @@ impl Order {
     }
 }
 
-fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Stash<RawMem>) {
+fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Spill<RawMem>) {
     let outbox = || RawMem::heap(outbox::layout(1 << 20).expect("fits"));
     let (own, open) = (outbox(), outbox());
-    let kept = RawMem::heap(stash::layout(4096).expect("fits"));
-    let writer = Stash::new(kept.clone()).expect("fresh");
+    let kept = RawMem::heap(spill::layout(4096).expect("fits"));
+    let writer = Spill::new(kept.clone()).expect("fresh");
     let areas = Areas {
         outbox: OutboxWriter::new(own.clone()).expect("fresh"),
         lanes: vec![OutboxReader::new(own.clone()).expect("sized")],
         open: OutboxReader::new(open.clone()).expect("sized"),
-        stash: StashReader::new(kept).expect("sized"),
+        spill: SpillReader::new(kept).expect("sized"),
     };
     let reader = OutboxReader::new(own).expect("sized");
     (areas, OutboxWriter::new(open).expect("fresh"), reader, writer)
@@ -199,9 +199,9 @@ fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Stash<RawMem>)
 impl Rig {
     fn of(wat: &str, setup: &Setup) -> Self {
         let shared = Arc::new(compile(wat, setup).expect("loads"));
-        let (areas, open, own, stash) = areas();
+        let (areas, open, own, spill) = areas();
         let lane = Lane::new(shared, 0, areas);
-        Self { lane, open, own, stash, epoch: 0, seq: 0 }
+        Self { lane, open, own, spill, epoch: 0, seq: 0 }
     }
 
     fn new() -> Self {
@@ -249,7 +249,7 @@ impl Rig {
             let block = self.open.write(&payload).expect("room");
             ItemFrame {
                 header: header(payload.len() as u32, number),
-                place: Place { area: Place::OPEN, block },
+                location: Location { area: Location::OPEN, block },
                 epoch: self.epoch,
             }
         });
@@ -359,7 +359,7 @@ fn accepted_calls_become_effects() {
         assert_eq!(effect.hash, payload.map_or(0, xxh3_64), "op {op}");
         assert_eq!(rig.payload(&effect), payload.unwrap_or(b""), "op {op}");
         assert_eq!(turn.result.blocks, u32::from(payload.is_some()), "op {op}");
-        // What nothing can refuse has no outcome and so takes no place.
+        // What nothing can refuse has no outcome and so takes no location.
         let silent = [effect::UNSUBSCRIBE, effect::LEAVE, effect::LOG];
         assert_eq!(turn.result.answers, u32::from(!silent.contains(&kind)), "op {op}, A4");
     }
@@ -622,16 +622,16 @@ fn random_is_a_hash_of_the_place_in_time() {
 fn payloads_come_from_every_area() {
     let mut rig = Rig::new();
     let payload = publishing(0, &[7; 500]).payload();
-    let block = rig.stash.put(&payload).expect("room");
-    let stashed = ItemFrame {
+    let block = rig.spill.retain(&payload).expect("room");
+    let spilled = ItemFrame {
         header: header(payload.len() as u32, 0),
-        place: Place { area: Place::SPILL, block },
+        location: Location { area: Location::SPILL, block },
         epoch: 0,
     };
     rig.epoch += 1;
     rig.lane.begin(rig.epoch);
     let command = TurnCommand { items: 1, ..rig.command(turn::STEP) };
-    let turn = rig.run(&command, &[stashed], &[]);
+    let turn = rig.run(&command, &[spilled], &[]);
     let sent = turn.effects[0];
     assert_eq!(rig.payload(&sent), [7; 500]);
     // What it published lies in the lane's own outbox and is an item one epoch later.
@@ -639,7 +639,7 @@ fn payloads_come_from_every_area() {
     let sent = rig.one(order).effects[0];
     let own = ItemFrame {
         header: header(sent.len, 0),
-        place: Place { area: 0, block: sent.block },
+        location: Location { area: 0, block: sent.block },
         epoch: rig.epoch,
     };
     rig.epoch += 1;
@@ -774,8 +774,11 @@ fn a_worker_gives_what_its_lane_gives() {
     let step = |position| TurnCommand { kind: turn::STEP, items: 1, position, ..init };
     open.begin(0);
     let block = open.write(&[9; 64]).expect("room");
-    let item =
-        ItemFrame { header: header(64, 0), place: Place { area: Place::OPEN, block }, epoch: 0 };
+    let item = ItemFrame {
+        header: header(64, 0),
+        location: Location { area: Location::OPEN, block },
+        epoch: 0,
+    };
     push_begin(&mut commands, 1).expect("room");
     push_turn(&mut commands, &init, &[], &[]).expect("room");
     for position in 0..100 {

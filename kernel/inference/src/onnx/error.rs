@@ -10,13 +10,13 @@ use crate::onnx::pinned::{LIBRARY_ENV, LIBRARY_VERSION, TELEMETRY_ENV};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OnnxError {
-    /// No place held a usable library.
+    /// No location held a usable library.
     #[error(
         "no ONNX Runtime library found (tried {tried}); run `cargo xtask setup` or set \
          {LIBRARY_ENV} to the file"
     )]
     LibraryNotFound {
-        /// Every place looked at, with what was wrong there.
+        /// Every location tried, with what was wrong there.
         tried: String,
     },
     /// A library that was asked for by name cannot serve.

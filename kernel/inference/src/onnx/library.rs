@@ -90,7 +90,7 @@ impl OnnxLibrary {
 ///
 /// # Errors
 /// [`OnnxError::LibraryUnusable`] for a bad named file, [`OnnxError::LibraryNotFound`] with every
-/// place tried if the search ends empty.
+/// location tried if the search ends empty.
 pub fn locate_library(explicit: Option<&Path>) -> Result<OnnxLibrary, OnnxError> {
     let from_env = env::var_os(LIBRARY_ENV).filter(|value| !value.is_empty()).map(PathBuf::from);
     let named = match from_env {
@@ -105,7 +105,7 @@ pub fn locate_library(explicit: Option<&Path>) -> Result<OnnxLibrary, OnnxError>
         });
     }
     let exe = env::current_exe().map_err(|error| OnnxError::LibraryNotFound {
-        tried: format!("no place: the executable's own path is unknown, {error}"),
+        tried: format!("no location: the executable's own path is unknown, {error}"),
     })?;
     let mut tried = Vec::new();
     for path in candidates(&exe) {
@@ -117,8 +117,9 @@ pub fn locate_library(explicit: Option<&Path>) -> Result<OnnxLibrary, OnnxError>
     Err(OnnxError::LibraryNotFound { tried: tried.join(", ") })
 }
 
-/// The places of the search, in order. Only cargo's own target directory, known by a file that cargo
-/// writes into it, extends the search upwards: no code is picked up from a stray parent folder.
+/// The locations of the search, in order. Only cargo's own target directory, known by a file that
+/// cargo writes into it, extends the search upwards: no code is picked up from a stray parent
+/// folder.
 fn candidates(exe: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     let Some(dir) = exe.parent() else { return out };

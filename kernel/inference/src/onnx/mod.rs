@@ -8,7 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `library.rs` | the search, the library's identity, its start |
-//! | `scan.rs` | what a model may hold, judged before the library sees it |
+//! | `scan.rs` | what a model may hold, classified before the library sees it |
 //! | `raw.rs` | tensors over memory of ours: the unsafe code |
 //!
 //! ```text
@@ -18,7 +18,7 @@
 //!
 //! Why so narrow:
 //! - *Same bits.* One profile ([`PROFILE`]), one batch size per slot: at a fixed batch size a row's
-//!   bits depend neither on the other rows nor on its place, so callers pad (SEMANTICS I2). Equal
+//!   bits depend neither on the other rows nor on its position, so callers pad (SEMANTICS I2). Equal
 //!   bits are promised for an equal [`Fingerprint`] only (SEMANTICS I5).
 //! - *The hash covers everything.* Models come as bytes the caller has hashed. External weight
 //!   files would escape that hash and random operators would escape replay: both are refused.
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn temperature_runs_and_rows_are_independent() {
+    fn i5_2_temperature_runs_and_rows_are_independent() {
         if !ready() {
             return;
         }
@@ -415,12 +415,12 @@ mod tests {
         let mut row = [50.0, 40.0, 70.0, 8.0, 1015.0].repeat(25);
         row.extend((0..24).map(|hour| f32::from(hour == 12)));
         let mut first = None;
-        for place in 0..16 {
+        for row_index in 0..16 {
             for filler in [0.0, 1e6, f32::NAN] {
                 model.input_rows().fill(filler);
-                model.input_rows()[place * 149..][..149].copy_from_slice(&row);
-                let y = model.run().expect("runs")[place];
-                assert_eq!(first.get_or_insert(y).to_bits(), y.to_bits(), "row {place}");
+                model.input_rows()[row_index * 149..][..149].copy_from_slice(&row);
+                let y = model.run().expect("runs")[row_index];
+                assert_eq!(first.get_or_insert(y).to_bits(), y.to_bits(), "row {row_index}");
             }
         }
         let mut single = OnnxModel::load("temperature", &bytes, 1).expect("the model loads");

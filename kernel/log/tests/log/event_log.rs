@@ -22,7 +22,7 @@ use wasm_engine_log::tamper::{seal, segments};
 use wasm_engine_log::{
     Ending, LogError, LogOptions, LogReader, LogReport, LogRing, LogWriter, SyncPolicy, resume,
 };
-use wasm_engine_shm::claim::SetupError;
+use wasm_engine_shm::lease::SetupError;
 use wasm_engine_telemetry::publisher::log_counter_specs;
 
 const RUN_ID: [u8; 16] = *b"a run's identity";

@@ -103,8 +103,9 @@ fn write_entries(entries: &[(&String, &Value)], indent: usize, text: &mut String
             }
             Value::Array(items) if items.iter().any(|item| item.is_object()) => {
                 text.push_str(&format!("{key}\n"));
-                let places: Vec<String> = (0..items.len()).map(|place| place.to_string()).collect();
-                let inner: Vec<_> = places.iter().zip(items).collect();
+                let indices: Vec<String> =
+                    (0..items.len()).map(|index| index.to_string()).collect();
+                let inner: Vec<_> = indices.iter().zip(items).collect();
                 write_entries(&inner, indent + 2, text);
             }
             _ => text.push_str(&format!("{key:width$}  {}\n", scalar(value))),

@@ -1,0 +1,3 @@
+//! The integration tests of `wasm-engine-abi`, one module per subject.
+
+mod hostile;

@@ -1,0 +1,111 @@
+//! Scenes and programs made from numbers.
+
+use wasm_engine_setup::{Limits, Restart, Schedule};
+
+use crate::{
+    machine::Machine,
+    program::{CHILD, FROM, Prog, SELF, prog},
+    rig::{Rig, to},
+    scene::{DROP_NEWEST, DROP_OLDEST, ECHO, LATEST, OUT, REFUSE, Scene},
+};
+
+/// SplitMix64: numbers for scenarios.
+pub struct Mix(pub u64);
+
+impl Mix {
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        value ^ (value >> 31)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.number() % end
+    }
+}
+
+/// A run with everything in it: fan-out, sends, timers, spawn, terminate, pause, resume, channels,
+/// faults with restart, payloads of 0 to 4 KiB, items held past `receive_max` and microsteps,
+/// random, inference.
+pub fn everything(seed: u64, schedule: Schedule) -> Scene {
+    let mut scene = Scene::empty();
+    scene.setup.seed = seed;
+    scene.setup.schedule = schedule;
+    let restart = Restart::Fresh { backoff_ticks: 2, restarts_max: 3, window_ticks: 20 };
+    scene.template("worker", restart);
+    scene.template("other", Restart::Never);
+    scene.setup.templates[1].priority = 3;
+    scene.model("m", 2);
+    *scene.limits() = Limits {
+        receive_max: 3,
+        microsteps_max: 5,
+        inbox_items_max: 24,
+        inbox_bytes_max: 16 << 10,
+        turns_per_microstep_max: 13,
+        fuel_per_microstep_max: 1 << 40,
+        ..scene.setup.limits.clone()
+    };
+    for number in 0..20 {
+        let beat = prog().publish(REFUSE, b"beat").timer(3, number);
+        let init = prog()
+            .subscribe([REFUSE, DROP_OLDEST, DROP_NEWEST, LATEST][number as usize % 4])
+            .join(["red", "blue"][number as usize % 2])
+            .on(5, &beat)
+            .timer(1 + number % 4, number);
+        scene.agent(number as u32 % 2, init);
+    }
+    scene.group("all or none", &[0, 2, 6]);
+    scene
+}
+
+/// One random program over `agents` configured agents.
+pub fn random_program(mix: &mut Mix, agents: u32) -> Prog {
+    let mut program = prog();
+    for _ in 0..1 + mix.below(4) {
+        let agent = match mix.below(8) {
+            0 => FROM,
+            1 => SELF,
+            2 => CHILD,
+            _ => to(mix.below(u64::from(agents)) as u32),
+        };
+        let topic = REFUSE + mix.below(4) as u32;
+        let len = [0, 1, 63, 64, 65, 500, 4096][mix.below(7) as usize];
+        program = match mix.below(24) {
+            0..=3 => program.publish_len(topic, len),
+            4..=6 => program.send_len(agent, len),
+            7 => program.send_prog(agent, prog().random(OUT).count(OUT)),
+            8 => program.timer(1 + mix.below(5), mix.number()),
+            9 => program.spawn("worker", &prog().echo(ECHO).subscribe(topic).farewell(OUT)),
+            10 => program.send_len(CHILD, len).terminate(CHILD),
+            11 => program.terminate(agent).random(OUT),
+            12 => program.pause(agent),
+            13 | 14 => program.resume(to(mix.below(u64::from(agents)) as u32)),
+            15 => program.join("red").cast("blue", b"to all"),
+            16 => program.leave("red").unsubscribe(topic),
+            17 => program.subscribe(topic),
+            18 => program.infer(0, &(mix.number() as u32).to_le_bytes()),
+            19 => program.random(OUT),
+            20 => program.trap(),
+            21 => program.flood(topic, 6, b"flood"),
+            22 => program.code(-1),
+            _ => program.log(3, "a line").count(OUT),
+        };
+    }
+    program
+}
+
+/// Drives `rig` through `ticks` ticks of random inputs.
+pub fn drive<M: Machine>(rig: &mut Rig<M>, seed: u64, ticks: u64, agents: u32) {
+    let mut mix = Mix(seed);
+    for tick in 0..ticks {
+        if tick > 0 {
+            for _ in 0..mix.below(6) {
+                let program = random_program(&mut mix, agents);
+                rig.tell(mix.below(u64::from(agents)) as u32, program);
+            }
+        }
+        rig.tick();
+    }
+}

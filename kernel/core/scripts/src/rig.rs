@@ -1,0 +1,244 @@
+//! A machine driven tick by tick, with everything that leaves it kept.
+
+use wasm_engine_abi::{
+    AgentId, Digest, Tick,
+    frame::ItemHeader,
+    page::TraceEvent,
+    record::{FactHeader, TickClose, fact},
+};
+use wasm_engine_core::{Core, FactsBuilder, OpenError, Output, Request, Sink};
+
+use crate::{
+    machine::Machine,
+    program::Prog,
+    scene::{CMD, ECHO, Scene},
+};
+
+/// A message on an output topic.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Out {
+    pub tick: Tick,
+    pub microstep: u32,
+    pub topic: u32,
+    pub from: AgentId,
+    pub seq: u64,
+    pub payload: Vec<u8>,
+}
+
+/// Keeps everything that leaves a kernel.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    pub outputs: Vec<Out>,
+    pub requests: Vec<(Request, Vec<u8>)>,
+    pub lines: Vec<(AgentId, Tick, u64, Vec<u8>)>,
+}
+
+impl Sink for Recorder {
+    fn output(&mut self, output: &Output<'_>) {
+        self.outputs.push(Out {
+            tick: output.tick,
+            microstep: output.microstep,
+            topic: output.topic,
+            from: output.from,
+            seq: output.from_seq,
+            payload: output.payload.to_vec(),
+        });
+    }
+
+    fn request(&mut self, request: &Request, input: &[u8]) {
+        self.requests.push((*request, input.to_vec()));
+    }
+
+    fn log_line(&mut self, agent: AgentId, tick: Tick, level: u64, text: &[u8]) {
+        self.lines.push((agent, tick, level, text.to_vec()));
+    }
+}
+
+/// An item as its receiver saw it; of the payload the first 64 bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    pub tick: Tick,
+    pub microstep: u32,
+    pub header: ItemHeader,
+    pub payload: Vec<u8>,
+}
+
+/// A machine, driven tick by tick.
+#[derive(Debug)]
+pub struct Rig<M> {
+    pub machine: M,
+    pub sink: Recorder,
+    pub facts: FactsBuilder,
+    pub closes: Vec<TickClose>,
+    /// Every record of facts so far, to be executed again.
+    pub log: Vec<Vec<u8>>,
+    /// Source, topic, payload.
+    pending: Vec<(u64, u32, Vec<u8>)>,
+    input_seq: u64,
+}
+
+/// The address of configured agent `index`.
+pub fn at(index: u32) -> AgentId {
+    AgentId::new(index, 0)
+}
+
+/// Its wire form.
+pub fn to(index: u32) -> u64 {
+    at(index).to_bits()
+}
+
+/// Header of a reply fact.
+pub fn reply_to(request: &Request) -> FactHeader {
+    FactHeader {
+        kind: fact::REPLY,
+        a: request.agent.to_bits(),
+        b: request.seq,
+        c: request.model,
+        ..FactHeader::default()
+    }
+}
+
+impl<M: Machine> Rig<M> {
+    pub fn new(scene: &Scene) -> Self {
+        Self::with_workers(scene, 0)
+    }
+
+    pub fn with_workers(scene: &Scene, workers: u32) -> Self {
+        Self::over(M::start(scene, workers))
+    }
+
+    /// A machine before its first tick.
+    pub fn over(machine: M) -> Self {
+        Self {
+            machine,
+            sink: Recorder::default(),
+            facts: FactsBuilder::default(),
+            closes: Vec::new(),
+            log: Vec::new(),
+            pending: Vec::new(),
+            input_seq: 0,
+        }
+    }
+
+    pub fn core(&self) -> &Core {
+        self.machine.core()
+    }
+
+    /// An input of the next tick.
+    pub fn input(&mut self, topic: u32, payload: &[u8]) {
+        self.input_from(0, topic, payload);
+    }
+
+    /// The same of another source.
+    pub fn input_from(&mut self, source: u64, topic: u32, payload: &[u8]) {
+        self.pending.push((source, topic, payload.to_vec()));
+    }
+
+    /// A program for configured agent `index`, in the next tick.
+    pub fn tell(&mut self, index: u32, program: Prog) {
+        self.input(CMD + index, program.bytes());
+    }
+
+    /// The next tick by SEMANTICS T5, with the pending inputs due at once.
+    pub fn next_tick(&mut self) -> Option<Tick> {
+        if self.closes.is_empty() {
+            return Some(0);
+        }
+        if !self.pending.is_empty() {
+            return Some(self.core().tick() + 1);
+        }
+        self.machine.core_mut().next_tick()
+    }
+
+    /// The tick after the last one.
+    pub fn tick(&mut self) -> TickClose {
+        let next = if self.closes.is_empty() { 0 } else { self.core().tick() + 1 };
+        self.tick_at(next)
+    }
+
+    pub fn tick_at(&mut self, tick: Tick) -> TickClose {
+        self.facts.begin(tick);
+        let mut due = Vec::new();
+        self.core().requests_due(tick, &mut due);
+        for request in &due {
+            // The row asked for, turned over, is the answer.
+            let asked = self.sink.requests.iter().find(|(asked, _)| asked.number == request.number);
+            let row: Vec<u8> = asked.expect("it was seen").1.iter().rev().copied().collect();
+            self.facts.push(reply_to(request), &row);
+        }
+        if tick > 0 {
+            for (source, topic, payload) in self.pending.drain(..) {
+                let header = FactHeader {
+                    kind: fact::INPUT,
+                    a: source,
+                    b: self.input_seq,
+                    c: topic,
+                    ..FactHeader::default()
+                };
+                self.facts.push(header, &payload);
+                self.input_seq += 1;
+            }
+        }
+        let facts = self.facts.finish().to_vec();
+        self.feed(&facts).expect("the tick runs")
+    }
+
+    /// One tick on a record of facts.
+    pub fn feed(&mut self, facts: &[u8]) -> Result<TickClose, OpenError> {
+        let close = self.machine.tick(facts, &mut self.sink)?;
+        self.log.push(facts.to_vec());
+        self.closes.push(close);
+        Ok(close)
+    }
+
+    /// Ticks as T5 says until it says nothing, at most `max`.
+    pub fn settle(&mut self, max: u64) {
+        for _ in 0..max {
+            let Some(tick) = self.next_tick() else { return };
+            self.tick_at(tick);
+        }
+    }
+
+    /// Payloads agent `from` published on an output topic.
+    pub fn published(&self, from: AgentId, topic: u32) -> Vec<Vec<u8>> {
+        let of = |out: &&Out| out.from == from && out.topic == topic;
+        self.sink.outputs.iter().filter(of).map(|out| out.payload.clone()).collect()
+    }
+
+    /// The items that `agent` received, as it saw them.
+    pub fn seen(&self, agent: AgentId) -> Vec<Seen> {
+        let of = |out: &&Out| out.from == agent && out.topic == ECHO;
+        let seen = |out: &Out| Seen {
+            tick: out.tick,
+            microstep: out.microstep,
+            header: bytemuck::pod_read_unaligned(&out.payload[..64]),
+            payload: out.payload[64..].to_vec(),
+        };
+        self.sink.outputs.iter().filter(of).map(seen).collect()
+    }
+
+    /// Items of one kind that `agent` received.
+    pub fn seen_kind(&self, agent: AgentId, kind: u32) -> Vec<Seen> {
+        self.seen(agent).into_iter().filter(|seen| seen.header.kind == kind).collect()
+    }
+
+    /// The positive status of the last refused call in the agent's last turn, else 0.
+    pub fn code(&self, index: u32) -> i32 {
+        self.core().agent(index).activity.last_code
+    }
+
+    /// What happened so far, of these kinds: everything that a trace tells.
+    pub fn events(&self, kinds: &[u32]) -> Vec<TraceEvent> {
+        let events = self.machine.events().iter();
+        events.filter(|event| kinds.contains(&event.kind)).copied().collect()
+    }
+
+    /// Agents whose memory is held.
+    pub fn instances(&self) -> u64 {
+        self.machine.instances()
+    }
+
+    pub fn digests(&self) -> Vec<Digest> {
+        self.closes.iter().map(|close| close.digest).collect()
+    }
+}

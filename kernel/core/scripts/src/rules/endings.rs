@@ -1,0 +1,126 @@
+//! What a restart drops, how agents end, pausing (A9, A10, C1).
+
+use wasm_engine_abi::AgentId;
+use wasm_engine_abi::frame::item;
+use wasm_engine_core::Phase;
+
+use crate::{CMD, ECHO, Machine, OUT, Rig, SELF, Scene, at, prog, rules::fresh, to};
+
+pub fn a9_answers_timers_and_replies_of_the_old_incarnation_are_dropped<M: Machine>() {
+    for backoff in [1, 4] {
+        let mut scene = Scene::of(1);
+        scene.model("m", 2);
+        scene.template("breaker", fresh(backoff, 9, 50));
+        scene.agent(1, prog());
+        let mut rig = Rig::<M>::new(&scene);
+        rig.tick();
+        rig.tell(1, prog().timer(2, 7).timer(6, 8).infer(0, b"1234"));
+        rig.tick();
+        rig.tell(1, prog().spawn("worker", &prog()).send(to(9), b"gone"));
+        rig.tell(1, prog().trap());
+        rig.tick();
+        rig.tell(0, prog().send(to(1), b"kept"));
+        rig.settle(20);
+        let seen = rig.seen(at(1));
+        let kinds: Vec<_> = seen.iter().map(|s| s.header.kind).collect();
+        assert_eq!(kinds, [item::INPUT, item::MESSAGE], "backoff {backoff}: {seen:?}");
+        // Nothing is left of the places that they held.
+        let many = (0..60).fold(prog(), |p, _| p.timer(1, 1));
+        rig.tell(1, many);
+        rig.tick();
+        assert_eq!(rig.code(1), 0);
+    }
+}
+
+pub fn a10_terminate_is_gone_at_once_drops_mail_and_gives_one_last_turn<M: Machine>() {
+    let mut rig = Rig::<M>::new(&Scene::of(3));
+    rig.tick();
+    rig.tell(1, prog().farewell(OUT));
+    rig.tick();
+    // Both act in one microstep: pass 1 delivers 2's message, pass 3 ends 1.
+    rig.tell(0, prog().terminate(to(1)));
+    rig.tell(2, prog().send(to(1), b"dead"));
+    let dead = rig.core().stats().dead_letters;
+    rig.tick();
+    let last: Vec<_> = rig.sink.outputs.iter().filter(|o| o.topic == OUT).collect();
+    assert_eq!((last.len(), last[0].from, last[0].microstep), (1, at(1), 2));
+    assert_eq!(rig.core().stats().dead_letters, dead + 1);
+    assert!(rig.seen_kind(at(2), item::OUTCOME).is_empty(), "dead letters have no outcome");
+    assert_eq!(rig.core().agent(1).phase, Phase::Free);
+    // It left its topic: nobody hears the input.
+    rig.input(CMD + 1, b"to nobody");
+    let messages = rig.core().stats().messages;
+    rig.tick();
+    assert_eq!(rig.core().stats().messages, messages);
+}
+
+pub fn a10_an_agent_can_end_itself_and_its_last_turn_may_fault<M: Machine>() {
+    for code in [0, 7, -7] {
+        let mut scene = Scene::empty();
+        scene.template("worker", fresh(1, 9, 50));
+        scene.agent(0, prog());
+        scene.agent(0, prog());
+        let mut rig = Rig::<M>::new(&scene);
+        rig.tick();
+        let last = prog().farewell(OUT).shutdown_code(code).terminate(SELF);
+        rig.tell(0, last.spawn("worker", &prog().echo(ECHO)));
+        rig.settle(5);
+        let faults = u64::from(code < 0);
+        assert_eq!(rig.published(at(0), OUT).len() as u64, 1 - faults, "A10.7: none if it faults");
+        let stats = rig.core().stats();
+        assert_eq!((stats.faults, stats.restarts), (faults, 0), "counted, not supervised");
+        assert_eq!(rig.core().agent(0).phase, Phase::Free);
+        assert_eq!(rig.core().agents_alive(), 2);
+        assert_eq!(rig.core().held(), (0, 0));
+    }
+}
+
+pub fn c1_a_fault_of_an_incarnation_that_pass_3_ended_is_counted_not_supervised<M: Machine>() {
+    let mut scene = Scene::of(1);
+    scene.template("breaker", fresh(1, 9, 50));
+    scene.agent(1, prog());
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    // In one microstep agent 1 faults and agent 0 ends it.
+    rig.tell(0, prog().terminate(to(1)));
+    rig.tell(1, prog().trap());
+    rig.settle(9);
+    let core = rig.core();
+    assert_eq!((core.stats().faults, core.stats().restarts), (1, 0));
+    assert_eq!((core.agent(1).phase, core.agents_alive()), (Phase::Free, 1));
+}
+
+pub fn c1_an_init_that_faults_while_it_is_ended_ends_once<M: Machine>() {
+    let mut scene = Scene::of(1);
+    scene.template("breaker", fresh(1, 9, 50));
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    // The child's init faults in the microstep in which its parent, told of it, ends it.
+    let child = AgentId::new(1, 0).to_bits();
+    rig.tell(
+        0,
+        prog().on(item::OUTCOME, &prog().terminate(child)).spawn("breaker", &prog().trap()),
+    );
+    rig.tick();
+    rig.settle(9);
+    let core = rig.core();
+    assert_eq!((core.stats().faults, core.stats().restarts), (1, 0));
+    assert_eq!((core.agent(1).phase, core.agents_alive()), (Phase::Free, 1));
+}
+
+pub fn a10_paused_agents_queue_and_their_timers_and_replies_wait<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.model("m", 1);
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(1, prog().timer(1, 3).infer(0, b"1234"));
+    rig.tell(0, prog().pause(to(1)).send(to(1), b"queued"));
+    rig.tick();
+    rig.settle(9);
+    assert_eq!(rig.seen(at(1)).len(), 1, "only the program itself");
+    assert_eq!(rig.core().agent(1).inbox_items, 1);
+    rig.tell(0, prog().resume(to(1)));
+    rig.settle(9);
+    let kinds: Vec<_> = rig.seen(at(1)).iter().map(|s| s.header.kind).collect();
+    assert_eq!(kinds, [item::INPUT, item::MESSAGE, item::REPLY, item::TIMER]);
+}

@@ -1,0 +1,5 @@
+//! The rules of a run on the state machine alone, its agents in Rust.
+
+use wasm_engine_core_scripts::{Scripted, rule_tests};
+
+rule_tests!(Scripted);

@@ -1,0 +1,338 @@
+//! What a configuration file may hold, table by table, with units and defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wasm_engine_setup::{Limits, Policy, Restart, Schedule, TraceLevel};
+
+use crate::config::error::ConfigError;
+use crate::config::values::{self, Sync};
+
+/// A whole configuration file.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The run itself.
+    pub kernel: KernelConfig,
+    /// Logical limits, part of what decides a run.
+    pub limits: Limits,
+    /// The shared region.
+    pub region: RegionConfig,
+    /// The event log.
+    pub log: LogConfig,
+    /// Where inputs come from.
+    pub source: Vec<SourceConfig>,
+    /// What runs.
+    pub agent: Vec<AgentConfig>,
+    /// What agents may ask.
+    pub model: Vec<ModelConfig>,
+    /// Topics beside those of sources and outputs, and the policies of any.
+    pub topic: Vec<TopicConfig>,
+    /// Topics whose messages also go to the host.
+    pub output: Vec<OutputConfig>,
+    /// The file this came from; paths in it are relative to its folder.
+    #[serde(skip)]
+    pub file: PathBuf,
+}
+
+/// `[kernel]`: `seed`, `schedule`, `aging_ticks` and `state_digest_ticks` decide results; the
+/// others are physical (SEMANTICS D3).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KernelConfig {
+    /// Name under which monitors find the run. Default: the file's stem.
+    pub name: Option<String>,
+    /// Seed of random numbers and of the digest chain, 0 to 2^63 - 1. Default 0.
+    pub seed: u64,
+    /// Worker threads beside the scheduler's own lane. Default 0.
+    pub workers: u32,
+    /// Order of runnable agents: `fifo`, `round_robin` or `priority`. Default `fifo`.
+    pub schedule: Schedule,
+    /// Ticks after which a waiting agent gains one priority level, at least 1. Default 16.
+    pub aging_ticks: u64,
+    /// Ticks between state digests, at least 1. Default 1,024.
+    pub state_digest_ticks: u64,
+    /// The run ends before the tick of this number. Default: none, it ends when nothing is due.
+    pub ticks: Option<u64>,
+    /// Ticks per second. Default: none, back to back.
+    pub pace: Option<f64>,
+    /// How threads wait: `hybrid`, `park` or `busy`. Default `hybrid`.
+    pub wait: Wait,
+    /// Pin the kernel's own threads where cores suffice. Default true.
+    pub pin: bool,
+    /// What a fault does to the run: `continue` or `end_run` (exit code 6). Default `continue`.
+    pub on_fault: OnFault,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            seed: 0,
+            workers: 0,
+            schedule: Schedule::Fifo,
+            aging_ticks: 16,
+            state_digest_ticks: 1024,
+            ticks: None,
+            pace: None,
+            wait: Wait::Hybrid,
+            pin: true,
+            on_fault: OnFault::Continue,
+        }
+    }
+}
+
+/// How a thread waits for another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// Spin briefly, yield, then sleep until woken.
+    #[default]
+    Hybrid,
+    /// Sleep until woken.
+    Park,
+    /// Spin; refused unless every hot thread has a core of its own.
+    Busy,
+}
+
+/// What a fault of an agent does to the run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFault {
+    /// Nothing: supervision decides about the agent, the run goes on.
+    #[default]
+    Continue,
+    /// The run ends at the close of the fault's tick with exit code 6.
+    EndRun,
+}
+
+/// `[region]`: the mapping that lanes and monitors share. Physical.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegionConfig {
+    /// What backs it: `memfd` (Linux) or `file` (weaker, works everywhere). Default `memfd`.
+    pub backing: Backing,
+    /// Bytes it may take; a run that needs more is refused. Default 256 MiB.
+    pub bytes_max: u64,
+    /// Which events go through the trace ring. Default `events`.
+    pub trace: TraceLevel,
+    /// Events that the trace ring holds, a power of two; each takes 64 bytes. Default 16,384.
+    pub trace_events: u32,
+}
+
+impl Default for RegionConfig {
+    fn default() -> Self {
+        Self {
+            backing: Backing::Memfd,
+            bytes_max: 256 << 20,
+            trace: TraceLevel::Events,
+            trace_events: 16 << 10,
+        }
+    }
+}
+
+/// What backs the region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backing {
+    /// A sealed memory file without a name.
+    #[default]
+    Memfd,
+    /// A file in the user's runtime directory.
+    File,
+}
+
+/// `[log]`: how much is logged and how often it reaches the disk. Physical.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `inputs`: outside facts and digests (SEMANTICS L1). `full` is refused so far. Default
+    /// `inputs`.
+    pub level: LogLevel,
+    /// When written blocks are synced: `none`, a time (`100ms`, `2s`) or an amount (`64KiB`,
+    /// `16MiB`, `1GiB`). Default `100ms`.
+    pub sync: Sync,
+    /// Bytes after which a segment is closed, at least `block_bytes`. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// Bytes after which a block is closed, 4 KiB to 1 MiB. Default 64 KiB.
+    pub block_bytes: u32,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::Inputs,
+            sync: Sync::Every(Duration::from_millis(100)),
+            segment_bytes: 64 << 20,
+            block_bytes: 64 << 10,
+        }
+    }
+}
+
+/// What the log holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Outside facts, tick and turn digests.
+    #[default]
+    Inputs,
+    /// Also every message.
+    Full,
+}
+
+/// `[[source]]`: inputs that carry their own tick (SEMANTICS T7).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Name, unique among sources. Required.
+    pub id: String,
+    /// `csv`: a file of comma-separated rows. Required.
+    pub kind: SourceKind,
+    /// The file, relative to the configuration. Required.
+    pub file: PathBuf,
+    /// Topic of an input; `{key}` is the stream's name, `{copy}` its copy number. Required.
+    pub topic: String,
+    /// Column that names a row's stream. Required.
+    pub key: String,
+    /// Column that holds a row's time, RFC 3339 in UTC (`2013-01-01T06:00:00Z`). Required.
+    pub time: String,
+    /// Seconds per tick, at least 1; every time is a whole number of them after the first.
+    /// Required.
+    pub period_s: u64,
+    /// How often the whole set of streams enters, at least 1. Default 1.
+    #[serde(default = "one")]
+    pub copies: u32,
+    /// Copy c sees the series rotated by c times this many time steps. Default 0.
+    #[serde(default)]
+    pub offset_rows: u64,
+}
+
+/// Kinds of source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A file of comma-separated rows, read whole before tick 0.
+    Csv,
+}
+
+/// `[[agent]]`: a module and its copies.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// Name, unique among agents: what `spawn` names. Required.
+    pub name: String,
+    /// The WebAssembly module, relative to the configuration. Required.
+    pub module: PathBuf,
+    /// Copies that exist from tick 0; 0 leaves it to `spawn`. Default 1.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// Id of a source: one copy for each of its streams instead of `count`. Default: none.
+    #[serde(default)]
+    pub for_each: Option<String>,
+    /// What follows a fault: `"never"`, or `{ kind = "fresh", backoff_ticks, restarts_max,
+    /// window_ticks }`, each at least 1. Default `never`.
+    #[serde(default, with = "values::restart")]
+    pub restart: Restart,
+    /// Restart group: its members fall and restart together (SEMANTICS A8); `{copy}` and `{key}`
+    /// make one group for each copy or stream. Default: none.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Given to `agent_init`; `{copy}` is the copy number, or with `for_each` that of the stream,
+    /// whose name is `{key}`. At most 4,096 bytes. Default empty.
+    #[serde(default)]
+    pub args: String,
+    /// Priority under `schedule = "priority"`, higher first. Default 0.
+    #[serde(default)]
+    pub priority: i32,
+    /// Capabilities granted; in force is what is both declared by the module and granted.
+    /// Default: whatever the module declares.
+    #[serde(default)]
+    pub grant: Option<Vec<String>>,
+}
+
+/// `[[model]]`: an ONNX model.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Name, unique among models. Required.
+    pub name: String,
+    /// The ONNX file, relative to the configuration. Required.
+    pub file: PathBuf,
+    /// SHA-256 the file must have, in hexadecimal. Default: none, any file will do.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Rows of one batch, at least 1 (SEMANTICS I2). Default 32.
+    #[serde(default = "batch")]
+    pub batch: u32,
+    /// Ticks from a request to its reply, at least 1 (SEMANTICS I1). Default 1.
+    #[serde(default = "latency_ticks")]
+    pub latency_ticks: u64,
+}
+
+/// `[[topic]]`: a topic and its policy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicConfig {
+    /// Name; with `for_each` a template in which `{key}` is the stream's name. Required.
+    pub name: String,
+    /// What happens to a message for a full inbox: `refuse`, `drop_oldest`, `drop_newest` or
+    /// `latest_only`. Default `refuse`.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Id of a source: one topic for each of its streams. Default: none.
+    #[serde(default)]
+    pub for_each: Option<String>,
+}
+
+/// `[[output]]`: topics whose messages also go to the host.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputConfig {
+    /// A topic; with `*` or `**` segments a pattern over the other topics; with `for_each` a
+    /// template in which `{key}` is the stream's name. Required.
+    pub topic: String,
+    /// Id of a source: one topic for each of its streams. Default: none.
+    #[serde(default)]
+    pub for_each: Option<String>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn batch() -> u32 {
+    32
+}
+
+const fn latency_ticks() -> u64 {
+    1
+}
+
+impl Config {
+    /// The kernel's name: configured, or the file's stem.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.kernel.name.clone().unwrap_or_else(|| {
+            self.file
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default()
+        })
+    }
+
+    /// A path of the configuration, seen from the working directory.
+    #[must_use]
+    pub fn path(&self, relative: &Path) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(relative)
+    }
+
+    /// An error about the value of `key`.
+    pub(crate) fn value_error(
+        &self,
+        key: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::Value { file: self.file.clone(), key: key.into(), problem: problem.into() }
+    }
+}
