@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use wasm_engine_abi::record::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use wasm_engine_setup::log_defaults;
 
 use crate::error::LogError;
 
@@ -24,14 +25,15 @@ pub enum SyncPolicy {
 pub struct LogOptions {
     /// Directory of the log.
     pub dir: PathBuf,
-    /// When blocks are forced to the disk. Default every 100 ms.
+    /// When blocks are forced to the disk. Default [`log_defaults::SYNC_MS`].
     pub sync: SyncPolicy,
-    /// Longest segment file. Default 256 MiB.
+    /// Longest segment file. Default [`log_defaults::SEGMENT_BYTES`].
     pub segment_bytes: u64,
-    /// Longest block, at most 1 MiB. Default 512 KiB: longer ones leave the processor's cache
-    /// before they are written.
+    /// Longest block, at most 1 MiB: longer ones leave the processor's cache before they are
+    /// written. Default [`log_defaults::BLOCK_BYTES`].
     pub block_bytes: usize,
-    /// Longest time a record waits for its block to fill, in milliseconds. Default 10.
+    /// Longest time a record waits for its block to fill, in milliseconds. Default
+    /// [`log_defaults::BLOCK_MS`].
     pub block_ms: u32,
 }
 
@@ -41,10 +43,10 @@ impl LogOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            sync: SyncPolicy::EveryMs(100),
-            segment_bytes: 256 << 20,
-            block_bytes: 512 << 10,
-            block_ms: 10,
+            sync: SyncPolicy::EveryMs(log_defaults::SYNC_MS),
+            segment_bytes: log_defaults::SEGMENT_BYTES,
+            block_bytes: log_defaults::BLOCK_BYTES as usize,
+            block_ms: log_defaults::BLOCK_MS,
         }
     }
 
