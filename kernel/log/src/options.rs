@@ -20,20 +20,20 @@ pub enum SyncPolicy {
     EveryBytes(u64),
 }
 
-/// Where and how a log is written. Nothing here enters a digest.
+/// Where and how a log is written; [`log_defaults`] has the numbers that [`LogOptions::new`] takes.
+/// Nothing here enters a digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogOptions {
     /// Directory of the log.
     pub dir: PathBuf,
-    /// When blocks are forced to the disk. Default [`log_defaults::SYNC_MS`].
+    /// When blocks are forced to the disk.
     pub sync: SyncPolicy,
-    /// Longest segment file. Default [`log_defaults::SEGMENT_BYTES`].
+    /// Longest segment file.
     pub segment_bytes: u64,
     /// Longest block, at most 1 MiB: longer ones leave the processor's cache before they are
-    /// written. Default [`log_defaults::BLOCK_BYTES`].
+    /// written.
     pub block_bytes: usize,
-    /// Longest time a record waits for its block to fill, in milliseconds. Default
-    /// [`log_defaults::BLOCK_MS`].
+    /// Longest time a record waits for its block to fill, in milliseconds.
     pub block_ms: u32,
 }
 
@@ -43,10 +43,10 @@ impl LogOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            sync: SyncPolicy::EveryMs(log_defaults::SYNC_MS),
-            segment_bytes: log_defaults::SEGMENT_BYTES,
-            block_bytes: log_defaults::BLOCK_BYTES as usize,
-            block_ms: log_defaults::BLOCK_MS,
+            sync: SyncPolicy::EveryMs(log_defaults::LOG_SYNC_MS as u32),
+            segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
+            block_bytes: log_defaults::LOG_BLOCK_BYTES as usize,
+            block_ms: log_defaults::LOG_BLOCK_MS,
         }
     }
 

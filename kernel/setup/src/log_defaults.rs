@@ -2,10 +2,10 @@
 //! by hand. Physical.
 
 /// Milliseconds between two syncs.
-pub const SYNC_MS: u32 = 100;
+pub const LOG_SYNC_MS: u64 = 100;
 /// Longest segment file: 64 MiB.
-pub const SEGMENT_BYTES: u64 = 64 << 20;
+pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
 /// Longest block: 64 KiB.
-pub const BLOCK_BYTES: u32 = 64 << 10;
+pub const LOG_BLOCK_BYTES: u32 = 64 << 10;
 /// Longest time a record waits for its block to fill, in milliseconds.
-pub const BLOCK_MS: u32 = 10;
+pub const LOG_BLOCK_MS: u32 = 10;

@@ -163,9 +163,9 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             level: LogLevel::Inputs,
-            sync: Sync::Every(Duration::from_millis(log_defaults::SYNC_MS.into())),
-            segment_bytes: log_defaults::SEGMENT_BYTES,
-            block_bytes: log_defaults::BLOCK_BYTES,
+            sync: Sync::Every(Duration::from_millis(log_defaults::LOG_SYNC_MS)),
+            segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
+            block_bytes: log_defaults::LOG_BLOCK_BYTES,
         }
     }
 }

@@ -410,7 +410,7 @@ fn options_and_records_that_do_not_fit_are_refused() {
     for bad in [
         LogOptions { block_bytes: 255, ..good.clone() },
         LogOptions { block_bytes: (1 << 20) + 1, ..good.clone() },
-        LogOptions { segment_bytes: 1 << 19, ..good.clone() },
+        LogOptions { segment_bytes: 1 << 12, ..good.clone() },
         LogOptions { sync: SyncPolicy::EveryBytes(0), ..good.clone() },
     ] {
         assert!(matches!(bad.check(), Err(LogError::Options { .. })), "{bad:?}");
