@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_does_not_take_anything_stalls_only_when_the_ring_is_full() {
+    fn t10_1_a_disk_that_does_not_take_anything_stalls_only_when_the_ring_is_full() {
         let (mut from, into) = io::pipe().expect("a pipe");
         let mut writer = OutputWriter::start(OwnedFd::from(into).into()).expect("a thread");
         let block: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
