@@ -5,7 +5,8 @@
 //! ```
 //! It has no threads, no clock and no IO; the runtime, the replayer and tests drive it alike, and
 //! what it does depends on the setup and the facts alone. Payload bytes stay where lanes wrote
-//! them: the core moves descriptors and asks its [`Environment`] for the few bytes that must be copied.
+//! them: the core moves descriptors and asks its [`Environment`] for the few bytes that must be
+//! copied.
 //!
 //! | file | rules |
 //! |---|---|

@@ -2,8 +2,8 @@
 //!
 //! Resuming changes nothing that is valid: it only truncates torn bytes. The unfinished rest stays
 //! where it is, in sealed blocks, and a `RESUMED` record behind it marks it as not counting; so no
-//! crash while resuming can lose a `TickOpen` that was durable before. The new records begin in a new
-//! segment, chained to the last valid block.
+//! crash while resuming can lose a `TickOpen` that was durable before. The new records begin in a
+//! new segment, chained to the last valid block.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ use crate::writer::{LogWriter, lock};
 
 /// Opens the log in `options.dir` to continue it: truncates a torn tail, begins a new segment and
 /// appends `RESUMED`. The reader gives the records kept; the writer appends behind them. If
-/// [`LogReport::closed`] is false, the caller executes the last tick again with its facts and appends
-/// its `TickClose`, not its `TickOpen`, next.
+/// [`LogReport::closed`] is false, the caller executes the last tick again with its facts and
+/// appends its `TickClose`, not its `TickOpen`, next.
 ///
 /// # Errors
 /// As [`LogReader::open`] and [`LogWriter::create`]; a damaged log is left as it is.

@@ -1,5 +1,5 @@
-//! How a log is written where nobody says otherwise: for the configuration and for whoever opens one
-//! by hand. Physical.
+//! How a log is written where nobody says otherwise: for the configuration and for whoever opens
+//! one by hand. Physical.
 
 /// Milliseconds between two syncs.
 pub const LOG_SYNC_MS: u64 = 100;

@@ -1,4 +1,5 @@
-//! Bad guests: each fault ends its own agent's turn and changes nothing for its neighbours (A8, C5).
+//! Bad guests: each fault ends its own agent's turn and changes nothing for its neighbours (A8,
+//! C5).
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{fault, item};

@@ -1,5 +1,5 @@
-//! The rules as functions over a [`Machine`](crate::Machine), and [`rule_tests!`](crate::rule_tests),
-//! which makes a test of each.
+//! The rules as functions over a [`Machine`](crate::Machine), and
+//! [`rule_tests!`](crate::rule_tests), which makes a test of each.
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_setup::Restart;
