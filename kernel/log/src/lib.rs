@@ -31,8 +31,8 @@
 //! - `failure.rs`, `thread_end.rs` how it fails and how it ends
 //! - `resume.rs` how a recovered log is continued
 //!
-//! Where bytes lie is [`wasm_engine_abi::record`]. What payloads mean is the caller's: the log reads
-//! kinds and ticks only.
+//! Where bytes lie is [`wasm_engine_abi::record`]. What payloads mean is the caller's: the log
+//! reads kinds and ticks only.
 //!
 //! # Features
 //! - `writer` (default): writing and resuming; needs `wasm-engine-shm` and threads. Without it the
@@ -42,9 +42,9 @@
 //! - `tamper`: changes finished logs, for tests and `cargo xtask tamper`.
 //!
 //! # What is guaranteed
-//! A tick that `LogWriter::durable` returns is found again by [`LogReader::open`] after any crash of
-//! the process, and, except with `SyncPolicy::None`, of the machine. One changed byte anywhere is
-//! found. Not found: a log truncated exactly between two blocks looks like a crash there, since
+//! A tick that `LogWriter::durable` returns is found again by [`LogReader::open`] after any crash
+//! of the process, and, except with `SyncPolicy::None`, of the machine. One changed byte anywhere
+//! is found. Not found: a log truncated exactly between two blocks looks like a crash there, since
 //! nothing outside the directory has its length; and CRC-32C is no signature.
 
 mod blocks;

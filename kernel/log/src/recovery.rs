@@ -1,9 +1,9 @@
 //! Which records of a log count after an orderly end, a stop or a crash (SEMANTICS L5).
 //!
 //! Recovery reads all blocks once and keeps every record up to a *mark*: behind the last complete
-//! `TickClose` or `END`, or behind the last complete `TickOpen` if its tick was left open, or behind
-//! the setup records if no tick was opened. Behind the mark are records of an unfinished tick, which
-//! will be executed again, or the first fragments of an unfinished record.
+//! `TickClose` or `END`, or behind the last complete `TickOpen` if its tick was left open, or
+//! behind the setup records if no tick was opened. Behind the mark are records of an unfinished
+//! tick, which will be executed again, or the first fragments of an unfinished record.
 
 use std::fmt;
 use std::ops::Range;
@@ -84,8 +84,8 @@ impl fmt::Display for LogReport {
     }
 }
 
-/// Position of a record: number of its block, index in the block. The end of a block and the start of
-/// the next are two names for one position: records compare alike with either.
+/// Position of a record: number of its block, index in the block. The end of a block and the start
+/// of the next are two names for one position: records compare alike with either.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) struct RecordPosition {
     pub(super) block: u64,

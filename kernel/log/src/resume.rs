@@ -2,9 +2,10 @@
 //!
 //! Resuming changes nothing that is valid: it only truncates torn bytes. The unfinished rest stays
 //! where it is, in sealed blocks, and a `RESUMED` record behind it marks it as not counting; so no
-//! crash while resuming can lose a `TickOpen` that was durable before. The new records begin in a new
-//! segment, chained to the last valid block.
+//! crash while resuming can lose a `TickOpen` that was durable before. The new records begin in a
+//! new segment, chained to the last valid block.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use wasm_engine_abi::record::Resumed;
@@ -23,8 +24,8 @@ use crate::writer::{LogWriter, lock};
 
 /// Opens the log in `options.dir` to continue it: truncates a torn tail, begins a new segment and
 /// appends `RESUMED`. The reader gives the records kept; the writer appends behind them. If
-/// [`LogReport::closed`] is false, the caller executes the last tick again with its facts and appends
-/// its `TickClose`, not its `TickOpen`, next.
+/// [`LogReport::closed`] is false, the caller executes the last tick again with its facts and
+/// appends its `TickClose`, not its `TickOpen`, next.
 ///
 /// # Errors
 /// As [`LogReader::open`] and [`LogWriter::create`]; a damaged log is left as it is.
@@ -45,8 +46,13 @@ pub fn resume_in(
     ring: LogRing,
 ) -> Result<(LogReader, LogReport, LogWriter), LogError> {
     options.check()?;
-    if !storage.names().is_ok_and(|names| names.contains(&segment_name(0))) {
-        return Err(LogError::NoLog { dir: storage.dir().to_owned() });
+    let dir = storage.dir().to_owned();
+    match storage.names() {
+        Ok(names) if names.contains(&segment_name(0)) => {}
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(LogError::read("read", &dir)(error));
+        }
+        _ => return Err(LogError::NoLog { dir }),
     }
     let lock = lock(&*storage)?;
     let mut blocks = Blocks::open(Arc::clone(&storage))?;

@@ -39,7 +39,8 @@ impl LogRing {
         })
     }
 
-    /// A ring of `capacity_bytes`, a power of two, on the heap; `specs` describe the log's counters.
+    /// A ring of `capacity_bytes`, a power of two, on the heap; `specs` describe the log's
+    /// counters.
     ///
     /// # Errors
     /// [`SetupError`] if the capacity is not valid for a ring.

@@ -49,8 +49,8 @@ impl LogWriter {
     /// Begins a log in a directory that does not exist or is empty, and starts its thread.
     ///
     /// # Errors
-    /// [`LogError::Options`], [`LogError::NotEmpty`], [`LogError::InUse`]; [`LogError::Disk`] if the
-    /// directory or its first segment cannot be created.
+    /// [`LogError::Options`], [`LogError::NotEmpty`], [`LogError::InUse`]; [`LogError::Disk`] if
+    /// the directory or its first segment cannot be created.
     pub fn create(options: &LogOptions, run_id: [u8; 16], ring: LogRing) -> Result<Self, LogError> {
         Self::create_in(Arc::new(Disk::new(&options.dir)), options, run_id, ring)
     }

@@ -73,8 +73,8 @@ impl OutputComparison {
         Ok(true)
     }
 
-    /// Ends behind the run's last line. With `torn_tail` the file may lack lines or have more, as it
-    /// does after a crash; else it must have exactly the run's lines.
+    /// Ends behind the run's last line. With `torn_tail` the file may lack lines or have more, as
+    /// it does after a crash; else it must have exactly the run's lines.
     ///
     /// # Errors
     /// [`OutputError::Length`], or [`OutputError::Io`].

@@ -138,8 +138,8 @@ impl OutputFile {
         closed.map_err(|(action, source)| io_error(self.comparison.path(), action, source))
     }
 
-    /// Ends behind the run's last line. With `torn_tail` the file may lack lines or have more, as it
-    /// does after a crash; else it must have exactly the run's lines.
+    /// Ends behind the run's last line. With `torn_tail` the file may lack lines or have more, as
+    /// it does after a crash; else it must have exactly the run's lines.
     ///
     /// # Errors
     /// [`OutputError::Length`], or [`OutputError::Io`].

@@ -8,8 +8,8 @@
 //! ```
 //! The payload is embedded as it is where it is JSON, else it is a string where it is UTF-8, else
 //! `{"base64":"..."}`. The file is no log: after a crash it may lack lines of logged ticks or have
-//! lines of ticks that are not logged. So a resumed run truncates it to earlier ticks (SEMANTICS L5),
-//! compares the rest with what it executes again, and writes what is missing.
+//! lines of ticks that are not logged. So a resumed run truncates it to earlier ticks (SEMANTICS
+//! L5), compares the rest with what it executes again, and writes what is missing.
 //!
 //! Lines are written by a thread of their own (`writer.rs`), so that a slow disk does not hold up
 //! the tick; a full ring to it is a counted stall.

@@ -3,8 +3,8 @@
 //! ```text
 //!  scheduler: lines --ring--> thread: write(2) when the ring is empty or enough has come
 //! ```
-//! The ring carries a stream of bytes; how lines are split into records means nothing. Giving a line
-//! allocates nothing and makes no system call. A full ring makes the scheduler wait, which is
+//! The ring carries a stream of bytes; how lines are split into records means nothing. Giving a
+//! line allocates nothing and makes no system call. A full ring makes the scheduler wait, which is
 //! counted. The first error of the storage ends the thread; the next line returns it, at the latest
 //! closing does.
 

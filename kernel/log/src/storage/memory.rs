@@ -1,7 +1,7 @@
 //! Files in memory, with the effects of crashes and failing disks.
 //!
-//! For tests: any operation fails when told to, every operation is a moment at which the machine can
-//! crash, and what a crash leaves is chosen within what `storage/mod.rs` allows.
+//! For tests: any operation fails when told to, every operation is a moment at which the machine
+//! can crash, and what a crash leaves is chosen within what `storage/mod.rs` allows.
 
 use std::collections::BTreeMap;
 use std::fmt;
