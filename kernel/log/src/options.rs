@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use wasm_engine_abi::record::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use wasm_engine_setup::log_defaults;
 
 use crate::error::LogError;
 
@@ -19,19 +20,20 @@ pub enum SyncPolicy {
     EveryBytes(u64),
 }
 
-/// Where and how a log is written. Nothing here enters a digest.
+/// Where and how a log is written; [`log_defaults`] has the numbers that [`LogOptions::new`] takes.
+/// Nothing here enters a digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogOptions {
     /// Directory of the log.
     pub dir: PathBuf,
-    /// When blocks are forced to the disk. Default every 100 ms.
+    /// When blocks are forced to the disk.
     pub sync: SyncPolicy,
-    /// Longest segment file. Default 256 MiB.
+    /// Longest segment file.
     pub segment_bytes: u64,
-    /// Longest block, at most 1 MiB. Default 512 KiB: longer ones leave the processor's cache
-    /// before they are written.
+    /// Longest block, at most 1 MiB: longer ones leave the processor's cache before they are
+    /// written.
     pub block_bytes: usize,
-    /// Longest time a record waits for its block to fill, in milliseconds. Default 10.
+    /// Longest time a record waits for its block to fill, in milliseconds.
     pub block_ms: u32,
 }
 
@@ -41,10 +43,10 @@ impl LogOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            sync: SyncPolicy::EveryMs(100),
-            segment_bytes: 256 << 20,
-            block_bytes: 512 << 10,
-            block_ms: 10,
+            sync: SyncPolicy::EveryMs(log_defaults::LOG_SYNC_MS as u32),
+            segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
+            block_bytes: log_defaults::LOG_BLOCK_BYTES as usize,
+            block_ms: log_defaults::LOG_BLOCK_MS,
         }
     }
 

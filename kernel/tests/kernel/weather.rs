@@ -67,7 +67,7 @@ fn year(name: &str, workers: u32, log_dir: Option<PathBuf>) -> RunReport {
 }
 
 #[test]
-fn p1_real_agents_and_model_give_one_digest_on_any_lanes_and_in_replay() {
+fn t4_3_l6_2_i5_2_i5_3_real_agents_and_model_give_one_digest_on_any_lanes_and_in_replay() {
     if !ready() {
         return;
     }

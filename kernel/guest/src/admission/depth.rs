@@ -17,7 +17,7 @@
 //! frame may be four times its weight before native overflow comes first. What makes frames
 //! larger than their operands is common subexpressions and loop invariants: one kept value for
 //! each computing operator at most, twice what `kept / 2` says. Measured on x86-64, the fattest
-//! frames known take 0.35 to 0.75 of their weight (`tests/admission.rs` recurses to the limit with
+//! frames known take 0.35 to 0.75 of their weight (`kernel/guest/tests/guest/admission.rs` recurses to the limit with
 //! them). A leaf, which enters no other function of the module, is not counted and pays nothing;
 //! it adds one frame of at most [`WEIGHT_MAX`] words to a stack.
 //!

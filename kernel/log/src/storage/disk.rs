@@ -20,6 +20,18 @@ impl Disk {
     }
 }
 
+/// The lock of a directory. It is given back when dropped, even while a process that was forked
+/// meanwhile still has the file open.
+#[derive(Debug)]
+struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Where that fails, closing the file does it.
+        let _ = self.0.unlock();
+    }
+}
+
 impl Storage for Disk {
     fn dir(&self) -> &Path {
         &self.dir
@@ -42,7 +54,7 @@ impl Storage for Disk {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Ok(None),
             // Where directories cannot be locked, the exclusive creation of files still guards.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Box::new(file))),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Box::new(DirectoryLock(file)))),
         }
     }
 

@@ -1,5 +1,5 @@
 //! A crash of the machine before any operation of a small log, with any part of what was not synced
-//! (SEMANTICS L2, L5).
+//! (SEMANTICS L2.1, L5).
 
 use wasm_engine_log::SyncPolicy;
 use wasm_engine_log::storage::memory::{Memory, Moment, Operation, Survival};
@@ -37,7 +37,7 @@ fn torn_log() -> (Memory, u64) {
 }
 
 #[test]
-fn every_crash_while_writing_keeps_what_was_durable() {
+fn l2_1_l5_1_every_crash_while_writing_keeps_what_was_durable() {
     let moments = moments_of_begin(SYNC);
     let syncs = moments.iter().filter(|moment| moment.operation == Operation::Sync).count();
     let segments = moments.iter().filter(|moment| moment.operation == Operation::Create).count();
@@ -56,7 +56,7 @@ fn every_crash_while_writing_keeps_what_was_durable() {
 }
 
 #[test]
-fn every_crash_while_resuming_keeps_what_was_durable() {
+fn l2_1_l5_1_every_crash_while_resuming_keeps_what_was_durable() {
     let (torn, before) = torn_log();
     let storage = torn.crash(Survival::ALL);
     let durable = Durable::default();
@@ -81,7 +81,7 @@ fn every_crash_while_resuming_keeps_what_was_durable() {
 }
 
 #[test]
-fn a_crashed_log_is_resumed_and_ends_in_order() {
+fn l5_2_a_crashed_log_is_resumed_and_ends_in_order() {
     for moment in moments_of_begin(SYNC).iter().filter(|moment| moment.note.is_some()) {
         for unsynced_bytes in [0, moment.unsynced_bytes() / 2, usize::MAX] {
             let survival = Survival { names: true, unsynced_bytes, zeros: false };
@@ -95,7 +95,7 @@ fn a_crashed_log_is_resumed_and_ends_in_order() {
 }
 
 #[test]
-fn without_sync_the_end_of_the_process_loses_nothing_written() {
+fn l3_4_without_sync_the_end_of_the_process_loses_nothing_written() {
     let moments = moments_of_begin(SyncPolicy::None);
     assert!(moments.iter().any(|moment| moment.note.is_some()));
     for (number, moment) in moments.iter().enumerate() {

@@ -125,7 +125,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_appended_is_read_back(
+    fn l3_1_l3_3_what_was_appended_is_read_back(
         setup in prop::collection::vec(record(), 1..4),
         ticks in prop::collection::vec(
             (1..4_u64, record(), prop::collection::vec(record(), 0..6)),
@@ -171,7 +171,7 @@ proptest! {
 }
 
 #[test]
-fn a_record_larger_than_ring_and_blocks_passes_in_fragments() {
+fn l2_3_l3_3_a_record_larger_than_ring_and_blocks_passes_in_fragments() {
     let dir = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 3 << 20, ..LogOptions::new(dir.path()) };
     let mut log = LogWriter::create(&options, RUN_ID, log_ring(1 << 18).unwrap()).unwrap();
@@ -247,17 +247,17 @@ fn with_end(records: &[Owned]) -> Vec<Owned> {
 }
 
 #[test]
-fn every_cut_keeps_a_prefix_with_every_complete_tick_open() {
+fn l5_1_every_cut_keeps_a_prefix_with_every_complete_tick_open() {
     every_cut(false);
 }
 
 #[test]
-fn every_cut_filled_with_zeros_keeps_the_same() {
+fn l5_1_every_cut_filled_with_zeros_keeps_the_same() {
     every_cut(true);
 }
 
 #[test]
-fn every_changed_byte_is_found() {
+fn l3_2_l7_2_every_changed_byte_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, damaged) = (dir.path().join("whole"), dir.path().join("damaged"));
     write(&options(&whole, 300, 900), &sample(5));
@@ -292,7 +292,7 @@ fn every_changed_byte_is_found() {
 }
 
 #[test]
-fn changed_bytes_in_a_torn_log_never_change_what_is_read() {
+fn l5_1_changed_bytes_in_a_torn_log_never_change_what_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, damaged) = (dir.path().join("whole"), dir.path().join("damaged"));
     let records = sample(3);
@@ -319,7 +319,7 @@ fn changed_bytes_in_a_torn_log_never_change_what_is_read() {
 }
 
 #[test]
-fn missing_repeated_and_foreign_segments_are_damage() {
+fn l3_2_l5_3_missing_repeated_and_foreign_segments_are_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, other, damaged) =
         (dir.path().join("whole"), dir.path().join("other"), dir.path().join("damaged"));
@@ -413,7 +413,7 @@ fn options_and_records_that_do_not_fit_are_refused() {
     for wrong in [
         LogOptions { block_bytes: 255, ..good.clone() },
         LogOptions { block_bytes: (1 << 20) + 1, ..good.clone() },
-        LogOptions { segment_bytes: 1 << 19, ..good.clone() },
+        LogOptions { segment_bytes: 1 << 12, ..good.clone() },
         LogOptions { sync: SyncPolicy::EveryBytes(0), ..good.clone() },
     ] {
         assert!(matches!(wrong.check(), Err(LogError::Options { .. })), "{wrong:?}");
@@ -434,7 +434,7 @@ fn options_and_records_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_stopped_log_continued_and_its_unfinished_tick_counts_once() {
+fn l5_1_l5_5_a_stopped_log_continues_and_its_unfinished_tick_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path(), 300, 1000);
     let mut expected = sample(4);
@@ -488,7 +488,7 @@ fn a_stopped_log_continued_and_its_unfinished_tick_counts_once() {
 }
 
 #[test]
-fn a_log_torn_in_a_segment_header_continued() {
+fn l5_2_a_log_torn_in_a_segment_header_continues() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path(), 300, 1000);
     write(&options, &sample(4));
@@ -509,7 +509,7 @@ fn a_log_torn_in_a_segment_header_continued() {
 }
 
 #[test]
-fn time_makes_a_lonely_record_durable() {
+fn l2_1_l3_4_time_makes_a_lonely_record_durable() {
     for sync in [SyncPolicy::None, SyncPolicy::EveryMs(20), SyncPolicy::EveryBytes(64 << 20)] {
         let dir = tempfile::tempdir().unwrap();
         let options = LogOptions { sync, ..LogOptions::new(dir.path()) };
@@ -547,7 +547,7 @@ fn child_dir() -> PathBuf {
 }
 
 #[test]
-fn a_full_disk_stops_the_log_with_a_typed_error() {
+fn l2_4_a_full_disk_stops_the_log_with_a_typed_error() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     // The file size limit, its signal ignored, makes write(2) fail as a full disk does.
@@ -564,7 +564,7 @@ fn a_full_disk_stops_the_log_with_a_typed_error() {
 }
 
 #[test]
-#[ignore = "run by a_full_disk_stops_the_log_with_a_typed_error"]
+#[ignore = "run by l2_4_a_full_disk_stops_the_log_with_a_typed_error"]
 fn child_fills_the_disk() {
     let dir = child_dir();
     let options =
@@ -594,7 +594,7 @@ fn child_fills_the_disk() {
 }
 
 #[test]
-fn a_segment_that_cannot_begin_stops_the_log() {
+fn l2_4_a_segment_that_cannot_begin_stops_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let mut log =
         LogWriter::create(&options(dir.path(), 300, 600), RUN_ID, log_ring(4096).unwrap()).unwrap();
@@ -615,7 +615,7 @@ fn facts_of(tick: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_killed_process_loses_nothing_it_called_durable() {
+fn l2_1_l5_1_a_killed_process_loses_nothing_it_called_durable() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let (mut torn, mut grown) = (0, 0);
@@ -663,7 +663,7 @@ fn a_killed_process_loses_nothing_it_called_durable() {
 }
 
 #[test]
-#[ignore = "run by a_killed_process_loses_nothing_it_called_durable"]
+#[ignore = "run by l2_1_l5_1_a_killed_process_loses_nothing_it_called_durable"]
 fn child_appends_until_killed() {
     let dir = child_dir();
     let options = LogOptions {

@@ -1,5 +1,5 @@
 //! Any operation of the storage fails: typed errors, no panic, no hang, and what was durable stays
-//! (SEMANTICS L2).
+//! (SEMANTICS L2.1, L2.4).
 
 use wasm_engine_log::outputs::{OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
 use wasm_engine_log::storage::memory::{EIO, ENOSPC, Fault, Memory, Operation, Survival};
@@ -56,7 +56,7 @@ fn fail_each(
 }
 
 #[test]
-fn whichever_operation_fails_while_writing_what_was_durable_is_found_again() {
+fn l2_1_l2_4_whichever_operation_fails_while_writing_what_was_durable_is_found_again() {
     within_a_minute(|| {
         for sync in [SYNC, SyncPolicy::None] {
             for code in [ENOSPC, EIO] {
@@ -68,7 +68,7 @@ fn whichever_operation_fails_while_writing_what_was_durable_is_found_again() {
 }
 
 #[test]
-fn whichever_operation_fails_while_resuming_what_was_durable_is_found_again() {
+fn l2_1_l2_4_whichever_operation_fails_while_resuming_what_was_durable_is_found_again() {
     within_a_minute(|| {
         let storage = Memory::new("run");
         // The disk fails in the middle of a block, so that the log is torn.
@@ -85,7 +85,7 @@ fn whichever_operation_fails_while_resuming_what_was_durable_is_found_again() {
 }
 
 #[test]
-fn an_error_names_operation_file_and_durable_tick() {
+fn l2_4_an_error_names_operation_file_and_durable_tick() {
     for (operation, after, text) in [
         (Operation::CreateDir, 0, "cannot create run; no tick is durable yet"),
         (Operation::Lock, 0, "cannot open run; check the path"),
@@ -118,7 +118,7 @@ fn give_lines(mut file: OutputFile) -> Result<(), OutputError> {
 }
 
 #[test]
-fn outputs_that_cannot_be_written_or_continued_are_typed_errors() {
+fn l5_6_outputs_that_cannot_be_written_or_continued_are_typed_errors() {
     within_a_minute(|| {
         let whole = Memory::new("run");
         wasm_engine_log::storage::Storage::create_dir(&whole).expect("no fault");
