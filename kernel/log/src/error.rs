@@ -25,7 +25,10 @@ pub enum LogError {
         max: u64,
     },
     /// The directory of a new log is not empty.
-    #[error("the log directory {} is not empty; name a new one, or resume the run in it", dir.display())]
+    #[error(
+        "the log directory {} is not empty; name a new one, or resume the run in it",
+        dir.display()
+    )]
     NotEmpty {
         /// The directory.
         dir: PathBuf,
@@ -37,19 +40,28 @@ pub enum LogError {
         dir: PathBuf,
     },
     /// There is no log.
-    #[error("there is no log in {}: it has no segment 000000.log; name the directory of a run", dir.display())]
+    #[error(
+        "there is no log in {}: it has no segment 000000.log; name the directory of a run",
+        dir.display()
+    )]
     NoLog {
         /// The directory.
         dir: PathBuf,
     },
     /// The log ends inside its first segment header.
-    #[error("the log in {} ends inside its first header; nothing of the run is left", dir.display())]
+    #[error(
+        "the log in {} ends inside its first header; nothing of the run is left",
+        dir.display()
+    )]
     Empty {
         /// The directory.
         dir: PathBuf,
     },
     /// The operating system refused something while writing (SEMANTICS L2).
-    #[error("cannot {action} {}; {}; make room or repair the disk, then resume", path.display(), durable_text(*durable))]
+    #[error(
+        "cannot {action} {}; {}; make room or repair the disk, then resume",
+        path.display(), durable_text(*durable)
+    )]
     Disk {
         /// What was tried, as a verb.
         action: &'static str,
@@ -71,7 +83,11 @@ pub enum LogError {
         source: io::Error,
     },
     /// A valid segment of another version of the format.
-    #[error("{} is a log of version {found}, this program reads {LOG_VERSION}; use the program that wrote it", path.display())]
+    #[error(
+        "{} is a log of version {found}, this program reads {LOG_VERSION}; \
+         use the program that wrote it",
+        path.display()
+    )]
     Version {
         /// The segment.
         path: PathBuf,
@@ -88,7 +104,8 @@ pub enum LogError {
     },
     /// An invalid block that no crash explains (SEMANTICS L5).
     #[error(
-        "{} is damaged: block {block} at byte {offset}, ticks {first_tick} to {}: {defect}; restore it from a copy",
+        "{} is damaged: block {block} at byte {offset}, ticks {first_tick} to {}: {defect}; \
+         restore it from a copy",
         path.display(), last_tick.map_or_else(|| "the end".to_owned(), |tick| tick.to_string())
     )]
     Corrupt {
@@ -109,7 +126,8 @@ pub enum LogError {
     },
     /// A record was appended out of order: a fault of the caller.
     #[error(
-        "a log record of kind {kind} for tick {tick} cannot follow; this is a fault in the kernel, report it"
+        "a log record of kind {kind} for tick {tick} cannot follow; \
+         this is a fault in the kernel, report it"
     )]
     Order {
         /// Kind of the record.

@@ -5,6 +5,7 @@
 //! crash while resuming can lose a `TickOpen` that was durable before. The new records begin in a
 //! new segment, chained to the last valid block.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use wasm_engine_abi::record::Resumed;
@@ -45,8 +46,13 @@ pub fn resume_in(
     ring: LogRing,
 ) -> Result<(LogReader, LogReport, LogWriter), LogError> {
     options.check()?;
-    if !storage.names().is_ok_and(|names| names.contains(&segment_name(0))) {
-        return Err(LogError::NoLog { dir: storage.dir().to_owned() });
+    let dir = storage.dir().to_owned();
+    match storage.names() {
+        Ok(names) if names.contains(&segment_name(0)) => {}
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(LogError::read("read", &dir)(error));
+        }
+        _ => return Err(LogError::NoLog { dir }),
     }
     let lock = lock(&*storage)?;
     let mut blocks = Blocks::open(Arc::clone(&storage))?;

@@ -11,7 +11,10 @@ use wasm_engine_abi::ids::Tick;
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// An operation on the file failed.
-    #[error("outputs {} cannot be {action}: {source}; check the disk and the rights", file.display())]
+    #[error(
+        "outputs {} cannot be {action}: {source}; check the disk and the rights",
+        file.display()
+    )]
     Io {
         /// The file.
         file: PathBuf,
@@ -45,7 +48,11 @@ pub enum OutputError {
         tick: Tick,
     },
     /// The file has fewer or more lines than the run.
-    #[error("outputs {}: it has {found} lines, the run gives {expected}; the file was cut or added to", file.display())]
+    #[error(
+        "outputs {}: it has {found} lines, the run gives {expected}; \
+         the file was cut or added to",
+        file.display()
+    )]
     Length {
         /// The file.
         file: PathBuf,

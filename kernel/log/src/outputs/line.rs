@@ -151,7 +151,9 @@ mod tests {
             (deep.as_bytes(), &format!("\"{deep}\"")),
         ] {
             let text = line(7, payload);
-            let head = "{\"tick\":7,\"microstep\":3,\"topic\":\"score/EWR\",\"from\":\"scorer/EWR\",\"seq\":12,\"payload\":";
+            let head =
+                r#"{"tick":7,"microstep":3,"topic":"score/EWR","from":"scorer/EWR","seq":12,"#;
+            let head = format!("{head}\"payload\":");
             assert_eq!(text, format!("{head}{expected}}}\n"));
             let value: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(value["payload"], payload_value(payload));

@@ -13,8 +13,8 @@
 //! in their place. Names as of the last [`Storage::sync_dir`]; later changes of names may survive
 //! or not, each with its file. The directory itself once [`Storage::sync_parent`] has returned.
 //!
-//! There is no rename: files are created under their final names and only grow, and a name is never
-//! used twice, so nothing has to be replaced as a whole.
+//! There is no rename: files are created under their final names, grow, and at most lose a torn
+//! end, so nothing has to be replaced as a whole.
 
 pub mod disk;
 #[cfg(any(test, feature = "faults"))]
