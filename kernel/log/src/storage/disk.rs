@@ -74,7 +74,11 @@ impl Storage for Disk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
-        let file = OpenOptions::new().append(true).create_new(true).open(self.dir.join(name))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .open(self.dir.join(name))?;
         Ok(Box::new(DiskFile(file)))
     }
 
