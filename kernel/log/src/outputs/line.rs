@@ -46,17 +46,17 @@ impl OutputLine<'_> {
 
 /// What a payload is to a reader of JSON.
 #[derive(Debug)]
-enum Form<'a> {
+enum PayloadForm<'a> {
     Json(Value),
     Text(&'a str),
     Bytes,
 }
 
-fn form(payload: &[u8]) -> Form<'_> {
-    let Ok(text) = std::str::from_utf8(payload) else { return Form::Bytes };
+fn form(payload: &[u8]) -> PayloadForm<'_> {
+    let Ok(text) = std::str::from_utf8(payload) else { return PayloadForm::Bytes };
     match serde_json::from_str::<Value>(text) {
-        Ok(value) if depth_within(&value, JSON_DEPTH_MAX) => Form::Json(value),
-        _ => Form::Text(text),
+        Ok(value) if depth_within(&value, JSON_DEPTH_MAX) => PayloadForm::Json(value),
+        _ => PayloadForm::Text(text),
     }
 }
 
@@ -73,14 +73,14 @@ fn write_payload(payload: &[u8], into: &mut Vec<u8>) {
     match form(payload) {
         // The bytes themselves, so that digits and order stay; a line break in valid JSON is white
         // space between tokens.
-        Form::Json(_) => {
+        PayloadForm::Json(_) => {
             let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
             into.extend(payload.iter().map(blank));
         }
-        Form::Text(text) => {
+        PayloadForm::Text(text) => {
             let _ = serde_json::to_writer(into, text);
         }
-        Form::Bytes => {
+        PayloadForm::Bytes => {
             into.extend_from_slice(b"{\"base64\":\"");
             into.extend_from_slice(base64(payload).as_bytes());
             into.extend_from_slice(b"\"}");
@@ -92,9 +92,9 @@ fn write_payload(payload: &[u8], into: &mut Vec<u8>) {
 #[must_use]
 pub fn payload_value(payload: &[u8]) -> Value {
     match form(payload) {
-        Form::Json(value) => value,
-        Form::Text(text) => Value::String(text.to_owned()),
-        Form::Bytes => serde_json::json!({ "base64": base64(payload) }),
+        PayloadForm::Json(value) => value,
+        PayloadForm::Text(text) => Value::String(text.to_owned()),
+        PayloadForm::Bytes => serde_json::json!({ "base64": base64(payload) }),
     }
 }
 
