@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod crash;
 mod log_counters;
+#[cfg(target_os = "linux")]
 mod readers;
 mod replay;
 mod rules;
