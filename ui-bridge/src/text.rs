@@ -158,10 +158,9 @@ fn models(out: &mut String, view: &View) {
     for m in &view.models {
         line!(
             out,
-            "model {:<6} {} on {}, {} requests in {} batches, errors {}, batch p50 {}, p99 {}",
+            "model {:<6} {}, {} requests in {} batches, errors {}, batch p50 {}, p99 {}",
             m.name,
             m.state,
-            m.provider,
             count(m.requests),
             count(m.batches),
             count(m.errors),

@@ -12,7 +12,7 @@ use wasm_engine_abi::frame::fault;
 use wasm_engine_abi::ids::{AgentId, Digest};
 use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, agent_state, lane_state,
-    model_state, provider, run_state, stall,
+    model_state, run_state, stall,
 };
 
 use crate::durations::{Durations, durations};
@@ -97,7 +97,7 @@ pub struct Kernel {
 /// Waits for one cause.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Stall {
-    /// `source`, `model`, `load`, `log`.
+    /// `model`, `log`.
     pub cause: &'static str,
     /// How many.
     pub count: u64,
@@ -172,7 +172,7 @@ pub struct Agent {
 pub struct Lane {
     /// Number; 0 is the scheduler's own.
     pub lane: u32,
-    /// `idle`, `busy`, `parked`, `stopped`.
+    /// `idle`, `busy`, `stopped`.
     pub state: &'static str,
     /// Core that it is pinned to.
     pub core: Option<u32>,
@@ -201,10 +201,8 @@ pub struct Lane {
 pub struct Model {
     /// Name.
     pub name: String,
-    /// `unloaded`, `loading`, `ready`, `failed`.
+    /// `ready`, `failed`.
     pub state: &'static str,
-    /// `none`, `cpu`, `cuda`, `replay`.
-    pub provider: &'static str,
     /// Rows of a batch.
     pub batch: u32,
     /// Ticks from a request to its reply.
@@ -358,9 +356,17 @@ fn kernel(page: &KernelPage, before: Option<&KernelPage>) -> Kernel {
             since.map(|b| (&b.tick_ns_buckets, b.tick_ns_sum)),
         ),
         tick_ns_buckets: page.tick_ns_buckets.to_vec(),
-        stalls: (0..stall::COUNT)
-            .map(|i| Stall { cause: stall::TEXT[i], count: page.stalls[i], ns: page.stall_ns[i] })
-            .collect(),
+        stalls: stall::ALL.iter().map(|cause| stall_of(page, cause.text)).collect(),
+    }
+}
+
+/// The waits for one cause, from the counters of its word.
+fn stall_of(page: &KernelPage, cause: &'static str) -> Stall {
+    let value = |name: &str| Counter::named(name).map_or(0, |counter| counter.read(page));
+    Stall {
+        cause,
+        count: value(&format!("stalls_{cause}")),
+        ns: value(&format!("stall_{cause}_ns")),
     }
 }
 
@@ -473,7 +479,6 @@ fn models(now: &Snapshot, before: Option<&Snapshot>, window: Window) -> Vec<Mode
         Model {
             name: name_of(&now.names.models, at, "model"),
             state: model_state::text(row.state),
-            provider: provider::text(row.provider),
             batch: row.batch,
             latency_ticks: row.latency_ticks,
             requests: row.requests,

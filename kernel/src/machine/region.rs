@@ -13,7 +13,7 @@
 
 use wasm_engine_abi::{
     limits::BLOCK_BYTES,
-    page::{self, section},
+    page::section,
 };
 use wasm_engine_shm::{
     bytes,
@@ -212,7 +212,7 @@ pub(crate) fn build(
     };
     let started = clock::unix_ns();
     // The start time tells one run under a name from the next.
-    let identity = Identity::of_this_process(page::SCHEMA, started, started);
+    let identity = Identity::of_this_process(wasm_engine_abi::SCHEMA, started, started);
     let region = Region::format(map, &plan, identity)?;
     Ok(Built { region, name_lock, bytes: need, sizes })
 }

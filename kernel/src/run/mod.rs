@@ -24,7 +24,7 @@ use std::{
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    page::{NONE_U64, provider, stall},
+    page::{NONE_U64, stall},
     record::{FactHeader, TickClose, fact, kind},
 };
 use wasm_engine_shm::header::OwnerState;
@@ -281,7 +281,6 @@ impl Run {
         if let Some(inference) = &self.sinks.inference {
             for (index, row) in inference.rows().iter().enumerate() {
                 let mut row = *row;
-                row.provider = provider::CPU;
                 row.latency_ticks = self.kernel.core().setup().models[index].latency_ticks;
                 self.kernel.publish_model(index as u32, &row);
             }

@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
+use wasm_engine_abi::SCHEMA;
 use wasm_engine_abi::limits::AGENTS_MAX;
 use wasm_engine_abi::page::{
-    AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, NONE_U64, RingRow, SCHEMA,
-    TraceEvent, agent_state, run_state, section,
+    AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, NONE_U64, RingRow, TraceEvent,
+    agent_state, run_state, section,
 };
 use wasm_engine_shm::broadcast::BroadcastReader;
 use wasm_engine_shm::header::{OwnerState, OwnerStatus, Pulse, STALE_AFTER_NS};

@@ -18,7 +18,7 @@ use wasm_engine::{
     run::{RunOptions, run},
 };
 use wasm_engine_abi::{
-    counter::{self, About},
+    counter::{self, CounterDescription},
     page::{
         TraceEvent,
         event::{self, is_full_only},
@@ -208,8 +208,8 @@ fn counters_say_what_they_are_and_what_the_page_says() {
     assert_eq!(looks.len() as u64, report.ticks);
     for counted in looks.iter() {
         assert_eq!(counted.len(), counter::all().count());
-        for (counted, (_, about)) in counted.iter().zip(counter::all()) {
-            let About { name, kind, unit, help } = about;
+        for (counted, (_, described)) in counted.iter().zip(counter::all()) {
+            let CounterDescription { name, kind, unit, help } = described;
             assert_eq!((counted.id, counted.label.as_str()), (counter::id(name), name));
             assert_eq!((counted.kind.as_str(), counted.unit.as_str()), (kind.text(), unit.ucum()));
             assert_eq!(counted.help, help);

@@ -12,6 +12,8 @@
 //!
 //! What this does not do: it changes nothing but the scroll position of tables.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -109,7 +111,11 @@ fn block(title: String, focused: bool) -> Block<'static> {
 }
 
 /// A label, its value and how it looks.
-type Pair = (&'static str, String, Style);
+type Pair = (Cow<'static, str>, String, Style);
+
+const fn pair(label: &'static str, value: String, style: Style) -> Pair {
+    (Cow::Borrowed(label), value, style)
+}
 
 fn draw_kernel(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen, wide: bool) {
     let outer = block(format!("1 {}", Pane::Kernel.title()), screen.focus == Pane::Kernel)
@@ -136,7 +142,7 @@ fn draw_kernel(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen, 
 }
 
 fn draw_pair(frame: &mut Frame<'_>, area: Rect, (label, value, style): &Pair) {
-    frame.render_widget(Span::styled(*label, DIM), area);
+    frame.render_widget(Span::styled(&**label, DIM), area);
     let line = Line::styled(value.clone(), *style).alignment(Alignment::Right);
     let room = area.width.saturating_sub(u16::try_from(label.len()).unwrap_or(0) + 1);
     frame.render_widget(line, Rect { x: area.right() - room, width: room, ..area });
@@ -149,29 +155,29 @@ pub(super) fn tick_text(tick: Option<u64>) -> String {
 fn time_pairs(view: &View) -> Vec<Pair> {
     let k = &view.kernel;
     vec![
-        ("tick", tick_text(k.tick), BOLD),
-        ("ticks/s", short(view.rates.ticks), PLAIN),
-        ("tick p50", duration(k.tick_time.p50_ns), PLAIN),
-        ("tick p99", duration(k.tick_time.p99_ns), PLAIN),
-        ("tick max", duration(k.tick_time.max_ns), PLAIN),
+        pair("tick", tick_text(k.tick), BOLD),
+        pair("ticks/s", short(view.rates.ticks), PLAIN),
+        pair("tick p50", duration(k.tick_time.p50_ns), PLAIN),
+        pair("tick p99", duration(k.tick_time.p99_ns), PLAIN),
+        pair("tick max", duration(k.tick_time.max_ns), PLAIN),
     ]
 }
 
 fn work_pairs(view: &View) -> Vec<Pair> {
     let r = &view.rates;
     vec![
-        ("turns/s", short(r.turns), PLAIN),
-        ("messages/s", short(r.messages), PLAIN),
-        ("inputs/s", short(r.inputs), PLAIN),
-        ("inferences/s", short(r.inferences), PLAIN),
-        ("fuel/s", short(r.fuel), PLAIN),
+        pair("turns/s", short(r.turns), PLAIN),
+        pair("messages/s", short(r.messages), PLAIN),
+        pair("inputs/s", short(r.inputs), PLAIN),
+        pair("inferences/s", short(r.inferences), PLAIN),
+        pair("fuel/s", short(r.fuel), PLAIN),
     ]
 }
 
 fn trouble_pairs(view: &View) -> Vec<Pair> {
     let of = |label, name, alarm: Style| {
         let value = view.counter(name);
-        (label, count(value), if value == 0 { PLAIN } else { alarm })
+        pair(label, count(value), if value == 0 { PLAIN } else { alarm })
     };
     vec![
         of("faults", "faults", BAD),
@@ -183,30 +189,28 @@ fn trouble_pairs(view: &View) -> Vec<Pair> {
 }
 
 fn wait_pairs(view: &View) -> Vec<Pair> {
-    let labels = ["wait source", "wait model", "wait load", "wait log"];
-    let mut pairs: Vec<Pair> = labels
-        .into_iter()
-        .zip(&view.kernel.stalls)
-        .map(|(label, stall)| {
+    let stalls = view.kernel.stalls.iter();
+    let mut pairs: Vec<Pair> = stalls
+        .map(|stall| {
             let text = match stall.count {
                 0 => "0".to_owned(),
                 n => format!("{}x {}", short_count(n), duration(stall.ns)),
             };
-            (label, text, PLAIN)
+            (format!("wait {}", stall.cause).into(), text, PLAIN)
         })
         .collect();
-    pairs.push(("runnable", count(view.kernel.runnable.into()), PLAIN));
+    pairs.push(pair("runnable", count(view.kernel.runnable.into()), PLAIN));
     pairs
 }
 
 fn room_pairs(view: &View) -> Vec<Pair> {
     let k = &view.kernel;
     vec![
-        ("held", format!("{} msg", short_count(k.messages_held.into())), PLAIN),
-        ("held bytes", bytes(view.counter("payload_bytes_held")), PLAIN),
-        ("log", bytes(view.counter("log_bytes")), PLAIN),
-        ("durable tick", tick_text(k.durable_tick), PLAIN),
-        ("region", bytes(view.counter("region_bytes")), PLAIN),
+        pair("held", format!("{} msg", short_count(k.messages_held.into())), PLAIN),
+        pair("held bytes", bytes(view.counter("payload_bytes_held")), PLAIN),
+        pair("log", bytes(view.counter("log_bytes")), PLAIN),
+        pair("durable tick", tick_text(k.durable_tick), PLAIN),
+        pair("region", bytes(view.counter("region_bytes")), PLAIN),
     ]
 }
 

@@ -228,7 +228,7 @@ fn counters_are_shown_whatever_the_schema() {
     assert_eq!(first["value"], 42);
     let output = monitor(directory.path(), &["--counters"]);
     let text = String::from_utf8(output.stdout).expect("text");
-    assert!(text.lines().next().expect("a line").ends_with("counter  ticks executed"), "{text}");
+    assert!(text.lines().next().expect("a line").ends_with("counter  Ticks executed."), "{text}");
     assert_eq!(refusal(directory.path(), &["--trace"]).0, 5, "events need the schema");
     assert_eq!(monitor(directory.path(), &["--trace", "--counters"]).status.code(), Some(2));
 }

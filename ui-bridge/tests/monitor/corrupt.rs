@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::{ProptestConfig, any, proptest};
-use wasm_engine_abi::page::SCHEMA;
+use wasm_engine_abi::SCHEMA;
 use wasm_engine_shm::header::Identity;
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::read_map::ReadMap;
