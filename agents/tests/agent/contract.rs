@@ -1,5 +1,5 @@
-//! What is generated from the tables of the guest contract: the declarations in the C header and the
-//! table of calls in `docs/SEMANTICS.md`.
+//! What is generated from the tables of the guest contract: the declarations in the C header and
+//! the table of calls in `docs/SEMANTICS.md`.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p wasm-engine-agent --test agent` writes them anew; read the
 //! difference before committing it.

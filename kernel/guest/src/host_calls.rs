@@ -420,7 +420,7 @@ mod tests {
 
     /// The list in the contract and the functions here agree in names and types.
     #[test]
-    fn the_linker_has_exactly_the_calls_of_the_contract() {
+    fn a3_1_the_linker_has_exactly_the_calls_of_the_contract() {
         let engine = Engine::default();
         let linker = linker(&engine).expect("no name twice");
         let imports: String = CALLS

@@ -142,7 +142,7 @@ mod tests {
     };
 
     #[test]
-    fn golden_value_of_the_layout() {
+    fn d2_1_golden_value_of_the_layout() {
         let mut bytes = Vec::new();
         for word in [1_u32, 2, 3, 0, 1, 2, 4, 5, 1, 0, 0, 7, 2, 3] {
             bytes.extend_from_slice(&word.to_le_bytes());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_counts_and_places_do_not() {
+    fn d1_2_d2_1_every_part_counts_and_locations_do_not() {
         let mut digest = TurnDigest::with_room(4, 4);
         let base = digest.of(&FACTS);
         let others = [

@@ -248,7 +248,7 @@ fn logs_that_are_none() {
 }
 
 #[test]
-fn a6_exit_codes_of_runs_that_end_early() {
+fn exit_codes_of_runs_that_end_early() {
     let folder = Folder::new(20);
     let mut resolved = folder.resolved();
     resolved.physical.on_fault = wasm_engine::config::OnFault::EndRun;

@@ -182,7 +182,7 @@ fn a_configuration_becomes_a_setup() {
 }
 
 #[test]
-fn what_is_physical_stays_out_of_the_setup() {
+fn d3_4_what_is_physical_stays_out_of_the_setup() {
     // SEMANTICS D3: lanes, waiting, pinning, pace, log policy, paths and the name are excluded.
     let folder = Folder::new();
     let plain = folder.resolve(&[]).expect("good");
@@ -279,7 +279,7 @@ fn overrides_are_applied_or_refused_by_name() {
 }
 
 #[test]
-fn values_that_do_not_fit_are_refused() {
+fn t3_5_q3_3_values_that_do_not_fit_are_refused() {
     let folder = Folder::new();
     folder.write_bytes("bad.wasm", b"\0asm\x01\0\0\0\x63");
     for (sets, exit, parts) in [
@@ -414,7 +414,7 @@ fn inputs(source: &CsvSource) -> Vec<(u64, u32, u64, i64, Vec<f64>)> {
 }
 
 #[test]
-fn rows_enter_at_their_tick_in_stream_order() {
+fn t7_1_rows_enter_at_their_tick_in_stream_order() {
     let folder = Folder::new();
     let run = folder.resolve(&[]).expect("good");
     let source = &run.sources[0];
@@ -439,7 +439,7 @@ fn rows_enter_at_their_tick_in_stream_order() {
 }
 
 #[test]
-fn a8_groups_are_one_name_or_one_for_each_stream_or_copy() {
+fn d3_5_groups_are_one_name_or_one_for_each_stream_or_copy() {
     let folder = Folder::new();
     let groups = |sets: &[&str]| {
         let setup = folder.resolve(sets).expect("good").setup;
@@ -589,7 +589,7 @@ fn line<'a>(tick: u64, payload: &'a [u8]) -> OutputLine<'a> {
 }
 
 #[test]
-fn outputs_are_written_compared_cut_and_completed() {
+fn l5_6_outputs_are_written_compared_cut_and_completed() {
     let dir = TempDir::new().expect("a temporary folder");
     let path = dir.path().join(OUTPUTS_FILE);
     let payload = |tick: u64| format!("{{\"n\":{tick}}}").into_bytes();

@@ -26,7 +26,8 @@ use wasm_engine_ui_bridge::{Live, Source};
 const ROWS: u64 = 700;
 const KILLS: u64 = 10;
 
-/// Not a test of its own: the run that [`l5_what_was_durable_survives_kill_9`] kills.
+/// Not a test of its own: the run that [`l2_1_l5_1_l5_2_l5_6_what_was_durable_survives_kill_9`]
+/// kills.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn child_runs_until_it_is_killed() {
@@ -72,7 +73,7 @@ fn kill(folder: &Folder, number: u64, delay: Duration) -> u64 {
 }
 
 #[test]
-fn l5_what_was_durable_survives_kill_9() {
+fn l2_1_l5_1_l5_2_l5_6_what_was_durable_survives_kill_9() {
     let text = config("").replace("sync = \"none\"", "sync = \"5ms\"");
     let folder = Folder::with(&text, &data(ROWS));
     let unbroken = folder.logged("unbroken", None);

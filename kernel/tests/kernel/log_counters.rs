@@ -59,7 +59,7 @@ fn write(sync: SyncPolicy) -> (Vec<u64>, u64, u64) {
 }
 
 #[test]
-fn counters_of_the_log_are_what_lies_on_the_disk() {
+fn l3_4_counters_of_the_log_are_what_lies_on_the_disk() {
     let policies = [SyncPolicy::None, SyncPolicy::EveryMs(1_000), SyncPolicy::EveryBytes(1)];
     for sync in policies {
         let (values, bytes, segments) = write(sync);

@@ -29,7 +29,7 @@ fn recovering(dir: &Path) -> Result<VerifyReport, ReplayError> {
 }
 
 #[test]
-fn l6_a_log_is_confirmed_with_any_number_of_workers_and_gives_the_runs_report() {
+fn l4_1_l6_1_l6_2_a_log_is_confirmed_with_any_number_of_workers_and_gives_the_runs_report() {
     let folder = Folder::new(ROWS);
     let run = folder.logged("log", None);
     assert_eq!(run.ended, Ended::Done);
@@ -63,7 +63,7 @@ fn l6_a_log_is_confirmed_with_any_number_of_workers_and_gives_the_runs_report() 
 }
 
 #[test]
-fn d3_two_runs_have_one_digest_whatever_is_physical() {
+fn d3_4_two_runs_have_one_digest_whatever_is_physical() {
     let folder = Folder::new(ROWS);
     let run = folder.logged("log", None);
     let mut resolved = folder.resolved();
@@ -76,7 +76,7 @@ fn d3_two_runs_have_one_digest_whatever_is_physical() {
 }
 
 #[test]
-fn l3_inspect_tells_of_each_segment_what_is_in_it() {
+fn l3_1_inspect_tells_of_each_segment_what_is_in_it() {
     let folder = Folder::new(300);
     let run = folder.logged("log", None);
     let sizes = |dir: &Path| -> Vec<(String, u64)> {
@@ -128,7 +128,7 @@ fn divergence(result: Result<VerifyReport, ReplayError>) -> Divergence {
 }
 
 #[test]
-fn l7_a_sealed_lie_is_named_with_tick_and_agent() {
+fn l6_3_l6_4_l7_1_a_sealed_lie_is_named_with_tick_and_agent() {
     let folder = Folder::new(ROWS);
     folder.logged("log", None);
     let open = |tick| move |r: &Rec| r.kind == kind::TICK_OPEN && r.tick == tick;
@@ -176,7 +176,7 @@ fn l7_a_sealed_lie_is_named_with_tick_and_agent() {
 }
 
 #[test]
-fn l7_a_sealed_lie_about_a_ticks_number_or_counts_is_named_too() {
+fn l7_1_a_sealed_lie_about_a_ticks_number_or_counts_is_named_too() {
     let folder = Folder::new(40);
     folder.logged("log", None);
     // Tick, microsteps, turns of the close record.
@@ -189,7 +189,7 @@ fn l7_a_sealed_lie_about_a_ticks_number_or_counts_is_named_too() {
 }
 
 #[test]
-fn l7_a_sealed_change_of_any_byte_before_tick_0_is_found() {
+fn l7_1_a_sealed_change_of_any_byte_before_tick_0_is_found() {
     let folder = Folder::new(4);
     folder.logged("log", None);
     let all = records(&folder.path("log"));
@@ -218,7 +218,7 @@ fn l7_a_sealed_change_of_any_byte_before_tick_0_is_found() {
 }
 
 #[test]
-fn l7_random_sealed_changes_of_ticks_never_pass() {
+fn l7_1_random_sealed_changes_of_ticks_never_pass() {
     let folder = Folder::new(24);
     folder.logged("log", None);
     let all = records(&folder.path("log"));
@@ -242,7 +242,7 @@ fn l7_random_sealed_changes_of_ticks_never_pass() {
 }
 
 #[test]
-fn l7_a_flipped_byte_anywhere_is_corruption() {
+fn l3_2_l7_2_a_flipped_byte_anywhere_is_corruption() {
     let folder = Folder::new(24);
     folder.logged("log", None);
     let dir = folder.path("log");
@@ -279,7 +279,7 @@ fn l7_a_flipped_byte_anywhere_is_corruption() {
 }
 
 #[test]
-fn l5_a_torn_tail_is_refused_by_verify_unless_it_may_recover() {
+fn l5_2_l5_3_a_torn_tail_is_refused_by_verify_unless_it_may_recover() {
     let folder = Folder::new(24);
     let run = folder.logged("log", None);
     let file = "000000.log";
@@ -313,7 +313,7 @@ fn outputs(folder: &Folder, log: &str) -> Vec<u8> {
 }
 
 #[test]
-fn l5_a_run_that_was_cut_anywhere_goes_on_to_the_same_end() {
+fn t9_2_t9_3_l5_4_l5_6_a_run_that_was_cut_anywhere_goes_on_to_the_same_end() {
     let folder = Folder::new(ROWS);
     let whole = folder.logged("whole", None);
     for cut in [1, 2, 17, 40, 61, 62] {
@@ -329,7 +329,7 @@ fn l5_a_run_that_was_cut_anywhere_goes_on_to_the_same_end() {
 }
 
 #[test]
-fn l5_a_run_that_lost_its_tail_goes_on_to_the_same_end_even_twice() {
+fn l5_1_l5_2_l5_5_l5_6_a_run_that_lost_its_tail_goes_on_to_the_same_end_even_twice() {
     let folder = Folder::new(ROWS);
     let whole = folder.logged("whole", None);
     let mut mix = Mix(5);
@@ -370,7 +370,7 @@ fn l5_a_run_that_lost_its_tail_goes_on_to_the_same_end_even_twice() {
 }
 
 #[test]
-fn a8_a_restart_of_a_group_is_verified_replayed_and_resumed_across() {
+fn a8_12_a_restart_of_a_group_is_verified_replayed_and_resumed_across() {
     // The clumsy one takes all stations with it, at each of its faults.
     let grouped = |name: &str| format!("name = \"{name}\"\ngroup = \"all\"\n");
     let text = config("")
@@ -397,7 +397,7 @@ fn a8_a_restart_of_a_group_is_verified_replayed_and_resumed_across() {
 }
 
 #[test]
-fn l5_another_setup_or_other_data_is_not_resumed() {
+fn l5_4_l5_7_another_setup_or_other_data_is_not_resumed() {
     let folder = Folder::new(ROWS);
     folder.logged("log", Some(20));
     let resume_with = |name: &str, text: &str| {

@@ -1,9 +1,9 @@
 //! The example, with its real agents and its real model: what the README promises of it, on the
 //! first months of the year.
 //!
-//! Needs the built modules and the ONNX Runtime library, which `cargo xtask setup` provides. Without
-//! them it says so and skips; where the set-up succeeded (`REQUIRE_ORT`, `REQUIRE_MODULES`), a skip
-//! is a failure.
+//! Needs the built modules and the ONNX Runtime library, which `cargo xtask setup` provides.
+//! Without them it says so and skips; where the set-up succeeded (`REQUIRE_ORT`,
+//! `REQUIRE_MODULES`), a skip is a failure.
 
 use std::{
     env,
@@ -67,7 +67,7 @@ fn year(name: &str, workers: u32, log_dir: Option<PathBuf>) -> RunReport {
 }
 
 #[test]
-fn p1_real_agents_and_model_give_one_digest_on_any_lanes_and_in_replay() {
+fn t4_3_l6_2_i5_2_i5_3_real_agents_and_model_give_one_digest_on_any_lanes_and_in_replay() {
     if !ready() {
         return;
     }

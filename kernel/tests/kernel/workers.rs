@@ -40,7 +40,7 @@ fn first_difference(a: &[Digest], b: &[Digest]) -> Option<usize> {
 }
 
 #[test]
-fn t4_digests_are_equal_tick_by_tick_for_0_1_2_and_4_workers() {
+fn t4_3_digests_are_equal_tick_by_tick_for_0_1_2_and_4_workers() {
     for (seed, schedule) in
         [(1, Schedule::Fifo), (2, Schedule::RoundRobin), (3, Schedule::Priority)]
     {
@@ -62,7 +62,7 @@ fn t4_digests_are_equal_tick_by_tick_for_0_1_2_and_4_workers() {
 }
 
 #[test]
-fn q2_schedules_differ_from_one_another_and_each_is_deterministic() {
+fn schedules_differ_from_one_another_and_each_is_deterministic() {
     let last = |schedule| {
         let (one, two) = (run(9, schedule, 0), run(9, schedule, 0));
         assert_eq!(one.digests(), two.digests());
@@ -72,7 +72,8 @@ fn q2_schedules_differ_from_one_another_and_each_is_deterministic() {
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
 }
 
-/// Not a test of its own: what [`d1_digests_are_equal_in_processes_with_other_surroundings`] runs.
+/// Not a test of its own: what [`d1_2_d3_4_digests_are_equal_in_processes_with_other_surroundings`]
+/// runs.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn child_prints_its_digest() {
@@ -82,7 +83,7 @@ fn child_prints_its_digest() {
 }
 
 #[test]
-fn d1_digests_are_equal_in_processes_with_other_surroundings() {
+fn d1_2_d3_4_digests_are_equal_in_processes_with_other_surroundings() {
     let child = |workers: &str, surroundings: &[(&str, String)]| {
         let output = Command::new(env::current_exe().expect("this binary"))
             .args(["--exact", "workers::child_prints_its_digest", "--ignored", "--nocapture"])
@@ -110,8 +111,8 @@ fn d1_digests_are_equal_in_processes_with_other_surroundings() {
     );
 }
 
-/// A run with two workers, and what a monitor saw of it: at the last tick boundary, when it may be a
-/// millisecond old, and after the end.
+/// A run with two workers, and what a monitor saw of it: at the last tick boundary, when it may be
+/// a millisecond old, and after the end.
 fn watched(folder: &Folder) -> [Snapshot; 2] {
     let options = RunOptions { workers: Some(2), ..named(options(), folder.dir.path()) };
     let name = options.name.clone().expect("it was given one");

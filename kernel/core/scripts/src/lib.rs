@@ -1,4 +1,5 @@
-//! The rules of `docs/SEMANTICS.md` as tests over scripted agents, written once, run on any machine.
+//! The rules of `docs/SEMANTICS.md` as tests over scripted agents, written once, run on any
+//! machine.
 //!
 //! ```text
 //!  program.rs   what an agent is told to do: a byte program
@@ -16,9 +17,9 @@
 //! byte as the wasm does, so state digests are compared as well; of all digests only the fuel chain
 //! is not, because instructions are not counted here.
 //!
-//! Nothing is shared with the lanes that run wasm: what the rules say of host calls, random numbers,
-//! traces and turn digests is written down here a second time, in the plainest way, and a lane that
-//! departs from it fails the comparison.
+//! Nothing is shared with the lanes that run wasm: what the rules say of host calls, random
+//! numbers, traces and turn digests is written down here a second time, in the plainest way, and a
+//! lane that departs from it fails the comparison.
 #![expect(missing_docs, reason = "for tests: what an instruction or a rule does is in its name")]
 
 mod machine;

@@ -312,7 +312,7 @@ fn header(len: u32, number: u64) -> ItemHeader {
 }
 
 #[test]
-fn init_gets_its_arguments_and_the_context() {
+fn a1_2_init_gets_its_arguments_and_the_context() {
     let mut rig = Rig::of(PROBE, &setup());
     let turn = rig.init(0, &[5, 0, 0, 0]);
     assert_eq!((turn.result.code, turn.result.fault), (5, fault::NONE));
@@ -324,7 +324,7 @@ fn init_gets_its_arguments_and_the_context() {
 }
 
 #[test]
-fn accepted_calls_become_effects() {
+fn a3_3_a4_6_a4_7_accepted_calls_become_effects() {
     let mut rig = Rig::new();
     let room = b"room/1";
     for (order, kind, target, arg, payload) in [
@@ -366,7 +366,7 @@ fn accepted_calls_become_effects() {
 }
 
 #[test]
-fn questions_are_answered_at_once() {
+fn a13_1_questions_are_answered_at_once() {
     let mut rig = Rig::new();
     assert_eq!(rig.one(naming(15, b"b")).answer(), 1);
     assert_eq!(rig.one(naming(15, b"a")).answer(), 0);
@@ -376,7 +376,7 @@ fn questions_are_answered_at_once() {
 }
 
 #[test]
-fn refused_calls_say_why_and_leave_nothing() {
+fn t3_4_a3_5_a13_2_i3_3_refused_calls_say_why_and_leave_nothing() {
     let mut rig = Rig::new();
     let long_name = vec![b'n'; NAME_BYTES_MAX as usize + 1];
     let long_args = ARGS_BYTES_MAX + 1;
@@ -417,7 +417,7 @@ fn refused_calls_say_why_and_leave_nothing() {
 }
 
 #[test]
-fn a_template_without_rights_is_denied_everything() {
+fn a3_6_a_template_without_rights_is_denied_everything() {
     let mut rig = Rig::of(PROBE, &setup());
     rig.init(1, b"");
     let row = order(8, [0, BYTES_AT, 8], b"12345678");
@@ -434,7 +434,7 @@ fn a_template_without_rights_is_denied_everything() {
 }
 
 #[test]
-fn quotas_count_effects_blocks_and_answers() {
+fn a3_7_a4_7_a4_8_quotas_count_effects_charge_units_and_pending_call_slots() {
     let mut setup = setup();
     setup.limits.effects_max = 3;
     setup.limits.payload_bytes_max = 5 * 64;
@@ -460,7 +460,7 @@ fn quotas_count_effects_blocks_and_answers() {
 }
 
 #[test]
-fn payloads_have_a_hard_maximum() {
+fn t10_3_payloads_have_a_hard_maximum() {
     let mut setup = setup();
     setup.limits.payload_bytes_max = 2 << 20;
     setup.limits.memory_bytes_max = 32 << 16;
@@ -478,7 +478,7 @@ fn payloads_have_a_hard_maximum() {
 }
 
 #[test]
-fn faults_have_their_codes() {
+fn a3_6_a8_1_faults_have_their_codes() {
     let mut rig = Rig::new();
     let page = 1 << 16;
     let cases = [
@@ -505,7 +505,7 @@ fn faults_have_their_codes() {
 }
 
 #[test]
-fn host_calls_cost_fuel_by_their_bytes() {
+fn a3_8_a8_3_host_calls_cost_fuel_by_their_bytes() {
     let mut rig = Rig::new();
     let base = rig.one(publishing(0, b"")).result.fuel;
     let more = rig.one(order(2, [0, 0, 800], b"")).result.fuel;
@@ -521,7 +521,7 @@ fn host_calls_cost_fuel_by_their_bytes() {
 }
 
 #[test]
-fn a_bad_inbox_is_a_fault() {
+fn a1_6_a8_1_a8_3_a_bad_inbox_is_a_fault() {
     let args = [0; 100];
     for (at, capacity) in [
         ("1025", "4096"),
@@ -549,7 +549,7 @@ fn a_bad_inbox_is_a_fault() {
 }
 
 #[test]
-fn an_item_too_large_for_the_inbox_comes_without_payload() {
+fn a2_3_an_item_too_large_for_the_inbox_comes_without_payload() {
     let mut rig = Rig::of(&PROBE.replace("4096) (; CAP ;)", "128)"), &setup());
     rig.init(0, b"");
     let turn = rig.step(&[publishing(0, &[1; 25]), order(40, [], b"")]);
@@ -560,7 +560,7 @@ fn an_item_too_large_for_the_inbox_comes_without_payload() {
 }
 
 #[test]
-fn memory_grows_by_declared_numbers_only() {
+fn a1_7_memory_grows_by_declared_numbers_only() {
     // Growth costs fuel by the page, also where it fails.
     let mut rich = setup();
     rich.templates[0].fuel_per_call = 1 << 42;
@@ -582,7 +582,7 @@ fn memory_grows_by_declared_numbers_only() {
 }
 
 #[test]
-fn causes_and_traces_follow_the_item() {
+fn d1_3_d1_4_causes_and_traces_follow_the_item() {
     let mut rig = Rig::new();
     let orders = [publishing(0, b"1"), publishing(0, b"2"), order(40, [], b"")];
     let items = rig.items(&orders);
@@ -601,7 +601,7 @@ fn causes_and_traces_follow_the_item() {
 }
 
 #[test]
-fn random_is_a_hash_of_the_place_in_time() {
+fn a6_1_a6_2_random_is_a_hash_of_the_moment() {
     let mut rig = Rig::new();
     let turn = rig.step(&[order(40, [], b""), order(18, [3], b""), order(18, [1], b"")]);
     let expected = |call: u32, draw: u32| {
@@ -678,7 +678,7 @@ fn impossible_commands_stop_the_lane() {
 }
 
 #[test]
-fn the_state_digest_covers_memory_and_globals() {
+fn d5_1_the_state_digest_covers_memory_and_globals() {
     let mut rig = Rig::new();
     let fresh = rig.state();
     assert_ne!(fresh, Digest::default());

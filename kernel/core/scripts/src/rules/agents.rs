@@ -11,7 +11,9 @@ use crate::{
     to,
 };
 
-pub fn a4_lifecycle_calls_have_exactly_one_outcome_and_messages_one_only_if_refused<M: Machine>() {
+pub fn a4_1_a4_4_c1_2_lifecycle_calls_have_exactly_one_outcome_and_messages_one_only_if_refused<
+    M: Machine,
+>() {
     let mut rig = Rig::<M>::new(&Scene::of(2));
     rig.tick();
     let nobody = AgentId::new(40, 3).to_bits();
@@ -41,7 +43,7 @@ pub fn a4_lifecycle_calls_have_exactly_one_outcome_and_messages_one_only_if_refu
     assert_eq!(rig.seen_kind(at(1), item::MESSAGE).len(), 1);
 }
 
-pub fn a4_calls_are_busy_without_a_free_place_and_places_come_free_again<M: Machine>() {
+pub fn a4_7_a4_9_calls_are_busy_without_a_free_slot_and_slots_come_free_again<M: Machine>() {
     let mut scene = Scene::of(1);
     scene.limits().answers_max = 4;
     scene.limits().effects_max = 16;
@@ -63,7 +65,7 @@ pub fn a4_calls_are_busy_without_a_free_place_and_places_come_free_again<M: Mach
     assert_eq!(rig.code(0), 0, "all places are free again");
 }
 
-pub fn a4_a_refused_subscription_holds_an_answer_place_too<M: Machine>() {
+pub fn a4_9_c2_10_a_refused_membership_holds_a_pending_call_slot_too<M: Machine>() {
     // Refused memberships must not heap up without end: many in a turn, one received in a turn.
     let mut scene = Scene::of(1);
     scene.limits().memberships_max = 1;
@@ -89,7 +91,7 @@ pub fn a4_a_refused_subscription_holds_an_answer_place_too<M: Machine>() {
     assert_eq!(requests, first.chain(later).collect::<Vec<_>>());
 }
 
-pub fn a5_a7_a_freed_slot_is_used_from_the_next_tick_with_a_new_generation<M: Machine>() {
+pub fn a5_6_a7_1_a7_3_a_freed_slot_is_used_from_the_next_tick_with_a_new_generation<M: Machine>() {
     let mut rig = Rig::<M>::new(&Scene::of(3));
     rig.tick();
     rig.tell(0, prog().terminate(to(1)).spawn("worker", &prog()));
@@ -108,7 +110,7 @@ pub fn a5_a7_a_freed_slot_is_used_from_the_next_tick_with_a_new_generation<M: Ma
     assert!(rig.seen(at(1)).is_empty());
 }
 
-pub fn a5_no_slot_is_an_outcome<M: Machine>() {
+pub fn a5_5_no_slot_is_an_outcome<M: Machine>() {
     let mut scene = Scene::of(2);
     scene.limits().agents_max = 3;
     let mut rig = Rig::<M>::new(&scene);
@@ -119,7 +121,9 @@ pub fn a5_no_slot_is_an_outcome<M: Machine>() {
     assert_eq!(codes, [0, Status::NoSlot as i32]);
 }
 
-pub fn a5_own_sequences_roll_back_with_a_faulted_turn_and_run_on_over_restarts<M: Machine>() {
+pub fn a5_3_a5_4_own_sequences_roll_back_with_a_faulted_turn_and_run_on_over_restarts<
+    M: Machine,
+>() {
     let mut scene = Scene::empty();
     scene.template("breaker", fresh(1, 9, 1));
     scene.agent(0, prog());
@@ -136,7 +140,7 @@ pub fn a5_own_sequences_roll_back_with_a_faulted_turn_and_run_on_over_restarts<M
     assert_eq!(seqs, [1, 2, 4, 5]);
 }
 
-pub fn a6_random_depends_on_seed_key_and_place_alone<M: Machine>() {
+pub fn a5_2_a6_1_random_depends_on_seed_key_and_moment_alone<M: Machine>() {
     let draw = |seed: u64, neighbours: u32, workers: u32| {
         let mut scene = Scene::empty();
         scene.setup.seed = seed;

@@ -11,7 +11,7 @@ use crate::{
     to,
 };
 
-pub fn c1_pass_1_sees_subscriptions_channels_and_addresses_as_before_the_microstep<M: Machine>() {
+pub fn c2_1_pass_1_sees_subscriptions_channels_and_addresses_as_before_the_microstep<M: Machine>() {
     let mut rig = Rig::<M>::new(&Scene::of(3));
     rig.tick();
     rig.tell(0, prog().subscribe(REFUSE).join("room").publish(REFUSE, b"1").cast("room", b"1"));
@@ -30,7 +30,7 @@ pub fn c1_pass_1_sees_subscriptions_channels_and_addresses_as_before_the_microst
     assert_eq!(rig.seen_kind(at(0), item::MESSAGE).len(), 2);
 }
 
-pub fn c1_items_of_this_microstep_are_released_before_deliveries_are_judged<M: Machine>() {
+pub fn c1_1_items_of_this_microstep_are_released_before_deliveries_are_judged<M: Machine>() {
     let mut scene = Scene::of(2);
     scene.limits().inbox_items_max = 1;
     let mut rig = Rig::<M>::new(&scene);
@@ -42,7 +42,9 @@ pub fn c1_items_of_this_microstep_are_released_before_deliveries_are_judged<M: M
     assert_eq!(payloads(&rig.seen_kind(at(1), item::MESSAGE)), [b"fits"]);
 }
 
-pub fn c2_each_limit_refuses_with_its_own_status_and_counts_whole_blocks<M: Machine>() {
+pub fn c2_3_c2_4_each_limit_refuses_with_its_own_status_and_counts_whole_charge_units<
+    M: Machine,
+>() {
     let refused = |set: fn(&mut Limits), program: Prog| {
         let mut scene = Scene::of(3);
         // Agent 1 is paused, so what it gets is held.
@@ -70,7 +72,7 @@ pub fn c2_each_limit_refuses_with_its_own_status_and_counts_whole_blocks<M: Mach
     assert_eq!(refused(|l| l.deliveries_per_microstep_max = 2, three()), (vec![kernel], 2, (2, 3)));
 }
 
-pub fn c2_a_publish_decides_each_receiver_alone_with_one_outcome<M: Machine>() {
+pub fn a4_5_a_publish_decides_each_receiver_alone_with_one_outcome<M: Machine>() {
     let mut scene = Scene::of(4);
     scene.limits().inbox_items_max = 1;
     let mut rig = Rig::<M>::new(&scene);
@@ -90,7 +92,7 @@ pub fn c2_a_publish_decides_each_receiver_alone_with_one_outcome<M: Machine>() {
     assert_eq!(rig.seen_kind(at(3), item::MESSAGE).len(), 1);
 }
 
-pub fn c3_a_child_takes_its_init_turn_in_the_next_microstep<M: Machine>() {
+pub fn c3_1_a_child_takes_its_init_turn_in_the_next_microstep<M: Machine>() {
     let mut rig = Rig::<M>::new(&Scene::of(1));
     rig.tick();
     rig.tell(
@@ -105,7 +107,7 @@ pub fn c3_a_child_takes_its_init_turn_in_the_next_microstep<M: Machine>() {
     assert_eq!(payloads(&rig.seen(at(1))), [b"hello"]);
 }
 
-pub fn c4_each_policy_decides_what_a_full_inbox_keeps<M: Machine>() {
+pub fn c4_1_c4_2_c4_3_c4_4_c4_5_each_policy_decides_what_a_full_inbox_keeps<M: Machine>() {
     let kept = |topic: u32| {
         let mut scene = Scene::of(2);
         scene.limits().inbox_items_max = 3;
@@ -165,7 +167,7 @@ fn kept_under<M: Machine>(
     (seen.into_iter().map(|seen| seen.payload).collect(), [stats.refused, stats.dropped])
 }
 
-pub fn c4_nothing_is_dropped_for_a_message_that_is_then_refused<M: Machine>() {
+pub fn c4_6_c4_7_nothing_is_dropped_for_a_message_that_is_then_refused<M: Machine>() {
     let short = |l: &mut Limits| (l.inbox_bytes_max, l.input_bytes_per_tick_max) = (256, 256);
     let two = |topic| prog().publish(topic, b"old").publish(topic, b"new");
     let (old, new) = (|| vec![b"old".to_vec()], || vec![b"new".to_vec()]);
@@ -183,7 +185,7 @@ pub fn c4_nothing_is_dropped_for_a_message_that_is_then_refused<M: Machine>() {
     assert_eq!(kept_under::<M>(DROP_OLDEST, both, &two(DROP_OLDEST)), (new(), [0, 1]));
 }
 
-pub fn c4_a_refused_message_leaves_the_queued_one_its_turn<M: Machine>() {
+pub fn c4_7_a_refused_message_leaves_the_queued_one_its_turn<M: Machine>() {
     let mut scene = Scene::of(3);
     scene.limits().deliveries_per_microstep_max = 2;
     scene.limits().turns_per_microstep_max = 1;
@@ -201,7 +203,7 @@ pub fn c4_a_refused_message_leaves_the_queued_one_its_turn<M: Machine>() {
     assert_eq!(rig.core().runnable(), 0);
 }
 
-pub fn c5_strangers_do_not_change_what_a_group_does<M: Machine>() {
+pub fn c5_1_strangers_do_not_change_what_a_group_does<M: Machine>() {
     let outputs = |strangers: bool| {
         let mut scene = Scene::of(3);
         scene.template("stranger", fresh(1, 100, 1));

@@ -2,7 +2,7 @@
 
 use crate::{CMD, Machine, OUT, Prog, REFUSE, Rig, Scene, at, prog, to};
 
-pub fn d3_the_digest_shows_every_input_byte_and_the_setup<M: Machine>() {
+pub fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup<M: Machine>() {
     let digest = |seed: u64, bytes: &[u8], heard: bool| {
         let mut scene = Scene::of(1);
         scene.setup.seed = seed;
@@ -18,7 +18,7 @@ pub fn d3_the_digest_shows_every_input_byte_and_the_setup<M: Machine>() {
     assert_ne!(digest(1, b"a", false), digest(1, b"b", false), "even if nobody hears it");
 }
 
-pub fn d4_digest_and_fuel_chain_are_functions_of_what_is_done<M: Machine>() {
+pub fn d4_1_digest_and_fuel_chain_are_functions_of_what_is_done<M: Machine>() {
     let close = |program: Prog| {
         let mut rig = Rig::<M>::new(&Scene::of(1));
         rig.tick();
@@ -34,7 +34,7 @@ pub fn d4_digest_and_fuel_chain_are_functions_of_what_is_done<M: Machine>() {
     assert_ne!(few.fuel, more.fuel);
 }
 
-pub fn d1_where_a_payload_lies_never_shows<M: Machine>() {
+pub fn d1_2_where_a_payload_lies_never_shows<M: Machine>() {
     // The same bytes reach agent 2 at once, out of the spill, or by a worker's lane.
     let headers = |workers: u32| {
         let mut scene = Scene::of(4);

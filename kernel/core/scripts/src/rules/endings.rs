@@ -6,7 +6,7 @@ use wasm_engine_core::Phase;
 
 use crate::{CMD, ECHO, Machine, OUT, Rig, SELF, Scene, at, prog, rules::fresh, to};
 
-pub fn a9_answers_timers_and_replies_of_the_old_incarnation_are_dropped<M: Machine>() {
+pub fn a9_3_a9_4_answers_timers_and_replies_of_the_old_incarnation_are_dropped<M: Machine>() {
     for backoff in [1, 4] {
         let mut scene = Scene::of(1);
         scene.model("m", 2);
@@ -32,7 +32,7 @@ pub fn a9_answers_timers_and_replies_of_the_old_incarnation_are_dropped<M: Machi
     }
 }
 
-pub fn a10_terminate_is_gone_at_once_drops_mail_and_gives_one_last_turn<M: Machine>() {
+pub fn a1_3_a10_2_a10_3_a10_4_terminate_drops_mail_and_gives_one_last_turn<M: Machine>() {
     let mut rig = Rig::<M>::new(&Scene::of(3));
     rig.tick();
     rig.tell(1, prog().farewell(OUT));
@@ -54,7 +54,7 @@ pub fn a10_terminate_is_gone_at_once_drops_mail_and_gives_one_last_turn<M: Machi
     assert_eq!(rig.core().stats().messages, messages);
 }
 
-pub fn a10_an_agent_can_end_itself_and_its_last_turn_may_fault<M: Machine>() {
+pub fn a10_4_a10_7_an_agent_can_end_itself_and_its_last_turn_may_fault<M: Machine>() {
     for code in [0, 7, -7] {
         let mut scene = Scene::empty();
         scene.template("worker", fresh(1, 9, 50));
@@ -75,7 +75,7 @@ pub fn a10_an_agent_can_end_itself_and_its_last_turn_may_fault<M: Machine>() {
     }
 }
 
-pub fn c1_a_fault_of_an_incarnation_that_pass_3_ended_is_counted_not_supervised<M: Machine>() {
+pub fn c1_4_a_fault_of_an_incarnation_that_pass_3_ended_is_counted_not_supervised<M: Machine>() {
     let mut scene = Scene::of(1);
     scene.template("breaker", fresh(1, 9, 50));
     scene.agent(1, prog());
@@ -90,7 +90,7 @@ pub fn c1_a_fault_of_an_incarnation_that_pass_3_ended_is_counted_not_supervised<
     assert_eq!((core.agent(1).phase, core.agents_alive()), (Phase::Free, 1));
 }
 
-pub fn c1_an_init_that_faults_while_it_is_ended_ends_once<M: Machine>() {
+pub fn c1_4_a10_5_an_init_that_faults_while_it_is_ended_ends_once<M: Machine>() {
     let mut scene = Scene::of(1);
     scene.template("breaker", fresh(1, 9, 50));
     let mut rig = Rig::<M>::new(&scene);
@@ -108,7 +108,7 @@ pub fn c1_an_init_that_faults_while_it_is_ended_ends_once<M: Machine>() {
     assert_eq!((core.agent(1).phase, core.agents_alive()), (Phase::Free, 1));
 }
 
-pub fn a10_paused_agents_queue_and_their_timers_and_replies_wait<M: Machine>() {
+pub fn a10_8_paused_agents_queue_and_their_timers_and_replies_wait<M: Machine>() {
     let mut scene = Scene::of(2);
     scene.model("m", 1);
     let mut rig = Rig::<M>::new(&scene);

@@ -55,7 +55,9 @@ fn drain<M: Machine>(rig: &mut Rig<M>) {
     }
 }
 
-pub fn random_programs_give_equal_digests_anywhere_replay_as_live_and_leave_nothing<M: Machine>() {
+pub fn t4_3_l6_1_random_programs_give_equal_digests_anywhere_replay_as_live_and_leave_nothing<
+    M: Machine,
+>() {
     let config = ProptestConfig { cases: 10, ..ProptestConfig::default() };
     proptest!(config, |(seed in 0u64..1000, choices in vec(any::<u64>(), 1..40))| {
         random_case::<M>(seed, &choices);

@@ -1,4 +1,5 @@
-//! Bad guests: each fault ends its own agent's turn and changes nothing for its neighbours (A8, C5).
+//! Bad guests: each fault ends its own agent's turn and changes nothing for its neighbours (A8,
+//! C5).
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{fault, item};
@@ -75,37 +76,37 @@ fn faults_with<M: Machine>(cause: u32, bad: &dyn Fn(u32) -> Prog) {
     assert!(rig.published(at(GOOD), OUT).is_empty(), "A8: a faulted turn has no effects");
 }
 
-pub fn a8_a_trap<M: Machine>() {
+pub fn a8_1_a8_2_a_trap<M: Machine>() {
     faults_with::<M>(fault::UNREACHABLE, &|_| prog().publish(OUT, b"lost").trap());
 }
 
-pub fn a8_an_endless_loop<M: Machine>() {
+pub fn a8_1_a8_2_an_endless_loop<M: Machine>() {
     faults_with::<M>(fault::OUT_OF_FUEL, &|_| prog().publish(OUT, b"lost").forever());
 }
 
-pub fn a8_endless_recursion<M: Machine>() {
+pub fn a8_1_a8_2_endless_recursion<M: Machine>() {
     faults_with::<M>(fault::CALL_DEPTH, &|_| prog().publish(OUT, b"lost").recurse());
 }
 
-pub fn a8_a_negative_code_of_receive_or_step<M: Machine>() {
+pub fn a1_5_a8_1_a8_2_a_negative_code_of_receive_or_step<M: Machine>() {
     faults_with::<M>(fault::NEGATIVE_CODE, &|_| prog().publish(OUT, b"lost").code(-5));
     faults_with::<M>(fault::NEGATIVE_CODE, &|_| prog().publish(OUT, b"lost").step_code(-5));
 }
 
-pub fn a8_a_pointer_outside_the_memory<M: Machine>() {
+pub fn a3_6_a8_1_a8_2_a_pointer_outside_the_memory<M: Machine>() {
     for (pointer, len) in [(0xffff_ff00, 64), (0, 1 << 20), (u32::MAX, u32::MAX), (65_500, 64)] {
         let bad = move |_| prog().publish(OUT, b"lost").publish_from(pointer, len);
         faults_with::<M>(fault::MISUSE, &bad);
     }
 }
 
-pub fn a8_memory_that_grows_without_end_stops_at_its_limit<M: Machine>() {
+pub fn a1_7_c5_1_memory_that_grows_without_end_stops_at_its_limit<M: Machine>() {
     let rig = neighbours_are_equal::<M>(&|_| prog().grow().publish(OUT, b"alive"));
     assert_eq!(rig.core().stats().faults, 0);
     assert_eq!(rig.published(at(GOOD), OUT).len(), 8);
 }
 
-pub fn a3_too_many_effects_and_bytes_are_refused_in_the_turn<M: Machine>() {
+pub fn a3_7_a4_7_too_many_effects_and_bytes_are_refused_in_the_turn<M: Machine>() {
     // The echo of the program takes one of 64 pending-call slots in each of 8 rounds.
     let rig = neighbours_are_equal::<M>(&|_| prog().flood(OUT, 500, b"x"));
     assert_eq!(rig.code(GOOD), -(Status::Busy as i32), "publications take pending-call slots");
@@ -123,7 +124,7 @@ pub fn a3_8_a8_1_who_does_not_stop_calling_runs_out_of_fuel<M: Machine>() {
     faults_with::<M>(fault::OUT_OF_FUEL, &|_| prog().flood(OUT, 100_000, b"x"));
 }
 
-pub fn a3_unknown_names_and_handles_are_told<M: Machine>() {
+pub fn a13_2_unknown_names_and_handles_are_told<M: Machine>() {
     let bad: [fn() -> Prog; 5] = [
         || prog().topic("no such topic"),
         || prog().model("no such model"),
@@ -138,7 +139,7 @@ pub fn a3_unknown_names_and_handles_are_told<M: Machine>() {
     }
 }
 
-pub fn a4_who_sends_to_itself_for_ever_fills_its_own_inbox_only<M: Machine>() {
+pub fn c2_4_c5_1_who_sends_to_itself_for_ever_fills_its_own_inbox_only<M: Machine>() {
     let rig = neighbours_are_equal::<M>(&|_| {
         let again = prog().send(SELF, b"a").send(SELF, b"b").send(SELF, b"c");
         prog().on(item::MESSAGE, &again).send(SELF, b"first")
@@ -148,7 +149,9 @@ pub fn a4_who_sends_to_itself_for_ever_fills_its_own_inbox_only<M: Machine>() {
     assert!(core.stats().refused > 0);
 }
 
-pub fn a8_a_group_that_falls_again_and_again_changes_nothing_for_its_neighbours<M: Machine>() {
+pub fn a8_10_a8_12_a8_13_c5_1_a_group_that_stops_again_and_again_changes_nothing_for_its_neighbours<
+    M: Machine,
+>() {
     let alone = run::<M>(None, None, Restart::Never).0;
     for workers in [0, 2] {
         let mut scene = Scene::of(GOOD);
@@ -168,7 +171,7 @@ pub fn a8_a_group_that_falls_again_and_again_changes_nothing_for_its_neighbours<
     }
 }
 
-pub fn a8_a_bad_inbox_is_a_fault_of_init<M: Machine>() {
+pub fn a8_1_c5_1_a_bad_inbox_is_a_fault_of_init<M: Machine>() {
     let (alone, _) = run::<M>(None, None, Restart::Never);
     for (inbox, capacity) in
         [(-64, 16384), (16388, 16384), (65472, 16384), (16384, 64), (16384, -1)]
@@ -181,7 +184,7 @@ pub fn a8_a_bad_inbox_is_a_fault_of_init<M: Machine>() {
     }
 }
 
-pub fn a2_an_item_longer_than_the_inbox_arrives_without_its_payload_and_says_so<M: Machine>() {
+pub fn a2_3_an_item_longer_than_the_inbox_arrives_without_its_payload_and_says_so<M: Machine>() {
     let mut scene = Scene::of(GOOD);
     let guest = Guest { capacity: 1024, ..Guest::default() };
     let template = scene.template_of("small", Restart::Never, guest);

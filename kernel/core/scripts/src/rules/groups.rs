@@ -25,7 +25,9 @@ fn phases<M: Machine>(rig: &Rig<M>) -> Vec<Phase> {
     (0..4).map(|index| rig.core().agent(index).phase).collect()
 }
 
-pub fn a8_a_group_falls_and_restarts_together_and_keeps_its_mail<M: Machine>() {
+pub fn a8_10_a8_11_a8_12_a9_2_a9_3_a9_4_a_group_stops_and_restarts_together_and_keeps_its_mail<
+    M: Machine,
+>() {
     let run = |workers: u32| {
         let mut rig = Rig::<M>::with_workers(&grouped(fresh(3, 5, 50)), workers);
         rig.tick();
@@ -76,7 +78,9 @@ pub fn a8_a_group_falls_and_restarts_together_and_keeps_its_mail<M: Machine>() {
     assert_eq!(again.digests(), rig.digests(), "replay as live");
 }
 
-pub fn a8_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit<M: Machine>() {
+pub fn a8_12_a8_13_a8_15_a10_6_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit<
+    M: Machine,
+>() {
     let mut rig = Rig::<M>::new(&grouped(fresh(1, 2, 50)));
     rig.tick();
     for round in 1..=2 {
@@ -109,7 +113,7 @@ pub fn a8_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit<M:
     assert_eq!(phases(&rig), over, "never: they end together");
 }
 
-pub fn a8_members_of_a_group_fall_in_every_phase_but_stopping<M: Machine>() {
+pub fn a8_14_a8_16_a10_5_a_group_stops_its_members_in_every_phase_but_stopping<M: Machine>() {
     // Paused: it falls, and stays paused through its restart.
     let mut rig = Rig::<M>::new(&grouped(fresh(2, 5, 50)));
     rig.tick();
@@ -156,7 +160,7 @@ pub fn a8_members_of_a_group_fall_in_every_phase_but_stopping<M: Machine>() {
     assert_eq!(phases(&rig), [Phase::Free, Phase::Active, Phase::Free, Phase::Active]);
 }
 
-pub fn a8_spawned_agents_are_in_no_group<M: Machine>() {
+pub fn a8_16_spawned_agents_are_in_no_group<M: Machine>() {
     let mut rig = Rig::<M>::new(&grouped(fresh(2, 5, 50)));
     rig.tick();
     rig.tell(0, prog().spawn("member", &prog().echo(ECHO)));
@@ -173,7 +177,7 @@ pub fn a8_spawned_agents_are_in_no_group<M: Machine>() {
     assert_eq!(rig.core().agent(1).incarnation, 2);
 }
 
-pub fn d5_the_state_of_an_agent_that_fell_with_its_group_is_no_state<M: Machine>() {
+pub fn d5_3_the_state_of_an_agent_that_stopped_with_its_group_is_no_state<M: Machine>() {
     // A state digest in the tick of the fall and in every one after it.
     let run = |workers: u32| {
         let mut scene = grouped(fresh(3, 5, 50));

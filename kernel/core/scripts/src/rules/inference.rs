@@ -7,7 +7,7 @@ use wasm_engine_core::{FactsBuilder, OpenError};
 
 use crate::{Machine, Rig, Scene, at, prog, reply_to, rules::payloads, to};
 
-pub fn i1_replies_come_at_t_plus_l_in_request_order_over_all_models<M: Machine>() {
+pub fn i1_1_i1_2_replies_come_at_t_plus_l_in_request_order_over_all_models<M: Machine>() {
     let mut scene = Scene::of(2);
     scene.model("slow", 3);
     scene.model("quick", 2);
@@ -27,7 +27,7 @@ pub fn i1_replies_come_at_t_plus_l_in_request_order_over_all_models<M: Machine>(
     assert_eq!(rig.core().requests_pending(), 0);
 }
 
-pub fn i1_missing_unexpected_and_swapped_replies_are_refused<M: Machine>() {
+pub fn l6_4_missing_unexpected_and_swapped_replies_are_refused<M: Machine>() {
     type Facts = Vec<(FactHeader, Vec<u8>)>;
     let facts = |change: &dyn Fn(&mut Facts), tick: u64| {
         let mut scene = Scene::of(1);
@@ -64,7 +64,7 @@ pub fn i1_missing_unexpected_and_swapped_replies_are_refused<M: Machine>() {
     assert!(matches!(agent, Err(OpenError::UnexpectedReply { agent, .. }) if agent == at(7)));
 }
 
-pub fn i3_a_full_kernel_and_a_failed_model_are_replies<M: Machine>() {
+pub fn a4_2_i1_3_i1_4_i3_1_a_full_kernel_and_a_failed_model_are_replies<M: Machine>() {
     let mut scene = Scene::of(1);
     scene.model("m", 1);
     scene.limits().inferences_pending_max = 2;

@@ -1,5 +1,5 @@
-//! The rules as functions over a [`Machine`](crate::Machine), and [`rule_tests!`](crate::rule_tests),
-//! which makes a test of each.
+//! The rules as functions over a [`Machine`](crate::Machine), and
+//! [`rule_tests!`](crate::rule_tests), which makes a test of each.
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_setup::Restart;
@@ -37,86 +37,88 @@ macro_rules! rule_tests {
     ($machine:ty) => {
         $crate::rule_tests! { $machine:
             time {
-                #[test] fn t3_what_opens_a_tick_comes_in_the_fixed_order();
-                #[test] fn t5_only_the_ticks_are_executed_that_something_is_due_in();
-                #[test] fn t5_a_dead_agents_timer_or_backoff_names_no_tick();
-                #[test] fn t5_the_longest_timer_neither_ends_in_overflow_nor_holds_the_run();
-                #[test] fn l6_facts_that_cannot_be_those_of_the_next_tick_are_refused();
-                #[test] fn t7_more_inputs_than_a_tick_admits_are_refused_not_fatal();
+                #[test] fn t3_1_t3_2_what_opens_a_tick_comes_in_the_fixed_order();
+                #[test] fn t2_2_t2_3_t4_2_t5_1_a_turn_sees_only_what_was_committed_before_and_the_rest_carries_over();
+                #[test] fn t5_2_only_the_ticks_are_next_that_something_is_due_in();
+                #[test] fn t5_4_a_dead_agents_timer_or_backoff_names_no_tick();
+                #[test] fn t5_7_the_longest_timer_neither_ends_in_overflow_nor_holds_the_run();
+                #[test] fn t8_1_t8_2_t8_3_t8_4_tick_0_takes_no_input_and_only_inits_in_configuration_order();
+                #[test] fn l6_4_facts_that_cannot_be_those_of_the_next_tick_are_refused();
+                #[test] fn l6_4_more_inputs_than_a_tick_admits_are_refused_not_fatal();
             }
             schedule {
-                #[test] fn q1_an_agent_with_leftovers_comes_before_those_it_wakes();
-                #[test] fn q3_who_does_not_fit_keeps_its_place_over_microsteps_and_ticks();
-                #[test] fn q2_priority_plans_the_more_important_first_and_round_robin_goes_around();
+                #[test] fn q1_3_an_agent_with_leftovers_comes_before_those_it_wakes();
+                #[test] fn q1_4_q3_1_q3_2_who_does_not_fit_keeps_its_position_over_microsteps_and_ticks();
+                #[test] fn q2_1_q2_2_q2_3_each_schedule_plans_in_its_order();
             }
             agents {
-                #[test] fn a4_lifecycle_calls_have_exactly_one_outcome_and_messages_one_only_if_refused();
-                #[test] fn a4_calls_are_busy_without_a_free_place_and_places_come_free_again();
-                #[test] fn a4_a_refused_subscription_holds_an_answer_place_too();
-                #[test] fn a5_a7_a_freed_slot_is_used_from_the_next_tick_with_a_new_generation();
-                #[test] fn a5_no_slot_is_an_outcome();
-                #[test] fn a5_own_sequences_roll_back_with_a_faulted_turn_and_run_on_over_restarts();
-                #[test] fn a6_random_depends_on_seed_key_and_place_alone();
+                #[test] fn a4_1_a4_4_c1_2_lifecycle_calls_have_exactly_one_outcome_and_messages_one_only_if_refused();
+                #[test] fn a4_7_a4_9_calls_are_busy_without_a_free_slot_and_slots_come_free_again();
+                #[test] fn a4_9_c2_10_a_refused_membership_holds_a_pending_call_slot_too();
+                #[test] fn a5_6_a7_1_a7_3_a_freed_slot_is_used_from_the_next_tick_with_a_new_generation();
+                #[test] fn a5_5_no_slot_is_an_outcome();
+                #[test] fn a5_3_a5_4_own_sequences_roll_back_with_a_faulted_turn_and_run_on_over_restarts();
+                #[test] fn a5_2_a6_1_random_depends_on_seed_key_and_moment_alone();
             }
             supervision {
-                #[test] fn a8_never_means_the_end_and_the_faulted_turn_has_no_effect();
-                #[test] fn a8_fresh_restarts_after_backoff_keep_mail_and_stop_at_the_intensity_limit();
-                #[test] fn a8_restarts_outside_the_window_do_not_count();
-                #[test] fn a8_an_init_that_faults_is_supervised_too();
+                #[test] fn a7_3_a8_2_a8_6_never_means_the_end_and_the_faulted_turn_has_no_effect();
+                #[test] fn a8_4_a8_5_a8_7_a8_8_a8_9_a9_2_a9_5_fresh_restarts_keep_mail_and_stop_at_the_limit();
+                #[test] fn t5_6_a8_8_restarts_outside_the_window_do_not_count();
+                #[test] fn a8_8_an_init_that_faults_is_supervised_too();
             }
             groups {
-                #[test] fn a8_a_group_falls_and_restarts_together_and_keeps_its_mail();
-                #[test] fn a8_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit();
-                #[test] fn a8_members_of_a_group_fall_in_every_phase_but_stopping();
-                #[test] fn a8_spawned_agents_are_in_no_group();
-                #[test] fn d5_the_state_of_an_agent_that_fell_with_its_group_is_no_state();
+                #[test] fn a8_10_a8_11_a8_12_a9_2_a9_3_a9_4_a_group_stops_and_restarts_together_and_keeps_its_mail();
+                #[test] fn a8_12_a8_13_a8_15_a10_6_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit();
+                #[test] fn a8_14_a8_16_a10_5_a_group_stops_its_members_in_every_phase_but_stopping();
+                #[test] fn a8_16_spawned_agents_are_in_no_group();
+                #[test] fn d5_3_the_state_of_an_agent_that_stopped_with_its_group_is_no_state();
             }
             endings {
-                #[test] fn a9_answers_timers_and_replies_of_the_old_incarnation_are_dropped();
-                #[test] fn a10_terminate_is_gone_at_once_drops_mail_and_gives_one_last_turn();
-                #[test] fn a10_an_agent_can_end_itself_and_its_last_turn_may_fault();
-                #[test] fn c1_a_fault_of_an_incarnation_that_pass_3_ended_is_counted_not_supervised();
-                #[test] fn c1_an_init_that_faults_while_it_is_ended_ends_once();
-                #[test] fn a10_paused_agents_queue_and_their_timers_and_replies_wait();
+                #[test] fn a9_3_a9_4_answers_timers_and_replies_of_the_old_incarnation_are_dropped();
+                #[test] fn a1_3_a10_2_a10_3_a10_4_terminate_drops_mail_and_gives_one_last_turn();
+                #[test] fn a10_4_a10_7_an_agent_can_end_itself_and_its_last_turn_may_fault();
+                #[test] fn c1_4_a_fault_of_an_incarnation_that_pass_3_ended_is_counted_not_supervised();
+                #[test] fn c1_4_a10_5_an_init_that_faults_while_it_is_ended_ends_once();
+                #[test] fn a10_8_paused_agents_queue_and_their_timers_and_replies_wait();
             }
             commit {
-                #[test] fn c1_pass_1_sees_subscriptions_channels_and_addresses_as_before_the_microstep();
-                #[test] fn c1_items_of_this_microstep_are_released_before_deliveries_are_judged();
-                #[test] fn c2_each_limit_refuses_with_its_own_status_and_counts_whole_blocks();
-                #[test] fn c2_a_publish_decides_each_receiver_alone_with_one_outcome();
-                #[test] fn c3_a_child_takes_its_init_turn_in_the_next_microstep();
-                #[test] fn c4_each_policy_decides_what_a_full_inbox_keeps();
-                #[test] fn c4_nothing_is_dropped_for_a_message_that_is_then_refused();
-                #[test] fn c4_a_refused_message_leaves_the_queued_one_its_turn();
-                #[test] fn c5_strangers_do_not_change_what_a_group_does();
+                #[test] fn c2_1_pass_1_sees_subscriptions_channels_and_addresses_as_before_the_microstep();
+                #[test] fn c1_1_items_of_this_microstep_are_released_before_deliveries_are_judged();
+                #[test] fn c2_3_c2_4_each_limit_refuses_with_its_own_status_and_counts_whole_charge_units();
+                #[test] fn a4_5_a_publish_decides_each_receiver_alone_with_one_outcome();
+                #[test] fn c3_1_a_child_takes_its_init_turn_in_the_next_microstep();
+                #[test] fn c4_1_c4_2_c4_3_c4_4_c4_5_each_policy_decides_what_a_full_inbox_keeps();
+                #[test] fn c4_6_c4_7_nothing_is_dropped_for_a_message_that_is_then_refused();
+                #[test] fn c4_7_a_refused_message_leaves_the_queued_one_its_turn();
+                #[test] fn c5_1_strangers_do_not_change_what_a_group_does();
             }
             digests {
-                #[test] fn d3_the_digest_shows_every_input_byte_and_the_setup();
-                #[test] fn d4_digest_and_fuel_chain_are_functions_of_what_is_done();
-                #[test] fn d1_where_a_payload_lies_never_shows();
+                #[test] fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup();
+                #[test] fn d4_1_digest_and_fuel_chain_are_functions_of_what_is_done();
+                #[test] fn d1_2_where_a_payload_lies_never_shows();
             }
             inference {
-                #[test] fn i1_replies_come_at_t_plus_l_in_request_order_over_all_models();
-                #[test] fn i1_missing_unexpected_and_swapped_replies_are_refused();
-                #[test] fn i3_a_full_kernel_and_a_failed_model_are_replies();
+                #[test] fn i1_1_i1_2_replies_come_at_t_plus_l_in_request_order_over_all_models();
+                #[test] fn l6_4_missing_unexpected_and_swapped_replies_are_refused();
+                #[test] fn a4_2_i1_3_i1_4_i3_1_a_full_kernel_and_a_failed_model_are_replies();
             }
             faults {
-                #[test] fn a8_a_trap();
-                #[test] fn a8_an_endless_loop();
-                #[test] fn a8_endless_recursion();
-                #[test] fn a8_a_negative_code_of_receive_or_step();
-                #[test] fn a8_a_pointer_outside_the_memory();
-                #[test] fn a8_memory_that_grows_without_end_stops_at_its_limit();
-                #[test] fn a3_too_many_effects_and_bytes_are_refused_in_the_turn();
+                #[test] fn a8_1_a8_2_a_trap();
+                #[test] fn a8_1_a8_2_an_endless_loop();
+                #[test] fn a8_1_a8_2_endless_recursion();
+                #[test] fn a1_5_a8_1_a8_2_a_negative_code_of_receive_or_step();
+                #[test] fn a3_6_a8_1_a8_2_a_pointer_outside_the_memory();
+                #[test] fn a1_7_c5_1_memory_that_grows_without_end_stops_at_its_limit();
+                #[test] fn a3_7_a4_7_too_many_effects_and_bytes_are_refused_in_the_turn();
                 #[test] fn a3_8_a8_1_who_does_not_stop_calling_runs_out_of_fuel();
-                #[test] fn a3_unknown_names_and_handles_are_told();
-                #[test] fn a4_who_sends_to_itself_for_ever_fills_its_own_inbox_only();
-                #[test] fn a8_a_group_that_falls_again_and_again_changes_nothing_for_its_neighbours();
-                #[test] fn a8_a_bad_inbox_is_a_fault_of_init();
-                #[test] fn a2_an_item_longer_than_the_inbox_arrives_without_its_payload_and_says_so();
+                #[test] fn a13_2_unknown_names_and_handles_are_told();
+                #[test] fn c2_4_c5_1_who_sends_to_itself_for_ever_fills_its_own_inbox_only();
+                #[test] fn a8_10_a8_12_a8_13_c5_1_a_group_that_stops_again_and_again_changes_nothing_for_its_neighbours();
+                #[test] fn a8_1_c5_1_a_bad_inbox_is_a_fault_of_init();
+                #[test] fn a2_3_an_item_longer_than_the_inbox_arrives_without_its_payload_and_says_so();
             }
             everything {
-                #[test] fn random_programs_give_equal_digests_anywhere_replay_as_live_and_leave_nothing();
+                #[test] fn t4_3_l6_1_random_programs_give_equal_digests_anywhere_replay_as_live_and_leave_nothing();
             }
         }
     };

@@ -4,7 +4,7 @@ use wasm_engine_setup::{Limits, Restart, Schedule};
 
 use crate::{ECHO, Machine, OUT, Rig, Scene, at, prog, to};
 
-pub fn q1_an_agent_with_leftovers_comes_before_those_it_wakes<M: Machine>() {
+pub fn q1_3_an_agent_with_leftovers_comes_before_those_it_wakes<M: Machine>() {
     let mut scene = Scene::of(3);
     scene.limits().receive_max = 1;
     let mut rig = Rig::<M>::new(&scene);
@@ -23,7 +23,7 @@ pub fn q1_an_agent_with_leftovers_comes_before_those_it_wakes<M: Machine>() {
     assert_eq!(second, [at(0), at(2), at(1)]);
 }
 
-pub fn q3_who_does_not_fit_keeps_its_place_over_microsteps_and_ticks<M: Machine>() {
+pub fn q1_4_q3_1_q3_2_who_does_not_fit_keeps_its_position_over_microsteps_and_ticks<M: Machine>() {
     let limits: [fn(&mut Limits); 4] = [
         |limits| limits.turns_per_microstep_max = 2,
         |limits| limits.effects_per_microstep_max = 2 * limits.effects_max + 1,
@@ -52,7 +52,7 @@ pub fn q3_who_does_not_fit_keeps_its_place_over_microsteps_and_ticks<M: Machine>
     }
 }
 
-pub fn q2_priority_plans_the_more_important_first_and_round_robin_goes_around<M: Machine>() {
+pub fn q2_1_q2_2_q2_3_each_schedule_plans_in_its_order<M: Machine>() {
     let order = |schedule| {
         let mut scene = Scene::of(3);
         scene.setup.schedule = schedule;

@@ -6,7 +6,7 @@ use wasm_engine_core::Phase;
 
 use crate::{Machine, OUT, Rig, Scene, at, prog, rules::fresh, to};
 
-pub fn a8_never_means_the_end_and_the_faulted_turn_has_no_effect<M: Machine>() {
+pub fn a7_3_a8_2_a8_6_never_means_the_end_and_the_faulted_turn_has_no_effect<M: Machine>() {
     let mut rig = Rig::<M>::new(&Scene::of(2));
     rig.tick();
     rig.tell(0, prog().publish(OUT, b"lost").send(to(1), b"lost").trap());
@@ -21,7 +21,9 @@ pub fn a8_never_means_the_end_and_the_faulted_turn_has_no_effect<M: Machine>() {
     assert_eq!(rig.seen_kind(at(1), item::OUTCOME)[0].header.code, Status::Gone as i32);
 }
 
-pub fn a8_fresh_restarts_after_backoff_keep_mail_and_stop_at_the_intensity_limit<M: Machine>() {
+pub fn a8_4_a8_5_a8_7_a8_8_a8_9_a9_2_a9_5_fresh_restarts_keep_mail_and_stop_at_the_limit<
+    M: Machine,
+>() {
     let mut scene = Scene::of(1);
     scene.template("breaker", fresh(3, 2, 50));
     scene.agent(1, prog().count(OUT));
@@ -53,7 +55,7 @@ pub fn a8_fresh_restarts_after_backoff_keep_mail_and_stop_at_the_intensity_limit
     assert_eq!(texts, [vec![zero], round.to_vec(), round.to_vec()].concat());
 }
 
-pub fn a8_restarts_outside_the_window_do_not_count<M: Machine>() {
+pub fn t5_6_a8_8_restarts_outside_the_window_do_not_count<M: Machine>() {
     let mut scene = Scene::empty();
     scene.template("breaker", fresh(1, 1, 5));
     scene.agent(0, prog());
@@ -69,7 +71,7 @@ pub fn a8_restarts_outside_the_window_do_not_count<M: Machine>() {
     assert_eq!(rig.core().stats().restarts, 4);
 }
 
-pub fn a8_an_init_that_faults_is_supervised_too<M: Machine>() {
+pub fn a8_8_an_init_that_faults_is_supervised_too<M: Machine>() {
     let mut scene = Scene::empty();
     scene.template("breaker", fresh(1, 2, 50));
     scene.raw_agent(0, &prog().trap());

@@ -8,7 +8,7 @@ use wasm_engine_setup::{Restart, SourceSetup};
 
 use crate::{CMD, FROM, Machine, OUT, REFUSE, Rig, SELF, Scene, at, prog, rules::fresh, to};
 
-pub fn t3_what_opens_a_tick_comes_in_the_fixed_order<M: Machine>() {
+pub fn t3_1_t3_2_what_opens_a_tick_comes_in_the_fixed_order<M: Machine>() {
     let mut scene = Scene::empty();
     scene.template("breaker", fresh(3, 9, 50));
     scene.template("worker", Restart::Never);
@@ -65,7 +65,7 @@ pub fn t3_what_opens_a_tick_comes_in_the_fixed_order<M: Machine>() {
     assert!(open.into_iter().all(|s| s.header.microstep == 0), "T3.1: made at the open");
 }
 
-pub fn t2_t4_a_turn_sees_only_what_was_committed_before_its_microstep_and_the_rest_carries_over<
+pub fn t2_2_t2_3_t4_2_t5_1_a_turn_sees_only_what_was_committed_before_and_the_rest_carries_over<
     M: Machine,
 >() {
     let mut scene = Scene::of(2);
@@ -85,7 +85,7 @@ pub fn t2_t4_a_turn_sees_only_what_was_committed_before_its_microstep_and_the_re
     assert_eq!(steps, [(1, 2), (2, 1), (2, 3)]);
 }
 
-pub fn t5_only_the_ticks_are_executed_that_something_is_due_in<M: Machine>() {
+pub fn t5_2_only_the_ticks_are_next_that_something_is_due_in<M: Machine>() {
     let mut scene = Scene::of(1);
     scene.model("m", 30);
     scene.template("breaker", fresh(7, 3, 100));
@@ -102,7 +102,7 @@ pub fn t5_only_the_ticks_are_executed_that_something_is_due_in<M: Machine>() {
     assert_eq!(rig.next_tick(), None);
 }
 
-pub fn t5_a_dead_agents_timer_or_backoff_names_no_tick<M: Machine>() {
+pub fn t5_4_a_dead_agents_timer_or_backoff_names_no_tick<M: Machine>() {
     let mut scene = Scene::of(2);
     scene.template("breaker", fresh(7, 3, 100));
     scene.agent(1, prog());
@@ -117,7 +117,7 @@ pub fn t5_a_dead_agents_timer_or_backoff_names_no_tick<M: Machine>() {
     assert_eq!(rig.next_tick(), None);
 }
 
-pub fn t5_the_longest_timer_neither_ends_in_overflow_nor_holds_the_run<M: Machine>() {
+pub fn t5_7_the_longest_timer_neither_ends_in_overflow_nor_holds_the_run<M: Machine>() {
     let mut scene = Scene::of(1);
     scene.limits().microsteps_max = 1;
     let mut rig = Rig::<M>::new(&scene);
@@ -141,7 +141,7 @@ pub fn t5_the_longest_timer_neither_ends_in_overflow_nor_holds_the_run<M: Machin
     assert!(matches!(refused, OpenError::NotNext { tick, .. } if tick == last + 1), "{refused:?}");
 }
 
-pub fn t8_tick_0_takes_no_input_and_only_inits_in_configuration_order_within_the_limits<
+pub fn t8_1_t8_2_t8_3_t8_4_tick_0_takes_no_input_and_only_inits_in_configuration_order<
     M: Machine,
 >() {
     let mut scene = Scene::empty();
@@ -168,7 +168,7 @@ pub fn t8_tick_0_takes_no_input_and_only_inits_in_configuration_order_within_the
     assert!(matches!(refused, Err(OpenError::InputInTickZero)), "{refused:?}");
 }
 
-pub fn l6_facts_that_cannot_be_those_of_the_next_tick_are_refused<M: Machine>() {
+pub fn l6_4_facts_that_cannot_be_those_of_the_next_tick_are_refused<M: Machine>() {
     let open = |facts: &dyn Fn(&mut FactsBuilder)| {
         let mut rig = Rig::<M>::new(&Scene::of(1));
         rig.tick();
@@ -198,7 +198,7 @@ pub fn l6_facts_that_cannot_be_those_of_the_next_tick_are_refused<M: Machine>() 
     assert!(matches!(kind, OpenError::UnknownFact { kind: 77, .. }));
 }
 
-pub fn t7_more_inputs_than_a_tick_admits_are_refused_not_fatal<M: Machine>() {
+pub fn l6_4_more_inputs_than_a_tick_admits_are_refused_not_fatal<M: Machine>() {
     let mut scene = Scene::of(1);
     scene.limits().inputs_per_tick_max = 4;
     scene.limits().input_bytes_per_tick_max = 256;
