@@ -111,7 +111,7 @@ impl Counter {
 /// - `machine` by the kernel around it; both are fields of [`KernelPage`](crate::page::KernelPage);
 /// - `log` by the log thread, with the constant that names the counter there.
 ///
-/// A line: name, [`Kind`](crate::counter::Kind), [`Unit`](crate::counter::Unit), and what it counts.
+/// A line: name, [`Kind`](crate::counter::Kind), [`Unit`](crate::counter::Unit), what it counts.
 #[macro_export]
 macro_rules! counters {
     ($then:ident) => { $then! {
@@ -213,7 +213,7 @@ pub struct CounterDescription {
     pub help: &'static str,
 }
 
-/// The thread that owns a counter: its only writer. Its number is its group in the region's section.
+/// The thread that owns a counter: its only writer. Its number is its group in the region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CounterOwner {
     /// The scheduler: counters of [`KERNEL`].

@@ -1,6 +1,6 @@
 //! What bytes mean: ids, limits, the guest contract, frames between threads, log records, rows.
 //!
-//! This crate is the one place where a byte layout is written down. Guests, the kernel, the log
+//! Every byte layout that more than one crate reads is written down here. Guests, the kernel, the log
 //! and monitors all read it from here; `shm` moves the bytes and never looks inside.
 //!
 //! ```text

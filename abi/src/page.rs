@@ -148,8 +148,8 @@ macro_rules! kernel_page {
                 tick: u64,
                 /// First tick that will not be executed; [`NONE_U64`] if the run has no such end.
                 ticks_end: u64,
-                /// Last tick whose `TickOpen` is on disk (SEMANTICS L2); [`NONE_U64`] if none is, or
-                /// no log.
+                /// Last tick whose `TickOpen` is on disk (SEMANTICS L2); [`NONE_U64`] if none
+                /// is, or no log.
                 durable_tick: u64,
                 /// Tick digest (SEMANTICS D3), low half first.
                 digest: [u64; 2],

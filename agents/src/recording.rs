@@ -78,8 +78,8 @@ struct Names {
 impl Names {
     fn handle(&mut self, name: &[u8]) -> Result<usize, Status> {
         let name = text(name)?;
-        if let Some(place) = self.names.iter().position(|known| *known == name) {
-            return Ok(place);
+        if let Some(position) = self.names.iter().position(|known| *known == name) {
+            return Ok(position);
         }
         if self.fixed {
             return Err(Status::Unknown);
@@ -147,7 +147,7 @@ impl Host {
 impl Raw {
     fn refused(&mut self, name: &str) -> Result<(), Status> {
         match self.refusals.iter().position(|(call, _)| *call == name) {
-            Some(place) => Err(self.refusals.remove(place).1),
+            Some(position) => Err(self.refusals.remove(position).1),
             None => Ok(()),
         }
     }

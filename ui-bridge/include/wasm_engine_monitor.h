@@ -15,7 +15,7 @@
  *
  * Nothing is ever written: the file is opened and mapped read-only, and the kernel does not know of its
  * readers. Shared words are read with relaxed 64-bit loads and acquire fences, which is all that a
- * read-only mapping allows; each page, row, event and counter is copied between two looks at its
+ * read-only mapping allows; each page, row, event and counter is copied between two loads of its
  * sequence. Region memory whose length is sealed is mapped; a plain file is read with pread, because
  * reading a mapping of a file that somebody cuts short ends the process.
  *

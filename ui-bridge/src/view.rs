@@ -18,7 +18,7 @@ use wasm_engine_abi::page::{
 use crate::durations::{Durations, durations};
 use wasm_engine_telemetry::{Liveness, Names, Snapshot};
 
-/// One look at one kernel.
+/// One snapshot of one kernel.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct View {
     /// Name of the kernel.
@@ -33,9 +33,9 @@ pub struct View {
     #[serde(serialize_with = "as_word")]
     pub liveness: Liveness,
     /// What it says it is doing.
-    pub doing: &'static str,
+    pub activity: &'static str,
     /// Time for which it has shown no sign of life, in ns.
-    pub quiet_ns: u64,
+    pub idle_ns: u64,
     /// The run as a whole.
     pub kernel: Kernel,
     /// Totals and gauges by name: see `wasm_engine_abi::counter`.
@@ -43,8 +43,8 @@ pub struct View {
     pub counters: Vec<(&'static Counter, u64)>,
     /// What happened per second.
     pub rates: Rates,
-    /// Whether all agents are shown as of the same moment.
-    pub agents_one_cut: bool,
+    /// Whether all agents are shown as of the same moment: one version of their table.
+    pub agents_one_version: bool,
     /// Agents, by slot.
     pub agents: Vec<Agent>,
     /// Lanes.
@@ -258,12 +258,12 @@ impl View {
             generation: format!("{:016x}", now.owner.generation),
             started_unix_ns: now.owner.started_unix_ns,
             liveness: now.liveness,
-            doing: now.doing,
-            quiet_ns: now.quiet_ns,
+            activity: now.activity,
+            idle_ns: now.idle_ns,
             kernel: kernel(&now.kernel, before.map(|b| &b.kernel)),
             counters: counters(&now.kernel),
             rates: rates(&now.kernel, before.map(|b| &b.kernel), window),
-            agents_one_cut: now.agents_one_cut,
+            agents_one_version: now.agents_one_version,
             agents: agents(now, before, window),
             lanes: lanes(now, before, window),
             models: models(now, before, window),
@@ -281,7 +281,7 @@ impl View {
 /// A kernel that publishes nothing for this long does nothing per second.
 const RESTING_NS: u64 = 2_000_000_000;
 
-/// Look after look: remembers what rates are made from.
+/// Poll after poll: remembers what rates are made from.
 ///
 /// A kernel may publish less often than it is looked at. Its rates then stay those of the last two
 /// publications, until it has rested for two seconds, hangs or has ended.
@@ -299,7 +299,7 @@ impl Lookback {
         if moved {
             self.before = self.last.take();
         }
-        let resting = now.liveness != Liveness::Live || now.quiet_ns > RESTING_NS;
+        let resting = now.liveness != Liveness::Live || now.idle_ns > RESTING_NS;
         let before = if resting && !moved { Some(&now) } else { self.before.as_ref() };
         let view = View::new(&now, before);
         self.last = Some(now);

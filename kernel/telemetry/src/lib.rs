@@ -24,4 +24,4 @@ pub mod trace;
 pub use error::MonitorError;
 pub use names::Names;
 pub use reader::Live;
-pub use snapshot::{Liveness, Owner, Snapshot, Source};
+pub use snapshot::{Liveness, Owner, Snapshot, SnapshotSource};

@@ -37,7 +37,7 @@ pub enum Seen {
 pub enum Why {
     /// They were gone when the follower began.
     Earlier,
-    /// The follower came too late: look more often, or make the ring larger.
+    /// The follower came too late: poll more often, or make the ring larger.
     Polling,
     /// The kernel overtook the follower while it copied.
     Reading,
@@ -93,7 +93,7 @@ impl Follower {
     }
 
     /// The next event or loss; `None` if there is nothing new.
-    pub fn look(&mut self) -> Option<Seen> {
+    pub fn poll(&mut self) -> Option<Seen> {
         match std::mem::take(&mut self.earlier) {
             0 => {}
             events => return Some(Seen::Lost { events, why: Why::Earlier }),

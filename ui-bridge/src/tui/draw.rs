@@ -8,7 +8,7 @@
 //!  lanes | models | rings     the focused pane
 //!  keys                       keys
 //! ```
-//! Only the sixteen terminal colours are used, and nothing is told by colour alone.
+//! Only the sixteen terminal colours are used, and no fact is shown by colour alone.
 //!
 //! What this does not do: it changes nothing but the scroll position of tables.
 
@@ -74,9 +74,9 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen) {
         Liveness::Dead => ("✖ dead", BAD),
         Liveness::Finished => ("■ finished", Style::new().fg(ACCENT)),
     };
-    let doing = match view.liveness {
-        Liveness::Live => view.doing.to_owned(),
-        Liveness::Stale => format!("no heartbeat for {}", duration(view.quiet_ns)),
+    let activity = match view.liveness {
+        Liveness::Live => view.activity.to_owned(),
+        Liveness::Stale => format!("no heartbeat for {}", duration(view.idle_ns)),
         Liveness::Dead => "the process is gone".to_owned(),
         Liveness::Finished => view.kernel.exit_code.map_or(String::new(), |c| format!("exit {c}")),
     };
@@ -85,7 +85,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen) {
         Span::styled(format!(" {} ", view.name), BOLD),
         Span::styled(format!("pid {}  ", view.pid), DIM),
         Span::styled(mark, style),
-        Span::raw(format!("  {doing}")),
+        Span::raw(format!("  {activity}")),
     ]);
     let pause = if screen.paused { "PAUSED  " } else { "" };
     let right = Line::from(vec![
@@ -386,10 +386,10 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect) {
         "j k, arrows     scroll",
         "PgUp PgDn g G   scroll far",
         "s               sort agents by the next column",
-        "p, space        pause looking; the kernel goes on",
-        "+ -             look twice or half as often",
+        "p, space        pause polling; the kernel goes on",
+        "+ -             poll twice or half as often",
         "",
-        "Rates cover the time between two looks.",
+        "Rates cover the time between two polls.",
         "Quantiles are exact to a factor of two.",
         "A monitor only reads: it cannot slow or",
         "change the kernel.",

@@ -41,7 +41,7 @@ pub fn sizes() -> Sizes {
 
 /// What an owner holds.
 pub struct Owner {
-    pub claim: Option<locate::NameLock>,
+    pub name_lock: Option<locate::NameLock>,
     pub region: Region,
     pub header: HeaderWriter<RawMem>,
     pub publisher: Publisher,
@@ -64,10 +64,10 @@ impl Owner {
         sizes.plan(&mut plan).expect("a possible plan");
         let map = Map::memfd(name, plan.total_bytes()).expect("sealed memory");
         let mut owner = Self::format_named(map, identity, names, &sizes);
-        let claim = locate::lock_in(directory, name).expect("the name is free");
+        let name_lock = locate::lock_in(directory, name).expect("the name is free");
         let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
-        claim.publish(&descriptor.expect("a place")).expect("published");
-        owner.claim = Some(claim);
+        name_lock.publish(&descriptor.expect("a location")).expect("published");
+        owner.name_lock = Some(name_lock);
         owner
     }
 
@@ -85,7 +85,7 @@ impl Owner {
         publisher.names(names).expect("as planned");
         let log = publisher.take_log_counters().expect("once");
         let header = region.publish_ready().expect("once");
-        Self { claim: None, region, header, publisher, log, events: 0 }
+        Self { name_lock: None, region, header, publisher, log, events: 0 }
     }
 
     /// Publishes the example run as of `tick` and beats.

@@ -82,7 +82,7 @@ fn all_readers_refuse_the_same_damage() {
 
 /// Where a section of the golden region lies: the word of its directory entry and of its first
 /// byte.
-fn place(bytes: &[u8], kind: SectionKind) -> (usize, usize) {
+fn section(bytes: &[u8], kind: SectionKind) -> (usize, usize) {
     let entries = (0..word(bytes, 7) as usize).map(|n| HEADER_WORDS + n * ENTRY_WORDS);
     let entry = { entries }.find(|entry| word(bytes, *entry) as u32 == kind.0).expect("there");
     (entry, word(bytes, entry + 2) as usize / 8)
@@ -95,7 +95,7 @@ fn all_readers_say_the_same_of_a_damaged_ring() {
     /// Messages that the golden ring holds for a reader that comes too late.
     const HELD: std::ops::Range<u64> = 58..90;
     let good = golden();
-    let (entry, at) = place(&good, SectionKind::BROADCAST);
+    let (entry, at) = section(&good, SectionKind::BROADCAST);
     let slot = |n: u64| at + 16 + n as usize % SLOTS * STRIDE;
     let mut files = Vec::new();
     let mut add = |what: String, changes: &[(usize, u64)]| {
@@ -159,7 +159,7 @@ fn all_readers_say_the_same_of_damaged_counters() {
     let good = golden();
     let counters = counter::all().count();
     let count = counters as u64;
-    let (directory, at) = place(&good, SectionKind::COUNTERS);
+    let (directory, at) = section(&good, SectionKind::COUNTERS);
     let words = word(&good, directory + 3) as usize / 8;
     let entry = |n: usize| at + 16 + n * 16;
     let mut files = Vec::new();
@@ -176,15 +176,15 @@ fn all_readers_say_the_same_of_damaged_counters() {
         let all: Vec<_> = (0..counters).map(|n| (entry(n), generation)).collect();
         add(format!("generations {generation}"), &all);
     }
-    // Places 0 to 47 are inside: three blocks of values.
-    for place in [15, 47, 48, 63, 64, 1 << 16, (1 << 32) - 1_u64] {
-        add(format!("place {place}"), &[(entry(5) + 1, place << 32 | 5)]);
-        let all: Vec<_> = (0..counters).map(|n| (entry(n) + 1, place << 32 | n as u64)).collect();
-        add(format!("places {place}"), &all);
+    // Slots 0 to 47 are inside: three blocks of values.
+    for slot in [15, 47, 48, 63, 64, 1 << 16, (1 << 32) - 1_u64] {
+        add(format!("slot {slot}"), &[(entry(5) + 1, slot << 32 | 5)]);
+        let all: Vec<_> = (0..counters).map(|n| (entry(n) + 1, slot << 32 | n as u64)).collect();
+        add(format!("slots {slot}"), &all);
     }
     for (what, outside) in [("last", 1), ("first outside", 0)] {
         let number = (words - 16 - counters * 16 - outside) as u64;
-        add(format!("the {what} place"), &[(entry(7) + 1, number << 32)]);
+        add(format!("the {what} slot"), &[(entry(7) + 1, number << 32)]);
     }
     add(
         "values of ones".to_owned(),
@@ -270,9 +270,9 @@ fn all_readers_check_the_largest_directory() {
     let folder = TempDir::new().expect("a folder");
     let good = crowded(folder.path());
     let entry = |n: usize| HEADER_WORDS + n * ENTRY_WORDS;
-    let places = |n: usize| [entry(n) + 2, entry(n) + 3];
-    let other = |n: usize| places(4093 - n).map(|at| word(&good, at));
-    let backwards = (0..4094).flat_map(|n| places(n).into_iter().zip(other(n)));
+    let offsets = |n: usize| [entry(n) + 2, entry(n) + 3];
+    let other = |n: usize| offsets(4093 - n).map(|at| word(&good, at));
+    let backwards = (0..4094).flat_map(|n| offsets(n).into_iter().zip(other(n)));
     let reversed: Vec<_> = backwards.collect();
     let mut files = vec![
         ("as planned".to_owned(), good.clone()),

@@ -223,8 +223,8 @@ fn settle(file: &str, old: &str, new: &str) {
     let (found, wanted) = differs.unwrap_or(("an end", "another end"));
     assert!(
         old == new,
-        "{file} is not what the code declares. It says\n    {found}\nand should say\n    {wanted}\nRun \
-         {UPDATE}=1 cargo test -p wasm-engine-ui-bridge --test monitor, and look at the difference"
+        "{file} is not what the code declares. It says\n    {found}\nand should say\n    {wanted}\n\
+         Run {UPDATE}=1 cargo test -p wasm-engine-ui-bridge --test monitor, and look at the difference"
     );
 }
 
