@@ -36,5 +36,6 @@ mod schema;
 pub use ids::{AgentId, Digest, Tick};
 pub use schema::SCHEMA;
 
-/// Version of the guest contract (see [`calls`]); a module that declares another is refused.
+/// Version of the guest contract (see [`calls`](mod@calls)); a module that declares another is
+/// refused.
 pub const ABI_VERSION: u32 = 1;
