@@ -15,14 +15,14 @@ use crate::page::KernelPage;
 
 /// What a value may do between two snapshots of one run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum CounterKind {
     /// It only grows; a rate may be made of it.
     Total,
     /// It goes up and down.
     Gauge,
 }
 
-impl Kind {
+impl CounterKind {
     /// As OpenTelemetry and Prometheus call it.
     #[must_use]
     pub const fn text(self) -> &'static str {
@@ -74,7 +74,7 @@ pub struct Counter {
     /// Name and id.
     pub name: &'static str,
     /// What it may do.
-    pub kind: Kind,
+    pub kind: CounterKind,
     /// What it is measured in.
     pub unit: Unit,
     /// What it counts, for people.
@@ -111,7 +111,8 @@ impl Counter {
 /// - `machine` by the kernel around it; both are fields of [`KernelPage`](crate::page::KernelPage);
 /// - `log` by the log thread, with the constant that names the counter there.
 ///
-/// A line: name, [`Kind`](crate::counter::Kind), [`Unit`](crate::counter::Unit), what it counts.
+/// A line: name, [`CounterKind`](crate::counter::CounterKind), [`Unit`](crate::counter::Unit), and
+/// what it counts.
 #[macro_export]
 macro_rules! counters {
     ($then:ident) => { $then! {
@@ -172,7 +173,7 @@ macro_rules! lists {
         /// Every counter of the log thread, at the positions of [`log`].
         pub const LOG: &[CounterDescription] = &[$(CounterDescription {
             name: stringify!($log),
-            kind: Kind::$log_kind,
+            kind: CounterKind::$log_kind,
             unit: Unit::$log_unit,
             help: $log_help,
         },)*];
@@ -185,7 +186,7 @@ macro_rules! lists {
     (@page $name:ident $kind:ident $unit:ident $help:literal) => {
         Counter {
             name: stringify!($name),
-            kind: Kind::$kind,
+            kind: CounterKind::$kind,
             unit: Unit::$unit,
             help: $help,
             offset: offset_of!(KernelPage, $name),
@@ -206,7 +207,7 @@ pub struct CounterDescription {
     /// Name.
     pub name: &'static str,
     /// What it may do.
-    pub kind: Kind,
+    pub kind: CounterKind,
     /// What it is measured in.
     pub unit: Unit,
     /// What it counts, for people.

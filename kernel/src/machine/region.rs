@@ -11,10 +11,7 @@
 //!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
 
-use wasm_engine_abi::{
-    limits::BLOCK_BYTES,
-    page::section,
-};
+use wasm_engine_abi::{limits::BLOCK_BYTES, page::section};
 use wasm_engine_shm::{
     bytes,
     header::Identity,

@@ -3,7 +3,7 @@
 //! ```text
 //!  kernel process                               |  monitor process
 //!  publisher.rs -> pages, rows, names, trace,  ==|==  read-only map -> reader.rs  -> Snapshot
-//!                  counters                     |                     trace.rs   -> Seen
+//!                  counters                     |                     trace.rs   -> Followed
 //!                                               |                     counters.rs -> Counted
 //! ```
 //! Both ends stand here, so that one build cannot disagree with itself about a section. The readers

@@ -169,12 +169,12 @@ impl Sizes {
 
 /// A table and whether it changed since its last cut.
 #[derive(Debug)]
-struct Rows {
+struct TableWriter {
     writer: RowsWriter<RawMem>,
     changed: bool,
 }
 
-impl Rows {
+impl TableWriter {
     fn new(region: &Region, table: (u32, u32, usize)) -> Result<Option<Self>, PublishError> {
         let (id, count, words) = table;
         if count == 0 {
@@ -188,7 +188,7 @@ impl Rows {
 
 /// Writes one row of a table that has some.
 #[inline]
-fn write<T: Pod>(table: &mut Option<Rows>, index: u32, row: &T) {
+fn write<T: Pod>(table: &mut Option<TableWriter>, index: u32, row: &T) {
     let table = table.as_mut().expect("the caller names a row, so the table was planned with rows");
     table.writer.write(index as usize, bytemuck::cast_slice(std::slice::from_ref(row)));
     table.changed = true;
@@ -199,10 +199,10 @@ fn write<T: Pod>(table: &mut Option<Rows>, index: u32, row: &T) {
 pub struct Publisher {
     kernel: PageWriter<RawMem>,
     names: PageWriter<RawMem>,
-    agents: Option<Rows>,
-    lanes: Option<Rows>,
-    models: Option<Rows>,
-    rings: Option<Rows>,
+    agents: Option<TableWriter>,
+    lanes: Option<TableWriter>,
+    models: Option<TableWriter>,
+    rings: Option<TableWriter>,
     trace: Option<BroadcastWriter<RawMem>>,
     counters: CounterWriter<RawMem>,
     log_counters: Option<CounterWriter<RawMem>>,
@@ -232,10 +232,10 @@ impl Publisher {
         Ok(Self {
             kernel: PageWriter::new(page(section::KERNEL)?, words::<KernelPage>())?,
             names: PageWriter::new(page(section::NAMES)?, sizes.names_words())?,
-            agents: Rows::new(region, agents)?,
-            lanes: Rows::new(region, lanes)?,
-            models: Rows::new(region, models)?,
-            rings: Rows::new(region, rings)?,
+            agents: TableWriter::new(region, agents)?,
+            lanes: TableWriter::new(region, lanes)?,
+            models: TableWriter::new(region, models)?,
+            rings: TableWriter::new(region, rings)?,
             trace,
             counters,
             log_counters,

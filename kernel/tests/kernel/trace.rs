@@ -27,7 +27,7 @@ use wasm_engine_abi::{
 use wasm_engine_setup::Schedule;
 use wasm_engine_setup::TraceLevel;
 use wasm_engine_shm::locate::runtime_directory;
-use wasm_engine_telemetry::trace::{Follower, Seen, Why};
+use wasm_engine_telemetry::trace::{Followed, Follower, Why};
 use wasm_engine_ui_bridge::{Live, SnapshotSource};
 
 const TICKS: u64 = 80;
@@ -46,7 +46,7 @@ fn all(follower: &mut Follower) -> Vec<TraceEvent> {
     let mut events = Vec::new();
     let mut time_ns = 0;
     while let Some(seen) = follower.poll() {
-        let Seen::Event { number, event } = seen else { panic!("{seen:?}") };
+        let Followed::Event { number, event } = seen else { panic!("{seen:?}") };
         assert_eq!(number, events.len() as u64);
         assert!(time_ns <= event.time_ns, "time runs backwards at event {number}");
         time_ns = event.time_ns;
@@ -159,11 +159,11 @@ fn a_slow_follower_knows_exactly_what_it_lost_and_the_run_is_the_same() {
             let [mut events, mut late, mut last] = seen.get();
             for found in std::iter::from_fn(|| follower.poll()).take(10) {
                 match found {
-                    Seen::Event { number, event } => {
+                    Followed::Event { number, event } => {
                         assert!(last <= event.tick && number == events + late, "{number}");
                         (events, last) = (events + 1, event.tick);
                     }
-                    Seen::Lost { events: lost, why } => {
+                    Followed::Lost { events: lost, why } => {
                         // What was gone at the first look is lost as well.
                         assert_ne!(why, Why::Reading, "nobody wrote meanwhile");
                         late += lost;
@@ -251,8 +251,8 @@ fn more_events_than_there_is_room_for_are_lost_exactly() {
     let (mut lost, mut last) = (0, Vec::new());
     while let Some(seen) = follower.poll() {
         match seen {
-            Seen::Lost { events, .. } => lost += events,
-            Seen::Event { number, event } => {
+            Followed::Lost { events, .. } => lost += events,
+            Followed::Event { number, event } => {
                 assert_eq!(number, lost + last.len() as u64);
                 last.push(TraceEvent { time_ns: 0, ..event });
             }
@@ -279,7 +279,7 @@ fn a_resumed_run_does_not_tell_its_past_again() {
                 attach(&name).follow().expect("sound").expect("there is a trace")
             });
             while let Some(seen) = follower.poll() {
-                let Seen::Event { event, .. } = seen else { panic!("{seen:?}") };
+                let Followed::Event { event, .. } = seen else { panic!("{seen:?}") };
                 theirs.borrow_mut().extend((event.kind == event::TICK_OPEN).then_some(event.tick));
             }
         })

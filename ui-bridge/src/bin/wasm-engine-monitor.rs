@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use wasm_engine_shm::locate;
-use wasm_engine_telemetry::trace::{Follower, Seen, Why};
+use wasm_engine_telemetry::trace::{Followed, Follower, Why};
 use wasm_engine_ui_bridge::tui::{self, TuiError};
 use wasm_engine_ui_bridge::view::Lookback;
 use wasm_engine_ui_bridge::{
@@ -61,7 +61,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why the command ends.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     #[error(transparent)]
     Monitor(#[from] MonitorError),
     #[error(transparent)]
@@ -81,7 +81,7 @@ enum Failure {
     Json(#[from] serde_json::Error),
 }
 
-impl Failure {
+impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             // Whoever read us has read enough.
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<(), Failure> {
+fn run(args: &Args) -> Result<(), CommandError> {
     let directory = locate::runtime_directory()?;
     if args.counters {
         let counted = wasm_engine_telemetry::counters::poll(&directory, args.name.as_deref())?;
@@ -147,8 +147,8 @@ const TRACE_INTERVAL_MAX: Duration = Duration::from_millis(16);
 const TRACE_LINES_BYTES: usize = 64 << 10;
 
 /// One line per event, until the run ends, the time is over or nobody reads.
-fn follow(live: &Live, args: &Args) -> Result<(), Failure> {
-    let Some(mut follower) = live.follow()? else { return Err(Failure::NoTrace) };
+fn follow(live: &Live, args: &Args) -> Result<(), CommandError> {
+    let Some(mut follower) = live.follow()? else { return Err(CommandError::NoTrace) };
     let interval_max = args.interval.map_or(TRACE_INTERVAL_MAX, Duration::from_millis);
     let (started, mut interval) = (Instant::now(), Duration::from_millis(1));
     // Where this ends, once that is known. What the kernel told before it ended is still read; what
@@ -176,7 +176,7 @@ fn follow(live: &Live, args: &Args) -> Result<(), Failure> {
             out.flush()?;
         }
         if batch.overtaken {
-            return Err(Failure::Overtaken);
+            return Err(CommandError::Overtaken);
         }
     }
 }
@@ -192,7 +192,7 @@ struct Batch {
 impl Batch {
     /// Takes what there is up to event `end`, in bounded time whatever the ring holds.
     fn take(follower: &mut Follower, live: &Live, json: bool, end: Option<u64>) -> Self {
-        let print = |seen: &Seen| {
+        let print = |seen: &Followed| {
             let line = if json { trace::document } else { trace::line };
             line(seen, live.names()) + "\n"
         };
@@ -205,21 +205,21 @@ impl Batch {
             && let Some(seen) = follower.poll()
         {
             match seen {
-                Seen::Lost { events, why } => {
+                Followed::Lost { events, why } => {
                     let (before, why, polls) = lost.unwrap_or((0, why, 0));
                     lost = Some((before.saturating_add(events), why, polls + 1));
                     batch.overtaken = polls > 2 * follower.room();
                 }
-                Seen::Event { .. } => {
+                Followed::Event { .. } => {
                     if let Some((events, why, _)) = lost.take() {
-                        batch.lines += &print(&Seen::Lost { events, why });
+                        batch.lines += &print(&Followed::Lost { events, why });
                     }
                     batch.lines += &print(&seen);
                 }
             }
         }
         if let Some((events, why, _)) = lost {
-            batch.lines += &print(&Seen::Lost { events, why });
+            batch.lines += &print(&Followed::Lost { events, why });
         }
         batch
     }
@@ -230,7 +230,7 @@ fn json_lines(
     live: &mut Live,
     interval: Duration,
     duration: Option<Duration>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let started = Instant::now();
     let mut lookback = Lookback::default();
     loop {

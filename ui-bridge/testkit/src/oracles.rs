@@ -12,7 +12,7 @@ use wasm_engine_abi::page::{TraceEvent, event};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_telemetry::counters as telemetry_counters;
-use wasm_engine_telemetry::trace::Seen;
+use wasm_engine_telemetry::trace::Followed;
 use wasm_engine_ui_bridge::trace;
 use wasm_engine_ui_bridge::tui::{Pane, Screen, draw};
 use wasm_engine_ui_bridge::{Live, MonitorError, SnapshotSource, View, counters, json, text};
@@ -97,8 +97,8 @@ fn events(words: &[u64]) {
     // A hostile ring may go on for ever; each poll is bounded.
     for seen in std::iter::from_fn(|| follower.poll()).take(40) {
         passed = passed.wrapping_add(match seen {
-            Seen::Event { .. } => 1,
-            Seen::Lost { events, .. } => events,
+            Followed::Event { .. } => 1,
+            Followed::Lost { events, .. } => events,
         });
         let (document, line) =
             (trace::document(&seen, live.names()), trace::line(&seen, live.names()));

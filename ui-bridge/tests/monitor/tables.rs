@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use wasm_engine_abi::SCHEMA;
-use wasm_engine_abi::code::Code;
+use wasm_engine_abi::code::CodeEntry;
 use wasm_engine_abi::counter::{self, CounterDescription};
 use wasm_engine_abi::frame::fault;
 use wasm_engine_abi::page::{
@@ -63,7 +63,7 @@ struct Codes {
     reserved: fn() -> Vec<String>,
 }
 
-fn row<T: ToString>(code: &Code<T>) -> [String; 3] {
+fn row<T: ToString>(code: &CodeEntry<T>) -> [String; 3] {
     [code.value.to_string(), code.text.into(), prose(code.doc)]
 }
 
