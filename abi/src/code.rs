@@ -6,7 +6,7 @@
 
 /// One code of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Code<T = u32> {
+pub struct CodeEntry<T = u32> {
     /// The number.
     pub value: T,
     /// Its word.
@@ -33,7 +33,7 @@ macro_rules! codes {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The same as number, word and meaning.
-            pub const CODES: &'static [$crate::code::Code<$type>] = &[$($crate::code::Code {
+            pub const CODES: &'static [$crate::code::CodeEntry<$type>] = &[$($crate::code::CodeEntry {
                 value: $value,
                 text: $text,
                 doc: concat!($($doc),*).trim_ascii(),
@@ -69,7 +69,7 @@ macro_rules! codes {
             pub const ABOUT: &str = concat!($($about),*).trim_ascii();
 
             /// All of them, in order.
-            pub const ALL: &[$crate::code::Code<$type>] = &[$($crate::code::Code {
+            pub const ALL: &[$crate::code::CodeEntry<$type>] = &[$($crate::code::CodeEntry {
                 value: $value,
                 text: $text,
                 doc: concat!($($doc),*).trim_ascii(),

@@ -169,7 +169,7 @@ pub struct TurnCommand {
     pub items: u32,
     /// Argument bytes that follow the frames.
     pub args_len: u32,
-    /// Answer places free at dispatch (SEMANTICS A4).
+    /// Pending-call slots free at dispatch (SEMANTICS A4).
     pub answers_free: u32,
     /// Zero.
     pub reserved: u32,
@@ -199,7 +199,7 @@ pub struct TurnResult {
     pub fault: u32,
     /// Effect frames that follow; 0 if the turn faulted.
     pub effects: u32,
-    /// Answer places taken.
+    /// Pending-call slots taken.
     pub answers: u32,
     /// Payload bytes, in blocks, of all effects.
     pub blocks: u32,
@@ -222,7 +222,7 @@ fault: u32 {
     OUT_OF_FUEL = 5 "fuel budget exceeded",
     /// Calls nested too deep.
     CALL_DEPTH = 6 "call depth exceeded",
-    /// A pointer or handle that cannot be: misuse of a host call.
+    /// An invalid pointer or handle: misuse of a host call.
     MISUSE = 7 "misuse of a host call",
     /// A function returned a negative code.
     NEGATIVE_CODE = 8 "negative return code",

@@ -1,6 +1,6 @@
 //! What bytes mean: ids, limits, the guest contract, frames between threads, log records, rows.
 //!
-//! This crate is the one place where a byte layout is written down. Guests, the kernel, the log
+//! Every byte layout that more than one crate reads is written down here. Guests, the kernel, the log
 //! and monitors all read it from here; `shm` moves the bytes and never looks inside.
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //!  limits.rs   hard maxima, with units         manifest.rs  the module's custom section
 //!  frame.rs    items, effects, turn frames     record.rs  log blocks and records
 //!  page.rs     rows and pages for monitors     counter.rs counter ids, names, units
-//!  code.rs     tables of codes and their words
+//!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -31,9 +31,10 @@ pub mod limits;
 pub mod manifest;
 pub mod page;
 pub mod record;
+mod schema;
 
 pub use ids::{AgentId, Digest, Tick};
-pub use page::SCHEMA;
+pub use schema::SCHEMA;
 
 /// Version of the guest contract (see [`calls`](mod@calls)); a module that declares another is
 /// refused.

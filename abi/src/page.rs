@@ -22,9 +22,9 @@
 //!
 //! A struct is declared once, by `layout!`, which also lists its fields with their documentation:
 //! the tables in `docs/REGION.md` and the readers in other languages are made of that list.
-//! [`SCHEMA`] is computed from those lists and from the counters' names, so a changed layout has
-//! another fingerprint by construction, and a monitor of another build is refused instead of
-//! showing wrong numbers.
+//! [`SCHEMA`](crate::SCHEMA) is computed from those lists and from the counters' names, so a
+//! changed layout has another fingerprint by construction, and a monitor of another build is
+//! refused instead of showing wrong numbers.
 //!
 //! The names are what the numbers point to, by position; a reader ignores keys that it does not
 //! know, and what a list is too short for goes without a name:
@@ -44,10 +44,10 @@ use core::mem::offset_of;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::codes;
 use crate::ids::AgentId;
+use crate::{codes, counters};
 
-pub use codes::{agent_state, lane_state, model_state, provider, run_state, stall};
+pub use codes::{agent_state, lane_state, model_state, run_state, stall};
 
 codes! {
 /// Ids of the sections, the same numbers for pages and rows.
@@ -130,89 +130,56 @@ mod trace;
 
 pub use trace::{TraceEvent, event};
 
-layout! {
-/// The kernel as of one moment, usually the close of a tick.
-KernelPage {
-    /// The owner's monotonic clock when this was published, in ns.
-    now_ns: u64,
-    /// The same clock at the start of the run.
-    start_ns: u64,
-    /// Last closed tick; [`NONE_U64`] before tick 0 has closed.
-    tick: u64,
-    /// First tick that will not be executed; [`NONE_U64`] if the run has no such end.
-    ticks_end: u64,
-    /// Ticks executed by this process.
-    ticks: u64,
-    /// Microsteps executed.
-    microsteps: u64,
-    /// Turns taken.
-    turns: u64,
-    /// Items received by agents, of every kind.
-    items: u64,
-    /// Messages and inputs accepted, counted per receiver.
-    messages: u64,
-    /// Deliveries refused because a limit was reached; the sender was told (SEMANTICS C2).
-    refused: u64,
-    /// Messages dropped by their topic's policy (SEMANTICS C4).
-    dropped: u64,
-    /// Items of agents that faulted or ended, which nobody received.
-    dead_letters: u64,
-    /// Inputs admitted.
-    inputs: u64,
-    /// Messages handed to the host.
-    outputs: u64,
-    /// Inference requests accepted.
-    inferences: u64,
-    /// Turns that faulted.
-    faults: u64,
-    /// Incarnations begun after a fault.
-    restarts: u64,
-    /// Fuel used.
-    fuel: u64,
-    /// Bytes handed to the log.
-    log_bytes: u64,
-    /// Records handed to the log.
-    log_records: u64,
-    /// Last tick whose `TickOpen` is on disk (SEMANTICS L2); [`NONE_U64`] if none is, or no log.
-    durable_tick: u64,
-    /// Bytes of this region.
-    region_bytes: u64,
-    /// Tick digest (SEMANTICS D3), low half first.
-    digest: [u64; 2],
-    /// Fuel chain (SEMANTICS D4), low half first.
-    fuel_digest: [u64; 2],
-    /// Waits of a tick, by cause: the positions of [`stall`].
-    stalls: [u64; stall::COUNT],
-    /// Time spent in those waits, in ns.
-    stall_ns: [u64; stall::COUNT],
-    /// Duration of the last tick, in ns: open to close, without the waits between ticks.
-    tick_ns_last: u64,
-    /// Longest tick, in ns.
-    tick_ns_max: u64,
-    /// All ticks, in ns.
-    tick_ns_sum: u64,
-    /// Ticks by duration: [`bucket`].
-    tick_ns_buckets: [u64; BUCKETS],
-    /// Payload bytes held by all inboxes, in whole blocks of 64.
-    payload_bytes_held: u64,
-    /// One of [`run_state`].
-    run_state: u32,
-    /// Exit status of the run; 0 until it has ended.
-    exit_code: u32,
-    /// Agents that exist.
-    agents: u32,
-    /// Agent slots.
-    agents_max: u32,
-    /// Messages and inputs held by all inboxes.
-    messages_held: u32,
-    /// Inference requests whose reply is outstanding.
-    inferences_pending: u32,
-    /// Inputs that were due and did not fit into the last tick.
-    inputs_left: u32,
-    /// Agents that were runnable at the close and carry over.
-    runnable: u32,
+/// The kernel's page around the counters of the table.
+macro_rules! kernel_page {
+    (
+        core { $($core:ident $(as $report:ident)?: $k:ident $u:ident, $core_help:literal;)* }
+        machine { $($machine:ident: $kind:ident $unit:ident, $help:literal;)* }
+        $($rest:tt)*
+    ) => {
+        layout! {
+            /// The kernel as of one moment, usually the close of a tick.
+            KernelPage {
+                /// The owner's monotonic clock when this was published, in ns.
+                now_ns: u64,
+                /// The same clock at the start of the run.
+                start_ns: u64,
+                /// Last closed tick; [`NONE_U64`] before tick 0 has closed.
+                tick: u64,
+                /// First tick that will not be executed; [`NONE_U64`] if the run has no such end.
+                ticks_end: u64,
+                /// Last tick whose `TickOpen` is on disk (SEMANTICS L2); [`NONE_U64`] if none
+                /// is, or no log.
+                durable_tick: u64,
+                /// Tick digest (SEMANTICS D3), low half first.
+                digest: [u64; 2],
+                /// Fuel chain (SEMANTICS D4), low half first.
+                fuel_digest: [u64; 2],
+                $(#[doc = $core_help] $core: u64,)*
+                $(#[doc = $help] $machine: u64,)*
+                /// Ticks by duration: [`bucket`].
+                tick_ns_buckets: [u64; BUCKETS],
+                /// One of [`run_state`].
+                run_state: u32,
+                /// Exit status of the run; 0 until it has ended.
+                exit_code: u32,
+                /// Agents that exist.
+                agents: u32,
+                /// Agent slots.
+                agents_max: u32,
+                /// Messages and inputs held by all inboxes.
+                messages_held: u32,
+                /// Inference requests whose reply is outstanding.
+                inferences_pending: u32,
+                /// Inputs that were due and did not fit into the last tick.
+                inputs_left: u32,
+                /// Agents that were runnable at the close and carry over.
+                runnable: u32,
+            }
+        }
+    };
 }
-}
+counters!(kernel_page);
 
 layout! {
 /// One agent slot.
@@ -309,10 +276,10 @@ ModelRow {
     batch: u32,
     /// Ticks from a request to its reply (SEMANTICS I1).
     latency_ticks: u64,
-    /// One of [`provider`].
-    provider: u32,
     /// One of [`model_state`].
     state: u32,
+    /// Zero.
+    reserved: u32,
 }
 }
 
@@ -347,8 +314,13 @@ impl KernelPage {
     /// # Panics
     /// If `cause` is none of them.
     pub fn count_stall(&mut self, cause: usize, ns: u64) {
-        self.stalls[cause] += 1;
-        self.stall_ns[cause] = self.stall_ns[cause].saturating_add(ns);
+        let (count, sum) = match cause {
+            stall::MODEL => (&mut self.stalls_model, &mut self.stall_model_ns),
+            stall::LOG => (&mut self.stalls_log, &mut self.stall_log_ns),
+            _ => panic!("{cause} is no cause of a wait"),
+        };
+        *count += 1;
+        *sum = sum.saturating_add(ns);
     }
 }
 
@@ -373,61 +345,7 @@ impl ModelRow {
     }
 }
 
-/// Fingerprint of everything above and of the counters, stored in the region header.
-///
-/// FNV-1a over names, offsets and sizes, over the words for the codes' positions in `stall`, and
-/// over the section ids: what a reader of another build would misread.
-pub const SCHEMA: u64 = {
-    let mut hash = FNV_START;
-    hash = fingerprint(hash, "kernel", section::KERNEL, KernelPage::FIELDS);
-    hash = fingerprint(hash, "agent", section::AGENTS, AgentRow::FIELDS);
-    hash = fingerprint(hash, "lane", section::LANES, LaneRow::FIELDS);
-    hash = fingerprint(hash, "model", section::MODELS, ModelRow::FIELDS);
-    hash = fingerprint(hash, "ring", section::RINGS, RingRow::FIELDS);
-    hash = fingerprint(hash, "names", section::NAMES, &[]);
-    hash = fingerprint(hash, "trace", section::TRACE, TraceEvent::FIELDS);
-    crate::counter::fingerprint(hash)
-};
-
-const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
-
-/// FNV-1a of a number's bytes.
-pub(crate) const fn mix(hash: u64, value: u64) -> u64 {
-    let bytes = value.to_le_bytes();
-    let (mut hash, mut i) = (hash, 0);
-    while i < bytes.len() {
-        hash = (hash ^ bytes[i] as u64).wrapping_mul(FNV_PRIME);
-        i += 1;
-    }
-    hash
-}
-
-/// FNV-1a of a text and its length.
-pub(crate) const fn mix_text(hash: u64, text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    let (mut hash, mut i) = (mix(hash, bytes.len() as u64), 0);
-    while i < bytes.len() {
-        hash = (hash ^ bytes[i] as u64).wrapping_mul(FNV_PRIME);
-        i += 1;
-    }
-    hash
-}
-
-const fn fingerprint(hash: u64, name: &str, id: u32, fields: &[Field]) -> u64 {
-    let mut hash = mix(mix_text(hash, name), id as u64);
-    let mut i = 0;
-    while i < fields.len() {
-        let field = &fields[i];
-        hash = mix_text(hash, field.name);
-        hash = mix(hash, field.offset as u64);
-        hash = mix(hash, (field.bytes as u64) << 8 | field.word as u64);
-        i += 1;
-    }
-    hash
-}
-
-const _: () = assert!(size_of::<KernelPage>() == 592);
+const _: () = assert!(size_of::<KernelPage>() == 560);
 const _: () = assert!(size_of::<AgentRow>() == 96);
 const _: () = assert!(size_of::<LaneRow>() == 80);
 const _: () = assert!(size_of::<ModelRow>() == 336);
@@ -440,25 +358,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_change_of_a_field_changes_the_fingerprint() {
-        let field = Field { name: "tick", offset: 8, bytes: 8, word: 8, doc: "" };
-        let base = fingerprint(1, "row", 2, &[field]);
-        for other in [
-            fingerprint(1, "row", 3, &[field]),
-            fingerprint(1, "page", 2, &[field]),
-            fingerprint(1, "row", 2, &[Field { name: "tack", ..field }]),
-            fingerprint(1, "row", 2, &[Field { offset: 16, ..field }]),
-            fingerprint(1, "row", 2, &[Field { bytes: 16, ..field }]),
-            fingerprint(1, "row", 2, &[Field { word: 4, ..field }]),
-            fingerprint(1, "row", 2, &[field, field]),
-        ] {
-            assert_ne!(base, other);
-        }
-        let same = fingerprint(1, "row", 2, &[Field { doc: "said better", ..field }]);
-        assert_eq!(base, same, "words are not bytes");
-    }
-
-    #[test]
     fn ticks_and_batches_are_counted() {
         let mut page = KernelPage::zeroed();
         page.count_tick(1000);
@@ -466,7 +365,7 @@ mod tests {
         page.count_stall(stall::LOG, 7);
         assert_eq!((page.ticks, page.tick_ns_last, page.tick_ns_max), (2, 3000, 3000));
         assert_eq!((page.tick_ns_buckets[9], page.tick_ns_buckets[11]), (1, 1));
-        assert_eq!((page.stalls, page.stall_ns), ([0, 0, 0, 1], [0, 0, 0, 7]));
+        assert_eq!((page.stalls_model, page.stalls_log, page.stall_log_ns), (0, 1, 7));
         let mut model = ModelRow { batch: 8, ..ModelRow::zeroed() };
         model.count_batch(5, 100);
         assert_eq!((model.requests, model.rows_padded, model.run_ns_sum), (5, 3, 100));

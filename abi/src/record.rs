@@ -14,7 +14,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::codes;
-use crate::ids::Digest;
+use crate::ids::{AgentId, Digest};
 
 mod block;
 mod crc;
@@ -69,6 +69,71 @@ fact: u32 {
     /// Input: `a` source, `b` source sequence, `c` topic, payload.
     INPUT = 6 "input",
 }
+}
+
+/// An inference reply: [`fact::REPLY`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplyFact {
+    /// Who asked.
+    pub agent: AgentId,
+    /// Its sequence number of the request.
+    pub request: u64,
+    /// The model that was asked.
+    pub model: u32,
+    /// Status of the reply.
+    pub code: i32,
+}
+
+/// An input: [`fact::INPUT`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InputFact {
+    /// Number of the source.
+    pub source: u64,
+    /// The source's sequence number.
+    pub seq: u64,
+    /// The topic that it enters by.
+    pub topic: u32,
+}
+
+/// The fields of a fact by their names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FactFields {
+    /// Of an inference reply.
+    Reply(ReplyFact),
+    /// Of an input.
+    Input(InputFact),
+}
+
+impl From<ReplyFact> for FactHeader {
+    fn from(reply: ReplyFact) -> Self {
+        let ReplyFact { agent, request, model, code } = reply;
+        Self { kind: fact::REPLY, len: 0, a: agent.to_bits(), b: request, c: model, code }
+    }
+}
+
+impl From<InputFact> for FactHeader {
+    fn from(input: InputFact) -> Self {
+        let InputFact { source, seq, topic } = input;
+        Self { kind: fact::INPUT, len: 0, a: source, b: seq, c: topic, code: 0 }
+    }
+}
+
+impl FactHeader {
+    /// Its fields by name; none of a kind that does not exist.
+    #[must_use]
+    pub const fn fields(&self) -> Option<FactFields> {
+        let Self { a, b, c, code, .. } = *self;
+        match self.kind {
+            fact::REPLY => Some(FactFields::Reply(ReplyFact {
+                agent: AgentId::from_bits(a),
+                request: b,
+                model: c,
+                code,
+            })),
+            fact::INPUT => Some(FactFields::Input(InputFact { source: a, seq: b, topic: c })),
+            _ => None,
+        }
+    }
 }
 
 /// Head of a `TickClose` record; the low halves of the turn digests follow, in schedule order

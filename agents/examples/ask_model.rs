@@ -30,7 +30,7 @@ impl Agent for AskModel {
                 let values = item.f32s();
                 let len = values.len();
                 let row = self.row.get_mut(..len).ok_or(Code::own(2))?;
-                row.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+                row.iter_mut().zip(values).for_each(|(slot, value)| *slot = value);
                 host.infer(self.model, row)?;
             }
         }

@@ -214,8 +214,8 @@ mod tests {
         let mut bytes = [0u8; 1 + 64 + 12];
         let header = ItemHeader { kind: item::INPUT, len: 12, ..ItemHeader::default() };
         bytes[1..65].copy_from_slice(bytemuck::bytes_of(&header));
-        for (place, value) in bytes[65..].chunks_exact_mut(4).zip([1.5f32, -2.0, 3.25]) {
-            place.copy_from_slice(&value.to_le_bytes());
+        for (slot, value) in bytes[65..].chunks_exact_mut(4).zip([1.5f32, -2.0, 3.25]) {
+            slot.copy_from_slice(&value.to_le_bytes());
         }
         let item = Item::parse(&bytes[1..]).expect("whole");
         assert!(item.f32s().eq([1.5, -2.0, 3.25]));

@@ -36,8 +36,8 @@
 //! ```
 //!
 //! # Building a module
-//! A crate of type `cdylib`, and a linker that is told the memory: without a declared maximum a
-//! module is not admitted. In the crate's `build.rs`, for wasm32 only (the example in
+//! A crate of type `cdylib`, and a linker that declares the memory's maximum: without one a module
+//! is not admitted. In the crate's `build.rs`, for wasm32 only (the example in
 //! `examples/weather/agents` does so):
 //!
 //! ```text

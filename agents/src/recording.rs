@@ -59,8 +59,8 @@ pub struct Recorded {
 /// What stands in for the kernel's calls.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
-    topics: Names,
-    models: Names,
+    topics: Handles,
+    models: Handles,
     calls: Vec<Recorded>,
     refusals: Vec<(&'static str, Status)>,
     seq: u64,
@@ -68,18 +68,18 @@ pub(crate) struct Raw {
     draws: u64,
 }
 
-/// Names by handle.
+/// Handles by handle.
 #[derive(Debug, Default)]
-struct Names {
+struct Handles {
     names: Vec<String>,
     fixed: bool,
 }
 
-impl Names {
+impl Handles {
     fn handle(&mut self, name: &[u8]) -> Result<usize, Status> {
         let name = text(name)?;
-        if let Some(place) = self.names.iter().position(|known| *known == name) {
-            return Ok(place);
+        if let Some(position) = self.names.iter().position(|known| *known == name) {
+            return Ok(position);
         }
         if self.fixed {
             return Err(Status::Unknown);
@@ -108,7 +108,7 @@ impl Host {
     /// others.
     #[must_use]
     pub fn recording_with(topics: &[&str], models: &[&str]) -> Self {
-        let names = |names: &[&str]| Names {
+        let names = |names: &[&str]| Handles {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             fixed: true,
         };
@@ -147,7 +147,7 @@ impl Host {
 impl Raw {
     fn refused(&mut self, name: &str) -> Result<(), Status> {
         match self.refusals.iter().position(|(call, _)| *call == name) {
-            Some(place) => Err(self.refusals.remove(place).1),
+            Some(position) => Err(self.refusals.remove(position).1),
             None => Ok(()),
         }
     }

@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    fn place<const N: usize>(instance: &mut Instance<Sum, N>, offset: usize, parts: &[&[u8]]) {
+    fn write_at<const N: usize>(instance: &mut Instance<Sum, N>, offset: usize, parts: &[&[u8]]) {
         let mut at = offset;
         for part in parts {
             instance.inbox.get_mut()[at..at + part.len()].copy_from_slice(part);
@@ -292,7 +292,7 @@ mod tests {
     fn started(args: &[u8]) -> (Instance<Sum, 256>, i32) {
         let mut instance = Instance::<Sum, 256>::new();
         let context = Context { args_len: args.len() as u32, ..Context::default() };
-        place(&mut instance, 0, &[bytemuck::bytes_of(&context), args]);
+        write_at(&mut instance, 0, &[bytemuck::bytes_of(&context), args]);
         let code = instance.init(&mut Host::recording());
         (instance, code)
     }
@@ -303,11 +303,11 @@ mod tests {
         assert_eq!(code, 0);
         let mut host = Host::recording();
         let header = ItemHeader { kind: item::MESSAGE, len: 4, ..ItemHeader::default() };
-        place(&mut instance, 128, &[bytemuck::bytes_of(&header), b"data"]);
+        write_at(&mut instance, 128, &[bytemuck::bytes_of(&header), b"data"]);
         let inbox = instance.inbox_address();
         assert_eq!(instance.receive(inbox + 128, &mut host), 0);
         let context = Context { items: 1, ..Context::default() };
-        place(&mut instance, 0, &[bytemuck::bytes_of(&context)]);
+        write_at(&mut instance, 0, &[bytemuck::bytes_of(&context)]);
         assert_eq!(instance.step(instance.inbox_address(), &mut host), 3 + 4 + 1);
         assert_eq!(instance.shutdown(&mut host), 0);
     }
@@ -317,7 +317,7 @@ mod tests {
         let (mut instance, _) = started(b"");
         let mut host = Host::recording();
         let header = ItemHeader { kind: item::MESSAGE, len: 193, ..ItemHeader::default() };
-        place(&mut instance, 0, &[bytemuck::bytes_of(&header)]);
+        write_at(&mut instance, 0, &[bytemuck::bytes_of(&header)]);
         let inbox = instance.inbox_address();
         for pointer in [inbox, inbox + 200, inbox + 256, inbox - 1, 0, i32::MAX, i32::MIN] {
             assert_eq!(instance.receive(pointer, &mut host), -901, "{pointer}");

@@ -32,8 +32,8 @@ impl<const N: usize> Text<N> {
     fn push(&mut self, text: &[u8]) -> &mut Self {
         let end = self.len.saturating_add(text.len());
         match self.bytes.get_mut(self.len..end) {
-            Some(place) => {
-                place.copy_from_slice(text);
+            Some(slot) => {
+                slot.copy_from_slice(text);
                 self.len = end;
             }
             None => self.cut = true,

@@ -104,7 +104,7 @@ pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Waits a moment between two looks at what another thread writes. A spinning thread whose
+/// Waits a moment between two polls at what another thread writes. A spinning thread whose
 /// counterpart is not running gives its core up once in a while.
 #[derive(Debug, Default)]
 pub struct Spin(u32);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use wasm_engine::machine::Placing;
 use wasm_engine::machine::Threads;
 use wasm_engine::machine::{Kernel, Parts, TraceOptions};
-use wasm_engine_abi::record::{FactHeader, TickClose, fact, kind};
+use wasm_engine_abi::record::{InputFact, TickClose, kind};
 use wasm_engine_abi::{AgentId, Tick};
 use wasm_engine_core::FactsBuilder;
 use wasm_engine_core::{Output, Request, Sink};
@@ -209,8 +209,8 @@ impl Rig {
         let (tick, turns) = (self.tick, self.agents);
         self.facts.begin(tick);
         if tick > 0 {
-            let header = FactHeader { kind: fact::INPUT, b: tick, ..FactHeader::default() };
-            self.facts.push(header, &[tick as u8; PAYLOAD_BYTES]);
+            let input = InputFact { source: 0, seq: tick, topic: 0 };
+            self.facts.push(input, &[tick as u8; PAYLOAD_BYTES]);
         }
         let facts = self.facts.finish();
         if let Some(log) = &mut self.log {

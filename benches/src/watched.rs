@@ -25,7 +25,7 @@ use wasm_engine_shm::rows::{self, RowsReader, RowsWriter};
 use crate::measure::{Scale, median, median_ratio, ns_each, on_core, pin, quantile};
 use crate::row::{Row, Unit};
 
-/// Environment variable of a reading process: pause between two looks in microseconds, then the
+/// Environment variable of a reading process: pause between two polls in microseconds, then the
 /// path of the region.
 pub const READER: &str = "WASM_ENGINE_BENCH_READER";
 /// Name of the test under which a test program is a reader.
@@ -192,7 +192,7 @@ impl Watch {
     }
 
     /// Looks at everything once; gives how many pages, rows and events came whole.
-    fn look(&mut self) -> u64 {
+    fn poll(&mut self) -> u64 {
         let mut whole = 0;
         if self.page.read(&mut self.words).is_ok() {
             assert!(self.words.iter().all(|word| *word == self.words[0]), "a torn page was read");
@@ -237,10 +237,10 @@ pub fn is_reader() -> bool {
     let map = ReadMap::open(Path::new(path)).expect("the writer's region");
     let mut watch = Watch::over(&map);
     let ended = std::thread::spawn(|| std::io::stdin().read(&mut [0]));
-    let mut whole = watch.look();
+    let mut whole = watch.poll();
     println!("\nreading");
     while !ended.is_finished() {
-        whole += watch.look();
+        whole += watch.poll();
         if !pause.is_zero() {
             std::thread::sleep(pause);
         }
@@ -364,7 +364,7 @@ fn measure(scale: Scale, readers: &Readers, regions: [&mut Published; 2]) -> Fig
     let map = ReadMap::open(&watched.path()).expect("own memory can be opened");
     // Whoever is far behind goes on half a ring behind the newest.
     let least = 1 + ROWS as u64 + watched.trace.sent().min(SLOTS as u64 / 2);
-    assert_eq!(Watch::over(&map).look(), least, "what was published last is whole");
+    assert_eq!(Watch::over(&map).poll(), least, "what was published last is whole");
     figures
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Longest sleep between two looks at a stop flag.
+/// Longest sleep between two polls at a stop flag.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Nanoseconds of a clock that only grows, since its first use in this process.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use wasm_engine_abi::{Digest, Tick};
+use wasm_engine_abi::{Digest, Tick, counters};
+use wasm_engine_core::Stats;
 
 use crate::exit::{Exit, HasExitCode};
 
@@ -51,70 +52,68 @@ pub struct FaultReport {
     pub what: String,
 }
 
-/// What `run` and `replay` did.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct RunReport {
-    /// Name of the kernel.
-    pub name: String,
-    /// Why the run ended.
-    pub ended: Ended,
-    /// Ticks executed, tick 0 included.
-    pub ticks: u64,
-    /// Number of the last tick executed.
-    pub last_tick: Tick,
-    /// Microsteps executed.
-    pub microsteps: u64,
-    /// Agents that exist at the end.
-    pub agents: u64,
-    /// Turns executed.
-    pub turns: u64,
-    /// Inputs that entered.
-    pub inputs: u64,
-    /// Messages delivered, per receiver.
-    pub messages: u64,
-    /// Messages refused, per receiver.
-    pub refused: u64,
-    /// Messages dropped by a topic's policy, per receiver.
-    pub dropped: u64,
-    /// Inference requests accepted.
-    pub inferences: u64,
-    /// Faulted turns.
-    pub faults: u64,
-    /// The first fault.
-    pub first_fault: Option<FaultReport>,
-    /// Restarts after faults.
-    pub restarts: u64,
-    /// Messages on output topics.
-    pub output_messages: u64,
-    /// Fuel used.
-    pub fuel: u64,
-    /// Times the scheduler had to wait for something outside.
-    pub stalls: u64,
-    /// The same by what it waited for (`model`, `log`, `outputs`, `source`, `load`).
-    pub stalls_by_cause: BTreeMap<String, u64>,
-    /// Digest of the last tick (SEMANTICS D3).
-    #[serde(serialize_with = "hex")]
-    pub digest: Digest,
-    /// Fuel chain (SEMANTICS D4).
-    #[serde(serialize_with = "hex")]
-    pub fuel_digest: Digest,
-    /// LanePool, the scheduler's own included.
-    pub lanes: u32,
-    /// Wall time of the ticks, without loading and compiling, in nanoseconds.
-    pub elapsed_ns: u64,
-    /// Wall time of loading and compiling, in nanoseconds.
-    pub load_ns: u64,
-    /// Bytes of the region.
-    pub region_bytes: u64,
-    /// Bytes written to the log.
-    pub log_bytes: u64,
-    /// The last tick whose facts are on disk (SEMANTICS L2); none without a log.
-    pub durable_tick: Option<Tick>,
-    /// What recovery dropped from the log's end, in words (SEMANTICS L5).
-    pub recovered: Option<String>,
-    /// The last message of each output topic.
-    pub outputs: BTreeMap<String, Value>,
+/// The report around the counters that the table gives to the state machine.
+macro_rules! run_report {
+    (core { $($lines:tt)* } $($rest:tt)*) => { run_report! { @ [] $($lines)* } };
+    (@ [$($done:tt)*]
+        $name:ident as $report:ident: $kind:ident $unit:ident, $help:literal; $($rest:tt)*) => {
+        run_report! { @ [$($done)* $name $report $help,] $($rest)* }
+    };
+    (@ [$($done:tt)*] $name:ident: $kind:ident $unit:ident, $help:literal; $($rest:tt)*) => {
+        run_report! { @ [$($done)* $name $name $help,] $($rest)* }
+    };
+    (@ [$($name:ident $report:ident $help:literal,)*]) => {
+        /// What `run` and `replay` did.
+        #[derive(Clone, PartialEq, Debug, Default, Serialize)]
+        pub struct RunReport {
+            /// Name of the kernel.
+            pub name: String,
+            /// Why the run ended.
+            pub ended: Ended,
+            /// Number of the last tick executed.
+            pub last_tick: Tick,
+            /// Agents that exist at the end.
+            pub agents: u64,
+            $(#[doc = $help] pub $report: u64,)*
+            /// The first fault.
+            pub first_fault: Option<FaultReport>,
+            /// Times the scheduler had to wait for something outside.
+            pub stalls: u64,
+            /// The same by what it waited for (`model`, `log`, `outputs`).
+            pub stalls_by_cause: BTreeMap<String, u64>,
+            /// Digest of the last tick (SEMANTICS D3).
+            #[serde(serialize_with = "hex")]
+            pub digest: Digest,
+            /// Fuel chain (SEMANTICS D4).
+            #[serde(serialize_with = "hex")]
+            pub fuel_digest: Digest,
+            /// Lanes, the scheduler's own included.
+            pub lanes: u32,
+            /// Wall time of the ticks, without loading and compiling, in nanoseconds.
+            pub elapsed_ns: u64,
+            /// Wall time of loading and compiling, in nanoseconds.
+            pub load_ns: u64,
+            /// Bytes of the region.
+            pub region_bytes: u64,
+            /// Bytes written to the log.
+            pub log_bytes: u64,
+            /// The last tick whose facts are on disk (SEMANTICS L2); none without a log.
+            pub durable_tick: Option<Tick>,
+            /// What recovery dropped from the log's end, in words (SEMANTICS L5).
+            pub recovered: Option<String>,
+            /// The last message of each output topic.
+            pub outputs: BTreeMap<String, Value>,
+        }
+
+        impl RunReport {
+            /// A report of these counts and nothing else yet.
+            pub(crate) fn of(stats: &Stats) -> Self {
+                Self { $($report: stats.$name,)* ..Self::default() }
+            }
+        }
+    };
 }
+counters!(run_report);
 
 /// The first difference between a log and its replay.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]

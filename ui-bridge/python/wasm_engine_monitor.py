@@ -5,7 +5,7 @@
     page = region.kernel()
     print(page["tick"], page["turns"], region.status()["state"])
     print({c.label: region.value(c) for c in region.counters()})
-    seen = region.trace().look()  # a Message, a Lost, or None; again and again
+    seen = region.trace().poll()  # a Message, a Lost, or None; again and again
 
 As a command: `python3 wasm_engine_monitor.py [NAME]` prints the kernel's page as JSON, with `--counters`
 its counters, with `--trace` its events, one JSON document a line, until the run ends (`--once`: those that
@@ -14,10 +14,10 @@ mapped read-only, and the kernel does not know of its readers. What is read of a
 whole or it is an error, and each call does a bounded amount of work.
 
 Why a value is whole: the writer changes aligned 64-bit words and marks what it changes with a sequence
-before and after. A page is copied between two looks at its sequence; a row, an event and what a counter is
+before and after. A page is copied between two loads of its sequence; a row, an event and what a counter is
 likewise. CPython reads an aligned item of a `memoryview` of format "Q", and copies a slice, with moves of
-at least 8 bytes on 64-bit processors. On x86-64 loads are not reordered, so the looks are in order. On ARM
-they may be: there the interpreter's thousands of instructions between two looks are in the way of it, but
+at least 8 bytes on 64-bit processors. On x86-64 loads are not reordered, so the loads are in order. On ARM
+they may be: there the interpreter's thousands of instructions between two loads are in the way of it, but
 no rule of the language forbids it. Use the C header or the Rust crate where that matters.
 
 A region in sealed memory is mapped. A plain file is read with `pread` instead, because reading a mapping
@@ -55,47 +55,49 @@ STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the
           "waiting for a source", "driven by its host", "stopped")
 
 # generated: layouts
-SCHEMA = 0x247964f4c1f20e63
+SCHEMA = 0xa8b28341426f170b
 KERNEL_PAGE = {
     "now_ns": (0, "Q"),
     "start_ns": (8, "Q"),
     "tick": (16, "Q"),
     "ticks_end": (24, "Q"),
-    "ticks": (32, "Q"),
-    "microsteps": (40, "Q"),
-    "turns": (48, "Q"),
-    "items": (56, "Q"),
-    "messages": (64, "Q"),
-    "refused": (72, "Q"),
-    "dropped": (80, "Q"),
-    "dead_letters": (88, "Q"),
-    "inputs": (96, "Q"),
-    "outputs": (104, "Q"),
-    "inferences": (112, "Q"),
-    "faults": (120, "Q"),
-    "restarts": (128, "Q"),
-    "fuel": (136, "Q"),
-    "log_bytes": (144, "Q"),
-    "log_records": (152, "Q"),
-    "durable_tick": (160, "Q"),
-    "region_bytes": (168, "Q"),
-    "digest": (176, "2Q"),
-    "fuel_digest": (192, "2Q"),
-    "stalls": (208, "4Q"),
-    "stall_ns": (240, "4Q"),
-    "tick_ns_last": (272, "Q"),
-    "tick_ns_max": (280, "Q"),
-    "tick_ns_sum": (288, "Q"),
-    "tick_ns_buckets": (296, "32Q"),
-    "payload_bytes_held": (552, "Q"),
-    "run_state": (560, "I"),
-    "exit_code": (564, "I"),
-    "agents": (568, "I"),
-    "agents_max": (572, "I"),
-    "messages_held": (576, "I"),
-    "inferences_pending": (580, "I"),
-    "inputs_left": (584, "I"),
-    "runnable": (588, "I"),
+    "durable_tick": (32, "Q"),
+    "digest": (40, "2Q"),
+    "fuel_digest": (56, "2Q"),
+    "ticks": (72, "Q"),
+    "microsteps": (80, "Q"),
+    "turns": (88, "Q"),
+    "items": (96, "Q"),
+    "messages": (104, "Q"),
+    "refused": (112, "Q"),
+    "dropped": (120, "Q"),
+    "dead_letters": (128, "Q"),
+    "inputs": (136, "Q"),
+    "outputs": (144, "Q"),
+    "inferences": (152, "Q"),
+    "faults": (160, "Q"),
+    "restarts": (168, "Q"),
+    "fuel": (176, "Q"),
+    "log_records": (184, "Q"),
+    "log_bytes": (192, "Q"),
+    "stalls_model": (200, "Q"),
+    "stalls_log": (208, "Q"),
+    "stall_model_ns": (216, "Q"),
+    "stall_log_ns": (224, "Q"),
+    "tick_ns_sum": (232, "Q"),
+    "tick_ns_max": (240, "Q"),
+    "tick_ns_last": (248, "Q"),
+    "payload_bytes_held": (256, "Q"),
+    "region_bytes": (264, "Q"),
+    "tick_ns_buckets": (272, "32Q"),
+    "run_state": (528, "I"),
+    "exit_code": (532, "I"),
+    "agents": (536, "I"),
+    "agents_max": (540, "I"),
+    "messages_held": (544, "I"),
+    "inferences_pending": (548, "I"),
+    "inputs_left": (552, "I"),
+    "runnable": (556, "I"),
 }
 AGENT_ROW = {
     "address": (0, "Q"),
@@ -142,8 +144,8 @@ MODEL_ROW = {
     "pending": (312, "I"),
     "batch": (316, "I"),
     "latency_ticks": (320, "Q"),
-    "provider": (328, "I"),
-    "state": (332, "I"),
+    "state": (328, "I"),
+    "reserved": (332, "I"),
 }
 RING_ROW = {
     "used_bytes": (0, "Q"),
@@ -215,9 +217,7 @@ FAULTS = {
     9: "bad inbox",
 }
 STALLS = {
-    0: "source",
     1: "model",
-    2: "load",
     3: "log",
 }
 # end of generated
@@ -540,7 +540,7 @@ class Follower:
         """Messages that the ring holds."""
         return self._slots
 
-    def look(self):
+    def poll(self):
         """The next Message or what was Lost, or None if there is nothing new. After a loss it goes on half
         a ring behind the newest. Never waits, and makes one copy at most."""
         memory, number = self._memory, self.position
@@ -677,7 +677,7 @@ def document(seen, names):
     `names` is what `Region.names` gives, or empty."""
     out = {"$type": "wasm-engine/event/1"}
     if isinstance(seen, Lost):
-        # Nobody has come too late before the first look.
+        # Nobody has come too late before the first poll.
         return {**out, "lost": seen.count, "why": seen.during if seen.number else "earlier"}
     event = seen.data
     unknown = ("unknown", ("bits", "subject"), ("bits", "a"), ("bits", "b"))
@@ -729,7 +729,7 @@ def _counter_values(region):
     return found
 
 
-NAP, NAP_MAX = 0.001, 0.016  # seconds between two looks while nothing happens
+INTERVAL, INTERVAL_MAX = 0.001, 0.016  # seconds between two polls while nothing happens
 LINES = 256                  # collected before they are printed
 
 
@@ -747,7 +747,7 @@ def _follow(region, once):
         if error.kind != "not_yet":
             raise
         names = {}
-    end, nap, losses = None, NAP, 0
+    end, interval, losses = None, INTERVAL, 0
     # The oldest is the next to be overwritten, if the run goes on.
     follower.skip_to_oldest(0 if region.ended() else follower.slots() // 16)
     if follower.position > 0:
@@ -757,22 +757,22 @@ def _follow(region, once):
             end = follower.sent()
         lines = []
         while len(lines) < LINES and (end is None or follower.position < end):
-            seen = follower.look()
+            seen = follower.poll()
             if seen is None:
                 break
             lines.append(json.dumps(document(seen, names)) + "\n")
             losses = losses + 1 if isinstance(seen, Lost) else 0
             if losses > LOSSES_MAX:
-                raise RegionError("section", "the trace was overtaken at every look, without an event between")
+                raise RegionError("section", "the trace was overtaken at every poll, without an event between")
         if lines:
-            nap = NAP
+            interval = INTERVAL
             sys.stdout.write("".join(lines))
             sys.stdout.flush()
         elif end is not None:
             return
         else:
-            time.sleep(nap)
-            nap = min(2 * nap, NAP_MAX)
+            time.sleep(interval)
+            interval = min(2 * interval, INTERVAL_MAX)
 
 
 DUMP_LOOKS = 1000  # at one ring, in the dump of a region
@@ -802,7 +802,7 @@ def _looks(follower):
     """What a follower finds of what was sent up to now."""
     sent = follower.sent()
     for _ in range(DUMP_LOOKS):
-        seen = follower.look() if follower.position < sent else None
+        seen = follower.poll() if follower.position < sent else None
         if seen is None:
             return
         yield seen

@@ -22,7 +22,7 @@ pub fn table(counters: &[Counted]) -> String {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct CountersDocument<'a> {
     #[serde(rename = "$type")]
     kind: &'static str,
     counters: &'a [Counted],
@@ -33,5 +33,5 @@ struct Document<'a> {
 /// # Errors
 /// None in practice: counters hold only what JSON can express.
 pub fn document(counters: &[Counted]) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&Document { kind: TYPE, counters })
+    serde_json::to_string(&CountersDocument { kind: TYPE, counters })
 }

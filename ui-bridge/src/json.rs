@@ -14,7 +14,7 @@ use crate::view::View;
 pub const TYPE: &str = "wasm-engine/monitor/1";
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ViewDocument<'a> {
     #[serde(rename = "$type")]
     kind: &'static str,
     #[serde(flatten)]
@@ -26,5 +26,5 @@ struct Document<'a> {
 /// # Errors
 /// None in practice: a view holds only what JSON can express.
 pub fn document(view: &View) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&Document { kind: TYPE, view })
+    serde_json::to_string(&ViewDocument { kind: TYPE, view })
 }

@@ -11,10 +11,10 @@
 //! # What a monitor may conclude
 //! - **Each number is true.** It was published by the kernel at some moment, whole.
 //! - **A page is one moment.** All numbers of the kernel belong together. The rows of a table are
-//!   one moment too, unless `agents_one_cut` is false; tables and page may be a tick apart.
+//!   one moment too, unless `agents_one_version` is false; tables and page may be a tick apart.
 //! - **Live** means: the process exists, and it runs with a moving heartbeat or says what it waits
-//!   for. **Stale** means: it says that it runs, and its heartbeat has stood still for a second: a
-//!   very long tick, a stopped process, a starved machine or a hang. **Dead** means: the process is
+//!   for. **Stale** means: its status is *running*, and its heartbeat has stood still for a second:
+//!   a very long tick, a stopped process, a starved machine or a hang. **Dead** means: the process is
 //!   gone and said no good-bye; what is shown is the last it published. **Finished** means: the
 //!   numbers are final.
 //! - **Nothing follows about the log.** `durable_tick` is what the kernel said; only the log tells.
@@ -28,7 +28,7 @@
 //!
 //! # Absences
 //! No dependency on the kernel, wasmtime or ONNX Runtime; no unsafe code; no writable mapping; no
-//! thread; nothing is kept between looks but earlier snapshots.
+//! thread; nothing is kept between polls but earlier snapshots.
 #![forbid(unsafe_code)]
 
 pub mod counters;
@@ -42,4 +42,4 @@ pub mod units;
 pub mod view;
 
 pub use view::View;
-pub use wasm_engine_telemetry::{Live, Liveness, MonitorError, Names, Snapshot, Source};
+pub use wasm_engine_telemetry::{Live, Liveness, MonitorError, Names, Snapshot, SnapshotSource};

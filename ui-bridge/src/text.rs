@@ -35,8 +35,8 @@ fn tick_text(tick: Option<u64>) -> String {
 
 fn head(out: &mut String, view: &View) {
     let state = match view.liveness {
-        Liveness::Live => format!("live, {}", view.doing),
-        Liveness::Stale => format!("stale: no heartbeat for {}", duration(view.quiet_ns)),
+        Liveness::Live => format!("live, {}", view.activity),
+        Liveness::Stale => format!("stale: no heartbeat for {}", duration(view.idle_ns)),
         Liveness::Dead => "dead: the process is gone".to_owned(),
         Liveness::Finished => match view.kernel.exit_code {
             Some(code) => format!("finished, exit {code}"),
@@ -158,10 +158,9 @@ fn models(out: &mut String, view: &View) {
     for m in &view.models {
         line!(
             out,
-            "model {:<6} {} on {}, {} requests in {} batches, errors {}, batch p50 {}, p99 {}",
+            "model {:<6} {}, {} requests in {} batches, errors {}, batch p50 {}, p99 {}",
             m.name,
             m.state,
-            m.provider,
             count(m.requests),
             count(m.batches),
             count(m.errors),

@@ -8,22 +8,22 @@ use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::page::event::{self, Detail};
 use wasm_engine_abi::page::{TraceEvent, stall};
 use wasm_engine_telemetry::names::Names;
-use wasm_engine_telemetry::trace::Seen;
+use wasm_engine_telemetry::trace::Followed;
 
 /// What the JSON documents are.
 pub const TYPE: &str = "wasm-engine/event/1";
 
 /// What is found as one JSON document on one line, without a line end.
 #[must_use]
-pub fn document(seen: &Seen, names: &Names) -> String {
+pub fn document(seen: &Followed, names: &Names) -> String {
     let mut map = Map::new();
     map.insert("$type".into(), TYPE.into());
     match seen {
-        Seen::Lost { events, why } => {
+        Followed::Lost { events, why } => {
             map.insert("lost".into(), (*events).into());
             map.insert("why".into(), why.text().into());
         }
-        Seen::Event { number, event } => {
+        Followed::Event { number, event } => {
             map.insert("number".into(), (*number).into());
             map.insert("time_ns".into(), event.time_ns.into());
             map.insert("tick".into(), event.tick.into());
@@ -42,10 +42,10 @@ pub fn document(seen: &Seen, names: &Names) -> String {
 
 /// What is found as one line for people, without a line end.
 #[must_use]
-pub fn line(seen: &Seen, names: &Names) -> String {
+pub fn line(seen: &Followed, names: &Names) -> String {
     match seen {
-        Seen::Lost { events, why } => format!("-- {events} events lost ({})", why.text()),
-        Seen::Event { event, .. } => {
+        Followed::Lost { events, why } => format!("-- {events} events lost ({})", why.text()),
+        Followed::Event { event, .. } => {
             let (s, us) = (event.time_ns / 1_000_000_000, event.time_ns / 1_000 % 1_000_000);
             let (tick, microstep) = (event.tick, event.microstep);
             let mut text = format!("{s:>6}.{us:06} {tick}.{microstep} {}", event::text(event.kind));

@@ -12,13 +12,13 @@ use wasm_engine_abi::frame::fault;
 use wasm_engine_abi::ids::{AgentId, Digest};
 use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, agent_state, lane_state,
-    model_state, provider, run_state, stall,
+    model_state, run_state, stall,
 };
 
 use crate::durations::{Durations, durations};
 use wasm_engine_telemetry::{Liveness, Names, Snapshot};
 
-/// One look at one kernel.
+/// One snapshot of one kernel.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct View {
     /// Name of the kernel.
@@ -33,9 +33,9 @@ pub struct View {
     #[serde(serialize_with = "as_word")]
     pub liveness: Liveness,
     /// What it says it is doing.
-    pub doing: &'static str,
+    pub activity: &'static str,
     /// Time for which it has shown no sign of life, in ns.
-    pub quiet_ns: u64,
+    pub idle_ns: u64,
     /// The run as a whole.
     pub kernel: Kernel,
     /// Totals and gauges by name: see `wasm_engine_abi::counter`.
@@ -43,8 +43,8 @@ pub struct View {
     pub counters: Vec<(&'static Counter, u64)>,
     /// What happened per second.
     pub rates: Rates,
-    /// Whether all agents are shown as of the same moment.
-    pub agents_one_cut: bool,
+    /// Whether all agents are shown as of the same moment: one version of their table.
+    pub agents_one_version: bool,
     /// Agents, by slot.
     pub agents: Vec<Agent>,
     /// Lanes.
@@ -97,7 +97,7 @@ pub struct Kernel {
 /// Waits for one cause.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Stall {
-    /// `source`, `model`, `load`, `log`.
+    /// `model`, `log`.
     pub cause: &'static str,
     /// How many.
     pub count: u64,
@@ -172,7 +172,7 @@ pub struct Agent {
 pub struct Lane {
     /// Number; 0 is the scheduler's own.
     pub lane: u32,
-    /// `idle`, `busy`, `parked`, `stopped`.
+    /// `idle`, `busy`, `stopped`.
     pub state: &'static str,
     /// Core that it is pinned to.
     pub core: Option<u32>,
@@ -201,10 +201,8 @@ pub struct Lane {
 pub struct Model {
     /// Name.
     pub name: String,
-    /// `unloaded`, `loading`, `ready`, `failed`.
+    /// `ready`, `failed`.
     pub state: &'static str,
-    /// `none`, `cpu`, `cuda`, `replay`.
-    pub provider: &'static str,
     /// Rows of a batch.
     pub batch: u32,
     /// Ticks from a request to its reply.
@@ -260,12 +258,12 @@ impl View {
             generation: format!("{:016x}", now.owner.generation),
             started_unix_ns: now.owner.started_unix_ns,
             liveness: now.liveness,
-            doing: now.doing,
-            quiet_ns: now.quiet_ns,
+            activity: now.activity,
+            idle_ns: now.idle_ns,
             kernel: kernel(&now.kernel, before.map(|b| &b.kernel)),
             counters: counters(&now.kernel),
             rates: rates(&now.kernel, before.map(|b| &b.kernel), window),
-            agents_one_cut: now.agents_one_cut,
+            agents_one_version: now.agents_one_version,
             agents: agents(now, before, window),
             lanes: lanes(now, before, window),
             models: models(now, before, window),
@@ -283,7 +281,7 @@ impl View {
 /// A kernel that publishes nothing for this long does nothing per second.
 const RESTING_NS: u64 = 2_000_000_000;
 
-/// Look after look: remembers what rates are made from.
+/// Poll after poll: remembers what rates are made from.
 ///
 /// A kernel may publish less often than it is looked at. Its rates then stay those of the last two
 /// publications, until it has rested for two seconds, hangs or has ended.
@@ -301,7 +299,7 @@ impl Lookback {
         if moved {
             self.before = self.last.take();
         }
-        let resting = now.liveness != Liveness::Live || now.quiet_ns > RESTING_NS;
+        let resting = now.liveness != Liveness::Live || now.idle_ns > RESTING_NS;
         let before = if resting && !moved { Some(&now) } else { self.before.as_ref() };
         let view = View::new(&now, before);
         self.last = Some(now);
@@ -358,9 +356,17 @@ fn kernel(page: &KernelPage, before: Option<&KernelPage>) -> Kernel {
             since.map(|b| (&b.tick_ns_buckets, b.tick_ns_sum)),
         ),
         tick_ns_buckets: page.tick_ns_buckets.to_vec(),
-        stalls: (0..stall::COUNT)
-            .map(|i| Stall { cause: stall::TEXT[i], count: page.stalls[i], ns: page.stall_ns[i] })
-            .collect(),
+        stalls: stall::ALL.iter().map(|cause| stall_of(page, cause.text)).collect(),
+    }
+}
+
+/// The waits for one cause, from the counters of its word.
+fn stall_of(page: &KernelPage, cause: &'static str) -> Stall {
+    let value = |name: &str| Counter::named(name).map_or(0, |counter| counter.read(page));
+    Stall {
+        cause,
+        count: value(&format!("stalls_{cause}")),
+        ns: value(&format!("stall_{cause}_ns")),
     }
 }
 
@@ -473,7 +479,6 @@ fn models(now: &Snapshot, before: Option<&Snapshot>, window: Window) -> Vec<Mode
         Model {
             name: name_of(&now.names.models, at, "model"),
             state: model_state::text(row.state),
-            provider: provider::text(row.provider),
             batch: row.batch,
             latency_ticks: row.latency_ticks,
             requests: row.requests,

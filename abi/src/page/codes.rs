@@ -38,13 +38,11 @@ agent_state: u32 {
 
 codes! {
 /// What a lane does between dispatch and collect.
-lane_state: u32 {
+lane_state: u32, reserved [2] {
     /// No turns of this microstep are left.
     IDLE = 0 "idle",
     /// It executes turns.
     BUSY = 1 "busy",
-    /// It sleeps until the next dispatch.
-    PARKED = 2 "parked",
     /// Its thread has ended.
     STOPPED = 3 "stopped",
 }
@@ -52,11 +50,7 @@ lane_state: u32 {
 
 codes! {
 /// Whether a model can be asked.
-model_state: u32 {
-    /// Configured, not asked for yet.
-    UNLOADED = 0 "unloaded",
-    /// Being loaded.
-    LOADING = 1 "loading",
+model_state: u32, reserved [0, 1] {
     /// Usable.
     READY = 2 "ready",
     /// It could not be loaded; every request is answered with an error (SEMANTICS I3).
@@ -65,40 +59,11 @@ model_state: u32 {
 }
 
 codes! {
-/// What computes a model's rows.
-provider: u32 {
-    /// Not decided: the model is not loaded.
-    NONE = 0 "none",
-    /// ONNX Runtime on the processor.
-    CPU = 1 "cpu",
-    /// ONNX Runtime on an NVIDIA card.
-    CUDA = 2 "cuda",
-    /// Replies come from a log.
-    REPLAY = 3 "replay",
-}
-}
-
-codes! {
-/// What a tick waited for (SEMANTICS T10); positions in `stalls` and `stall_ns`.
-stall: usize {
-    /// A due source was not complete through the tick.
-    SOURCE = 0 "source",
+/// What a tick waited for (SEMANTICS T10). Each has counters: `stalls_` and `stall_` with its word.
+stall: usize, reserved [0, 2] {
     /// A reply that was due.
     MODEL = 1 "model",
-    /// Configured modules and models.
-    LOAD = 2 "load",
     /// Room in the log ring.
     LOG = 3 "log",
 }
-/// How many there are.
-pub const COUNT: usize = ALL.len();
-/// Their words, by position.
-pub const TEXT: [&str; COUNT] = {
-    let (mut words, mut i) = ([""; COUNT], 0);
-    while i < COUNT {
-        words[i] = ALL[i].text;
-        i += 1;
-    }
-    words
-};
 }

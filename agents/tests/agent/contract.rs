@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use wasm_engine_abi::calls::{Answer, CALLS, Call, Form, Needs, Status};
-use wasm_engine_abi::code::Code;
+use wasm_engine_abi::code::CodeEntry;
 use wasm_engine_abi::frame::item;
 
 const HEADER: &str = "include/wasm_engine_agent.h";
@@ -31,7 +31,9 @@ fn prose(doc: &str) -> String {
 }
 
 /// An enumeration in C: names, numbers and meanings.
-fn enumeration<T: std::fmt::Display>(codes: impl Iterator<Item = (String, Code<T>)>) -> String {
+fn enumeration<T: std::fmt::Display>(
+    codes: impl Iterator<Item = (String, CodeEntry<T>)>,
+) -> String {
     let mut out = "enum {\n".to_owned();
     for (name, code) in codes {
         let (name, value) = (name.to_uppercase(), code.value);

@@ -21,9 +21,9 @@ impl FactsBuilder {
         self.bytes.extend_from_slice(bytes_of(&self.open));
     }
 
-    /// Adds a fact; `header.len` is set from `payload`.
-    pub fn push(&mut self, header: FactHeader, payload: &[u8]) {
-        let header = FactHeader { len: payload.len() as u32, ..header };
+    /// Adds a fact, whose length is that of `payload`.
+    pub fn push(&mut self, fact: impl Into<FactHeader>, payload: &[u8]) {
+        let header = FactHeader { len: payload.len() as u32, ..fact.into() };
         self.bytes.extend_from_slice(bytes_of(&header));
         self.bytes.extend_from_slice(payload);
         self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
@@ -39,7 +39,8 @@ impl FactsBuilder {
 
 #[cfg(test)]
 mod tests {
-    use wasm_engine_abi::record::{Facts, fact};
+    use wasm_engine_abi::AgentId;
+    use wasm_engine_abi::record::{FactFields, Facts, InputFact, ReplyFact};
 
     use super::*;
 
@@ -47,11 +48,16 @@ mod tests {
     fn l1_1_what_is_built_is_read_back() {
         let mut builder = FactsBuilder::default();
         builder.begin(7);
-        let header = FactHeader { kind: fact::INPUT, a: 1, b: 2, c: 3, ..FactHeader::default() };
-        builder.push(header, b"seven b");
-        builder.push(FactHeader { kind: fact::REPLY, ..header }, b"");
+        let input = InputFact { source: 1, seq: 2, topic: 3 };
+        let agent = AgentId::new(4, 5);
+        let reply = ReplyFact { agent, request: 6, model: 7, code: -12 };
+        builder.push(input, b"seven b");
+        builder.push(reply, b"");
         let facts = Facts::parse(builder.finish()).expect("well-formed");
         assert_eq!((facts.open().tick, facts.open().facts), (7, 2));
+        let fields: Vec<_> = facts.iter().map(|fact| fact.header.fields()).collect();
+        assert_eq!(fields, [Some(FactFields::Input(input)), Some(FactFields::Reply(reply))]);
+        assert_eq!(FactHeader { kind: 77, ..reply.into() }.fields(), None);
         let payloads: Vec<_> = facts.iter().map(|fact| fact.payload).collect();
         assert_eq!(payloads, [b"seven b".as_slice(), b""]);
     }

@@ -9,7 +9,7 @@ use wasm_engine_abi::{
     calls::Status,
     frame::{ItemHeader, NO_TOPIC, item},
     limits::BLOCK_BYTES,
-    record::{BadFacts, Fact, Facts, fact},
+    record::{BadFacts, FactFields, Facts, InputFact, ReplyFact, fact},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -113,15 +113,17 @@ impl Core {
         self.check_inputs(tick, &facts)?;
         let mut inputs_began = false;
         for fact in facts.iter() {
-            match fact.header.kind {
-                fact::REPLY if !inputs_began => self.reply(&fact, env)?,
-                fact::INPUT => {
+            match fact.header.fields() {
+                Some(FactFields::Reply(reply)) if !inputs_began => {
+                    self.reply(reply, fact.payload, env)?;
+                }
+                Some(FactFields::Input(input)) => {
                     if !std::mem::replace(&mut inputs_began, true) {
                         self.end_replies()?;
                     }
-                    self.input(&fact, env)?;
+                    self.input(input, fact.payload, env)?;
                 }
-                kind => return Err(OpenError::UnknownFact { tick, kind }),
+                _ => return Err(OpenError::UnknownFact { tick, kind: fact.header.kind }),
             }
         }
         if !inputs_began {
@@ -180,16 +182,21 @@ impl Core {
     }
 
     /// I1: a reply goes to the incarnation that asked, if it still lives.
-    fn reply(&mut self, fact: &Fact<'_>, env: &mut impl Environment) -> Result<(), OpenError> {
+    fn reply(
+        &mut self,
+        reply: ReplyFact,
+        row: &[u8],
+        env: &mut impl Environment,
+    ) -> Result<(), OpenError> {
         let tick = self.tick;
-        let (agent, seq) = (AgentId::from_bits(fact.header.a), fact.header.b);
+        let ReplyFact { agent, request: seq, model, code } = reply;
         let unexpected = || OpenError::UnexpectedReply { tick, agent, seq };
         let request = self.requests.first_due(tick).ok_or_else(unexpected)?;
-        if (request.agent, request.seq, request.model) != (agent, seq, fact.header.c) {
+        if (request.agent, request.seq, request.model) != (agent, seq, model) {
             return Err(unexpected());
         }
         let row_bytes = u64::from(self.setup.models[request.model as usize].output_len) * 4;
-        if u64::from(fact.header.len) > row_bytes {
+        if row.len() as u64 > row_bytes {
             return Err(OpenError::Exceeds { tick, what: "a longer reply" });
         }
         self.requests.pop_due(tick);
@@ -200,17 +207,17 @@ impl Core {
         };
         let header = ItemHeader {
             kind: item::REPLY,
-            len: fact.header.len,
+            len: row.len() as u32,
             from: AgentId::NONE.to_bits(),
             tick,
             topic: request.model,
-            code: fact.header.code,
-            hash: payload_hash(fact.payload),
+            code,
+            hash: payload_hash(row),
             request: seq,
             trace: request.trace,
             ..ItemHeader::default()
         };
-        let payload = self.enter(fact.payload, env);
+        let payload = self.enter(row, env);
         self.push_answer(index, header, payload);
         Ok(())
     }
@@ -241,8 +248,14 @@ impl Core {
     }
 
     /// T7: an input goes to the subscribers of its topic as they stand.
-    fn input(&mut self, fact: &Fact<'_>, env: &mut impl Environment) -> Result<(), OpenError> {
-        let (tick, topic, origin) = (self.tick, fact.header.c, fact.header.a);
+    fn input(
+        &mut self,
+        input: InputFact,
+        bytes: &[u8],
+        env: &mut impl Environment,
+    ) -> Result<(), OpenError> {
+        let tick = self.tick;
+        let InputFact { source: origin, seq, topic } = input;
         if tick == 0 {
             return Err(OpenError::InputInTickZero);
         }
@@ -253,17 +266,17 @@ impl Core {
         }
         let header = ItemHeader {
             kind: item::INPUT,
-            len: fact.header.len,
+            len: bytes.len() as u32,
             from: origin,
-            from_seq: fact.header.b,
+            from_seq: seq,
             tick,
             topic,
-            hash: payload_hash(fact.payload),
-            trace: input_trace(origin, fact.header.b),
+            hash: payload_hash(bytes),
+            trace: input_trace(origin, seq),
             ..ItemHeader::default()
         };
         self.stats.inputs += 1;
-        let payload = self.enter(fact.payload, env);
+        let payload = self.enter(bytes, env);
         for at in 0..self.subscriptions.subscribers(topic) {
             let receiver = self.subscriptions.subscriber(topic, at);
             let item = Item::new(header, payload, false);
@@ -271,7 +284,7 @@ impl Core {
                 self.deliver(receiver, item, self.setup.topics[topic as usize].policy, env);
             if status != Status::Ok {
                 let receiver = self.agents.id(receiver).to_bits();
-                self.chain.event(event::REFUSED, receiver, fact.header.b);
+                self.chain.event(event::REFUSED, receiver, seq);
             }
         }
         Ok(())

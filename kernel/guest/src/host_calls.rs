@@ -7,11 +7,11 @@
 //!                  2 no such name or handle             Unknown
 //!                  3 no right to it                     Denied
 //!                  4 effects, then payload blocks       Quota
-//!                  5 places for answers                 Busy
+//!                  5 pending-call slots                 Busy
 //!                  accept: payload into the outbox, effect, own sequence number
 //! ```
-//! The order above is part of the contract: of several reasons the first is told. Lengths that
-//! depend on a handle (`infer`) are looked at after 3. All bytes a call names are charged, names
+//! The order above is part of the contract: of several reasons the first is the answer. Lengths
+//! that depend on a handle (`infer`) are checked after 3. All bytes a call names are charged, names
 //! too, and rounded down together. `random` has no room for a status: without the right it is
 //! misuse.
 //!
@@ -330,16 +330,16 @@ fn log(caller: &mut Caller<'_, Host>, fuel: u64, level: i32, text: GuestSlice) -
     Ok(0)
 }
 
-fn topic(caller: &mut Caller<'_, Host>, fuel: u64, claim: GuestSlice) -> Answer {
-    let (call, [bytes]) = enter(caller, fuel, [claim])?;
+fn topic(caller: &mut Caller<'_, Host>, fuel: u64, name_slice: GuestSlice) -> Answer {
+    let (call, [bytes]) = enter(caller, fuel, [name_slice])?;
     let topic = *call.terms.names.topics.get(name(bytes)?).ok_or(Status::Unknown)?;
     let rights = &call.terms.rights;
     allowed(rights.publishes(topic) || rights.subscribes(topic))?;
     Ok(topic.into())
 }
 
-fn model(caller: &mut Caller<'_, Host>, fuel: u64, claim: GuestSlice) -> Answer {
-    let (call, [bytes]) = enter(caller, fuel, [claim])?;
+fn model(caller: &mut Caller<'_, Host>, fuel: u64, name_slice: GuestSlice) -> Answer {
+    let (call, [bytes]) = enter(caller, fuel, [name_slice])?;
     let model = *call.terms.names.models.get(name(bytes)?).ok_or(Status::Unknown)?;
     allowed(call.terms.rights.infers(model))?;
     Ok(model.into())
@@ -371,7 +371,8 @@ macro_rules! define {
             Ok(())
         }
     };
-    (@ $linker:ident, $name:ident, $fuel:literal, $answer:ident, [$($params:tt)*] [$($args:tt)*]) => {
+    (@ $linker:ident, $name:ident, $fuel:literal, $answer:ident,
+        [$($params:tt)*] [$($args:tt)*]) => {
         $linker.func_wrap(
             MODULE,
             stringify!($name),

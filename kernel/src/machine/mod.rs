@@ -403,13 +403,7 @@ impl Kernel {
         if stats.ticks > 0 {
             page.tick = self.core.tick();
         }
-        (page.ticks, page.microsteps, page.turns) = (stats.ticks, stats.microsteps, stats.turns);
-        (page.messages, page.refused, page.dropped) =
-            (stats.messages, stats.refused, stats.dropped);
-        (page.dead_letters, page.inputs) = (stats.dead_letters, stats.inputs);
-        (page.outputs, page.inferences) = (stats.outputs, stats.inferences);
-        (page.faults, page.restarts, page.fuel) = (stats.faults, stats.restarts, stats.fuel);
-        page.items = stats.items;
+        stats.write_to(page);
         let (digest, fuel) = (self.core.digest().value(), self.core.fuel_digest().value());
         page.digest = [digest as u64, (digest >> 64) as u64];
         page.fuel_digest = [fuel as u64, (fuel >> 64) as u64];

@@ -11,10 +11,7 @@
 //!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
 
-use wasm_engine_abi::{
-    limits::BLOCK_BYTES,
-    page::{self, section},
-};
+use wasm_engine_abi::{limits::BLOCK_BYTES, page::section};
 use wasm_engine_shm::{
     bytes,
     header::Identity,
@@ -212,7 +209,7 @@ pub(crate) fn build(
     };
     let started = clock::unix_ns();
     // The start time tells one run under a name from the next.
-    let identity = Identity::of_this_process(page::SCHEMA, started, started);
+    let identity = Identity::of_this_process(wasm_engine_abi::SCHEMA, started, started);
     let region = Region::format(map, &plan, identity)?;
     Ok(Built { region, name_lock, bytes: need, sizes })
 }

@@ -5,8 +5,8 @@
 //! recomputation is refused rather than compared with a tolerance nobody chose.
 
 use wasm_engine_abi::{
-    AgentId, Tick,
-    record::{Facts, fact},
+    Tick,
+    record::{FactFields, Facts},
 };
 use wasm_engine_shm::wait::WaitMode;
 
@@ -121,20 +121,23 @@ impl Recompute {
         // Facts that cannot be read are found when they are applied.
         let Ok(facts) = Facts::parse(facts) else { return Ok(None) };
         kernel.core().requests_due(tick, &mut self.due);
-        let replies = facts.iter().filter(|fact| fact.header.kind == fact::REPLY);
-        for (request, logged) in self.due.iter().zip(replies) {
+        let replies = facts.iter().filter_map(|fact| match fact.header.fields() {
+            Some(FactFields::Reply(reply)) => Some((reply, fact.payload)),
+            _ => None,
+        });
+        for (request, (logged, row)) in self.due.iter().zip(replies) {
             let reply = inference.wait_for(request.number)?;
             self.compared += 1;
-            if (reply.code, reply.row) == (logged.header.code, logged.payload) {
+            if (reply.code, reply.row) == (logged.code, row) {
                 continue;
             }
-            let agent = AgentId::from_bits(logged.header.a);
+            let agent = logged.agent;
             let known = agent.index() < kernel.core().slots();
             let agent = known.then(|| kernel.agent_name(agent.index()));
             let what = format!(
                 "the reply to request {} was {}, computed again it is {}",
-                logged.header.b,
-                words(logged.header.code, logged.payload),
+                logged.request,
+                words(logged.code, row),
                 words(reply.code, reply.row),
             );
             return Ok(Some(Divergence { tick, agent, message: None, what }));

@@ -24,8 +24,8 @@ use std::{
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    page::{NONE_U64, provider, stall},
-    record::{FactHeader, TickClose, fact, kind},
+    page::{NONE_U64, stall},
+    record::{ReplyFact, TickClose, kind},
 };
 use wasm_engine_shm::header::OwnerState;
 
@@ -230,13 +230,8 @@ impl Run {
             let Some(inference) = &mut self.sinks.inference else {
                 unreachable!("a run with models has an inference thread");
             };
-            let header = FactHeader {
-                kind: fact::REPLY,
-                a: request.agent.to_bits(),
-                b: request.seq,
-                c: request.model,
-                ..FactHeader::default()
-            };
+            let Request { agent, seq, model, .. } = *request;
+            let fact = |code| ReplyFact { agent, request: seq, model, code };
             if !inference.is_ready(request.number)? {
                 let begin = clock::now_ns();
                 if self.kernel.unpublished() {
@@ -244,13 +239,13 @@ impl Run {
                 }
                 self.kernel.set_state(OwnerState::WaitingForModel);
                 let reply = inference.wait_for(request.number)?;
-                self.facts.push(FactHeader { code: reply.code, ..header }, reply.row);
+                self.facts.push(fact(reply.code), reply.row);
                 self.kernel.set_state(OwnerState::Running);
                 self.kernel.count_stall(stall::MODEL, tick, clock::now_ns() - begin);
                 continue;
             }
             let reply = inference.wait_for(request.number)?;
-            self.facts.push(FactHeader { code: reply.code, ..header }, reply.row);
+            self.facts.push(fact(reply.code), reply.row);
         }
         self.ingest.enter(tick, &mut self.facts);
         Ok(())
@@ -281,7 +276,6 @@ impl Run {
         if let Some(inference) = &self.sinks.inference {
             for (index, row) in inference.rows().iter().enumerate() {
                 let mut row = *row;
-                row.provider = provider::CPU;
                 row.latency_ticks = self.kernel.core().setup().models[index].latency_ticks;
                 self.kernel.publish_model(index as u32, &row);
             }

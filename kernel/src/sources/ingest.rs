@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use wasm_engine_abi::{
     Tick,
     limits::{BLOCK_BYTES, blocks},
-    record::{FactHeader, fact},
+    record::InputFact,
 };
 
 use crate::sources::csv::CsvSource;
@@ -15,7 +15,7 @@ use wasm_engine_setup::Limits;
 /// An input that was due and did not fit into its tick.
 #[derive(Debug)]
 struct Left {
-    header: FactHeader,
+    input: InputFact,
     payload: Vec<u8>,
 }
 
@@ -84,23 +84,17 @@ impl Ingest {
             if !room.take(first.payload.len()) {
                 break;
             }
-            facts.push(first.header, &first.payload);
+            facts.push(first.input, &first.payload);
             self.left.pop_front();
         }
         let Self { sources, left, scratch, .. } = self;
         for (number, source) in sources.iter().enumerate() {
             source.inputs_at(tick, scratch, |due| {
-                let header = FactHeader {
-                    kind: fact::INPUT,
-                    a: number as u64,
-                    b: due.seq,
-                    c: due.topic,
-                    ..FactHeader::default()
-                };
+                let input = InputFact { source: number as u64, seq: due.seq, topic: due.topic };
                 if left.is_empty() && room.take(due.payload.len()) {
-                    facts.push(header, due.payload);
+                    facts.push(input, due.payload);
                 } else {
-                    left.push_back(Left { header, payload: due.payload.to_vec() });
+                    left.push_back(Left { input, payload: due.payload.to_vec() });
                 }
             });
         }
@@ -111,7 +105,7 @@ impl Ingest {
 mod tests {
     use std::path::PathBuf;
 
-    use wasm_engine_abi::record::Facts;
+    use wasm_engine_abi::record::{Fact, FactFields, Facts};
 
     use super::*;
     use crate::config::{SourceConfig, SourceKind};
@@ -152,7 +146,11 @@ mod tests {
         facts.begin(tick);
         ingest.enter(tick, &mut facts);
         let facts = Facts::parse(facts.finish()).expect("well-formed");
-        facts.iter().map(|fact| (fact.header.a, fact.header.b)).collect()
+        let input = |fact: Fact<'_>| match fact.header.fields() {
+            Some(FactFields::Input(input)) => (input.source, input.seq),
+            other => panic!("{other:?} is not an input"),
+        };
+        facts.iter().map(input).collect()
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Counted {
 ///
 /// # Errors
 /// [`MonitorError`].
-pub fn look(directory: &Path, name: Option<&str>) -> Result<Vec<Counted>, MonitorError> {
+pub fn poll(directory: &Path, name: Option<&str>) -> Result<Vec<Counted>, MonitorError> {
     let name = reader::choose(directory, name)?;
     let map = reader::open_in(directory, &name)?;
     look_at(&name, map)

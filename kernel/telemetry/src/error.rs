@@ -102,7 +102,7 @@ pub enum MonitorError {
         problem: String,
     },
     /// The kernel was faster than this reader in every attempt.
-    #[error("{name} changed its {section} during every attempt to read; look again")]
+    #[error("{name} changed its {section} during every attempt to read; try again")]
     Busy {
         /// Name of the kernel.
         name: String,
@@ -135,7 +135,7 @@ impl MonitorError {
         }
     }
 
-    /// Whether the next look may well succeed.
+    /// Whether the next poll may well succeed.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::NotReady { .. })

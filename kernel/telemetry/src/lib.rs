@@ -3,7 +3,7 @@
 //! ```text
 //!  kernel process                               |  monitor process
 //!  publisher.rs -> pages, rows, names, trace,  ==|==  read-only map -> reader.rs  -> Snapshot
-//!                  counters                     |                     trace.rs   -> Seen
+//!                  counters                     |                     trace.rs   -> Followed
 //!                                               |                     counters.rs -> Counted
 //! ```
 //! Both ends stand here, so that one build cannot disagree with itself about a section. The readers
@@ -24,4 +24,4 @@ pub mod trace;
 pub use error::MonitorError;
 pub use names::Names;
 pub use reader::Live;
-pub use snapshot::{Liveness, Owner, Snapshot, Source};
+pub use snapshot::{Liveness, Owner, Snapshot, SnapshotSource};

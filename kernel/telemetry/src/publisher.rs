@@ -14,12 +14,12 @@
 //! `abi` and `shm` only, so that the monitor's tests can compile this very file as their writer.
 
 use bytemuck::Pod;
-use wasm_engine_abi::counter::{self, About, Keeper};
+use wasm_engine_abi::counter::{self, CounterDescription, CounterOwner};
 use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, RingRow, TraceEvent, section,
 };
 use wasm_engine_shm::broadcast::{self, BroadcastWriter};
-use wasm_engine_shm::counters::{self, CounterSpec, CounterWriter};
+use wasm_engine_shm::counters::{self, CounterSpec, CounterWriter, HELP_MAX, LABEL_MAX};
 use wasm_engine_shm::layout::{LayoutError, RegionPlan, SectionKind};
 use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::mem::RawMem;
@@ -72,25 +72,43 @@ const LAYOUT: u32 = 1;
 
 /// A counter as it stands in a section; each thread that keeps some is a group.
 #[must_use]
-pub fn counter_spec(keeper: Keeper, about: About) -> CounterSpec<'static> {
+pub fn counter_spec(owner: CounterOwner, described: CounterDescription) -> CounterSpec<'static> {
     CounterSpec {
-        id: counter::id(about.name),
-        kind: about.kind.text(),
-        unit: about.unit.ucum(),
-        group: keeper as u32,
-        label: about.name,
-        help: about.help,
+        id: counter::id(described.name),
+        kind: described.kind.text(),
+        unit: described.unit.ucum(),
+        group: owner as u32,
+        label: described.name,
+        help: described.help,
     }
 }
 
+/// Every name and help text fits its entry whole.
+const _: () = {
+    const fn fits(described: CounterDescription) {
+        assert!(described.name.len() <= LABEL_MAX, "the name of a counter is too long");
+        assert!(described.help.len() <= HELP_MAX, "the help text of a counter is too long");
+    }
+    let mut i = 0;
+    while i < counter::KERNEL.len() {
+        fits(counter::KERNEL[i].description());
+        i += 1;
+    }
+    let mut i = 0;
+    while i < counter::LOG.len() {
+        fits(counter::LOG[i]);
+        i += 1;
+    }
+};
+
 fn counter_specs() -> Vec<CounterSpec<'static>> {
-    counter::all().map(|(keeper, about)| counter_spec(keeper, about)).collect()
+    counter::all().map(|(owner, described)| counter_spec(owner, described)).collect()
 }
 
 /// The counters of the log thread, where there is no region for them.
 #[must_use]
 pub fn log_counter_specs() -> Vec<CounterSpec<'static>> {
-    counter::LOG.iter().map(|about| counter_spec(Keeper::Log, *about)).collect()
+    counter::LOG.iter().map(|described| counter_spec(CounterOwner::Log, *described)).collect()
 }
 
 /// Words of a published struct.
@@ -151,12 +169,12 @@ impl Sizes {
 
 /// A table and whether it changed since its last cut.
 #[derive(Debug)]
-struct Rows {
+struct TableWriter {
     writer: RowsWriter<RawMem>,
     changed: bool,
 }
 
-impl Rows {
+impl TableWriter {
     fn new(region: &Region, table: (u32, u32, usize)) -> Result<Option<Self>, PublishError> {
         let (id, count, words) = table;
         if count == 0 {
@@ -170,7 +188,7 @@ impl Rows {
 
 /// Writes one row of a table that has some.
 #[inline]
-fn write<T: Pod>(table: &mut Option<Rows>, index: u32, row: &T) {
+fn write<T: Pod>(table: &mut Option<TableWriter>, index: u32, row: &T) {
     let table = table.as_mut().expect("the caller names a row, so the table was planned with rows");
     table.writer.write(index as usize, bytemuck::cast_slice(std::slice::from_ref(row)));
     table.changed = true;
@@ -181,10 +199,10 @@ fn write<T: Pod>(table: &mut Option<Rows>, index: u32, row: &T) {
 pub struct Publisher {
     kernel: PageWriter<RawMem>,
     names: PageWriter<RawMem>,
-    agents: Option<Rows>,
-    lanes: Option<Rows>,
-    models: Option<Rows>,
-    rings: Option<Rows>,
+    agents: Option<TableWriter>,
+    lanes: Option<TableWriter>,
+    models: Option<TableWriter>,
+    rings: Option<TableWriter>,
     trace: Option<BroadcastWriter<RawMem>>,
     counters: CounterWriter<RawMem>,
     log_counters: Option<CounterWriter<RawMem>>,
@@ -214,10 +232,10 @@ impl Publisher {
         Ok(Self {
             kernel: PageWriter::new(page(section::KERNEL)?, words::<KernelPage>())?,
             names: PageWriter::new(page(section::NAMES)?, sizes.names_words())?,
-            agents: Rows::new(region, agents)?,
-            lanes: Rows::new(region, lanes)?,
-            models: Rows::new(region, models)?,
-            rings: Rows::new(region, rings)?,
+            agents: TableWriter::new(region, agents)?,
+            lanes: TableWriter::new(region, lanes)?,
+            models: TableWriter::new(region, models)?,
+            rings: TableWriter::new(region, rings)?,
             trace,
             counters,
             log_counters,

@@ -1,7 +1,7 @@
 //! A running kernel's region: found by name, mapped read-only, checked, copied.
 //!
 //! ```text
-//!  name -> descriptor -> map (PROT_READ) -> header, versions, sections -> look, look, ...
+//!  name -> descriptor -> map (PROT_READ) -> header, versions, sections -> poll, poll, ...
 //!                                                    ^                       |
 //!                                                    +-- another generation -+
 //! ```
@@ -11,16 +11,17 @@
 //!
 //! What this does not do: it never writes, never waits for the kernel and never blocks it. A file,
 //! as opposed to sealed memory, can be cut short by whoever may write it; it is not mapped but
-//! read, and a look during which that happens is an error like a look after it.
+//! read, and a poll during which that happens is an error like a poll after it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
+use wasm_engine_abi::SCHEMA;
 use wasm_engine_abi::limits::AGENTS_MAX;
 use wasm_engine_abi::page::{
-    AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, NONE_U64, RingRow, SCHEMA,
-    TraceEvent, agent_state, run_state, section,
+    AgentRow, KernelPage, LaneRow, ModelRow, NAMES_BYTES_MAX, NONE_U64, RingRow, TraceEvent,
+    agent_state, run_state, section,
 };
 use wasm_engine_shm::broadcast::BroadcastReader;
 use wasm_engine_shm::header::{OwnerState, OwnerStatus, Pulse, STALE_AFTER_NS};
@@ -34,7 +35,7 @@ use wasm_engine_shm::rows::{RowError, RowsReader};
 
 use crate::error::MonitorError;
 use crate::names::Names;
-use crate::snapshot::{Liveness, Owner, Snapshot, Source};
+use crate::snapshot::{Liveness, Owner, Snapshot, SnapshotSource};
 use crate::trace::Follower;
 
 /// Names of the kernels that run, sorted.
@@ -80,7 +81,7 @@ pub struct Live {
     name: String,
     directory: Option<PathBuf>,
     attached: Attached,
-    /// Judges the owner, on a clock that began at `began`.
+    /// Classifies the owner, on a clock that began at `began`.
     pulse: Pulse,
     began: Instant,
 }
@@ -156,8 +157,8 @@ impl Live {
     }
 
     /// Waits until the owner shows a sign of life, at most [`STALE_AFTER_NS`], so that a single
-    /// look can tell a kernel that runs from one that hangs. Returns at once if the kernel says
-    /// that it waits.
+    /// poll can tell a kernel that runs from one that hangs. Returns at once if the kernel waits,
+    /// by its own status.
     pub fn settle(&mut self) {
         let first = self.attached.view.status();
         while self.pulse.idle_ns(self.now_ns()) <= STALE_AFTER_NS {
@@ -185,11 +186,11 @@ impl Live {
         }
     }
 
-    /// Judges the owner; also the time for which it has shown no sign of life, in ns.
-    fn judge(&mut self, status: OwnerStatus, kernel: &KernelPage) -> (Liveness, u64) {
+    /// Classifies the owner; also the time for which it has shown no sign of life, in ns.
+    fn classify(&mut self, status: OwnerStatus, kernel: &KernelPage) -> (Liveness, u64) {
         let now_ns = self.now_ns();
         let seen = self.pulse.classify(status, self.attached.view.owner(), now_ns);
-        // A kernel says that it has finished on its page before it says so as owner.
+        // A kernel writes that it has finished to its page before its status.
         let ended = matches!(kernel.run_state, run_state::FINISHED | run_state::FAILED);
         let liveness = if ended { Liveness::Finished } else { seen };
         (liveness, self.pulse.idle_ns(now_ns))
@@ -197,7 +198,7 @@ impl Live {
 }
 
 /// What an owner's state is called.
-fn doing(state: OwnerState) -> &'static str {
+fn activity(state: OwnerState) -> &'static str {
     match state {
         OwnerState::Starting => "starting",
         OwnerState::Running => "running",
@@ -211,8 +212,8 @@ fn doing(state: OwnerState) -> &'static str {
     }
 }
 
-impl Source for Live {
-    fn look(&mut self) -> Result<Snapshot, MonitorError> {
+impl SnapshotSource for Live {
+    fn poll(&mut self) -> Result<Snapshot, MonitorError> {
         if self.has_ended() {
             self.reattach();
         }
@@ -234,15 +235,15 @@ impl Source for Live {
             started_unix_ns: identity.started_unix_ns,
         };
         let names = a.names.clone();
-        let (liveness, quiet_ns) = self.judge(status, &kernel);
+        let (liveness, idle_ns) = self.classify(status, &kernel);
         Ok(Snapshot {
             names,
             owner,
             liveness,
-            doing: doing(status.state),
-            quiet_ns,
+            activity: activity(status.state),
+            idle_ns,
             kernel,
-            agents_one_cut: agents.one_cut,
+            agents_one_version: agents.one_version,
             agents: (0..)
                 .zip(agents.rows)
                 .filter(|(_, row)| row.state != agent_state::EMPTY)
@@ -381,7 +382,7 @@ fn rows<T>(
     if words != size_of::<T>() / 8 {
         return Err(damaged(name, what, "have rows of another length than their schema says"));
     }
-    // Bounds what a look allocates; the length of the memory is checked when it is opened.
+    // Bounds what a poll allocates; the length of the memory is checked when it is opened.
     if count > AGENTS_MAX as usize {
         return Err(damaged(name, what, format!("have {count} rows, {AGENTS_MAX} is the limit")));
     }
@@ -411,11 +412,11 @@ fn read_names(name: &str, page: &PageReader<ReadMem>) -> Result<Names, MonitorEr
     Ok(names)
 }
 
-/// A table as of one look.
+/// A table as of one poll.
 struct TableRead<T> {
     rows: Vec<T>,
     /// Whether all rows are of the same cut.
-    one_cut: bool,
+    one_version: bool,
 }
 
 /// Copies a table: the newest cut, and rows that were replaced while copying from a later one.
@@ -425,16 +426,16 @@ fn table<T: Pod>(
     reader: Option<&RowsReader<ReadMem>>,
 ) -> Result<TableRead<T>, MonitorError> {
     let Some(reader) = reader else {
-        return Ok(TableRead { rows: Vec::new(), one_cut: true });
+        return Ok(TableRead { rows: Vec::new(), one_version: true });
     };
     let mut rows = vec![T::zeroed(); reader.rows()];
-    let mut one_cut = true;
+    let mut one_version = true;
     let cut = reader.version();
     for (at, row) in rows.iter_mut().enumerate() {
         let words = bytemuck::cast_slice_mut(std::slice::from_mut(row));
         let result = match reader.read(cut, at, words) {
             Err(RowError::Lapped) => {
-                one_cut = false;
+                one_version = false;
                 reader.read_newest(at, words).map(|(_, written)| written)
             }
             result => result,
@@ -446,5 +447,5 @@ fn table<T: Pod>(
             Err(_) => return Err(MonitorError::Busy { name: name.into(), section }),
         }
     }
-    Ok(TableRead { rows, one_cut })
+    Ok(TableRead { rows, one_version })
 }

@@ -11,16 +11,16 @@ pub use wasm_engine_shm::header::Liveness;
 use crate::error::MonitorError;
 use crate::names::Names;
 
-/// Something that can be looked at again and again.
-pub trait Source {
-    /// Looks once. Never blocks on the kernel, never writes anything.
+/// What gives snapshots again and again.
+pub trait SnapshotSource {
+    /// Takes a snapshot. Never blocks on the kernel, never writes anything.
     ///
     /// # Errors
     /// [`MonitorError`]; a kernel that has died or finished is not one, it is a [`Liveness`].
-    fn look(&mut self) -> Result<Snapshot, MonitorError>;
+    fn poll(&mut self) -> Result<Snapshot, MonitorError>;
 }
 
-/// Who owns what is looked at.
+/// The process that owns what is read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Owner {
     /// Process id; 0 for a log.
@@ -31,7 +31,7 @@ pub struct Owner {
     pub started_unix_ns: u64,
 }
 
-/// Everything published, as of one look.
+/// Everything published, as of one poll.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Snapshot {
     /// Names.
@@ -40,15 +40,15 @@ pub struct Snapshot {
     pub owner: Owner,
     /// What may be said about its process.
     pub liveness: Liveness,
-    /// What it said it was doing, in words.
-    pub doing: &'static str,
+    /// What it said it was activity, in words.
+    pub activity: &'static str,
     /// Time for which it has shown no sign of life, as far as this monitor saw, in ns.
-    pub quiet_ns: u64,
+    pub idle_ns: u64,
     /// The kernel.
     pub kernel: KernelPage,
     /// Whether the agents are all of the same moment. If the kernel changes rows faster than they
     /// are copied, each row is whole, but some are a few ticks younger than others.
-    pub agents_one_cut: bool,
+    pub agents_one_version: bool,
     /// Slots that are not empty, by index.
     pub agents: Vec<(u32, AgentRow)>,
     /// Lanes.

@@ -15,7 +15,7 @@ use wasm_engine_shm::mem::ReadMem;
 
 /// What a follower finds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Seen {
+pub enum Followed {
     /// An event.
     Event {
         /// Its number, from 0.
@@ -37,7 +37,7 @@ pub enum Seen {
 pub enum Why {
     /// They were gone when the follower began.
     Earlier,
-    /// The follower came too late: look more often, or make the ring larger.
+    /// The follower came too late: poll more often, or make the ring larger.
     Polling,
     /// The kernel overtook the follower while it copied.
     Reading,
@@ -93,21 +93,21 @@ impl Follower {
     }
 
     /// The next event or loss; `None` if there is nothing new.
-    pub fn look(&mut self) -> Option<Seen> {
+    pub fn poll(&mut self) -> Option<Followed> {
         match std::mem::take(&mut self.earlier) {
             0 => {}
-            events => return Some(Seen::Lost { events, why: Why::Earlier }),
+            events => return Some(Followed::Lost { events, why: Why::Earlier }),
         }
         let mut event = TraceEvent::zeroed();
         match self.reader.next(bytemuck::bytes_of_mut(&mut event)) {
             Next::Empty => None,
-            Next::Message { number, .. } => Some(Seen::Event { number, event }),
+            Next::Message { number, .. } => Some(Followed::Event { number, event }),
             Next::Overrun { lost, during, .. } => {
                 let why = match during {
                     Overtaken::Polling => Why::Polling,
                     Overtaken::Reading => Why::Reading,
                 };
-                Some(Seen::Lost { events: lost, why })
+                Some(Followed::Lost { events: lost, why })
             }
         }
     }

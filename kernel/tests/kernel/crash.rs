@@ -21,7 +21,7 @@ use wasm_engine::{
 };
 use wasm_engine_abi::page::NONE_U64;
 use wasm_engine_shm::locate::runtime_directory;
-use wasm_engine_ui_bridge::{Live, Source};
+use wasm_engine_ui_bridge::{Live, SnapshotSource};
 
 const ROWS: u64 = 700;
 const KILLS: u64 = 10;
@@ -55,7 +55,7 @@ fn kill(folder: &Folder, number: u64, delay: Duration) -> u64 {
         .expect("the child starts");
     let directory = runtime_directory().expect("a runtime directory");
     let deadline = Instant::now() + Duration::from_secs(30);
-    let durable = |live: &mut Live| live.look().map_or(NONE_U64, |now| now.kernel.durable_tick);
+    let durable = |live: &mut Live| live.poll().map_or(NONE_U64, |now| now.kernel.durable_tick);
     let mut live = loop {
         if let Ok(mut live) = Live::open(&directory, Some(&name))
             && durable(&mut live) != NONE_U64

@@ -4,7 +4,7 @@ use std::{fs, sync::Mutex};
 
 use tempfile::TempDir;
 use wasm_engine_abi::{
-    counter::{self, Keeper, log},
+    counter::{self, CounterOwner, log},
     record::{BLOCK_BYTES_MIN, kind},
 };
 use wasm_engine_log::{LogCounters, LogOptions, LogRing, LogWriter, SyncPolicy};
@@ -28,7 +28,7 @@ fn clock() -> u64 {
 
 fn write(sync: SyncPolicy) -> (Vec<u64>, u64, u64) {
     let specs: Vec<_> =
-        counter::LOG.iter().map(|about| counter_spec(Keeper::Log, *about)).collect();
+        counter::LOG.iter().map(|described| counter_spec(CounterOwner::Log, *described)).collect();
     let section = RawMem::heap(counters::layout(&specs).expect("a few"));
     let writer = counters::format(&section, &specs).expect("fresh").pop().expect("one group");
     let reader = CountersReader::new(section.clone()).expect("a section");

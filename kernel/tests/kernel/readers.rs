@@ -8,7 +8,7 @@ use wasm_engine_setup::TraceLevel;
 use wasm_engine_shm::locate::{list_in, runtime_directory};
 use wasm_engine_ui_bridge_testkit::readers::{compile, parts, python, rust};
 
-/// Ticks between two looks.
+/// Ticks between two polls.
 const EVERY: u64 = 12;
 
 #[test]
@@ -16,9 +16,9 @@ fn readers_in_rust_c_and_python_say_the_same_of_a_running_kernel() {
     let folder = Folder::with(&config(""), &data(60));
     let dump = compile(folder.dir.path(), ["cc", "-std=c11"], "testkit/readers/dump.c");
     let name = format!("readers-{}", std::process::id());
-    let looks: Rc<RefCell<Vec<String>>> = Rc::default();
+    let polls: Rc<RefCell<Vec<String>>> = Rc::default();
     let progress = {
-        let (name, looks) = (name.clone(), Rc::clone(&looks));
+        let (name, polls) = (name.clone(), Rc::clone(&polls));
         // Between two ticks a kernel without a log publishes nothing, so there is one right answer.
         Box::new(move |progress: &wasm_engine::report::Progress| {
             if !progress.tick.is_multiple_of(EVERY) {
@@ -36,7 +36,7 @@ fn readers_in_rust_c_and_python_say_the_same_of_a_running_kernel() {
                 let said = parts(output.expect("it runs"), who);
                 assert_eq!(said, [Ok(expected.clone())], "{who}, tick {}", progress.tick);
             }
-            looks.borrow_mut().push(expected);
+            polls.borrow_mut().push(expected);
         })
     };
     let mut resolved = folder.resolved();
@@ -45,10 +45,10 @@ fn readers_in_rust_c_and_python_say_the_same_of_a_running_kernel() {
     resolved.physical.workers = 1;
     let options = RunOptions { name: Some(name), progress: Some(progress), ..options() };
     let report = run(resolved, options).expect("the run succeeds");
-    let looks = looks.borrow();
-    assert!(looks.len() as u64 >= report.ticks / EVERY);
+    let polls = polls.borrow();
+    assert!(polls.len() as u64 >= report.ticks / EVERY);
     // They had something to say: rows of every table, events, losses, counters.
-    let last = looks.last().expect("there were ticks");
+    let last = polls.last().expect("there were ticks");
     for beginning in [
         "kernel ",
         "page 1 ",

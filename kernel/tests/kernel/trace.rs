@@ -18,7 +18,7 @@ use wasm_engine::{
     run::{RunOptions, run},
 };
 use wasm_engine_abi::{
-    counter::{self, About},
+    counter::{self, CounterDescription},
     page::{
         TraceEvent,
         event::{self, is_full_only},
@@ -27,8 +27,8 @@ use wasm_engine_abi::{
 use wasm_engine_setup::Schedule;
 use wasm_engine_setup::TraceLevel;
 use wasm_engine_shm::locate::runtime_directory;
-use wasm_engine_telemetry::trace::{Follower, Seen, Why};
-use wasm_engine_ui_bridge::{Live, Source};
+use wasm_engine_telemetry::trace::{Followed, Follower, Why};
+use wasm_engine_ui_bridge::{Live, SnapshotSource};
 
 const TICKS: u64 = 80;
 const AGENTS: u32 = 20;
@@ -45,8 +45,8 @@ fn attach(name: &str) -> Live {
 fn all(follower: &mut Follower) -> Vec<TraceEvent> {
     let mut events = Vec::new();
     let mut time_ns = 0;
-    while let Some(seen) = follower.look() {
-        let Seen::Event { number, event } = seen else { panic!("{seen:?}") };
+    while let Some(seen) = follower.poll() {
+        let Followed::Event { number, event } = seen else { panic!("{seen:?}") };
         assert_eq!(number, events.len() as u64);
         assert!(time_ns <= event.time_ns, "time runs backwards at event {number}");
         time_ns = event.time_ns;
@@ -157,13 +157,13 @@ fn a_slow_follower_knows_exactly_what_it_lost_and_the_run_is_the_same() {
             // Every fifth tick, and a few events only.
             let Some(follower) = follower.as_mut().filter(|_| boundaries % 5 == 0) else { return };
             let [mut events, mut late, mut last] = seen.get();
-            for found in std::iter::from_fn(|| follower.look()).take(10) {
+            for found in std::iter::from_fn(|| follower.poll()).take(10) {
                 match found {
-                    Seen::Event { number, event } => {
+                    Followed::Event { number, event } => {
                         assert!(last <= event.tick && number == events + late, "{number}");
                         (events, last) = (events + 1, event.tick);
                     }
-                    Seen::Lost { events: lost, why } => {
+                    Followed::Lost { events: lost, why } => {
                         // What was gone at the first look is lost as well.
                         assert_ne!(why, Why::Reading, "nobody wrote meanwhile");
                         late += lost;
@@ -189,40 +189,40 @@ fn a_slow_follower_knows_exactly_what_it_lost_and_the_run_is_the_same() {
 #[test]
 fn counters_say_what_they_are_and_what_the_page_says() {
     let folder = Folder::with(&config(""), &data(ROWS));
-    let looks: Rc<RefCell<Vec<Vec<wasm_engine_telemetry::counters::Counted>>>> = Rc::default();
-    let theirs = Rc::clone(&looks);
+    let polls: Rc<RefCell<Vec<Vec<wasm_engine_telemetry::counters::Counted>>>> = Rc::default();
+    let theirs = Rc::clone(&polls);
     let mut live = None;
     let report = run_with(&folder, TraceLevel::Events, 64, move |name| {
         let directory = runtime_directory().expect("a runtime directory");
         let counted =
-            wasm_engine_telemetry::counters::look(&directory, Some(name)).expect("the kernel runs");
+            wasm_engine_telemetry::counters::poll(&directory, Some(name)).expect("the kernel runs");
         // Between two ticks the kernel publishes nothing: the page says the same.
         let live = live.get_or_insert_with(|| attach(name));
-        let page = live.look().expect("the kernel runs").kernel;
+        let page = live.poll().expect("the kernel runs").kernel;
         for (counter, counted) in counter::KERNEL.iter().zip(&counted) {
             assert_eq!(counted.value, counter.read(&page), "{}", counter.name);
         }
         theirs.borrow_mut().push(counted);
     });
-    let looks = looks.borrow();
-    assert_eq!(looks.len() as u64, report.ticks);
-    for counted in looks.iter() {
+    let polls = polls.borrow();
+    assert_eq!(polls.len() as u64, report.ticks);
+    for counted in polls.iter() {
         assert_eq!(counted.len(), counter::all().count());
-        for (counted, (_, about)) in counted.iter().zip(counter::all()) {
-            let About { name, kind, unit, help } = about;
+        for (counted, (_, described)) in counted.iter().zip(counter::all()) {
+            let CounterDescription { name, kind, unit, help } = described;
             assert_eq!((counted.id, counted.label.as_str()), (counter::id(name), name));
             assert_eq!((counted.kind.as_str(), counted.unit.as_str()), (kind.text(), unit.ucum()));
             assert_eq!(counted.help, help);
         }
     }
     // What only grows does.
-    for pair in looks.windows(2) {
+    for pair in polls.windows(2) {
         for (before, after) in pair[0].iter().zip(&pair[1]) {
             assert!(before.kind != "counter" || before.value <= after.value, "{}", before.label);
         }
     }
     let value = |name: &str| {
-        let last = looks.last().expect("there were ticks");
+        let last = polls.last().expect("there were ticks");
         last.iter().find(|counted| counted.label == name).expect("listed").value
     };
     // The page is published once a millisecond at most, so the last look may be a little behind.
@@ -249,10 +249,10 @@ fn more_events_than_there_is_room_for_are_lost_exactly() {
     assert_eq!(whole.digests(), rig.digests());
     assert_eq!(follower.sent(), events.len() as u64);
     let (mut lost, mut last) = (0, Vec::new());
-    while let Some(seen) = follower.look() {
+    while let Some(seen) = follower.poll() {
         match seen {
-            Seen::Lost { events, .. } => lost += events,
-            Seen::Event { number, event } => {
+            Followed::Lost { events, .. } => lost += events,
+            Followed::Event { number, event } => {
                 assert_eq!(number, lost + last.len() as u64);
                 last.push(TraceEvent { time_ns: 0, ..event });
             }
@@ -278,8 +278,8 @@ fn a_resumed_run_does_not_tell_its_past_again() {
             let follower = follower.get_or_insert_with(|| {
                 attach(&name).follow().expect("sound").expect("there is a trace")
             });
-            while let Some(seen) = follower.look() {
-                let Seen::Event { event, .. } = seen else { panic!("{seen:?}") };
+            while let Some(seen) = follower.poll() {
+                let Followed::Event { event, .. } = seen else { panic!("{seen:?}") };
                 theirs.borrow_mut().extend((event.kind == event::TICK_OPEN).then_some(event.tick));
             }
         })

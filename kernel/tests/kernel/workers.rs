@@ -11,7 +11,7 @@ use wasm_engine::run::{RunOptions, run as run_live};
 use wasm_engine_abi::{Digest, page::lane_state};
 use wasm_engine_setup::Schedule;
 use wasm_engine_shm::locate::runtime_directory;
-use wasm_engine_ui_bridge::{Live, Snapshot, Source, View};
+use wasm_engine_ui_bridge::{Live, Snapshot, SnapshotSource, View};
 
 const TICKS: u64 = 120;
 const AGENTS: u32 = 20;
@@ -123,12 +123,12 @@ fn watched(folder: &Folder) -> [Snapshot; 2] {
         let mut seen = into.borrow_mut();
         let open = || (Live::open(&directory, Some(&name)).expect("it runs"), None);
         let (live, now) = seen.get_or_insert_with(open);
-        *now = Some(live.look().expect("it can be read"));
+        *now = Some(live.poll().expect("it can be read"));
     };
     let options = RunOptions { progress: Some(Box::new(progress)), ..options };
     run_live(folder.resolved(), options).expect("the run succeeds");
     let (mut live, now) = seen.take().expect("there were ticks");
-    [now.expect("there were ticks"), live.look().expect("it can still be read")]
+    [now.expect("there were ticks"), live.poll().expect("it can still be read")]
 }
 
 #[test]

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use wasm_engine_shm::locate;
-use wasm_engine_telemetry::trace::{Follower, Seen, Why};
+use wasm_engine_telemetry::trace::{Followed, Follower, Why};
 use wasm_engine_ui_bridge::tui::{self, TuiError};
 use wasm_engine_ui_bridge::view::Lookback;
-use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, counters, json, text, trace};
+use wasm_engine_ui_bridge::{
+    Live, MonitorError, SnapshotSource, View, counters, json, text, trace,
+};
 
 /// Shows a running Wasm-Engine kernel. Only reads: it cannot slow or change the kernel.
 #[derive(Parser)]
@@ -33,10 +35,10 @@ struct Args {
     /// Print the kernel's counters once, with what they are; also of a kernel of another build
     #[arg(long)]
     counters: bool,
-    /// Print JSON: one document with --once, else one line per look; per event with --trace
+    /// Print JSON: one document with --once, else one line per poll; per event with --trace
     #[arg(long)]
     json: bool,
-    /// Milliseconds between two looks, 50 to 10000 [default: 500, with --trace at most 16]
+    /// Milliseconds between two polls, 50 to 10000 [default: 500, with --trace at most 16]
     #[arg(long, value_name = "MS", conflicts_with = "counters",
           value_parser = clap::value_parser!(u64).range(50..=10_000))]
     interval: Option<u64>,
@@ -54,12 +56,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(value).map_err(|e| bad(e.to_string()))
 }
 
-/// Time between two looks, unless `--interval` says.
+/// Time between two polls, unless `--interval` says.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why the command ends.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     #[error(transparent)]
     Monitor(#[from] MonitorError),
     #[error(transparent)]
@@ -69,8 +71,8 @@ enum Failure {
     #[error("this kernel has no trace: set region.trace to \"events\" or \"full\"")]
     NoTrace,
     #[error(
-        "the trace was overtaken at every look, without an event between: the region is damaged, or \
-         region.trace_events is far too small"
+        "the trace was overtaken at every poll, without an event between: the region is damaged, \
+         or region.trace_events is far too small"
     )]
     Overtaken,
     #[error("cannot print: {0}")]
@@ -79,7 +81,7 @@ enum Failure {
     Json(#[from] serde_json::Error),
 }
 
-impl Failure {
+impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             // Whoever read us has read enough.
@@ -103,10 +105,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<(), Failure> {
+fn run(args: &Args) -> Result<(), CommandError> {
     let directory = locate::runtime_directory()?;
     if args.counters {
-        let counted = wasm_engine_telemetry::counters::look(&directory, args.name.as_deref())?;
+        let counted = wasm_engine_telemetry::counters::poll(&directory, args.name.as_deref())?;
         let out = if args.json {
             counters::document(&counted)? + "\n"
         } else {
@@ -122,7 +124,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     let interval = args.interval.map_or(INTERVAL, Duration::from_millis);
     if args.once || !(args.json || io::stdout().is_terminal()) {
         live.settle();
-        let view = View::new(&live.look()?, None);
+        let view = View::new(&live.poll()?, None);
         let out = if args.json { json::document(&view)? + "\n" } else { text::summary(&view) };
         io::stdout().write_all(out.as_bytes())?;
         return Ok(());
@@ -139,16 +141,16 @@ fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Longest time between two looks at the trace while nothing happens, unless `--interval` says.
-const TRACE_NAP_MAX: Duration = Duration::from_millis(16);
+/// Longest time between two polls of the trace while nothing happens, unless `--interval` says.
+const TRACE_INTERVAL_MAX: Duration = Duration::from_millis(16);
 /// Bytes of lines that are collected before they are printed.
 const TRACE_LINES_BYTES: usize = 64 << 10;
 
 /// One line per event, until the run ends, the time is over or nobody reads.
-fn follow(live: &Live, args: &Args) -> Result<(), Failure> {
-    let Some(mut follower) = live.follow()? else { return Err(Failure::NoTrace) };
-    let nap_max = args.interval.map_or(TRACE_NAP_MAX, Duration::from_millis);
-    let (started, mut nap) = (Instant::now(), Duration::from_millis(1));
+fn follow(live: &Live, args: &Args) -> Result<(), CommandError> {
+    let Some(mut follower) = live.follow()? else { return Err(CommandError::NoTrace) };
+    let interval_max = args.interval.map_or(TRACE_INTERVAL_MAX, Duration::from_millis);
+    let (started, mut interval) = (Instant::now(), Duration::from_millis(1));
     // Where this ends, once that is known. What the kernel told before it ended is still read; what
     // it tells from then on is not waited for.
     let mut end = None;
@@ -165,16 +167,16 @@ fn follow(live: &Live, args: &Args) -> Result<(), Failure> {
             if over {
                 return Ok(());
             }
-            std::thread::sleep(nap);
-            nap = (nap * 2).min(nap_max);
+            std::thread::sleep(interval);
+            interval = (interval * 2).min(interval_max);
         } else {
-            nap = Duration::from_millis(1);
+            interval = Duration::from_millis(1);
             let mut out = io::stdout().lock();
             out.write_all(batch.lines.as_bytes())?;
             out.flush()?;
         }
         if batch.overtaken {
-            return Err(Failure::Overtaken);
+            return Err(CommandError::Overtaken);
         }
     }
 }
@@ -190,7 +192,7 @@ struct Batch {
 impl Batch {
     /// Takes what there is up to event `end`, in bounded time whatever the ring holds.
     fn take(follower: &mut Follower, live: &Live, json: bool, end: Option<u64>) -> Self {
-        let print = |seen: &Seen| {
+        let print = |seen: &Followed| {
             let line = if json { trace::document } else { trace::line };
             line(seen, live.names()) + "\n"
         };
@@ -200,39 +202,39 @@ impl Batch {
         while batch.lines.len() < TRACE_LINES_BYTES
             && !batch.overtaken
             && end.is_none_or(|end| follower.passed() < end)
-            && let Some(seen) = follower.look()
+            && let Some(seen) = follower.poll()
         {
             match seen {
-                Seen::Lost { events, why } => {
-                    let (before, why, looks) = lost.unwrap_or((0, why, 0));
-                    lost = Some((before.saturating_add(events), why, looks + 1));
-                    batch.overtaken = looks > 2 * follower.room();
+                Followed::Lost { events, why } => {
+                    let (before, why, polls) = lost.unwrap_or((0, why, 0));
+                    lost = Some((before.saturating_add(events), why, polls + 1));
+                    batch.overtaken = polls > 2 * follower.room();
                 }
-                Seen::Event { .. } => {
+                Followed::Event { .. } => {
                     if let Some((events, why, _)) = lost.take() {
-                        batch.lines += &print(&Seen::Lost { events, why });
+                        batch.lines += &print(&Followed::Lost { events, why });
                     }
                     batch.lines += &print(&seen);
                 }
             }
         }
         if let Some((events, why, _)) = lost {
-            batch.lines += &print(&Seen::Lost { events, why });
+            batch.lines += &print(&Followed::Lost { events, why });
         }
         batch
     }
 }
 
-/// One document per look, until the time is over or nobody reads.
+/// One document per poll, until the time is over or nobody reads.
 fn json_lines(
     live: &mut Live,
     interval: Duration,
     duration: Option<Duration>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let started = Instant::now();
     let mut lookback = Lookback::default();
     loop {
-        match live.look() {
+        match live.poll() {
             Ok(now) => {
                 let line = json::document(&lookback.view(now))? + "\n";
                 let mut out = io::stdout().lock();

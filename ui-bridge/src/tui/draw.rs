@@ -8,9 +8,11 @@
 //!  lanes | models | rings     the focused pane
 //!  keys                       keys
 //! ```
-//! Only the sixteen terminal colours are used, and nothing is told by colour alone.
+//! Only the sixteen terminal colours are used, and no fact is shown by colour alone.
 //!
 //! What this does not do: it changes nothing but the scroll position of tables.
+
+use std::borrow::Cow;
 
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -72,9 +74,9 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen) {
         Liveness::Dead => ("✖ dead", BAD),
         Liveness::Finished => ("■ finished", Style::new().fg(ACCENT)),
     };
-    let doing = match view.liveness {
-        Liveness::Live => view.doing.to_owned(),
-        Liveness::Stale => format!("no heartbeat for {}", duration(view.quiet_ns)),
+    let activity = match view.liveness {
+        Liveness::Live => view.activity.to_owned(),
+        Liveness::Stale => format!("no heartbeat for {}", duration(view.idle_ns)),
         Liveness::Dead => "the process is gone".to_owned(),
         Liveness::Finished => view.kernel.exit_code.map_or(String::new(), |c| format!("exit {c}")),
     };
@@ -83,7 +85,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen) {
         Span::styled(format!(" {} ", view.name), BOLD),
         Span::styled(format!("pid {}  ", view.pid), DIM),
         Span::styled(mark, style),
-        Span::raw(format!("  {doing}")),
+        Span::raw(format!("  {activity}")),
     ]);
     let pause = if screen.paused { "PAUSED  " } else { "" };
     let right = Line::from(vec![
@@ -109,7 +111,11 @@ fn block(title: String, focused: bool) -> Block<'static> {
 }
 
 /// A label, its value and how it looks.
-type Pair = (&'static str, String, Style);
+type Pair = (Cow<'static, str>, String, Style);
+
+const fn pair(label: &'static str, value: String, style: Style) -> Pair {
+    (Cow::Borrowed(label), value, style)
+}
 
 fn draw_kernel(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen, wide: bool) {
     let outer = block(format!("1 {}", Pane::Kernel.title()), screen.focus == Pane::Kernel)
@@ -136,7 +142,7 @@ fn draw_kernel(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen, 
 }
 
 fn draw_pair(frame: &mut Frame<'_>, area: Rect, (label, value, style): &Pair) {
-    frame.render_widget(Span::styled(*label, DIM), area);
+    frame.render_widget(Span::styled(&**label, DIM), area);
     let line = Line::styled(value.clone(), *style).alignment(Alignment::Right);
     let room = area.width.saturating_sub(u16::try_from(label.len()).unwrap_or(0) + 1);
     frame.render_widget(line, Rect { x: area.right() - room, width: room, ..area });
@@ -149,29 +155,29 @@ pub(super) fn tick_text(tick: Option<u64>) -> String {
 fn time_pairs(view: &View) -> Vec<Pair> {
     let k = &view.kernel;
     vec![
-        ("tick", tick_text(k.tick), BOLD),
-        ("ticks/s", short(view.rates.ticks), PLAIN),
-        ("tick p50", duration(k.tick_time.p50_ns), PLAIN),
-        ("tick p99", duration(k.tick_time.p99_ns), PLAIN),
-        ("tick max", duration(k.tick_time.max_ns), PLAIN),
+        pair("tick", tick_text(k.tick), BOLD),
+        pair("ticks/s", short(view.rates.ticks), PLAIN),
+        pair("tick p50", duration(k.tick_time.p50_ns), PLAIN),
+        pair("tick p99", duration(k.tick_time.p99_ns), PLAIN),
+        pair("tick max", duration(k.tick_time.max_ns), PLAIN),
     ]
 }
 
 fn work_pairs(view: &View) -> Vec<Pair> {
     let r = &view.rates;
     vec![
-        ("turns/s", short(r.turns), PLAIN),
-        ("messages/s", short(r.messages), PLAIN),
-        ("inputs/s", short(r.inputs), PLAIN),
-        ("inferences/s", short(r.inferences), PLAIN),
-        ("fuel/s", short(r.fuel), PLAIN),
+        pair("turns/s", short(r.turns), PLAIN),
+        pair("messages/s", short(r.messages), PLAIN),
+        pair("inputs/s", short(r.inputs), PLAIN),
+        pair("inferences/s", short(r.inferences), PLAIN),
+        pair("fuel/s", short(r.fuel), PLAIN),
     ]
 }
 
 fn trouble_pairs(view: &View) -> Vec<Pair> {
     let of = |label, name, alarm: Style| {
         let value = view.counter(name);
-        (label, count(value), if value == 0 { PLAIN } else { alarm })
+        pair(label, count(value), if value == 0 { PLAIN } else { alarm })
     };
     vec![
         of("faults", "faults", BAD),
@@ -183,30 +189,28 @@ fn trouble_pairs(view: &View) -> Vec<Pair> {
 }
 
 fn wait_pairs(view: &View) -> Vec<Pair> {
-    let labels = ["wait source", "wait model", "wait load", "wait log"];
-    let mut pairs: Vec<Pair> = labels
-        .into_iter()
-        .zip(&view.kernel.stalls)
-        .map(|(label, stall)| {
+    let stalls = view.kernel.stalls.iter();
+    let mut pairs: Vec<Pair> = stalls
+        .map(|stall| {
             let text = match stall.count {
                 0 => "0".to_owned(),
                 n => format!("{}x {}", short_count(n), duration(stall.ns)),
             };
-            (label, text, PLAIN)
+            (format!("wait {}", stall.cause).into(), text, PLAIN)
         })
         .collect();
-    pairs.push(("runnable", count(view.kernel.runnable.into()), PLAIN));
+    pairs.push(pair("runnable", count(view.kernel.runnable.into()), PLAIN));
     pairs
 }
 
 fn room_pairs(view: &View) -> Vec<Pair> {
     let k = &view.kernel;
     vec![
-        ("held", format!("{} msg", short_count(k.messages_held.into())), PLAIN),
-        ("held bytes", bytes(view.counter("payload_bytes_held")), PLAIN),
-        ("log", bytes(view.counter("log_bytes")), PLAIN),
-        ("durable tick", tick_text(k.durable_tick), PLAIN),
-        ("region", bytes(view.counter("region_bytes")), PLAIN),
+        pair("held", format!("{} msg", short_count(k.messages_held.into())), PLAIN),
+        pair("held bytes", bytes(view.counter("payload_bytes_held")), PLAIN),
+        pair("log", bytes(view.counter("log_bytes")), PLAIN),
+        pair("durable tick", tick_text(k.durable_tick), PLAIN),
+        pair("region", bytes(view.counter("region_bytes")), PLAIN),
     ]
 }
 
@@ -382,10 +386,10 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect) {
         "j k, arrows     scroll",
         "PgUp PgDn g G   scroll far",
         "s               sort agents by the next column",
-        "p, space        pause looking; the kernel goes on",
-        "+ -             look twice or half as often",
+        "p, space        pause polling; the kernel goes on",
+        "+ -             poll twice or half as often",
         "",
-        "Rates cover the time between two looks.",
+        "Rates cover the time between two polls.",
         "Quantiles are exact to a factor of two.",
         "A monitor only reads: it cannot slow or",
         "change the kernel.",

@@ -1,9 +1,9 @@
-//! The live terminal view: what keys do and when to look again.
+//! The live terminal view: what keys do and when to poll again.
 //!
 //! ```text
-//!  Source -> Snapshot -> View -> Screen (focus, scroll, sort, pause) -> draw
+//!  SnapshotSource -> Snapshot -> View -> Screen (focus, scroll, sort, pause) -> draw
 //! ```
-//! One thread, one loop: look, draw, wait for a key until the next look is due. The terminal is
+//! One thread, one loop: poll, draw, wait for a key until the next poll is due. The terminal is
 //! restored on every way out, panics included.
 //!
 //! What this does not do: it computes no number ([`crate::view`]) and paints nothing ([`draw`]).
@@ -23,13 +23,13 @@ pub use draw::draw;
 
 use crate::view::{Agent, Lookback, View};
 use wasm_engine_telemetry::error::MonitorError;
-use wasm_engine_telemetry::{Snapshot, Source};
+use wasm_engine_telemetry::{Snapshot, SnapshotSource};
 
-/// Shortest time between two looks.
+/// Shortest time between two polls.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
-/// Longest time between two looks.
+/// Longest time between two polls.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(10);
-/// Looks whose tick rate is kept for the curve.
+/// Polls whose tick rate is kept for the curve.
 const HISTORY: usize = 64;
 
 /// A part of the screen.
@@ -104,29 +104,29 @@ impl Sort {
     }
 }
 
-/// What the user chose and what lies between two looks.
+/// What the user chose and what lies between two polls.
 #[derive(Clone, Debug)]
 pub struct Screen {
     /// The pane that keys act on.
     pub focus: Pane,
     /// Order of the agents.
     pub sort: Sort,
-    /// Whether looking is suspended.
+    /// Whether polling is suspended.
     pub paused: bool,
     /// Whether the help is shown.
     pub help: bool,
-    /// Time between two looks.
+    /// Time between two polls.
     pub interval: Duration,
-    /// A message for the last line, shown until the next look succeeds.
+    /// A message for the last line, shown until the next poll succeeds.
     pub note: Option<String>,
-    /// Tick rates of the last looks, oldest first.
+    /// Tick rates of the last polls, oldest first.
     history: VecDeque<f64>,
     /// Selected row of each pane.
     tables: [TableState; 5],
 }
 
 impl Screen {
-    /// A screen that looks every `interval`.
+    /// A screen that polls every `interval`.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl Screen {
     }
 
     /// Takes note of a new view.
-    pub fn looked(&mut self, view: &View) {
+    pub fn polled(&mut self, view: &View) {
         self.note = None;
         if self.history.len() == HISTORY {
             self.history.pop_front();
@@ -204,13 +204,13 @@ pub enum TuiError {
 /// # Errors
 /// [`TuiError`]; the terminal is restored then as well.
 pub fn run(
-    source: &mut dyn Source,
+    source: &mut dyn SnapshotSource,
     interval: Duration,
     duration: Option<Duration>,
     quit: &dyn Fn() -> bool,
 ) -> Result<(), TuiError> {
-    // The first look comes before the screen is taken over, so that its error stays readable.
-    let first = source.look()?;
+    // The first poll comes before the screen is taken over, so that its error stays readable.
+    let first = source.poll()?;
     let mut terminal = ratatui::try_init()?;
     let end = duration.map(|d| Instant::now() + d);
     let result = watch(&mut terminal, source, first, Screen::new(interval), end, quit);
@@ -220,7 +220,7 @@ pub fn run(
 
 fn watch(
     terminal: &mut DefaultTerminal,
-    source: &mut dyn Source,
+    source: &mut dyn SnapshotSource,
     first: Snapshot,
     mut screen: Screen,
     end: Option<Instant>,
@@ -228,15 +228,15 @@ fn watch(
 ) -> Result<(), TuiError> {
     let mut lookback = Lookback::default();
     let mut view = lookback.view(first);
-    screen.looked(&view);
-    let mut looked = Instant::now();
+    screen.polled(&view);
+    let mut polled = Instant::now();
     loop {
         terminal.draw(|frame| draw(frame, &view, &mut screen))?;
         let now = Instant::now();
         if quit() || end.is_some_and(|end| now >= end) {
             return Ok(());
         }
-        let due = looked + screen.interval;
+        let due = polled + screen.interval;
         let until = end.map_or(due, |end| due.min(end));
         // Short waits, so that a signal is noticed soon.
         let wait = until.saturating_duration_since(now).min(Duration::from_millis(250));
@@ -248,14 +248,14 @@ fn watch(
                 return Ok(());
             }
         } else if Instant::now() >= due {
-            looked = Instant::now();
+            polled = Instant::now();
             if screen.paused {
                 continue;
             }
-            match source.look() {
+            match source.poll() {
                 Ok(snapshot) => {
                     view = lookback.view(snapshot);
-                    screen.looked(&view);
+                    screen.polled(&view);
                 }
                 Err(error) if error.is_passing() => screen.note = Some(error.to_string()),
                 Err(error) => return Err(error.into()),

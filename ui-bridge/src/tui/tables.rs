@@ -142,7 +142,6 @@ pub(super) const LANES: &[Column<Lane>] = &[
 pub(super) const MODELS: &[Column<Model>] = &[
     word("model", 8, 0, |m| (m.name.clone(), BOLD)),
     word("state", 8, 60, |m| (m.state.to_owned(), if m.state == "failed" { BAD } else { PLAIN })),
-    word("on", 4, 0, |m| plain(m.provider.to_owned())),
     number("req/s", 5, 0, |m| plain(short(m.requests_per_s))),
     number("requests", 8, 60, |m| plain(short_count(m.requests))),
     number("pending", 7, 70, |m| plain(short_count(m.pending.into()))),

@@ -75,7 +75,7 @@ def main():
     for case in ((before, moment, more, half) for before in range(7) for moment in range(6)
                  for more in range(10) for half in range(2)):
         follower = monitor.Follower(Memory(*case), section)
-        seen = follower.look()
+        seen = follower.poll()
         if seen is None:
             text = "nothing"
         elif isinstance(seen, monitor.Message):

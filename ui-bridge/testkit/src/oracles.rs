@@ -12,10 +12,10 @@ use wasm_engine_abi::page::{TraceEvent, event};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_telemetry::counters as telemetry_counters;
-use wasm_engine_telemetry::trace::Seen;
+use wasm_engine_telemetry::trace::Followed;
 use wasm_engine_ui_bridge::trace;
 use wasm_engine_ui_bridge::tui::{Pane, Screen, draw};
-use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, counters, json, text};
+use wasm_engine_ui_bridge::{Live, MonitorError, SnapshotSource, View, counters, json, text};
 
 use crate::owner::{Owner, identity, plan};
 
@@ -79,7 +79,7 @@ pub fn view(data: &[u8]) {
     let words = region(&mut script);
     events(&words);
     counted(&words);
-    if let Ok(view) = look(&words) {
+    if let Ok(view) = poll(&words) {
         let document = json::document(&view).expect("a document");
         serde_json::from_str::<serde_json::Value>(&document).expect("that can be parsed again");
         let summary = text::summary(&view);
@@ -94,11 +94,11 @@ fn events(words: &[u64]) {
     };
     let Ok(Some(mut follower)) = live.follow() else { return };
     let mut passed = 0u64;
-    // A hostile ring may go on for ever; each look is bounded.
-    for seen in std::iter::from_fn(|| follower.look()).take(40) {
+    // A hostile ring may go on for ever; each poll is bounded.
+    for seen in std::iter::from_fn(|| follower.poll()).take(40) {
         passed = passed.wrapping_add(match seen {
-            Seen::Event { .. } => 1,
-            Seen::Lost { events, .. } => events,
+            Followed::Event { .. } => 1,
+            Followed::Lost { events, .. } => events,
         });
         let (document, line) =
             (trace::document(&seen, live.names()), trace::line(&seen, live.names()));
@@ -123,7 +123,7 @@ fn counted(words: &[u64]) {
 pub fn screen(data: &[u8]) {
     let mut script = Script(data);
     let keys = [script.byte(), script.byte()];
-    if let Ok(view) = look(&region(&mut script)) {
+    if let Ok(view) = poll(&region(&mut script)) {
         paint(&view, keys);
     }
 }
@@ -164,19 +164,19 @@ pub fn names(data: &[u8]) {
 }
 
 /// Attaches and looks; an error says what is wrong and has an exit code.
-fn look(words: &[u64]) -> Result<View, MonitorError> {
-    let looked = Live::from_map("x", ReadMap::copy_of(bytemuck::cast_slice(words)))
-        .and_then(|mut live| live.look())
+fn poll(words: &[u64]) -> Result<View, MonitorError> {
+    let polled = Live::from_map("x", ReadMap::copy_of(bytemuck::cast_slice(words)))
+        .and_then(|mut live| live.poll())
         .map(|now| View::new(&now, Some(&now)));
-    if let Err(error) = &looked {
+    if let Err(error) = &polled {
         assert!(!error.to_string().is_empty() && error.exit_code() > 0);
     }
-    looked
+    polled
 }
 
 fn paint(view: &View, keys: [u8; 2]) {
     let mut screen = Screen::new(Duration::from_millis(500));
-    screen.looked(view);
+    screen.polled(view);
     let backend = ratatui::backend::TestBackend::new(80, 24);
     let mut terminal = ratatui::Terminal::new(backend).expect("a terminal");
     screen.focus = Pane::ALL[usize::from(keys[0]) % Pane::ALL.len()];

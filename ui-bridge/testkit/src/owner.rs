@@ -5,12 +5,13 @@
 use std::path::Path;
 
 use bytemuck::Zeroable;
+use wasm_engine_abi::SCHEMA;
 use wasm_engine_abi::counter;
 use wasm_engine_abi::frame::fault;
 use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::page::{
-    AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, SCHEMA, TraceEvent,
-    agent_state, event, lane_state, model_state, provider, run_state, stall,
+    AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, TraceEvent, agent_state,
+    event, lane_state, model_state, run_state, stall,
 };
 use wasm_engine_shm::counters::CounterWriter;
 use wasm_engine_shm::header::{HeaderWriter, Identity, OwnerState};
@@ -40,7 +41,7 @@ pub fn sizes() -> Sizes {
 
 /// What an owner holds.
 pub struct Owner {
-    pub claim: Option<locate::NameLock>,
+    pub name_lock: Option<locate::NameLock>,
     pub region: Region,
     pub header: HeaderWriter<RawMem>,
     pub publisher: Publisher,
@@ -63,10 +64,10 @@ impl Owner {
         sizes.plan(&mut plan).expect("a possible plan");
         let map = Map::memfd(name, plan.total_bytes()).expect("sealed memory");
         let mut owner = Self::format_named(map, identity, names, &sizes);
-        let claim = locate::lock_in(directory, name).expect("the name is free");
+        let name_lock = locate::lock_in(directory, name).expect("the name is free");
         let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
-        claim.publish(&descriptor.expect("a place")).expect("published");
-        owner.claim = Some(claim);
+        name_lock.publish(&descriptor.expect("a location")).expect("published");
+        owner.name_lock = Some(name_lock);
         owner
     }
 
@@ -84,7 +85,7 @@ impl Owner {
         publisher.names(names).expect("as planned");
         let log = publisher.take_log_counters().expect("once");
         let header = region.publish_ready().expect("once");
-        Self { claim: None, region, header, publisher, log, events: 0 }
+        Self { name_lock: None, region, header, publisher, log, events: 0 }
     }
 
     /// Publishes the example run as of `tick` and beats.
@@ -269,9 +270,9 @@ fn kernel(tick: u64) -> KernelPage {
         runnable: 2,
         ..KernelPage::zeroed()
     };
-    page.count_stall(stall::LOAD, 41_500_000);
-    page.stalls[stall::MODEL] = n / 9;
-    page.stall_ns[stall::MODEL] = n / 9 * 180_000;
+    page.count_stall(stall::LOG, 41_500_000);
+    page.stalls_model = n / 9;
+    page.stall_model_ns = n / 9 * 180_000;
     // Most ticks are short; one in sixteen waits, one in 200 waits long.
     page.ticks = n;
     page.tick_ns_buckets[14] = n - n / 4;
@@ -301,7 +302,7 @@ fn lanes(n: u64) -> [LaneRow; 2] {
     };
     [
         lane(n * 17, n * 2_900_000, 0, lane_state::BUSY),
-        lane(n * 14, n * 2_100_000, NONE_U32, lane_state::PARKED),
+        lane(n * 14, n * 2_100_000, NONE_U32, lane_state::IDLE),
     ]
 }
 
@@ -310,7 +311,6 @@ fn model(n: u64) -> ModelRow {
         batch: 32,
         pending: 4,
         latency_ticks: 1,
-        provider: provider::CPU,
         state: model_state::READY,
         requests: n * 4,
         batches: n,

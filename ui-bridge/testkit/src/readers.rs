@@ -8,8 +8,9 @@ use std::process::{Command, Output};
 
 use bytemuck::Zeroable;
 use tempfile::TempDir;
+use wasm_engine_abi::SCHEMA;
 use wasm_engine_abi::page::{
-    AgentRow, KernelPage, LaneRow, ModelRow, RingRow, SCHEMA, TraceEvent, section,
+    AgentRow, KernelPage, LaneRow, ModelRow, RingRow, TraceEvent, section,
 };
 use wasm_engine_shm::broadcast::{BroadcastReader, Next, Overtaken};
 use wasm_engine_shm::counters::CountersReader;

@@ -104,13 +104,13 @@ fn usage() {
 
 /// Publishes a file-backed region under a name.
 fn publish(directory: &Path, name: &str, identity: Identity) -> (Owner, std::path::PathBuf) {
-    let claim = locate::lock_in(directory, name).expect("free");
-    let path = claim.file_path();
+    let name_lock = locate::lock_in(directory, name).expect("free");
+    let path = name_lock.file_path();
     let map = Map::file(&path, plan().total_bytes()).expect("a file");
     let mut owner = Owner::format(map, identity);
     let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
-    claim.publish(&descriptor.expect("a place")).expect("published");
-    owner.claim = Some(claim);
+    name_lock.publish(&descriptor.expect("a location")).expect("published");
+    owner.name_lock = Some(name_lock);
     (owner, path)
 }
 
@@ -228,7 +228,7 @@ fn counters_are_shown_whatever_the_schema() {
     assert_eq!(first["value"], 42);
     let output = monitor(directory.path(), &["--counters"]);
     let text = String::from_utf8(output.stdout).expect("text");
-    assert!(text.lines().next().expect("a line").ends_with("counter  ticks executed"), "{text}");
+    assert!(text.lines().next().expect("a line").ends_with("counter  Ticks executed."), "{text}");
     assert_eq!(refusal(directory.path(), &["--trace"]).0, 5, "events need the schema");
     assert_eq!(monitor(directory.path(), &["--trace", "--counters"]).status.code(), Some(2));
 }
@@ -241,9 +241,9 @@ fn a_kernel_without_a_trace_says_so() {
     sizes.plan(&mut plan).expect("a possible plan");
     let map = Map::memfd("quiet", plan.total_bytes()).expect("sealed memory");
     let owner = Owner::format_named(map, identity(1), NAMES, &sizes);
-    let claim = locate::lock_in(directory.path(), "quiet").expect("free");
+    let name_lock = locate::lock_in(directory.path(), "quiet").expect("free");
     let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
-    claim.publish(&descriptor.expect("a place")).expect("published");
+    name_lock.publish(&descriptor.expect("a location")).expect("published");
     let (code, text) = refusal(directory.path(), &["--trace"]);
     assert_eq!(code, 1);
     assert!(text.contains("set region.trace to"), "{text}");

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::{ProptestConfig, any, proptest};
-use wasm_engine_abi::page::SCHEMA;
+use wasm_engine_abi::SCHEMA;
 use wasm_engine_shm::header::Identity;
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_telemetry::publisher::Sizes;
-use wasm_engine_ui_bridge::{Live, MonitorError, Source, View, json, text};
+use wasm_engine_ui_bridge::{Live, MonitorError, SnapshotSource, View, json, text};
 use wasm_engine_ui_bridge_testkit::owner::{NAMES, Owner, identity, plan, sizes};
 
 /// The bytes of a good region.
@@ -35,7 +35,7 @@ fn written(directory: &Path, bytes: &[u8]) -> PathBuf {
 /// Reads a region and renders it every way; says how it ended.
 fn read(directory: &Path, bytes: &[u8]) -> Result<View, MonitorError> {
     let mut live = open(&written(directory, bytes))?;
-    let now = live.look()?;
+    let now = live.poll()?;
     let view = View::new(&now, Some(&now));
     json::document(&view).expect("a document");
     let summary = text::summary(&view);
@@ -49,7 +49,7 @@ fn read(directory: &Path, bytes: &[u8]) -> Result<View, MonitorError> {
 fn paint(view: &View) {
     use wasm_engine_ui_bridge::tui::{Pane, Screen, draw};
     let mut screen = Screen::new(std::time::Duration::from_millis(500));
-    screen.looked(view);
+    screen.polled(view);
     let backend = ratatui::backend::TestBackend::new(120, 40);
     let mut terminal = ratatui::Terminal::new(backend).expect("a terminal");
     for pane in Pane::ALL {
@@ -98,14 +98,14 @@ fn truncated_anywhere() {
     // Cut while attached: noticed at the next look, before any byte is read.
     let path = written(directory.path(), &good);
     let mut live = open(&path).expect("whole");
-    live.look().expect("whole");
+    live.poll().expect("whole");
     std::fs::OpenOptions::new()
         .write(true)
         .open(&path)
         .expect("opened")
         .set_len(4096)
         .expect("cut");
-    let error = live.look().expect_err("cut");
+    let error = live.poll().expect_err("cut");
     assert_eq!(error.exit_code(), 4);
     assert!(error.to_string().contains("cut short"), "{error}");
 }

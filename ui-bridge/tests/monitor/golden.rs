@@ -20,10 +20,10 @@ fn snapshot(tick: u64) -> Snapshot {
         names: Names::parse(NAMES.as_bytes()).expect("valid names"),
         owner: Owner { pid: 4242, generation: 0xabc, started_unix_ns: 1_700_000_000_000_000_000 },
         liveness: Liveness::Live,
-        doing: "running",
-        quiet_ns: 1000,
+        activity: "running",
+        idle_ns: 1000,
         kernel: run.kernel,
-        agents_one_cut: true,
+        agents_one_version: true,
         agents: (0..).zip(run.agents).filter(|(_, a)| a.state != agent_state::EMPTY).collect(),
         lanes: run.lanes.to_vec(),
         models: vec![run.model],
@@ -47,8 +47,8 @@ fn expect(name: &str, found: &str) {
 
 fn paint(width: u16, height: u16, view: &View, keys: &[KeyCode]) -> String {
     let mut screen = Screen::new(Duration::from_millis(500));
-    screen.looked(&View::new(&snapshot(1000), Some(&snapshot(950))));
-    screen.looked(view);
+    screen.polled(&View::new(&snapshot(1000), Some(&snapshot(950))));
+    screen.polled(view);
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
     for key in keys {
         terminal.draw(|frame| draw(frame, view, &mut screen)).expect("painted");
@@ -96,7 +96,7 @@ fn rates_outlive_a_look_and_not_the_kernel() {
     assert_eq!((moving.window_ns, moving.ticks), (71 * 7_000_000, 142.9));
     // Looked at faster than it publishes.
     assert_eq!(lookback.view(snapshot(1071)).rates, moving);
-    let resting = Snapshot { quiet_ns: 3_000_000_000, ..snapshot(1071) };
+    let resting = Snapshot { idle_ns: 3_000_000_000, ..snapshot(1071) };
     let dead = Snapshot { liveness: Liveness::Dead, ..snapshot(1071) };
     for now in [resting, dead] {
         let view = lookback.view(now);

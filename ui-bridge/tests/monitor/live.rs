@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use wasm_engine_abi::page::NONE_U64;
 use wasm_engine_shm::header::OwnerState;
-use wasm_engine_ui_bridge::{Live, Liveness, MonitorError, Snapshot, Source, View};
+use wasm_engine_ui_bridge::{Live, Liveness, MonitorError, Snapshot, SnapshotSource, View};
 use wasm_engine_ui_bridge_testkit::owner::{Owner, Run};
 
 /// An owner in a process of its own, so that it can be stopped and killed. Not a test: the others
@@ -66,7 +66,7 @@ impl Drop for Process {
 fn wait_for(live: &mut Live, liveness: Liveness) -> Snapshot {
     let started = Instant::now();
     loop {
-        let snapshot = live.look().expect("readable");
+        let snapshot = live.poll().expect("readable");
         if snapshot.liveness == liveness {
             return snapshot;
         }
@@ -83,14 +83,14 @@ fn stopped_killed_and_started_again() {
     let before = wait_for(&mut live, Liveness::Live);
     first.signal("-STOP");
     let stale = wait_for(&mut live, Liveness::Stale);
-    assert!(stale.kernel.tick >= before.kernel.tick && stale.quiet_ns > 1_000_000_000);
+    assert!(stale.kernel.tick >= before.kernel.tick && stale.idle_ns > 1_000_000_000);
     first.signal("-CONT");
     wait_for(&mut live, Liveness::Live);
     first.kill();
     let dead = wait_for(&mut live, Liveness::Dead);
     // What it published last is still there, whole.
     assert_eq!(dead.kernel, Run::at(dead.kernel.tick).kernel);
-    assert_eq!(live.look().expect("readable").kernel, dead.kernel);
+    assert_eq!(live.poll().expect("readable").kernel, dead.kernel);
     let error = Live::open(directory.path(), Some("weather")).expect_err("it is dead");
     assert!(matches!(error, MonitorError::NotFound { .. }), "{error}");
 
@@ -107,7 +107,7 @@ fn every_number_is_whole_and_rows_are_one_cut() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut owner = Owner::start(directory.path(), "weather", 7);
     let mut live = Live::open(directory.path(), Some("weather")).expect("attached");
-    let empty = live.look().expect("nothing published is no error");
+    let empty = live.poll().expect("nothing published is no error");
     assert_eq!((empty.agents.len(), View::new(&empty, None).kernel.tick), (0, None));
     let stop = Arc::new(AtomicBool::new(false));
     let writer = std::thread::spawn({
@@ -121,10 +121,10 @@ fn every_number_is_whole_and_rows_are_one_cut() {
             (owner, tick)
         }
     });
-    let (mut looks, mut one_cut, mut last) = (0, 0, 0);
+    let (mut polls, mut one_version, mut last) = (0, 0, 0);
     let started = Instant::now();
-    while looks < 2000 && started.elapsed() < Duration::from_secs(20) {
-        let now = match live.look() {
+    while polls < 2000 && started.elapsed() < Duration::from_secs(20) {
+        let now = match live.poll() {
             Ok(now) => now,
             Err(MonitorError::Busy { .. }) => continue,
             Err(error) => panic!("{error}"),
@@ -133,7 +133,7 @@ fn every_number_is_whole_and_rows_are_one_cut() {
         if now.agents.is_empty() || now.kernel.tick == NONE_U64 {
             continue;
         }
-        looks += 1;
+        polls += 1;
         assert!(now.kernel.tick >= last);
         last = now.kernel.tick;
         assert_eq!(now.kernel, Run::at(now.kernel.tick).kernel);
@@ -143,21 +143,21 @@ fn every_number_is_whole_and_rows_are_one_cut() {
             let tick = if row.template == 2 { row.turns - 1 } else { row.last_tick };
             assert_eq!(*row, Run::at(tick).agents[*slot as usize]);
         }
-        if now.agents_one_cut {
-            one_cut += 1;
+        if now.agents_one_version {
+            one_version += 1;
             assert!(ticks[..13].iter().all(|tick| *tick == ticks[0]), "{ticks:?}");
         }
     }
     stop.store(true, Ordering::Relaxed);
     let (mut owner, tick) = writer.join().expect("the writer is well");
-    assert!(looks > 0 && one_cut > 0, "{looks} looks, {one_cut} of one cut");
+    assert!(polls > 0 && one_version > 0, "{polls} polls, {one_version} of one version");
     // Quiet again: one cut, the newest.
-    let last = live.look().expect("readable");
-    assert!(last.agents_one_cut && last.kernel.tick == tick - 1);
+    let last = live.poll().expect("readable");
+    assert!(last.agents_one_version && last.kernel.tick == tick - 1);
     owner.header.set_state(OwnerState::WaitingForLog, 0);
-    assert_eq!(live.look().expect("readable").doing, "waiting for the log");
+    assert_eq!(live.poll().expect("readable").activity, "waiting for the log");
     owner.finish(tick, 1);
-    let end = live.look().expect("readable");
-    assert_eq!((end.liveness, end.doing), (Liveness::Finished, "stopped"));
+    let end = live.poll().expect("readable");
+    assert_eq!((end.liveness, end.activity), (Liveness::Finished, "stopped"));
     assert_eq!(View::new(&end, None).kernel.exit_code, Some(1));
 }

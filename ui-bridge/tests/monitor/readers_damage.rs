@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use wasm_engine_abi::page::SCHEMA;
+use wasm_engine_abi::{SCHEMA, counter};
 use wasm_engine_shm::header::Identity;
 use wasm_engine_shm::layout::{RegionPlan, SectionKind};
 use wasm_engine_shm::map::Map;
@@ -82,7 +82,7 @@ fn all_readers_refuse_the_same_damage() {
 
 /// Where a section of the golden region lies: the word of its directory entry and of its first
 /// byte.
-fn place(bytes: &[u8], kind: SectionKind) -> (usize, usize) {
+fn section(bytes: &[u8], kind: SectionKind) -> (usize, usize) {
     let entries = (0..word(bytes, 7) as usize).map(|n| HEADER_WORDS + n * ENTRY_WORDS);
     let entry = { entries }.find(|entry| word(bytes, *entry) as u32 == kind.0).expect("there");
     (entry, word(bytes, entry + 2) as usize / 8)
@@ -95,7 +95,7 @@ fn all_readers_say_the_same_of_a_damaged_ring() {
     /// Messages that the golden ring holds for a reader that comes too late.
     const HELD: std::ops::Range<u64> = 58..90;
     let good = golden();
-    let (entry, at) = place(&good, SectionKind::BROADCAST);
+    let (entry, at) = section(&good, SectionKind::BROADCAST);
     let slot = |n: u64| at + 16 + n as usize % SLOTS * STRIDE;
     let mut files = Vec::new();
     let mut add = |what: String, changes: &[(usize, u64)]| {
@@ -156,41 +156,44 @@ fn all_readers_say_the_same_of_a_damaged_ring() {
 
 #[test]
 fn all_readers_say_the_same_of_damaged_counters() {
-    const COUNT: usize = 36;
     let good = golden();
-    let (directory, at) = place(&good, SectionKind::COUNTERS);
+    let counters = counter::all().count();
+    let count = counters as u64;
+    let (directory, at) = section(&good, SectionKind::COUNTERS);
     let words = word(&good, directory + 3) as usize / 8;
     let entry = |n: usize| at + 16 + n * 16;
     let mut files = Vec::new();
     let mut add = |what: String, changes: &[(usize, u64)]| {
         files.push((what, with(&good, changes, false)));
     };
-    for count in [0, 1, 2, 35, 37, 38, 39, 40, 1 << 16, (1 << 16) + 1, 1 << 63, u64::MAX] {
-        add(format!("{count} entries"), &[(at, count)]);
+    let near = [count - 1, count + 1, count + 2, count + 3, count + 4];
+    let far = [0, 1, 2, 1 << 16, (1 << 16) + 1, 1 << 63, u64::MAX];
+    for entries in near.into_iter().chain(far) {
+        add(format!("{entries} entries"), &[(at, entries)]);
     }
     for generation in [0, 1, 3, 4, 1 << 63, u64::MAX] {
         add(format!("generation {generation}"), &[(entry(3), generation)]);
-        let all: Vec<_> = (0..COUNT).map(|n| (entry(n), generation)).collect();
+        let all: Vec<_> = (0..counters).map(|n| (entry(n), generation)).collect();
         add(format!("generations {generation}"), &all);
     }
-    // Places 0 to 47 are inside: three blocks of values.
-    for place in [15, 47, 48, 63, 64, 1 << 16, (1 << 32) - 1_u64] {
-        add(format!("place {place}"), &[(entry(5) + 1, place << 32 | 5)]);
-        let all: Vec<_> = (0..COUNT).map(|n| (entry(n) + 1, place << 32 | n as u64)).collect();
-        add(format!("places {place}"), &all);
+    // Slots 0 to 47 are inside: three blocks of values.
+    for slot in [15, 47, 48, 63, 64, 1 << 16, (1 << 32) - 1_u64] {
+        add(format!("slot {slot}"), &[(entry(5) + 1, slot << 32 | 5)]);
+        let all: Vec<_> = (0..counters).map(|n| (entry(n) + 1, slot << 32 | n as u64)).collect();
+        add(format!("slots {slot}"), &all);
     }
     for (what, outside) in [("last", 1), ("first outside", 0)] {
-        let number = (words - 16 - COUNT * 16 - outside) as u64;
-        add(format!("the {what} place"), &[(entry(7) + 1, number << 32)]);
+        let number = (words - 16 - counters * 16 - outside) as u64;
+        add(format!("the {what} slot"), &[(entry(7) + 1, number << 32)]);
     }
     add(
         "values of ones".to_owned(),
-        &(0..48).map(|n| (entry(COUNT) + n, u64::MAX)).collect::<Vec<_>>(),
+        &(0..48).map(|n| (entry(counters) + n, u64::MAX)).collect::<Vec<_>>(),
     );
     let texts = 2..16;
     for seed in 1..=24_u64 {
         let mut bytes = awkward(seed);
-        let changes: Vec<_> = (0..COUNT)
+        let changes: Vec<_> = (0..counters)
             .flat_map(|n| texts.clone().map(move |word| entry(n) + word))
             .map(|word| (word, u64::from_le_bytes(std::array::from_fn(|_| bytes()))))
             .collect();
@@ -237,7 +240,8 @@ fn counters_of_another_release_are_read_and_nothing_else() {
     let files = [("another schema".to_owned(), with(&good, &[(5, 1)], true))];
     compare(folder.path(), &files);
     let said = rust(&folder.path().join("0.bin")).expect("it is sound");
-    for line in ["kernel schema", "agents schema", "trace schema", "counters 36"] {
+    let counters = format!("counters {}", counter::all().count());
+    for line in ["kernel schema", "agents schema", "trace schema", &counters] {
         assert!(said.contains(&format!("\n{line}\n")), "{said}");
     }
 }
@@ -266,9 +270,9 @@ fn all_readers_check_the_largest_directory() {
     let folder = TempDir::new().expect("a folder");
     let good = crowded(folder.path());
     let entry = |n: usize| HEADER_WORDS + n * ENTRY_WORDS;
-    let places = |n: usize| [entry(n) + 2, entry(n) + 3];
-    let other = |n: usize| places(4093 - n).map(|at| word(&good, at));
-    let backwards = (0..4094).flat_map(|n| places(n).into_iter().zip(other(n)));
+    let offsets = |n: usize| [entry(n) + 2, entry(n) + 3];
+    let other = |n: usize| offsets(4093 - n).map(|at| word(&good, at));
+    let backwards = (0..4094).flat_map(|n| offsets(n).into_iter().zip(other(n)));
     let reversed: Vec<_> = backwards.collect();
     let mut files = vec![
         ("as planned".to_owned(), good.clone()),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use wasm_engine_abi::page::event;
 use wasm_engine_shm::header::Identity;
 use wasm_engine_telemetry::Names;
-use wasm_engine_telemetry::trace::Seen;
+use wasm_engine_telemetry::trace::Followed;
 use wasm_engine_ui_bridge::trace;
 use wasm_engine_ui_bridge_testkit::owner::{Owner, event_of};
 use wasm_engine_ui_bridge_testkit::readers::{compile, python, runtime_directory};
@@ -87,7 +87,7 @@ fn followers_of_a_run_lose_nothing_that_they_do_not_count() {
                 assert!((said["why"] == "earlier") == first, "{who}: {line}");
                 next += lost;
             } else {
-                let seen = Seen::Event { number: next, event: event_of(next) };
+                let seen = Followed::Event { number: next, event: event_of(next) };
                 let expected = trace::document(&seen, &names);
                 assert_eq!(said, serde_json::from_str::<Value>(&expected).expect("one"), "{who}");
                 next += 1;

@@ -61,9 +61,9 @@ fn a_region_that_is_being_written_is_read_whole_by_name() {
         let python = parts(python, "Python");
         let [named_c, named] = by_name(&monitor, directory.path(), "live");
         drop(end);
-        for (who, looks) in [("Rust", rust), ("C", c), ("Python", python)] {
+        for (who, polls) in [("Rust", rust), ("C", c), ("Python", python)] {
             let whole: Vec<u64> =
-                looks.into_iter().flatten().map(|look| check_whole(who, &look)).collect();
+                polls.into_iter().flatten().map(|poll| check_whole(who, &poll)).collect();
             // The writer may overtake a slow reader; not each time.
             assert!(!whole.is_empty(), "{who} never succeeded");
             assert!(whole.is_sorted(), "{who} went back in time");
@@ -77,8 +77,8 @@ fn a_region_that_is_being_written_is_read_whole_by_name() {
 }
 
 /// The tick of the kernel's page, which must belong to all of it.
-fn check_whole(who: &str, look: &str) -> u64 {
-    let page = look.lines().find_map(|line| line.strip_prefix("page 1 number ")).expect("a page");
+fn check_whole(who: &str, poll: &str) -> u64 {
+    let page = poll.lines().find_map(|line| line.strip_prefix("page 1 number ")).expect("a page");
     let (_, hex) = page.split_once(' ').expect("its bytes");
     let field = |name: &str| {
         let fields = KernelPage::FIELDS;
@@ -93,18 +93,18 @@ fn check_whole(who: &str, look: &str) -> u64 {
     let expected = [n * 31, n * 117, n * 24_000, 0x0123_4567_89ab_cdef ^ n];
     let read = [field("turns"), field("items"), field("fuel"), field("digest")];
     assert_eq!(read, expected, "{who} read a torn page");
-    check_events(who, look);
-    check_counters(who, look);
+    check_events(who, poll);
+    check_counters(who, poll);
     field("tick")
 }
 
 /// Each event is what its number says, and none is missing that is not counted as lost.
-fn check_events(who: &str, look: &str) {
+fn check_events(who: &str, poll: &str) {
     let mut next = 0;
-    for line in look.lines() {
+    for line in poll.lines() {
         let mut words = line.split(' ');
-        let (what, place) = (words.next(), words.next());
-        let number = || place.and_then(|p| p.split_once('.')?.1.parse().ok());
+        let (what, position) = (words.next(), words.next());
+        let number = || position.and_then(|p| p.split_once('.')?.1.parse().ok());
         match what {
             Some("message") => {
                 assert_eq!(number(), Some(next), "{who} missed events");
@@ -129,9 +129,9 @@ fn check_events(who: &str, look: &str) {
 }
 
 /// Each counter of the kernel's page is a multiple of one more than some tick.
-fn check_counters(who: &str, look: &str) {
+fn check_counters(who: &str, poll: &str) {
     let value = |label: &str| {
-        let line = look.lines().find(|line| line.contains(&format!("|{label}|"))).expect("there");
+        let line = poll.lines().find(|line| line.contains(&format!("|{label}|"))).expect("there");
         line.split(' ').nth(3).and_then(|value| value.parse::<u64>().ok()).expect("a number")
     };
     for (label, factor) in [("turns", 31), ("items", 117), ("fuel", 24_000)] {
@@ -186,13 +186,13 @@ fn a_counter_that_is_replaced_is_never_taken_for_another() {
         let c = parts(run(Command::new(&program).args(&paths), "the reader in C"), "C");
         let python = parts(run(python().arg("--dump").args(&paths), "python3"), "Python");
         drop(end);
-        for (who, looks) in [("Rust", rust), ("C", c), ("Python", python)] {
-            let looks: Vec<String> = looks.into_iter().map(|look| look.expect("sound")).collect();
-            let last = |look: &String| look.lines().last().expect("a line").to_owned();
-            for line in looks.iter().map(last).filter(|line| !line.contains("|log_sync_ns|")) {
-                let (place, texts) = line.split_at(line.find('|').expect("texts"));
-                let (place, kind) = place.rsplit_once(' ').expect("a kind");
-                let (id, value) = place.rsplit_once(' ').expect("a value");
+        for (who, polls) in [("Rust", rust), ("C", c), ("Python", python)] {
+            let polls: Vec<String> = polls.into_iter().map(|poll| poll.expect("sound")).collect();
+            let last = |poll: &String| poll.lines().last().expect("a line").to_owned();
+            for line in polls.iter().map(last).filter(|line| !line.contains("|log_sync_ns|")) {
+                let (numbers, texts) = line.split_at(line.find('|').expect("texts"));
+                let (numbers, kind) = numbers.rsplit_once(' ').expect("a kind");
+                let (id, value) = numbers.rsplit_once(' ').expect("a value");
                 let number = value.parse::<u64>().ok();
                 let said = match id {
                     "counter 8 0000000e" => {

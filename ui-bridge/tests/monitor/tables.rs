@@ -1,7 +1,7 @@
 //! What is generated from the declarations of published bytes: the tables in `docs/REGION.md` and
 //! the layouts in the readers in C and Python.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p wasm-engine-ui-bridge --test tables` writes them anew; read the
+//! `UPDATE_GOLDEN=1 cargo test -p wasm-engine-ui-bridge --test monitor` writes them anew; read the
 //! difference before committing it. A new struct is a line in [`STRUCTS`], a new table of codes a
 //! line in [`CODES`]; each has a block in the document, between `<!-- generated: NAME -->` and
 //! `<!-- end -->`.
@@ -9,12 +9,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use wasm_engine_abi::code::Code;
-use wasm_engine_abi::counter;
+use wasm_engine_abi::SCHEMA;
+use wasm_engine_abi::code::CodeEntry;
+use wasm_engine_abi::counter::{self, CounterDescription};
 use wasm_engine_abi::frame::fault;
 use wasm_engine_abi::page::{
-    AgentRow, Field, KernelPage, LaneRow, ModelRow, RingRow, SCHEMA, TraceEvent, agent_state,
-    event, lane_state, model_state, provider, run_state, section, stall,
+    AgentRow, Field, KernelPage, LaneRow, ModelRow, RingRow, TraceEvent, agent_state, event,
+    lane_state, model_state, run_state, section, stall,
 };
 use wasm_engine_shm::header::{OwnerState, entry, word};
 use wasm_engine_shm::layout::SectionKind;
@@ -62,7 +63,7 @@ struct Codes {
     reserved: fn() -> Vec<String>,
 }
 
-fn row<T: ToString>(code: &Code<T>) -> [String; 3] {
+fn row<T: ToString>(code: &CodeEntry<T>) -> [String; 3] {
     [code.value.to_string(), code.text.into(), prose(code.doc)]
 }
 
@@ -85,7 +86,6 @@ const CODES: &[Codes] = &[
     codes!(agent_state),
     codes!(fault),
     codes!(lane_state),
-    codes!(provider),
     codes!(model_state),
 ];
 
@@ -149,10 +149,10 @@ fn event_details() -> String {
 
 /// Every counter that a kernel publishes.
 fn counters() -> String {
-    let rows = counter::all().map(|(keeper, counter::About { name, kind, unit, help })| {
+    let rows = counter::all().map(|(owner, CounterDescription { name, kind, unit, help })| {
         let (id, unit) = (format!("{:#010x}", counter::id(name)), unit.ucum().into());
-        let keeper = format!("{keeper:?}").to_lowercase();
-        [id, format!("`{name}`"), kind.text().into(), unit, help.into(), keeper]
+        let owner = format!("{owner:?}").to_lowercase();
+        [id, format!("`{name}`"), kind.text().into(), unit, help.into(), owner]
     });
     table(["id", "label", "kind", "unit", "help", "thread"], rows)
 }
@@ -223,8 +223,8 @@ fn settle(file: &str, old: &str, new: &str) {
     let (found, wanted) = differs.unwrap_or(("an end", "another end"));
     assert!(
         old == new,
-        "{file} is not what the code declares. It says\n    {found}\nand should say\n    {wanted}\nRun \
-         {UPDATE}=1 cargo test -p wasm-engine-ui-bridge --test tables, and look at the difference"
+        "{file} is not what the code declares. It says\n    {found}\nand should say\n    {wanted}\n\
+         Run {UPDATE}=1 cargo test -p wasm-engine-ui-bridge --test monitor, and look at the difference"
     );
 }
 

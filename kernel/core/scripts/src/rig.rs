@@ -4,7 +4,7 @@ use wasm_engine_abi::{
     AgentId, Digest, Tick,
     frame::ItemHeader,
     page::TraceEvent,
-    record::{FactHeader, TickClose, fact},
+    record::{FactHeader, InputFact, ReplyFact, TickClose},
 };
 use wasm_engine_core::{Core, FactsBuilder, OpenError, Output, Request, Sink};
 
@@ -89,13 +89,8 @@ pub fn to(index: u32) -> u64 {
 
 /// Header of a reply fact.
 pub fn reply_to(request: &Request) -> FactHeader {
-    FactHeader {
-        kind: fact::REPLY,
-        a: request.agent.to_bits(),
-        b: request.seq,
-        c: request.model,
-        ..FactHeader::default()
-    }
+    let Request { agent, seq, model, .. } = *request;
+    ReplyFact { agent, request: seq, model, code: 0 }.into()
 }
 
 impl<M: Machine> Rig<M> {
@@ -168,14 +163,8 @@ impl<M: Machine> Rig<M> {
         }
         if tick > 0 {
             for (source, topic, payload) in self.pending.drain(..) {
-                let header = FactHeader {
-                    kind: fact::INPUT,
-                    a: source,
-                    b: self.input_seq,
-                    c: topic,
-                    ..FactHeader::default()
-                };
-                self.facts.push(header, &payload);
+                let input = InputFact { source, seq: self.input_seq, topic };
+                self.facts.push(input, &payload);
                 self.input_seq += 1;
             }
         }

@@ -218,10 +218,10 @@ impl<'a> Shape<'a> {
         }
         operators.finish()?;
         *scratch = validator.into_allocations();
-        let place = self.functions.len();
+        let position = self.functions.len();
         self.functions.push(Defined {
             // The validator has matched bodies to declared functions.
-            type_index: self.function_types.get(place).copied().unwrap_or_default(),
+            type_index: self.function_types.get(position).copied().unwrap_or_default(),
             body: body.range(),
             operators_start,
             weight: facts.weight(index)?,
