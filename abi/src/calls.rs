@@ -1,6 +1,6 @@
 //! The guest contract, ABI v1: what a module exports, what it may import, what a call returns.
 //!
-//! This is the only list; admission checks imports against it and the SDK declares them from it.
+//! [`calls!`](crate::calls!) is the only list of them: admission, linker and SDK are made of it.
 //!
 //! # Exports
 //! | export | type | meaning |
@@ -27,13 +27,66 @@ use crate::codes;
 /// Import module of every host call.
 pub const MODULE: &str = "wasm_engine";
 
-/// Type of a parameter or result.
+/// Type of a number that crosses the boundary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Type {
     /// 32-bit integer.
     I32,
     /// 64-bit integer.
     I64,
+}
+
+/// What a parameter of a call is.
+#[expect(non_camel_case_types, reason = "the words of the table of calls")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// Address and length of UTF-8 text.
+    text,
+    /// Address and length of bytes.
+    bytes,
+    /// Address and length in bytes of `f32`s.
+    floats,
+    /// 32 bits: a handle or a level.
+    u32,
+    /// 64 bits: an address of an agent or a number.
+    u64,
+}
+
+impl Form {
+    /// The numbers that the parameter takes.
+    #[must_use]
+    pub const fn types(self) -> &'static [Type] {
+        match self {
+            Self::text | Self::bytes | Self::floats => &[Type::I32, Type::I32],
+            Self::u32 => &[Type::I32],
+            Self::u64 => &[Type::I64],
+        }
+    }
+}
+
+/// What a call returns.
+#[expect(non_camel_case_types, reason = "the words of the table of calls")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The agent's own sequence number of the call, or a status below 0.
+    sequence,
+    /// A handle, or a status below 0.
+    handle,
+    /// 0, or a status below 0.
+    status,
+    /// 64 bits, all of which are values.
+    number,
+}
+
+impl Answer {
+    /// The number that is returned.
+    #[must_use]
+    pub const fn kind(self) -> Type {
+        match self {
+            Self::sequence | Self::number => Type::I64,
+            Self::handle | Self::status => Type::I32,
+        }
+    }
 }
 
 /// What a module must declare to import a call.
@@ -52,70 +105,120 @@ pub enum Needs {
 pub struct Call {
     /// Import name.
     pub name: &'static str,
-    /// Parameters.
-    pub params: &'static [Type],
-    /// Result.
-    pub result: Type,
+    /// Names and forms of the parameters.
+    pub params: &'static [(&'static str, Form)],
+    /// What it returns.
+    pub answer: Answer,
     /// What the manifest must declare.
     pub needs: Needs,
     /// Fuel charged whatever the call does.
     pub fuel_base: u64,
+    /// The kind of effect it asks for, if any: one of [`effect`](crate::frame::effect).
+    pub effect: Option<u32>,
+    /// What it does, for people.
+    pub doc: &'static str,
+}
+
+impl Call {
+    /// Types of the imported function's parameters.
+    pub fn param_types(&self) -> impl Iterator<Item = Type> + use<> {
+        self.params.iter().flat_map(|(_, form)| form.types()).copied()
+    }
 }
 
 /// Payload bytes, read from the guest or written to it, that cost one unit of fuel.
 pub const BYTES_PER_FUEL: u64 = 8;
 
-const fn call(
-    name: &'static str,
-    params: &'static [Type],
-    result: Type,
-    needs: Needs,
-    fuel_base: u64,
-) -> Call {
-    Call { name, params, result, needs, fuel_base }
+/// Every host call of ABI v1, in alphabetical order: `$then!` gets the table.
+///
+/// A line: name, parameters and answer; fuel charged whatever the call does; what the manifest must
+/// declare; the effect with its number and what its fields hold, if the call has one; what it does.
+/// [`CALLS`] and [`effect`](crate::frame::effect) are made of it here, the imports in the SDK, the
+/// linker in the kernel; tests compare the C header and SEMANTICS A3.
+#[macro_export]
+macro_rules! calls {
+    ($then:ident) => { $then! {
+        cast(name: text, payload: bytes) -> sequence; 200; Pattern("channel:");
+            CAST = 7 "`target` channel key, payload.";
+            "Message to every member of a channel.";
+        infer(model: u32, row: floats) -> sequence; 200; Pattern("infer:");
+            INFER = 8 "`target` model, payload.";
+            "One row of `f32` for a model; exactly one reply item.";
+        join(name: text) -> sequence; 100; Pattern("channel:");
+            JOIN = 5 "`target` channel key.";
+            "Becomes a member of a channel.";
+        leave(name: text) -> sequence; 100; Pattern("channel:");
+            LEAVE = 6 "`target` channel key.";
+            "Ends the membership of a channel.";
+        log(level: u32, text: text) -> status; 100; Capability("log");
+            LOG = 14 "`target` level, payload the text.";
+            "A line for the operator: level 1 error, 2 warning, 3 information, 4 and more detail.";
+        model(name: text) -> handle; 100; Nothing; ;
+            "Handle of a configured model.";
+        pause(agent: u64) -> sequence; 100; Capability("lifecycle");
+            PAUSE = 12 "`target` address.";
+            "Pauses an agent; exactly one outcome item.";
+        publish(topic: u32, payload: bytes) -> sequence; 100; Pattern("publish:");
+            PUBLISH = 2 "`target` topic, payload.";
+            "Message to every subscriber of a topic.";
+        random() -> number; 20; Capability("random"); ;
+            "64 bits from the seed, the agent's key and the place in time (SEMANTICS A6).";
+        resume(agent: u64) -> sequence; 100; Capability("lifecycle");
+            RESUME = 13 "`target` address.";
+            "Ends the pause of an agent; exactly one outcome item.";
+        send(to: u64, payload: bytes) -> sequence; 100; Capability("send");
+            SEND = 1 "`target` address, payload.";
+            "Message to one agent.";
+        spawn(name: text, args: bytes) -> sequence; 500; Pattern("spawn:");
+            SPAWN = 10 "`target` template, payload the arguments.";
+            "New agent from a configured one; exactly one outcome item.";
+        subscribe(topic: u32) -> sequence; 100; Pattern("subscribe:");
+            SUBSCRIBE = 3 "`target` topic.";
+            "Subscribes to a topic.";
+        terminate(agent: u64) -> sequence; 100; Capability("lifecycle");
+            TERMINATE = 11 "`target` address.";
+            "Ends an agent; exactly one outcome item.";
+        tick() -> number; 10; Nothing; ;
+            "The current tick.";
+        timer(delay_ticks: u64, tag: u64) -> sequence; 100; Capability("timer");
+            TIMER = 9 "`target` delay in ticks, `arg` tag.";
+            "One timer item after `delay_ticks`, at least 1.";
+        topic(name: text) -> handle; 100; Nothing; ;
+            "Handle of a configured topic.";
+        unsubscribe(topic: u32) -> sequence; 100; Pattern("subscribe:");
+            UNSUBSCRIBE = 4 "`target` topic.";
+            "Ends the subscription of a topic.";
+    } };
 }
 
-use Needs::{Capability, Nothing, Pattern};
-use Type::{I32, I64};
+/// The table as a list.
+macro_rules! list {
+    ($(
+        $name:ident($($param:ident: $form:ident),*) -> $answer:ident; $fuel:literal;
+        $needs:ident $(($what:literal))?; $($effect:ident = $number:literal $fields:literal)?;
+        $doc:literal;
+    )*) => {
+        /// Every host call of ABI v1, in alphabetical order.
+        pub const CALLS: &[Call] = &[$(Call {
+            name: stringify!($name),
+            params: &[$((stringify!($param), Form::$form)),*],
+            answer: Answer::$answer,
+            needs: Needs::$needs $(($what))?,
+            fuel_base: $fuel,
+            effect: optional(&[$($number)?]),
+            doc: $doc,
+        },)*];
+    };
+}
+calls!(list);
 
-/// Every host call of ABI v1, in alphabetical order.
-///
-/// | call | meaning |
-/// |---|---|
-/// | `cast(name, name_len, ptr, len)` | message to every member of a channel |
-/// | `infer(model, ptr, len)` | one row of `f32` for a model; exactly one reply item |
-/// | `join(name, name_len)`, `leave` | membership of a channel |
-/// | `log(level, ptr, len)` | a line for the operator, level 1 error, 2 warning, 3 information, 4 and more detail; 0 or a status |
-/// | `model(name, name_len)` | handle of a configured model or a status |
-/// | `pause(agent)`, `resume`, `terminate` | lifecycle; exactly one outcome item |
-/// | `publish(topic, ptr, len)` | message to every subscriber of a topic |
-/// | `random()` | 64 bits from the seed, the agent's key and the place in time (SEMANTICS A6) |
-/// | `send(to, ptr, len)` | message to one agent |
-/// | `spawn(name, name_len, args, args_len)` | new agent from a configured one; exactly one outcome |
-/// | `subscribe(topic)`, `unsubscribe` | subscription of a topic |
-/// | `tick()` | the current tick |
-/// | `timer(delay_ticks, tag)` | one timer item after `delay_ticks` ≥ 1 |
-/// | `topic(name, name_len)` | handle of a configured topic or a status |
-pub const CALLS: &[Call] = &[
-    call("cast", &[I32, I32, I32, I32], I64, Pattern("channel:"), 200),
-    call("infer", &[I32, I32, I32], I64, Pattern("infer:"), 200),
-    call("join", &[I32, I32], I64, Pattern("channel:"), 100),
-    call("leave", &[I32, I32], I64, Pattern("channel:"), 100),
-    call("log", &[I32, I32, I32], I32, Capability("log"), 100),
-    call("model", &[I32, I32], I32, Nothing, 100),
-    call("pause", &[I64], I64, Capability("lifecycle"), 100),
-    call("publish", &[I32, I32, I32], I64, Pattern("publish:"), 100),
-    call("random", &[], I64, Capability("random"), 20),
-    call("resume", &[I64], I64, Capability("lifecycle"), 100),
-    call("send", &[I64, I32, I32], I64, Capability("send"), 100),
-    call("spawn", &[I32, I32, I32, I32], I64, Pattern("spawn:"), 500),
-    call("subscribe", &[I32], I64, Pattern("subscribe:"), 100),
-    call("terminate", &[I64], I64, Capability("lifecycle"), 100),
-    call("tick", &[], I64, Nothing, 10),
-    call("timer", &[I64, I64], I64, Capability("timer"), 100),
-    call("topic", &[I32, I32], I32, Nothing, 100),
-    call("unsubscribe", &[I32], I64, Pattern("subscribe:"), 100),
-];
+/// The one number, if there is one.
+const fn optional(number: &[u32]) -> Option<u32> {
+    match number {
+        [number] => Some(*number),
+        _ => None,
+    }
+}
 
 codes! {
 /// Status of a call, an outcome or a reply. 0 is success; the kernel's own codes are negative.

@@ -21,7 +21,7 @@ pub struct Code<T = u32> {
 #[macro_export]
 macro_rules! codes {
     ($(#[doc = $about:literal])* enum $name:ident: $type:ident $(, reserved [$($hole:literal),+])? {
-        $($(#[doc = $doc:literal])* $variant:ident = $value:literal $text:literal,)*
+        $($(#[doc = $doc:literal])* $variant:ident = $value:literal $text:expr,)*
     }) => {
         $(#[doc = $about])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +59,7 @@ macro_rules! codes {
         }
     };
     ($(#[doc = $about:literal])* $module:ident: $type:ident $(, reserved [$($hole:literal),+])? {
-        $($(#[doc = $doc:literal])* $name:ident = $value:literal $text:literal,)*
+        $($(#[doc = $doc:literal])* $name:ident = $value:literal $text:expr,)*
     } $($item:item)*) => {
         $(#[doc = $about])*
         pub mod $module {

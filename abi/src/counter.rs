@@ -1,9 +1,10 @@
 //! Names and units of the numbers that describe a kernel: the only list, for every output.
 //!
-//! A counter of [`KERNEL`] is a `u64` of [`KernelPage`], one of [`LOG`] is kept by the log thread. A
-//! name never changes its meaning and says its unit (`_ns`, `_bytes`); what has none is a plain count.
-//! Text, JSON and exporters for other systems walk these lists, so a new counter shows everywhere at
-//! once. The region's counter section carries all of it in words, with [`id`] as number.
+//! A counter of [`KERNEL`] is a `u64` of [`KernelPage`], one of [`LOG`] is kept by the log thread.
+//! A name never changes its meaning and says its unit (`_ns`, `_bytes`); what has none is a plain
+//! count. Text, JSON and exporters for other systems walk these lists, so a new counter shows
+//! everywhere at once. The region's counter section carries all of it in words, with [`id`] as
+//! number.
 //!
 //! What this is not: it holds no values and knows no exporter's spelling.
 

@@ -9,8 +9,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::codes;
 use crate::ids::{AgentId, Digest};
+use crate::{calls, codes};
 
 /// `topic` of an item that came by no topic.
 pub const NO_TOPIC: u32 = u32::MAX;
@@ -231,39 +231,20 @@ fault: u32 {
 }
 }
 
-codes! {
-/// Kinds of effect, in the words of [`calls`](crate::calls).
-effect: u32 {
-    /// `target` address, payload.
-    SEND = 1 "send",
-    /// `target` topic, payload.
-    PUBLISH = 2 "publish",
-    /// `target` topic.
-    SUBSCRIBE = 3 "subscribe",
-    /// `target` topic.
-    UNSUBSCRIBE = 4 "unsubscribe",
-    /// `target` channel key.
-    JOIN = 5 "join",
-    /// `target` channel key.
-    LEAVE = 6 "leave",
-    /// `target` channel key, payload.
-    CAST = 7 "cast",
-    /// `target` model, payload.
-    INFER = 8 "infer",
-    /// `target` delay in ticks, `arg` tag.
-    TIMER = 9 "timer",
-    /// `target` template, payload the arguments.
-    SPAWN = 10 "spawn",
-    /// `target` address.
-    TERMINATE = 11 "terminate",
-    /// `target` address.
-    PAUSE = 12 "pause",
-    /// `target` address.
-    RESUME = 13 "resume",
-    /// `target` level, payload the text.
-    LOG = 14 "log",
+/// The effects of the table of calls.
+macro_rules! effects {
+    ($(
+        $name:ident($($param:ident: $form:ident),*) -> $answer:ident; $fuel:literal;
+        $needs:ident $(($what:literal))?; $($effect:ident = $number:literal $fields:literal)?;
+        $doc:literal;
+    )*) => {
+        codes! {
+            /// Kinds of effect, of the [`calls`](crate::calls) of the same names.
+            effect: u32 { $($(#[doc = $fields] $effect = $number stringify!($name),)?)* }
+        }
+    };
 }
-}
+calls!(effects);
 
 /// One accepted call (SEMANTICS A3), for commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]

@@ -1,7 +1,7 @@
 //! The custom section in which a module states what it is and what it asks for.
 //!
 //! A module carries exactly one section [`SECTION`]: UTF-8 TOML with the keys below and no
-//! others. The kernel parses it (`admission/manifest.rs`); guests only embed it.
+//! others. The kernel parses it (`kernel/guest/src/admission/manifest.rs`); guests only embed it.
 //!
 //! ```toml
 //! name = "forecaster"

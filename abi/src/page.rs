@@ -11,22 +11,23 @@
 //!  trace        broadcast     7   TraceEvent, one to a slot    as things happen
 //!  counters     counters      8   the numbers of `counter`     each time, or by their own threads
 //! ```
-//! Pages and rows are published at the close of a tick, at most once a millisecond while ticks follow each
-//! other, and always before a wait and at the end of the run.
+//! Pages and rows are published at the close of a tick, at most once a millisecond while ticks
+//! follow each other, and always before a wait and at the end of the run.
 //!
 //! Everything is a plain number: counters that only grow, gauges, and codes with a table of words.
 //! There are no rates: a reader makes them from two snapshots and their `now_ns`. Each struct is
-//! `Pod`, little-endian, 8-aligned and without padding, so a reader in any language needs the offset
-//! table of `docs/REGION.md` and nothing else. Any bit pattern is a value: a code without a word is
-//! shown as `unknown`.
+//! `Pod`, little-endian, 8-aligned and without padding, so a reader in any language needs the
+//! offset table of `docs/REGION.md` and nothing else. Any bit pattern is a value: a code without a
+//! word is shown as `unknown`.
 //!
-//! A struct is declared once, by `layout!`, which also lists its fields with their documentation: the
-//! tables in `docs/REGION.md` and the readers in other languages are made of that list. [`SCHEMA`] is
-//! computed from those lists and from the counters' names, so a changed layout has another fingerprint
-//! by construction, and a monitor of another build is refused instead of showing wrong numbers.
+//! A struct is declared once, by `layout!`, which also lists its fields with their documentation:
+//! the tables in `docs/REGION.md` and the readers in other languages are made of that list.
+//! [`SCHEMA`] is computed from those lists and from the counters' names, so a changed layout has
+//! another fingerprint by construction, and a monitor of another build is refused instead of
+//! showing wrong numbers.
 //!
-//! The names are what the numbers point to, by position; a reader ignores keys that it does not know,
-//! and what a list is too short for goes without a name:
+//! The names are what the numbers point to, by position; a reader ignores keys that it does not
+//! know, and what a list is too short for goes without a name:
 //! ```text
 //! {"name": "weather", "templates": ["station", "forecaster"], "models": ["temperature"],
 //!  "rings": ["commands 1", "results 1", "log"], "lanes": 2, "agents_max": 4096,
@@ -34,7 +35,8 @@
 //!  "agents": ["station/EWR", "forecaster/EWR"]}
 //! ```
 //!
-//! What this is not: no state of the run. Nothing here is read back by the kernel, hashed or logged.
+//! What this is not: no state of the run. Nothing here is read back by the kernel, hashed or
+//! logged.
 
 mod codes;
 

@@ -43,35 +43,54 @@ extern "C" {
 #define WE_ABI_VERSION 1
 
 /* Kinds of item. */
+/* generated: kinds of item */
 enum {
-  WE_MESSAGE = 1, /* from an agent: from its address, from_seq its sequence number */
-  WE_INPUT = 2,   /* from a source: from the source, from_seq its sequence number */
-  WE_REPLY = 3,   /* answer to we_infer: request, topic the model, code; payload the output row */
-  WE_OUTCOME = 4, /* answer to another call: request, code, from the agent it is about */
-  WE_TIMER = 5    /* request, from_seq the tag */
+  /* From an agent: from its address, from_seq its sequence, topic or NO_TOPIC. */
+  WE_MESSAGE = 1,
+  /* From a source: from the source's number, from_seq its sequence, topic. */
+  WE_INPUT = 2,
+  /* Answer to infer: request its sequence, topic the model, code a status; the payload is the output row, empty unless code is 0. */
+  WE_REPLY = 3,
+  /* Answer to another call: request its sequence, code a status, from the agent it is about (the new one for spawn). */
+  WE_OUTCOME = 4,
+  /* A timer: request its sequence, from_seq its tag. */
+  WE_TIMER = 5,
 };
+/* end of generated */
 
 /* `topic` of an item that came by no topic, and of one that came through a channel. */
 #define WE_NO_TOPIC UINT32_C(0xffffffff)
 #define WE_CHANNEL UINT32_C(0xfffffffe)
 
 /* Statuses: results of calls below 0, and `code` of a reply or an outcome. */
+/* generated: statuses */
 enum {
+  /* Done. */
   WE_OK = 0,
-  WE_DENIED = -1,        /* the agent has no right to it */
-  WE_UNKNOWN = -2,       /* no topic or model of that name, no such handle */
-  WE_INVALID = -3,       /* longer than the limit, or an argument outside its range */
-  WE_QUOTA = -4,         /* effects or payload bytes of this turn are used up */
-  WE_BUSY = -5,          /* none of the agent's answer places is free */
-  WE_GONE = -6,          /* the addressed agent is gone */
-  WE_INBOX_FULL = -7,    /* the receiver's inbox is full */
-  WE_KERNEL_FULL = -8,   /* a limit of the whole kernel is reached */
-  WE_DROPPED = -9,       /* a drop rule of the topic removed it */
-  WE_NOT_LOADED = -10,   /* a configured thing of that name is not loaded */
-  WE_NO_SLOT = -11,      /* no free agent slot */
-  WE_MODEL_FAILED = -12, /* the model failed on this request */
-  WE_ALREADY = -13       /* the agent was already in that state */
+  /* The agent has no right to it. */
+  WE_DENIED = -1,
+  /* No topic or model of that name, no such handle. */
+  WE_UNKNOWN = -2,
+  /* Longer than the limit, or an argument outside its range. */
+  WE_INVALID = -3,
+  /* The agent's quota of effects or payload bytes in this turn is used up. */
+  WE_QUOTA = -4,
+  /* None of the agent's pending-call slots is free. */
+  WE_BUSY = -5,
+  /* The addressed agent is gone (its slot is empty or of another generation). */
+  WE_GONE = -6,
+  /* The receiver's inbox is full, by count or bytes. */
+  WE_INBOX_FULL = -7,
+  /* A limit of the whole kernel is reached. */
+  WE_KERNEL_FULL = -8,
+  /* No free agent slot. */
+  WE_NO_SLOT = -11,
+  /* The model failed on this request. */
+  WE_MODEL_FAILED = -12,
+  /* The agent was already in that state. */
+  WE_ALREADY = -13,
 };
+/* end of generated */
 
 /* Levels of we_log. */
 enum { WE_LOG_ERROR = 1, WE_LOG_WARN = 2, WE_LOG_INFO = 3, WE_LOG_DEBUG = 4 };
@@ -152,25 +171,62 @@ int32_t agent_shutdown(void);
 /* Host calls. Those that return int64_t give the agent's own sequence number (>= 0) of the accepted
  * call, or a status (< 0); the others a handle or 0, or a status. Accepted means accepted for
  * commit: what depends on others comes back as an item. */
-WE_IMPORT("cast") int64_t we_cast(const char *name, size_t name_len, const void *data, size_t len);
-WE_IMPORT("infer") int64_t we_infer(int32_t model, const float *row, size_t bytes);
-WE_IMPORT("join") int64_t we_join(const char *name, size_t name_len);
-WE_IMPORT("leave") int64_t we_leave(const char *name, size_t name_len);
-WE_IMPORT("log") int32_t we_log(int32_t level, const char *text, size_t len);
-WE_IMPORT("model") int32_t we_model(const char *name, size_t name_len);
-WE_IMPORT("pause") int64_t we_pause(uint64_t agent);
-WE_IMPORT("publish") int64_t we_publish(int32_t topic, const void *data, size_t len);
-WE_IMPORT("random") uint64_t we_random(void);
-WE_IMPORT("resume") int64_t we_resume(uint64_t agent);
-WE_IMPORT("send") int64_t we_send(uint64_t to, const void *data, size_t len);
+/* generated: calls */
+/* Message to every member of a channel. */
+WE_IMPORT("cast")
+int64_t we_cast(const char *name, size_t name_len, const void *payload, size_t payload_len);
+/* One row of f32 for a model; exactly one reply item. */
+WE_IMPORT("infer")
+int64_t we_infer(int32_t model, const float *row, size_t row_bytes);
+/* Becomes a member of a channel. */
+WE_IMPORT("join")
+int64_t we_join(const char *name, size_t name_len);
+/* Ends the membership of a channel. */
+WE_IMPORT("leave")
+int64_t we_leave(const char *name, size_t name_len);
+/* A line for the operator: level 1 error, 2 warning, 3 information, 4 and more detail. */
+WE_IMPORT("log")
+int32_t we_log(int32_t level, const char *text, size_t text_len);
+/* Handle of a configured model. */
+WE_IMPORT("model")
+int32_t we_model(const char *name, size_t name_len);
+/* Pauses an agent; exactly one outcome item. */
+WE_IMPORT("pause")
+int64_t we_pause(uint64_t agent);
+/* Message to every subscriber of a topic. */
+WE_IMPORT("publish")
+int64_t we_publish(int32_t topic, const void *payload, size_t payload_len);
+/* 64 bits from the seed, the agent's key and the place in time (SEMANTICS A6). */
+WE_IMPORT("random")
+uint64_t we_random(void);
+/* Ends the pause of an agent; exactly one outcome item. */
+WE_IMPORT("resume")
+int64_t we_resume(uint64_t agent);
+/* Message to one agent. */
+WE_IMPORT("send")
+int64_t we_send(uint64_t to, const void *payload, size_t payload_len);
+/* New agent from a configured one; exactly one outcome item. */
 WE_IMPORT("spawn")
 int64_t we_spawn(const char *name, size_t name_len, const void *args, size_t args_len);
-WE_IMPORT("subscribe") int64_t we_subscribe(int32_t topic);
-WE_IMPORT("terminate") int64_t we_terminate(uint64_t agent);
-WE_IMPORT("tick") uint64_t we_tick(void);
-WE_IMPORT("timer") int64_t we_timer(uint64_t delay_ticks, uint64_t tag);
-WE_IMPORT("topic") int32_t we_topic(const char *name, size_t name_len);
-WE_IMPORT("unsubscribe") int64_t we_unsubscribe(int32_t topic);
+/* Subscribes to a topic. */
+WE_IMPORT("subscribe")
+int64_t we_subscribe(int32_t topic);
+/* Ends an agent; exactly one outcome item. */
+WE_IMPORT("terminate")
+int64_t we_terminate(uint64_t agent);
+/* The current tick. */
+WE_IMPORT("tick")
+uint64_t we_tick(void);
+/* One timer item after delay_ticks, at least 1. */
+WE_IMPORT("timer")
+int64_t we_timer(uint64_t delay_ticks, uint64_t tag);
+/* Handle of a configured topic. */
+WE_IMPORT("topic")
+int32_t we_topic(const char *name, size_t name_len);
+/* Ends the subscription of a topic. */
+WE_IMPORT("unsubscribe")
+int64_t we_unsubscribe(int32_t topic);
+/* end of generated */
 
 #ifdef __cplusplus
 }

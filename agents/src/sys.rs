@@ -191,32 +191,6 @@ macro_rules! export {
     };
 }
 
-/// The imports, exactly as `wasm_engine_abi::calls::CALLS` lists them.
-#[cfg(target_arch = "wasm32")]
-mod import {
-    #[link(wasm_import_module = "wasm_engine")]
-    unsafe extern "C" {
-        pub(super) fn cast(name: *const u8, name_len: usize, ptr: *const u8, len: usize) -> i64;
-        pub(super) fn infer(model: u32, ptr: *const u8, len: usize) -> i64;
-        pub(super) fn join(name: *const u8, name_len: usize) -> i64;
-        pub(super) fn leave(name: *const u8, name_len: usize) -> i64;
-        pub(super) fn log(level: u32, ptr: *const u8, len: usize) -> i32;
-        pub(super) fn model(name: *const u8, name_len: usize) -> i32;
-        pub(super) safe fn pause(agent: u64) -> i64;
-        pub(super) fn publish(topic: u32, ptr: *const u8, len: usize) -> i64;
-        pub(super) safe fn random() -> i64;
-        pub(super) safe fn resume(agent: u64) -> i64;
-        pub(super) fn send(to: u64, ptr: *const u8, len: usize) -> i64;
-        pub(super) fn spawn(name: *const u8, name_len: usize, args: *const u8, len: usize) -> i64;
-        pub(super) safe fn subscribe(topic: u32) -> i64;
-        pub(super) safe fn terminate(agent: u64) -> i64;
-        pub(super) safe fn tick() -> i64;
-        pub(super) safe fn timer(delay_ticks: u64, tag: u64) -> i64;
-        pub(super) fn topic(name: *const u8, name_len: usize) -> i32;
-        pub(super) safe fn unsubscribe(topic: u32) -> i64;
-    }
-}
-
 /// The kernel's calls.
 #[cfg(target_arch = "wasm32")]
 #[derive(Debug)]
@@ -232,71 +206,53 @@ impl Host {
     }
 }
 
-/// A call whose arguments are plain numbers and pairs of (pointer, length).
+/// Makes a method of each call of the table: numbers as they are, slices as address and length.
 #[cfg(target_arch = "wasm32")]
-macro_rules! raw_call {
-    ($($name:ident($($word:ident: $type:ty),*; $($bytes:ident),*) -> $result:ty;)*) => {
-        #[cfg(target_arch = "wasm32")]
+macro_rules! raw_calls {
+    ($(
+        $name:ident($($param:ident: $form:ident),*) -> $answer:ident; $fuel:literal;
+        $needs:ident $(($what:literal))?; $($effect:ident = $number:literal $fields:literal)?;
+        $doc:literal;
+    )*) => {
         impl Raw {
-            $(
-                pub(crate) fn $name(&mut self, $($word: $type,)* $($bytes: &[u8]),*) -> $result {
-                    // SAFETY: each pointer and length are those of a live slice, which the kernel
-                    // only reads, and only during the call.
-                    unsafe { import::$name($($word,)* $($bytes.as_ptr(), $bytes.len()),*) }
-                }
-            )*
+            $(raw_calls! { @ $name -> $answer, [] [] [] $($param: $form,)* })*
         }
     };
+    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:ty,)*] [$($args:tt)*]) => {
+        pub(crate) fn $name(&mut self, $($params)*) -> raw_calls!(@$answer) {
+            #[link(wasm_import_module = "wasm_engine")]
+            unsafe extern "C" {
+                fn $name($(_: $import,)*) -> raw_calls!(@$answer);
+            }
+            // SAFETY: each address and length are those of a live slice, which the kernel only
+            // reads, and only during the call.
+            unsafe { $name($($args)*) }
+        }
+    };
+    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:tt)*] [$($args:tt)*]
+        $param:ident: u32, $($rest:tt)*) => {
+        raw_calls! { @ $name -> $answer,
+            [$($params)* $param: u32,] [$($import)* u32,] [$($args)* $param,] $($rest)* }
+    };
+    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:tt)*] [$($args:tt)*]
+        $param:ident: u64, $($rest:tt)*) => {
+        raw_calls! { @ $name -> $answer,
+            [$($params)* $param: u64,] [$($import)* u64,] [$($args)* $param,] $($rest)* }
+    };
+    // Text, bytes, floats.
+    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:tt)*] [$($args:tt)*]
+        $param:ident: $slice:ident, $($rest:tt)*) => {
+        raw_calls! { @ $name -> $answer,
+            [$($params)* $param: &[u8],] [$($import)* *const u8, usize,]
+            [$($args)* $param.as_ptr(), $param.len(),] $($rest)* }
+    };
+    (@sequence) => { i64 };
+    (@number) => { u64 };
+    (@handle) => { i32 };
+    (@status) => { i32 };
 }
-
 #[cfg(target_arch = "wasm32")]
-raw_call! {
-    cast(; name, payload) -> i64;
-    infer(model: u32; row) -> i64;
-    join(; name) -> i64;
-    leave(; name) -> i64;
-    log(level: u32; text) -> i32;
-    model(; name) -> i32;
-    publish(topic: u32; payload) -> i64;
-    send(to: u64; payload) -> i64;
-    spawn(; name, args) -> i64;
-    topic(; name) -> i32;
-}
-
-#[cfg(target_arch = "wasm32")]
-impl Raw {
-    pub(crate) fn pause(&mut self, agent: u64) -> i64 {
-        import::pause(agent)
-    }
-
-    pub(crate) fn random(&mut self) -> u64 {
-        import::random().cast_unsigned()
-    }
-
-    pub(crate) fn resume(&mut self, agent: u64) -> i64 {
-        import::resume(agent)
-    }
-
-    pub(crate) fn subscribe(&mut self, topic: u32) -> i64 {
-        import::subscribe(topic)
-    }
-
-    pub(crate) fn terminate(&mut self, agent: u64) -> i64 {
-        import::terminate(agent)
-    }
-
-    pub(crate) fn tick(&mut self) -> u64 {
-        import::tick().cast_unsigned()
-    }
-
-    pub(crate) fn timer(&mut self, delay_ticks: u64, tag: u64) -> i64 {
-        import::timer(delay_ticks, tag)
-    }
-
-    pub(crate) fn unsubscribe(&mut self, topic: u32) -> i64 {
-        import::unsubscribe(topic)
-    }
-}
+wasm_engine_abi::calls!(raw_calls);
 
 #[cfg(test)]
 mod tests {

@@ -122,6 +122,13 @@ impl Spin {
     }
 }
 
+/// Nanoseconds since the first call: the clock that the kernel's parts are handed.
+#[must_use]
+pub fn clock_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,11 +140,4 @@ mod tests {
         assert_eq!(median_ratio(&[2.0, 9.0, 4.0], &[1.0, 1.0, 1.0]), 4.0);
         assert_eq!(median(&[]), 0.0);
     }
-}
-
-/// Nanoseconds since the first call: the clock that the kernel's parts are handed.
-#[must_use]
-pub fn clock_ns() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }

@@ -1,4 +1,4 @@
-//! The only clock of the kernel. Nothing it gives may enter a result (DESIGN §6).
+//! The only clock of the kernel. Nothing it gives may enter a result.
 //!
 //! It serves pacing, telemetry, names of runs and the log's sync policy.
 

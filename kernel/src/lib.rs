@@ -1,18 +1,16 @@
 //! A local-first, deterministic multi-agent runtime on a lock-free shared-memory kernel.
 //!
-//! A state machine ([`core`]) turns a totally ordered log of outside facts into a totally ordered
-//! evolution of state; threads, models, monitors and disks make it faster, visible or durable,
-//! never different.
+//! A state machine (`wasm-engine-core`) turns a totally ordered log of outside facts into a totally
+//! ordered evolution of state; threads, models, monitors and disks make it faster, visible or
+//! durable, never different. This crate composes them and decides no result itself.
 //!
 //! ```text
-//!  sources -> ingest.rs -> facts.rs ---------> event_log/ -> segments -> replay.rs
-//!                             |                                            |
-//!  +-----------+ commands +---v-------------------+ requests +-------------v+
-//!  | worker.rs |<---------| kernel.rs: core/ on   |--------->| inference.rs |
-//!  | lane, host|--------->| lane 0, lanes.rs      |<---------| onnx.rs      |
-//!  +-----------+ results  +----|------------------+ replies  +--------------+
-//!                              v
-//!                       snapshot.rs: pages, rows == read-only map ==> monitors
+//!  config -> resolve -> run ----------------------------------------------> report, exit
+//!            sources     |  assemble, inputs, sinks, resume        replay
+//!                        v                                            |
+//!                     machine <---------------------------------------+
+//!                        |  one tick at a time: core on lane 0, lane pool, region
+//!                        +-> guest, inference, log, telemetry
 //! ```
 #![deny(unsafe_code)]
 

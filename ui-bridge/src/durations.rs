@@ -1,7 +1,7 @@
 //! How long things took, from histograms of powers of two.
 //!
-//! The kernel counts durations in buckets; a difference of two snapshots' buckets is the histogram of
-//! the time between them.
+//! The kernel counts durations in buckets; a difference of two snapshots' buckets is the histogram
+//! of the time between them.
 //!
 //! What this does not do: no exact quantiles; a bucket is a factor of two wide.
 

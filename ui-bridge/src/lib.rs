@@ -18,13 +18,13 @@
 //!   gone and said no good-bye; what is shown is the last it published. **Finished** means: the
 //!   numbers are final.
 //! - **Nothing follows about the log.** `durable_tick` is what the kernel said; only the log tells.
-//! - **Looking changes nothing.** The mapping cannot be written, the kernel does not know of it, and
-//!   there is no file, lock or signal through which a monitor could reach it.
+//! - **Looking changes nothing.** The mapping cannot be written, the kernel does not know of it,
+//!   and there is no file, lock or signal through which a monitor could reach it.
 //!
 //! # In other languages
-//! `include/wasm_engine_monitor.h` (C11, C++) and `python/wasm_engine_monitor.py` read the same sections
-//! with the same checks: pages, tables, the trace, counters. `docs/REGION.md` lists their functions;
-//! `tests/readers*.rs` hold that all three say the same.
+//! `include/wasm_engine_monitor.h` (C11, C++) and `python/wasm_engine_monitor.py` read the same
+//! sections with the same checks: pages, tables, the trace, counters. `docs/REGION.md` lists their
+//! functions; `tests/readers*.rs` hold that all three say the same.
 //!
 //! # Absences
 //! No dependency on the kernel, wasmtime or ONNX Runtime; no unsafe code; no writable mapping; no

@@ -39,7 +39,7 @@ usage: cargo xtask TASK
   tsan                           what hands over plain memory under ThreadSanitizer (nightly)
   torn [--reads N] [--seconds S] reads under a writer that never stops, each checked; a billion
   fuzz [TARGET] [--seconds N]    the fuzz targets, a minute each (nightly, C++ compiler)
-  portability                    shm, abi and ui-bridge type-checked for other systems
+  portability                    what monitors and players need, type-checked for other systems
   bench [--goal S1] [--out FILE] the benchmarks against the goals
   tamper DIR ...                 change one byte of a finished log and seal it again
 

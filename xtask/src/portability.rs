@@ -1,7 +1,9 @@
 //! `cargo xtask portability`: what monitors and players need type-checks for other systems.
 //!
 //! `shm`, `abi` and `ui-bridge` with all features and tests go through clippy for each target; the
-//! kernel does not, since wasmtime and its C parts want a compiler for the target. Nothing is run.
+//! kernel does not, since wasmtime and its C parts want a compiler for the target. What a player in
+//! a browser needs goes through clippy for wasm32, where there are no files, threads or shared
+//! memory: `abi`, `setup`, `core` and the reading half of `log`. Nothing is run.
 
 use anyhow::{Result, bail};
 
@@ -14,6 +16,11 @@ const TARGETS: [&str; 4] = [
     "aarch64-apple-darwin",
     "aarch64-unknown-linux-gnu",
 ];
+
+/// The target without an operating system, and what type-checks for it without default features.
+const BARE_TARGET: &str = "wasm32-unknown-unknown";
+const BARE_PACKAGES: [&str; 4] =
+    ["wasm-engine-abi", "wasm-engine-setup", "wasm-engine-core", "wasm-engine-log"];
 
 /// The task; `--targets` only adds the standard libraries.
 ///
@@ -39,6 +46,14 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
             .run("it does not type-check there; what differs belongs into shm/src/os")?;
         times.add(target, took);
     }
+    let took = cargo(&folders.root)
+        .args(["clippy", "--locked", "--no-default-features", "--target", BARE_TARGET])
+        .args(BARE_PACKAGES.iter().flat_map(|package| ["-p", package]))
+        .args(["--", "-D", "warnings"])
+        .run(
+            "it does not type-check there; what needs threads or shm belongs to a feature of log",
+        )?;
+    times.add(BARE_TARGET, took);
     eprintln!("{times}");
     Ok(())
 }
@@ -48,7 +63,7 @@ fn add_targets(folders: &Folders) -> Result<()> {
     let installed = Job::new("rustup", &folders.root)
         .args(["target", "list", "--installed"])
         .output("rustup is needed to add targets")?;
-    for target in TARGETS {
+    for target in TARGETS.into_iter().chain([BARE_TARGET]) {
         if !installed.lines().any(|line| line.trim() == target) {
             Job::new("rustup", &folders.root)
                 .args(["target", "add", target])

@@ -131,8 +131,8 @@ fn order_is_checked(script: &mut Script<'_>) {
     assert!(!broken.torn, "called torn: {broken}");
 }
 
-/// A segment truncated anywhere is torn or ends between two blocks; so is one that the file system has
-/// made longer with zeros, unless it was truncated inside a footer, which no crash does.
+/// A segment truncated anywhere is torn or ends between two blocks; so is one that the file system
+/// has made longer with zeros, unless it was truncated inside a footer, which no crash does.
 fn truncated_is_torn(script: &mut Script<'_>, zeros: bool) {
     let (at, more) = (script.below(1 << 16), script.below(600));
     let (bytes, ends) = segment(script);
@@ -148,7 +148,8 @@ fn truncated_is_torn(script: &mut Script<'_>, zeros: bool) {
         Ok(blocks) => {
             assert_eq!((blocks + 1, ends.contains(&at)), (whole, true), "truncated at {at}")
         }
-        // Without the log before it, a truncated header of the first segment is known by its zeros alone.
+        // Without the log before it, a truncated header of the first segment is known by its zeros
+        // alone.
         Err(broken) if at < SEGMENT_HEADER_BYTES => assert_eq!(broken.offset, 0),
         Err(broken) => {
             assert!(broken.torn, "truncated at {at} with {more} zeros: {broken}");
@@ -178,7 +179,8 @@ fn any_records(script: &mut Script<'_>) {
     }
 }
 
-/// The facts of a tick of any bytes are parsed or refused; generated ones are parsed, truncated ones refused.
+/// The facts of a tick of any bytes are parsed or refused; generated ones are parsed, truncated
+/// ones refused.
 pub fn facts(data: &[u8]) {
     let mut script = Script(data);
     if script.byte().is_multiple_of(2) {

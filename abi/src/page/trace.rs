@@ -1,8 +1,9 @@
 //! Trace events: what happened, one by one, in the order in which it counts.
 //!
-//! They go through the broadcast ring of the region, one to a slot: a cache line. What an event says,
-//! but its time, is decided by the run alone, so two executions of a run give the same events in the
-//! same order, whatever the number of lanes; waits, which are of the machine, are the exception.
+//! They go through the broadcast ring of the region, one to a slot: a cache line. What an event
+//! says, but its time, is decided by the run alone, so two executions of a run give the same events
+//! in the same order, whatever the number of lanes; waits, which are of the machine, are the
+//! exception.
 
 use core::mem::offset_of;
 
@@ -14,8 +15,8 @@ use crate::codes;
 layout! {
 /// One event. What `subject`, `a` and `b` hold, its kind says: [`event::details`].
 TraceEvent {
-    /// The owner's monotonic clock, in ns: of the opening of a tick its beginning, of a microstep when
-    /// it was planned, of what its turns did when all of them had ended.
+    /// The owner's monotonic clock, in ns: of the opening of a tick its beginning, of a microstep
+    /// when it was planned, of what its turns did when all of them had ended.
     time_ns: u64,
     /// The tick.
     tick: u64,
@@ -95,8 +96,8 @@ event: u32 {
         Pair(&'static str, &'static str),
         /// Position of a source in the names.
         Source(&'static str),
-        /// Position of a topic in the names, or a number beyond all of them, in the upper 32 bits; a
-        /// number in the lower.
+        /// Position of a topic in the names, or a number beyond all of them, in the upper 32 bits;
+        /// a number in the lower.
         Topic(&'static str, &'static str),
         /// Cause of a fault: a code of [`fault`](crate::frame::fault).
         Fault(&'static str),

@@ -14,12 +14,12 @@
 //! block footer   0 len u32 | 4 magic "KBEW"
 //! record header  0 len u32 | 4 kind u16 | 6 flags u16 | 8 tick u64
 //! ```
-//! All checksums are CRC-32C (see [`crc32c`](super::crc32c)). A header's own crc covers its first 60
-//! bytes; the crc of the records stands inside the block header, so it is covered too. `previous crc`
-//! is the crc field of the header before: a segment's first block names its segment header, a segment
-//! names the last block of the segment before (or that segment's header if it has no block); the
-//! first segment has 0. So every byte of a log is covered, and no block can be left out, repeated or
-//! moved.
+//! All checksums are CRC-32C (see [`crc32c`](super::crc32c)). A header's own crc covers its first
+//! 60 bytes; the crc of the records stands inside the block header, so it is covered too.
+//! `previous crc` is the crc field of the header before: a segment's first block names its segment
+//! header, a segment names the last block of the segment before (or that segment's header if it has
+//! no block); the first segment has 0. So every byte of a log is covered, and no block can be left
+//! out, repeated or moved.
 //!
 //! A record longer than a fragment is cut: the first fragment carries [`flags::FIRST`], the last
 //! [`flags::LAST`], a whole record both. Fragments of one record follow each other without others
@@ -166,7 +166,8 @@ kind: u16 {
     MODULE = 3 "module",
     /// A model: its metadata, not its weights.
     MODEL = 4 "model",
-    /// The log goes on after a stop or crash: [`Resumed`](super::Resumed). Written by the log itself.
+    /// The log goes on after a stop or crash: [`Resumed`](super::Resumed). Written by the log
+    /// itself.
     RESUMED = 5 "resumed",
     /// All outside facts of a tick (SEMANTICS L1): [`Facts`](crate::record::Facts).
     TICK_OPEN = 16 "tick_open",

@@ -1,8 +1,8 @@
 //! Checking a log's bytes: the chain of blocks, what is wrong where, and torn or damaged.
 //!
-//! [`Chain`] is the state between two blocks: what the next header must say. The writer seals blocks
-//! with it, readers check them with it, so both follow one source. [`scan`] walks a segment in
-//! memory; a reader that streams calls the same checks block by block.
+//! [`Chain`] is the state between two blocks: what the next header must say. The writer seals
+//! blocks with it, readers check them with it, so both follow one source. [`scan`] walks a segment
+//! in memory; a reader that streams calls the same checks block by block.
 //!
 //! # Torn or damaged
 //! A crash leaves what was written up to some byte, and a file system may have made the file longer
@@ -12,12 +12,12 @@
 //! - the file is long enough, but from some byte inside the header on, or from the footer on at the
 //!   latest, there is nothing but zeros up to the end of the file.
 //!
-//! Everything else is *damaged*. In particular a block whose footer is there was written to its end:
-//! the footer is the last thing written, at 8-aligned bytes that no sector boundary cuts, and never
-//! zero. A wrong checksum before it is a changed byte, not a crash, in the last block too. The price:
-//! if a power loss lets a later page of an unsynced block reach the disk before an earlier one, that
-//! is called damage. No single changed byte of a whole block can pass as torn: a block's header and
-//! footer have several bytes that are not zero.
+//! Everything else is *damaged*. In particular a block whose footer is there was written to its
+//! end: the footer is the last thing written, at 8-aligned bytes that no sector boundary cuts, and
+//! never zero. A wrong checksum before it is a changed byte, not a crash, in the last block too.
+//! The price: if a power loss lets a later page of an unsynced block reach the disk before an
+//! earlier one, that is called damage. No single changed byte of a whole block can pass as torn: a
+//! block's header and footer have several bytes that are not zero.
 //!
 //! A bad block that is not at the end of the last segment is always damage (SEMANTICS L5).
 
@@ -252,7 +252,8 @@ fn check_records(header: &BlockHeader, body: &[u8]) -> Result<(), Defect> {
     if count == header.records { Ok(()) } else { Err(Defect::Record { at: body.len() as u32 }) }
 }
 
-/// The record at byte `at` of a block's checked records, and the byte of the next; `None` at the end.
+/// The record at byte `at` of a block's checked records, and the byte of the next; `None` at the
+/// end.
 #[must_use]
 pub fn record_at(body: &[u8], at: usize) -> Option<(RecordHeader, &[u8], usize)> {
     let header: RecordHeader = read(body.get(at..)?)?;

@@ -368,8 +368,8 @@ impl Core {
         }
     }
 
-    /// An outcome, at the location of the effect that it answers (A2). It holds an pending-call slot until
-    /// it is received (A4). An agent whose address is gone gets none.
+    /// An outcome, at the location of the effect that it answers (A2). It holds an pending-call
+    /// slot until it is received (A4). An agent whose address is gone gets none.
     pub(crate) fn outcome(
         &mut self,
         index: u32,

@@ -5,19 +5,20 @@
 //! ```
 //! It has no threads, no clock and no IO; the runtime, the replayer and tests drive it alike, and
 //! what it does depends on the setup and the facts alone. Payload bytes stay where lanes wrote
-//! them: the core moves descriptors and asks [`Environment`] for the few bytes that must be copied.
+//! them: the core moves descriptors and asks its [`Environment`] for the few bytes that must be
+//! copied.
 //!
 //! | file | rules |
 //! |---|---|
-//! | `open.rs` | T3: backoff expiries, replies, timers, inputs |
-//! | `plan_turns.rs`, `order/` | T4, Q: who takes a turn |
+//! | `tick_open.rs` | T3: backoff expiries, replies, timers, inputs |
+//! | `plan.rs`, `schedule/` | T4, Q: who takes a turn |
 //! | `commit.rs` | C1, C2, pass 1 and 2 |
-//! | `route.rs` | delivery, limits, topic policies (C2, C4) |
+//! | `delivery.rs`, `subscriptions.rs` | delivery, limits, topic policies (C2, C4) |
 //! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, the end of agents (A10) |
-//! | `supervision.rs` | what follows a fault, restart groups (A8, A9) |
-//! | `pending.rs` | inference requests and timers that wait (I1) |
-//! | `trace.rs` | what is told of all this, event by event, to whoever watches |
-//! | `agents.rs`, `inbox.rs`, `payloads.rs`, `chain.rs` | the state itself |
+//! | `supervision.rs`, `supervision_groups.rs` | what follows a fault, restart groups (A8, A9) |
+//! | `requests.rs`, `timers.rs` | inference requests and timers that wait (I1) |
+//! | `trace.rs` | all of this event by event, for whoever watches |
+//! | `agents.rs`, `inbox.rs`, `payloads.rs`, `tick_digest.rs` | the state itself |
 
 mod agents;
 mod commit;

@@ -2,7 +2,7 @@
 //!
 //! The bytes lie in the region; the core holds descriptors only. A payload written in one epoch
 //! (an open or a microstep) can be read in the next one where it was written. Whatever outlives
-//! that is copied once into the spill (DESIGN §4). Placement is physical and never decides.
+//! that is copied once into the spill (C2). Placement is physical and never decides.
 
 use wasm_engine_abi::{frame::Location, limits};
 

@@ -2,7 +2,7 @@
 //!
 //! Why a lane owns its stores: an instance never moves between threads during a run, so a turn
 //! takes no lock and touches no memory of another lane but payloads, which nobody writes while
-//! they can be read. Which lane an agent lives on decides nothing (DESIGN §2).
+//! they can be read. Which lane an agent lives on decides nothing (SEMANTICS T4).
 //!
 //! ```text
 //!  TurnCommand, ItemFrames, args                           TurnResult, Effects

@@ -5,9 +5,9 @@
 //! of the turn; commit decides the rest. Nothing here reads a clock, another agent or the machine.
 //!
 //! # How state gets here
-//! A store holds a [`Host`]; for one turn the lane puts its [`TurnContext`] into it, one box that holds
-//! everything a call changes: the outbox, the effects, the counts. So calls need neither locks nor
-//! `unsafe`, and allocate nothing once the vectors have grown.
+//! A store holds a [`Host`]; for one turn the lane puts its [`TurnContext`] into it, one box that
+//! holds everything a call changes: the outbox, the effects, the counts. So calls need neither
+//! locks nor `unsafe`, and allocate nothing once the vectors have grown.
 
 use std::sync::Arc;
 

@@ -34,7 +34,8 @@ use crate::worker_codec::{
     read_turn,
 };
 
-/// Lets a lane execute turns and turns a panic into a failure; the lane must not be used after either.
+/// Lets a lane execute turns and turns a panic into a failure; the lane must not be used after
+/// either.
 ///
 /// # Errors
 /// As `turns`, and [`MachineFailure::Panic`].

@@ -1,13 +1,13 @@
-//! The checked blocks of a log's directory, one at a time, and what is wrong with the first bad one.
+//! The blocks of a log, checked one at a time, and what is wrong with the first invalid one.
 //!
-//! Memory: one block. What a bad end means, torn or damaged, is decided in
-//! [`wasm_engine_abi::record::Tail`]; here is where its facts come from, and what can only be seen
-//! with all files in view: which segments there are and which ticks a damaged block may have held.
+//! Memory: one block. [`wasm_engine_abi::record::Tail`] decides whether an invalid end is torn or
+//! damaged. This file collects what it needs, and adds what only all files together show: which
+//! segments there are and which ticks a damaged block may have held.
 
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{
@@ -15,37 +15,75 @@ use wasm_engine_abi::record::{
     sound_block,
 };
 
-use crate::recovery::Torn;
-use crate::{LogError, crc, segment_path};
+use crate::error::LogError;
+use crate::segment::{crc, segment_name, segment_number, segment_path};
+use crate::storage::{Storage, StorageFile};
 
-/// Bytes looked at together when zeros or a later block are searched.
-const LOOK_BYTES: usize = 64 << 10;
+/// Bytes read together when searching for zeros or for a later block.
+const SEARCH_BYTES: usize = 64 << 10;
 
-/// What comes next.
+/// A torn tail: the end of the last segment, incomplete after a crash. Normal, and not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Torn {
+    /// Segment.
+    pub segment: u32,
+    /// Byte of the segment at which the torn part begins.
+    pub offset: u64,
+    /// Bytes from there to the end of the file.
+    pub bytes: u64,
+    /// Records of the torn block, if its header is whole.
+    pub records: Option<u32>,
+    /// First and last tick of those records, if known.
+    pub ticks: Option<(Tick, Tick)>,
+}
+
+impl Torn {
+    pub(super) fn new(segment: u32, offset: u64, bytes: u64, header: Option<BlockHeader>) -> Self {
+        let records = header.map(|header| header.records);
+        let ticks = header.map(|header| (header.first_tick, header.last_tick));
+        Self { segment, offset, bytes, records, ticks }
+    }
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, offset, bytes, records, ticks } = self;
+        write!(f, "the last {bytes} bytes of segment {segment}, from byte {offset} on, are torn")?;
+        match (records, ticks) {
+            (Some(records), Some((first, last))) => {
+                write!(f, " and were dropped: {records} records of ticks {first} to {last}")
+            }
+            _ => write!(f, " and were dropped: less than a header"),
+        }
+    }
+}
+
+/// What follows in a log.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    /// A sound block; its records are [`Blocks::body`].
+pub(super) enum NextBlock {
+    /// A valid block; its records are [`Blocks::body`].
     Block(BlockHeader),
     /// The end, in the middle of a block or segment header.
     Torn(Torn),
-    /// The end, behind a sound block.
+    /// The end, behind a valid block.
     End,
 }
 
 /// An open segment.
 #[derive(Debug)]
-struct Open {
-    file: File,
+struct OpenSegment {
+    file: Box<dyn StorageFile>,
     path: PathBuf,
     number: u32,
     len: u64,
+    /// Byte at which the next block begins.
     at: u64,
 }
 
-impl Open {
+impl OpenSegment {
     /// Reads up to `len` bytes at `offset` into `buffer`; less only at the end of the file.
     fn read(&self, buffer: &mut Vec<u8>, offset: u64, len: usize) -> Result<(), LogError> {
-        // No more than the file had when it was opened, which is what its end is judged by.
+        // No more than the file had when it was opened: that length decides how it ends.
         let len = self.len.saturating_sub(offset).min(len as u64) as usize;
         buffer.resize(len, 0);
         let mut have = 0;
@@ -61,11 +99,11 @@ impl Open {
         Ok(())
     }
 
-    /// Bytes from `at` up to and with the last one that is not zero.
+    /// Bytes from `at` up to and including the last one that is not zero.
     fn solid(&self) -> Result<u64, LogError> {
         let (mut solid, mut from, mut buffer) = (0, self.at, Vec::new());
         while from < self.len {
-            self.read(&mut buffer, from, LOOK_BYTES)?;
+            self.read(&mut buffer, from, SEARCH_BYTES)?;
             if buffer.is_empty() {
                 break;
             }
@@ -77,17 +115,17 @@ impl Open {
         Ok(solid)
     }
 
-    /// The next block header of the run behind `at`, at any place where one can be.
+    /// The next block header of the run behind `at`, at any offset where one can be.
     fn later(&self, run_id: [u8; 16]) -> Result<Option<BlockHeader>, LogError> {
         let (mut from, mut buffer) = (self.at + 8, Vec::new());
         while from < self.len {
-            self.read(&mut buffer, from, LOOK_BYTES + BLOCK_HEADER_BYTES)?;
-            let places = (0..buffer.len().min(LOOK_BYTES)).step_by(8);
-            let found = places.filter_map(|at| sound_block(&buffer[at..], crc).ok());
+            self.read(&mut buffer, from, SEARCH_BYTES + BLOCK_HEADER_BYTES)?;
+            let offsets = (0..buffer.len().min(SEARCH_BYTES)).step_by(8);
+            let found = offsets.filter_map(|at| sound_block(&buffer[at..], crc).ok());
             if let Some(header) = found.into_iter().find(|header| header.run_id == run_id) {
                 return Ok(Some(header));
             }
-            from += LOOK_BYTES as u64;
+            from += SEARCH_BYTES as u64;
         }
         Ok(None)
     }
@@ -96,23 +134,23 @@ impl Open {
 /// The blocks of a log in order.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    dir: PathBuf,
+    storage: Arc<dyn Storage>,
     /// Segments that the directory had when it was opened.
     count: u32,
     first: Chain,
     chain: Chain,
-    open: Option<Open>,
+    open: Option<OpenSegment>,
     body: Vec<u8>,
     /// Last tick of the blocks so far.
     last_tick: Tick,
 }
 
 impl Blocks {
-    /// Opens the log of a directory at its first block.
-    pub(super) fn open(dir: &Path) -> Result<Self, LogError> {
-        let count = count_segments(dir)?;
+    /// Opens a log at its first block.
+    pub(super) fn open(storage: Arc<dyn Storage>) -> Result<Self, LogError> {
+        let count = count_segments(&*storage)?;
         let mut blocks = Self {
-            dir: dir.to_owned(),
+            storage,
             count,
             first: Chain::new([0; 16]),
             chain: Chain::new([0; 16]),
@@ -129,7 +167,7 @@ impl Blocks {
             && written < SEGMENT_HEADER_BYTES as u64
             && head[..known] == SEGMENT_MAGIC[..known]
         {
-            return Err(LogError::Empty { dir: dir.to_owned() });
+            return Err(LogError::Empty { dir: blocks.storage.dir().to_owned() });
         }
         let chain = Chain::before(&head, crc).map_err(|defect| blocks.segment_error(&open, defect));
         blocks.first = Chain::new(chain?.run_id);
@@ -137,7 +175,7 @@ impl Blocks {
         Ok(blocks)
     }
 
-    /// Back to the first block.
+    /// Returns to the first block.
     pub(super) fn rewind(&mut self) {
         (self.chain, self.open, self.last_tick) = (self.first, None, 0);
     }
@@ -147,47 +185,48 @@ impl Blocks {
         self.chain
     }
 
-    /// Records of the block that came last.
+    /// Records of the block read last.
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// Path of the segment being read, or of the last one.
     pub(super) fn path(&self) -> PathBuf {
-        segment_path(&self.dir, self.chain.segment.saturating_sub(1))
+        segment_path(self.storage.dir(), self.chain.segment.saturating_sub(1))
     }
 
-    /// Byte at which the block that came last begins in its segment.
+    /// Byte of its segment at which the block read last begins.
     pub(super) fn offset(&self, header: &BlockHeader) -> u64 {
         self.open.as_ref().map_or(0, |open| open.at - header.block_bytes() as u64)
     }
 
-    /// The error for a log that has become shorter than it was.
-    pub(super) fn cut_short(&self) -> LogError {
+    /// The error for a log that has become shorter since recovery.
+    pub(super) fn shortened(&self) -> LogError {
         let path = self.path();
         LogError::read("read", &path)(ErrorKind::UnexpectedEof.into())
     }
 
-    fn open_segment(&self, number: u32) -> Result<Open, LogError> {
-        let path = segment_path(&self.dir, number);
-        let file = File::open(&path).map_err(LogError::read("open", &path))?;
-        let len = file.metadata().map_err(LogError::read("inspect", &path))?.len();
-        Ok(Open { file, path, number, len, at: 0 })
+    fn open_segment(&self, number: u32) -> Result<OpenSegment, LogError> {
+        let path = segment_path(self.storage.dir(), number);
+        let file = self.storage.open(&segment_name(number));
+        let file = file.map_err(LogError::read("open", &path))?;
+        let len = file.bytes().map_err(LogError::read("inspect", &path))?;
+        Ok(OpenSegment { file, path, number, len, at: 0 })
     }
 
-    /// The next block, checked whole, or how the log ends.
+    /// Reads and checks the next block, or finds how the log ends.
     ///
     /// # Errors
     /// [`LogError::Corrupt`], [`LogError::Version`], [`LogError::Read`].
-    pub(super) fn next(&mut self) -> Result<Step, LogError> {
+    pub(super) fn next(&mut self) -> Result<NextBlock, LogError> {
         loop {
             let Some(mut open) = self.open.take() else {
                 if self.chain.segment == self.count {
-                    return Ok(Step::End);
+                    return Ok(NextBlock::End);
                 }
                 let open = self.open_segment(self.chain.segment)?;
                 if let Some(torn) = self.enter(open)? {
-                    return Ok(Step::Torn(torn));
+                    return Ok(NextBlock::Torn(torn));
                 }
                 continue;
             };
@@ -198,23 +237,23 @@ impl Blocks {
             open.read(&mut head, open.at, BLOCK_HEADER_BYTES)?;
             let header = match self.chain.check_header(&head, crc) {
                 Ok(header) => header,
-                Err(defect) => return self.judge(&open, &head, defect),
+                Err(defect) => return self.classify(&open, &head, defect),
             };
             let rest = header.block_bytes() - BLOCK_HEADER_BYTES;
             open.read(&mut self.body, open.at + BLOCK_HEADER_BYTES as u64, rest)?;
             if let Err(defect) = self.chain.check_rest(&header, &self.body, crc) {
-                return self.judge(&open, &head, defect);
+                return self.classify(&open, &head, defect);
             }
             self.body.truncate(header.len as usize);
             self.last_tick = self.last_tick.max(header.last_tick);
             open.at += header.block_bytes() as u64;
             self.open = Some(open);
-            return Ok(Step::Block(header));
+            return Ok(NextBlock::Block(header));
         }
     }
 
-    /// Checks a segment's header and makes it the open one, or says that it is torn.
-    fn enter(&mut self, mut open: Open) -> Result<Option<Torn>, LogError> {
+    /// Checks a segment's header and makes it the open segment, or returns how it is torn.
+    fn enter(&mut self, mut open: OpenSegment) -> Result<Option<Torn>, LogError> {
         let mut head = Vec::new();
         open.read(&mut head, 0, SEGMENT_HEADER_BYTES)?;
         match self.chain.check_segment(&head, crc) {
@@ -233,17 +272,22 @@ impl Blocks {
         }
     }
 
-    fn is_last(&self, open: &Open) -> bool {
+    fn is_last(&self, open: &OpenSegment) -> bool {
         open.number + 1 == self.count
     }
 
-    /// What a bad block is: torn, if it can be, else damage.
-    fn judge(&self, open: &Open, head: &[u8], defect: Defect) -> Result<Step, LogError> {
+    /// Decides whether an invalid block is torn or damaged.
+    fn classify(
+        &self,
+        open: &OpenSegment,
+        head: &[u8],
+        defect: Defect,
+    ) -> Result<NextBlock, LogError> {
         let header = self.chain.check_header(head, crc).ok();
         if self.is_last(open) {
             let tail = Tail { head, bytes: open.len - open.at, solid: open.solid()? };
             if tail.is_torn_block(&self.chain, crc) {
-                return Ok(Step::Torn(Torn::new(open.number, open.at, tail.bytes, header)));
+                return Ok(NextBlock::Torn(Torn::new(open.number, open.at, tail.bytes, header)));
             }
         }
         let (first_tick, last_tick) = match header {
@@ -261,8 +305,8 @@ impl Blocks {
         })
     }
 
-    /// First tick of the next sound block, if there is one.
-    fn tick_after(&self, open: &Open) -> Result<Option<Tick>, LogError> {
+    /// First tick of the next valid block, if there is one.
+    fn tick_after(&self, open: &OpenSegment) -> Result<Option<Tick>, LogError> {
         if let Some(header) = open.later(self.chain.run_id)? {
             return Ok(Some(header.first_tick));
         }
@@ -274,8 +318,8 @@ impl Blocks {
         Ok(None)
     }
 
-    /// A segment header that is damaged, or of a version that is not ours.
-    fn segment_error(&self, open: &Open, defect: Defect) -> LogError {
+    /// The error for a segment header that is damaged or has another version.
+    fn segment_error(&self, open: &OpenSegment, defect: Defect) -> LogError {
         if let Defect::Version { found } = defect {
             return LogError::Version { path: open.path.clone(), found };
         }
@@ -292,17 +336,15 @@ impl Blocks {
 }
 
 /// Counts the segments of a directory; they are numbered without a gap.
-fn count_segments(dir: &Path) -> Result<u32, LogError> {
-    let entries = match std::fs::read_dir(dir) {
+fn count_segments(storage: &dyn Storage) -> Result<u32, LogError> {
+    let dir = storage.dir();
+    let names = match storage.names() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(LogError::NoLog { dir: dir.to_owned() });
         }
-        entries => entries.map_err(LogError::read("read", dir))?,
+        names => names.map_err(LogError::read("read", dir))?,
     };
-    let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
-    let names = names.map_err(LogError::read("read", dir))?;
-    let mut numbers: Vec<u32> =
-        names.iter().filter_map(|name| segment_number(name.to_str()?)).collect();
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
     if numbers.is_empty() {
         return Err(LogError::NoLog { dir: dir.to_owned() });
@@ -314,11 +356,4 @@ fn count_segments(dir: &Path) -> Result<u32, LogError> {
         }
     }
     Ok(numbers.len() as u32)
-}
-
-/// The number in a segment's file name.
-fn segment_number(name: &str) -> Option<u32> {
-    let digits = name.strip_suffix(".log")?;
-    let plain = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{Defect, LOG_VERSION, RECORD_BYTES_MAX};
+#[cfg(feature = "writer")]
 use wasm_engine_shm::lease::SetupError;
 
 /// Why a log cannot be written, read or resumed. [`LogError::exit_code`] sorts them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// A number in the options does not fit.
+    /// A number in the options is out of range.
     #[error("the log's {what} is {value}, which is not in {min}..={max}; change the configuration")]
     Options {
         /// Which number.
@@ -23,8 +24,11 @@ pub enum LogError {
         /// Largest allowed.
         max: u64,
     },
-    /// The directory of a new log has something in it.
-    #[error("the log directory {} is not empty; name a new one, or resume the run in it", dir.display())]
+    /// The directory of a new log is not empty.
+    #[error(
+        "the log directory {} is not empty; name a new one, or resume the run in it",
+        dir.display()
+    )]
     NotEmpty {
         /// The directory.
         dir: PathBuf,
@@ -36,25 +40,34 @@ pub enum LogError {
         dir: PathBuf,
     },
     /// There is no log.
-    #[error("there is no log in {}: it has no segment 000000.log; name the directory of a run", dir.display())]
+    #[error(
+        "there is no log in {}: it has no segment 000000.log; name the directory of a run",
+        dir.display()
+    )]
     NoLog {
         /// The directory.
         dir: PathBuf,
     },
-    /// The run ended before it had written anything.
-    #[error("the log in {} ends inside its first header; nothing of the run is left", dir.display())]
+    /// The log ends inside its first segment header.
+    #[error(
+        "the log in {} ends inside its first header; nothing of the run is left",
+        dir.display()
+    )]
     Empty {
         /// The directory.
         dir: PathBuf,
     },
     /// The operating system refused something while writing (SEMANTICS L2).
-    #[error("cannot {action} {}; {}; make room or repair the disk, then resume", path.display(), durable_text(*durable))]
+    #[error(
+        "cannot {action} {}; {}; make room or repair the disk, then resume",
+        path.display(), durable_text(*durable)
+    )]
     Disk {
         /// What was tried, as a verb.
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// Last tick that is surely in the log.
+        /// The durable tick.
         durable: Option<Tick>,
         /// The system's error.
         source: io::Error,
@@ -69,15 +82,19 @@ pub enum LogError {
         /// The system's error.
         source: io::Error,
     },
-    /// A sound segment of another version of the format.
-    #[error("{} is a log of version {found}, this program reads {LOG_VERSION}; use the program that wrote it", path.display())]
+    /// A valid segment of another version of the format.
+    #[error(
+        "{} is a log of version {found}, this program reads {LOG_VERSION}; \
+         use the program that wrote it",
+        path.display()
+    )]
     Version {
         /// The segment.
         path: PathBuf,
         /// Its version.
         found: u32,
     },
-    /// A file of the log is missing before others.
+    /// A segment is missing, but later ones are there.
     #[error("{} is missing, but later segments are there; restore it from a copy", path.display())]
     MissingSegment {
         /// The segment.
@@ -85,9 +102,10 @@ pub enum LogError {
         /// Its number.
         segment: u32,
     },
-    /// A bad block that no crash explains (SEMANTICS L5).
+    /// An invalid block that no crash explains (SEMANTICS L5).
     #[error(
-        "{} is damaged: block {block} at byte {offset}, ticks {first_tick} to {}: {defect}; restore it from a copy",
+        "{} is damaged: block {block} at byte {offset}, ticks {first_tick} to {}: {defect}; \
+         restore it from a copy",
         path.display(), last_tick.map_or_else(|| "the end".to_owned(), |tick| tick.to_string())
     )]
     Corrupt {
@@ -99,16 +117,17 @@ pub enum LogError {
         block: u64,
         /// Byte of the block's header in the segment; 0 is the segment's own header.
         offset: u64,
-        /// First tick that may be concerned.
+        /// First tick that may be affected.
         first_tick: Tick,
-        /// Last tick that may be concerned; `None` if nothing good follows that would say it.
+        /// Last tick that may be affected; `None` if no valid block follows that would bound it.
         last_tick: Option<Tick>,
         /// What is wrong.
         defect: Defect,
     },
-    /// A record was appended where it cannot come: a fault of the caller.
+    /// A record was appended out of order: a fault of the caller.
     #[error(
-        "a log record of kind {kind} for tick {tick} cannot follow; this is a fault in the kernel, report it"
+        "a log record of kind {kind} for tick {tick} cannot follow; \
+         this is a fault in the kernel, report it"
     )]
     Order {
         /// Kind of the record.
@@ -116,7 +135,7 @@ pub enum LogError {
         /// Its tick.
         tick: Tick,
     },
-    /// A record is longer than a reader would take.
+    /// A record is longer than readers accept.
     #[error(
         "a log record of {len} bytes exceeds {RECORD_BYTES_MAX}; make modules or inputs smaller"
     )]
@@ -124,19 +143,20 @@ pub enum LogError {
         /// Its length in bytes.
         len: usize,
     },
-    /// The log thread ended without saying why, or the ring was broken.
+    /// The log thread ended without a failure, or the ring held something invalid.
     #[error("the log thread has ended: {what}; this is a fault in the kernel, report it")]
     Thread {
         /// What is known.
         what: String,
     },
-    /// The ring's memory does not fit.
+    /// The ring's memory has the wrong size or is in use.
+    #[cfg(feature = "writer")]
     #[error("the ring to the log thread cannot be used; this is a fault in the kernel, report it")]
     Setup(#[from] SetupError),
 }
 
 impl LogError {
-    /// Exit code of the program: 4 damage, 2 refused as asked, else 1.
+    /// Exit code of the program: 4 for damage, 2 for what the caller can correct, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -162,39 +182,5 @@ fn durable_text(durable: Option<Tick>) -> String {
     match durable {
         Some(tick) => format!("the log is durable up to tick {tick}"),
         None => "no tick is durable yet".to_owned(),
-    }
-}
-
-/// Why the log thread gave up. The first failure stands; every later call tells it anew.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The operating system refused something.
-    Disk { action: &'static str, path: PathBuf, source: io::Error },
-    /// What came through the ring cannot be.
-    Ring(String),
-}
-
-impl Failure {
-    /// For `map_err`: a refused operation on `path`.
-    pub(super) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Disk { action, path: path.to_owned(), source }
-    }
-
-    /// As an error of a call, at a time when `durable` was durable.
-    pub(super) fn to_error(&self, durable: Option<Tick>) -> LogError {
-        match self {
-            Self::Disk { action, path, source } => {
-                LogError::Disk { action, path: path.clone(), durable, source: again(source) }
-            }
-            Self::Ring(what) => LogError::Thread { what: what.clone() },
-        }
-    }
-}
-
-/// The same error once more: `io::Error` cannot be cloned.
-fn again(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(error.kind(), error.to_string()),
     }
 }

@@ -1,16 +1,14 @@
 //! The log thread: takes records from the ring, fills blocks, writes them, syncs by policy.
 //!
-//! It is a plain thread, pinned nowhere and woken by nobody: it polls the ring and sleeps between,
-//! from 0.1 ms after work up to 2 ms when idle, so appending costs the scheduler no system call. It
-//! stops at the first refusal of the disk: nothing is written behind a gap.
+//! It is not pinned and nobody wakes it: it polls the ring and sleeps between, from 0.1 ms after
+//! work up to 2 ms when idle, so appending costs the scheduler no system call. It stops at the
+//! first error of the storage, so nothing is written behind a gap.
 //!
-//! A block is closed when the next record does not fit, when it is `block_ms` old, or when a sync is
-//! due. A segment is closed when the next block does not fit; it is synced before the next begins
-//! (except with [`SyncPolicy::None`]), so only the last segment can have a torn tail.
+//! A block is closed when the next record does not fit, when it is `block_ms` old, or when a sync
+//! is due. A segment is closed when the next block does not fit; it is synced before the next
+//! begins (except with [`SyncPolicy::None`]), so only the last segment can have a torn tail.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,19 +23,21 @@ use wasm_engine_shm::bytes::Consumer;
 use wasm_engine_shm::counters::CounterWriter;
 use wasm_engine_shm::mem::RawMem;
 
-use crate::error::Failure;
-use crate::{LogOptions, SyncPolicy, crc, segment_path};
+use crate::failure::LogFailure;
+use crate::options::{LogOptions, SyncPolicy};
+use crate::segment::{crc, segment_name, segment_path};
+use crate::storage::{Storage, StorageFile};
 
 /// Tag of the ring record after which the thread ends.
 pub(super) const STOP: u32 = u32::MAX;
 
-/// Sleep after work was found, and longest sleep.
-const NAP_MIN: Duration = Duration::from_micros(100);
-const NAP_MAX: Duration = Duration::from_millis(2);
+/// Poll interval after work was found, and longest poll interval.
+const POLL_INTERVAL_MIN: Duration = Duration::from_micros(100);
+const POLL_INTERVAL_MAX: Duration = Duration::from_millis(2);
 /// With [`SyncPolicy::EveryBytes`], what is left is synced after this time without new records.
 const IDLE_SYNC_NS: u64 = 1_000 * NS_PER_MS;
 const NS_PER_MS: u64 = 1_000_000;
-/// Ring bytes taken before they are given back to the scheduler.
+/// Ring bytes taken before their room is given back to the scheduler.
 const RELEASE_BYTES: usize = 64 << 10;
 
 /// The tag under which a fragment goes through the ring.
@@ -45,12 +45,12 @@ pub(super) fn tag(kind: u16, flags: u16) -> u32 {
     u32::from(kind) | u32::from(flags) << 16
 }
 
-/// The open segment file.
+/// The segment being written.
 #[derive(Debug)]
 pub(super) struct Segment {
-    dir: PathBuf,
+    storage: Arc<dyn Storage>,
     path: PathBuf,
-    file: File,
+    file: Box<dyn StorageFile>,
     chain: Chain,
     bytes: u64,
     bytes_max: u64,
@@ -64,14 +64,15 @@ pub(super) struct Segment {
 impl Segment {
     /// Creates the segment that follows `chain` and makes its name durable.
     pub(super) fn create(
+        storage: Arc<dyn Storage>,
         options: &LogOptions,
         chain: Chain,
         counters: CounterWriter<RawMem>,
         clock: fn() -> u64,
-    ) -> Result<Self, Failure> {
-        let (path, file) = create_file(&options.dir, chain.segment)?;
+    ) -> Result<Self, LogFailure> {
+        let (path, file) = create_file(&*storage, chain.segment)?;
         let mut segment = Self {
-            dir: options.dir.clone(),
+            storage,
             path,
             file,
             chain,
@@ -87,16 +88,17 @@ impl Segment {
     }
 
     /// Writes the header of the file just created.
-    fn begin(&mut self) -> Result<(), Failure> {
+    fn begin(&mut self) -> Result<(), LogFailure> {
         let header = self.chain.segment_header(crc);
         self.write(bytes_of(&header))?;
         self.chain.enter(&header);
-        sync_dir(&self.dir)
+        let dir = self.storage.dir();
+        self.storage.sync_dir().map_err(LogFailure::disk("sync", dir))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), LogFailure> {
         let begin_ns = (self.clock)();
-        self.file.write_all(bytes).map_err(Failure::disk("write", &self.path))?;
+        self.file.append(bytes).map_err(LogFailure::disk("write", &self.path))?;
         self.counters.add(log::WRITE_NS, (self.clock)() - begin_ns);
         self.counters.add(log::WRITTEN_BYTES, bytes.len() as u64);
         self.bytes += bytes.len() as u64;
@@ -104,9 +106,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Seals and writes a block, in a new segment if this one has no room for it; whether all before
-    /// it is synced.
-    fn put(&mut self, block: &mut Filling) -> Result<bool, Failure> {
+    /// Seals and writes a block, in a new segment if this one has no room for it. Returns whether
+    /// everything before the block is synced.
+    fn put(&mut self, block: &mut Filling) -> Result<bool, LogFailure> {
         let mut synced = false;
         if self.bytes + block.sealed_bytes() as u64 > self.bytes_max
             && self.bytes > SEGMENT_HEADER_BYTES as u64
@@ -115,7 +117,7 @@ impl Segment {
                 self.sync()?;
                 synced = true;
             }
-            (self.path, self.file) = create_file(&self.dir, self.chain.segment)?;
+            (self.path, self.file) = create_file(&*self.storage, self.chain.segment)?;
             self.bytes = 0;
             self.begin()?;
         }
@@ -125,9 +127,9 @@ impl Segment {
         Ok(synced)
     }
 
-    fn sync(&mut self) -> Result<(), Failure> {
+    fn sync(&mut self) -> Result<(), LogFailure> {
         let begin_ns = (self.clock)();
-        self.file.sync_data().map_err(Failure::disk("sync", &self.path))?;
+        self.file.sync().map_err(LogFailure::disk("sync", &self.path))?;
         let took_ns = (self.clock)() - begin_ns;
         self.counters.add(log::SYNCS, 1);
         self.counters.add(log::SYNC_NS, took_ns);
@@ -138,33 +140,31 @@ impl Segment {
     }
 }
 
-fn create_file(dir: &Path, segment: u32) -> Result<(PathBuf, File), Failure> {
-    let path = segment_path(dir, segment);
+fn create_file(
+    storage: &dyn Storage,
+    segment: u32,
+) -> Result<(PathBuf, Box<dyn StorageFile>), LogFailure> {
+    let path = segment_path(storage.dir(), segment);
     if segment >= SEGMENTS_MAX {
         let source = std::io::Error::other("a log has at most 1,000,000 segments");
-        return Err(Failure::Disk { action: "begin", path, source });
+        return Err(LogFailure::Disk { action: "begin", path, source });
     }
-    let file = OpenOptions::new().append(true).create_new(true).open(&path);
-    let file = file.map_err(Failure::disk("create", &path))?;
+    let file = storage.create(&segment_name(segment));
+    let file = file.map_err(LogFailure::disk("create", &path))?;
     Ok((path, file))
-}
-
-/// Makes created and removed names durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), Failure> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Failure::disk("sync", dir))
 }
 
 /// The block being filled.
 #[derive(Debug)]
 struct Filling {
-    /// Place for the header, then the records so far, then what is left of an earlier block.
+    /// Room for the header, then the records so far, then remains of an earlier block.
     bytes: Vec<u8>,
     /// Bytes of header and records.
     len: usize,
     records: u32,
     first_tick: Tick,
     last_tick: Tick,
-    /// When its first record came, by the clock.
+    /// The clock when its first record was taken.
     since_ns: Option<u64>,
 }
 
@@ -182,7 +182,7 @@ impl Filling {
         self.sealed_bytes() + record_bytes(len) <= self.bytes.len()
     }
 
-    /// Appends a fragment, for which there is room. The ring's own header has the same parts.
+    /// Appends a fragment, for which there is room.
     fn push(&mut self, header: RecordHeader, payload: &[u8]) {
         let record = &mut self.bytes[self.len..][..record_bytes(payload.len())];
         let (head, rest) = record.split_at_mut(RECORD_HEADER_BYTES);
@@ -209,9 +209,9 @@ impl Filling {
     }
 }
 
-/// Blocks on their way to the disk, and how far they have come. Ticks count as last tick + 1.
+/// Fills and writes blocks, and knows what is durable. Ticks count as last tick + 1.
 #[derive(Debug)]
-struct Output {
+struct BlockWriter {
     segment: Segment,
     filling: Filling,
     /// Ticks opened in the records taken.
@@ -222,17 +222,22 @@ struct Output {
     block_age_ns: u64,
     /// When the last sync ended.
     synced_ns: u64,
-    /// When the last record came.
+    /// When the last record was taken.
     last_ns: u64,
 }
 
-impl Output {
-    fn push(&mut self, header: RecordHeader, payload: &[u8], now_ns: u64) -> Result<(), Failure> {
+impl BlockWriter {
+    fn push(
+        &mut self,
+        header: RecordHeader,
+        payload: &[u8],
+        now_ns: u64,
+    ) -> Result<(), LogFailure> {
         if !self.filling.has_room(payload.len()) {
             self.flush()?;
             if !self.filling.has_room(payload.len()) {
                 let what = format!("a fragment of {} bytes exceeds a block", payload.len());
-                return Err(Failure::Ring(what));
+                return Err(LogFailure::Ring(what));
             }
         }
         self.filling.push(header, payload);
@@ -244,12 +249,12 @@ impl Output {
     }
 
     /// Writes the block, if it has records.
-    fn flush(&mut self) -> Result<(), Failure> {
+    fn flush(&mut self) -> Result<(), LogFailure> {
         if self.filling.records == 0 {
             return Ok(());
         }
         if self.segment.put(&mut self.filling)? {
-            // The segment before is on the disk, with all that was written into it.
+            // The previous segment is synced, and so is all that was written before this block.
             self.set_durable();
         }
         self.filling.clear();
@@ -265,20 +270,20 @@ impl Output {
     }
 
     /// Syncs what is written.
-    fn force(&mut self) -> Result<(), Failure> {
+    fn force(&mut self) -> Result<(), LogFailure> {
         self.segment.sync()?;
         self.set_durable();
         self.synced_ns = (self.segment.clock)();
         Ok(())
     }
 
-    /// What is written is durable.
+    /// Publishes that what is written is durable.
     fn set_durable(&mut self) {
         self.segment.counters.set(log::DURABLE_TICKS, self.written);
     }
 
-    /// Does what the time says.
-    fn by_time(&mut self, now_ns: u64) -> Result<(), Failure> {
+    /// Writes and syncs what is due.
+    fn write_due(&mut self, now_ns: u64) -> Result<(), LogFailure> {
         let sync_due = match self.sync {
             SyncPolicy::None => false,
             SyncPolicy::EveryMs(ms) => now_ns >= self.synced_ns + u64::from(ms) * NS_PER_MS,
@@ -295,9 +300,9 @@ impl Output {
     }
 }
 
-/// What one look into the ring brought.
+/// What one poll of the ring found.
 #[derive(PartialEq, Eq)]
-enum Took {
+enum Polled {
     Nothing,
     Records,
     Stop,
@@ -307,9 +312,9 @@ enum Took {
 #[derive(Debug)]
 pub(super) struct LogThread {
     ring: Consumer<RawMem>,
-    output: Output,
-    failure: Arc<OnceLock<Failure>>,
-    /// Most ring bytes taken before the time is looked at.
+    blocks: BlockWriter,
+    failure: Arc<OnceLock<LogFailure>>,
+    /// Most ring bytes taken before the clock is read again.
     batch_bytes: usize,
 }
 
@@ -320,11 +325,11 @@ impl LogThread {
         mut segment: Segment,
         ring: Consumer<RawMem>,
         ticks: u64,
-        failure: Arc<OnceLock<Failure>>,
+        failure: Arc<OnceLock<LogFailure>>,
     ) -> Self {
         segment.counters.set(log::DURABLE_TICKS, ticks);
         let start_ns = (segment.clock)();
-        let output = Output {
+        let blocks = BlockWriter {
             segment,
             filling: Filling::new(options.block_bytes),
             taken: ticks,
@@ -334,52 +339,52 @@ impl LogThread {
             synced_ns: start_ns,
             last_ns: start_ns,
         };
-        Self { ring, output, failure, batch_bytes: options.block_bytes }
+        Self { ring, blocks, failure, batch_bytes: options.block_bytes }
     }
 
-    /// Runs until the stop record or the first failure, which it leaves for the scheduler.
+    /// Runs until the stop record or the first failure, which it keeps for the scheduler.
     pub(super) fn run(mut self) {
         if let Err(failure) = self.work() {
-            // The only setter: this thread, once.
+            // Nobody else sets it while this thread runs.
             let _ = self.failure.set(failure);
         }
     }
 
-    fn work(&mut self) -> Result<(), Failure> {
-        let mut nap = NAP_MIN;
+    fn work(&mut self) -> Result<(), LogFailure> {
+        let mut interval = POLL_INTERVAL_MIN;
         loop {
-            let polled_ns = (self.output.segment.clock)();
-            let took = self.take(polled_ns)?;
-            if took == Took::Stop {
-                self.output.flush()?;
-                return self.output.force();
+            let polled_ns = (self.blocks.segment.clock)();
+            let polled = self.take(polled_ns)?;
+            if polled == Polled::Stop {
+                self.blocks.flush()?;
+                return self.blocks.force();
             }
-            self.output.by_time(polled_ns)?;
-            if took == Took::Nothing {
-                std::thread::park_timeout(nap);
-                nap = (nap * 2).min(NAP_MAX);
+            self.blocks.write_due(polled_ns)?;
+            if polled == Polled::Nothing {
+                std::thread::park_timeout(interval);
+                interval = (interval * 2).min(POLL_INTERVAL_MAX);
             } else {
-                self.output.last_ns = polled_ns;
-                nap = NAP_MIN;
+                self.blocks.last_ns = polled_ns;
+                interval = POLL_INTERVAL_MIN;
             }
         }
     }
 
     /// Moves what is in the ring into blocks, about one block of it.
-    fn take(&mut self, polled_ns: u64) -> Result<Took, Failure> {
-        let (mut bytes, mut held, mut took) = (0, 0, Took::Nothing);
+    fn take(&mut self, polled_ns: u64) -> Result<Polled, LogFailure> {
+        let (mut bytes, mut held, mut polled) = (0, 0, Polled::Nothing);
         while bytes < self.batch_bytes {
-            let record = self.ring.next().map_err(|bad| Failure::Ring(bad.to_string()))?;
+            let record = self.ring.next().map_err(|error| LogFailure::Ring(error.to_string()))?;
             let Some(record) = record else { break };
             if record.tag == STOP {
-                took = Took::Stop;
+                polled = Polled::Stop;
                 break;
             }
             let (kind, flags) = (record.tag as u16, (record.tag >> 16) as u16);
             let header = RecordHeader { len: record.len() as u32, kind, flags, tick: record.aux };
             held += RECORD_HEADER_BYTES + record.len();
-            self.output.push(header, &record, polled_ns)?;
-            took = Took::Records;
+            self.blocks.push(header, &record, polled_ns)?;
+            polled = Polled::Records;
             if held >= RELEASE_BYTES {
                 self.ring.release();
                 bytes += held;
@@ -387,6 +392,6 @@ impl LogThread {
             }
         }
         self.ring.release();
-        Ok(took)
+        Ok(polled)
     }
 }

@@ -1,7 +1,8 @@
-//! What a log says before its first tick, so that the directory is complete (SEMANTICS L4).
+//! The run header: the records before a log's first tick, which make its directory complete
+//! (SEMANTICS L4).
 //!
-//! The run id, which stands in every block, is the hash of these records: what decides nothing,
-//! like the run's start, is covered by it, and everything else too.
+//! The run id, which is in every block, is the hash of these records. It covers all of them, also
+//! what results do not depend on, like the time of the run's start.
 //!
 //! ```text
 //!  RUN     JSON {name, started_unix_ns, setup}
@@ -14,31 +15,31 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::record::kind;
-
-use crate::{LogError, LogReader, LogReport, LogWriter};
 use wasm_engine_setup::{EngineFingerprint, Setup};
 
-/// The run as a log names it; name and start time are physical.
+use crate::{error::LogError, reader::LogReader, recovery::LogReport};
+
+/// The run as its log describes it. Results do not depend on name and start time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RunRecord {
     /// Name of the kernel.
     pub name: String,
     /// Wall clock at its start, in nanoseconds since 1970.
     pub started_unix_ns: u64,
-    /// Everything that decides it.
+    /// Everything that its results depend on.
     pub setup: Setup,
 }
 
-/// A model as a log names it: metadata, not weights.
+/// A model as a log describes it: metadata, not weights.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ModelRecord {
     /// Configured name.
     pub name: String,
-    /// Where its file was.
+    /// Path of its file during the run.
     pub path: PathBuf,
     /// sha256 of the file, in lower-case hexadecimal.
     pub sha256: String,
-    /// What its bits depend on beside the file (SEMANTICS I5).
+    /// What its results depend on besides the file (SEMANTICS I5).
     pub fingerprint: String,
 }
 
@@ -49,39 +50,39 @@ pub struct RunHeader {
     pub run: RunRecord,
     /// The engine that ran it.
     pub engine: EngineFingerprint,
-    /// Original modules by the blake3 that the record claims, in hexadecimal.
+    /// Original modules by the blake3 in their record, in hexadecimal.
     pub modules: BTreeMap<String, Vec<u8>>,
     /// Models in the order of the setup.
     pub models: Vec<ModelRecord>,
-    /// blake3, cut to 128 bits, of kind, length and payload of each record.
+    /// The first 128 bits of the blake3 of kind, length and payload of each record.
     pub run_id: [u8; 16],
 }
 
-/// Why a header cannot be used.
+/// Why a run header cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunHeaderError {
     /// The log itself.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A record is not what its kind promises, although its checksum is right.
+    /// A record's checksum is right, but its content is invalid.
     #[error("the log's {what} record cannot be read; it was changed after the run")]
     Malformed {
         /// Which record.
         what: &'static str,
-        /// How.
+        /// Why.
         #[source]
         source: Option<serde_json::Error>,
     },
-    /// A record is not there.
+    /// A record is missing.
     #[error("the log has no {what} record; the run ended before its first tick")]
     Missing {
         /// Which record.
         what: &'static str,
     },
-    /// The run ended while they were written.
+    /// The run ended while the header was written.
     #[error("the log's records before tick 0 are not all there; begin the run again")]
     Incomplete,
-    /// The records are not those that the run began with.
+    /// The records are not those with which the run began.
     #[error("{what}; the log was changed after the run")]
     Changed {
         /// What does not fit what.
@@ -90,7 +91,7 @@ pub enum RunHeaderError {
 }
 
 impl RunHeader {
-    /// What is said of a run that begins.
+    /// The header of a new run.
     pub fn new(
         run: RunRecord,
         engine: EngineFingerprint,
@@ -102,7 +103,7 @@ impl RunHeader {
         for (kind, payload) in header.records() {
             hash_record(&mut hasher, kind, &payload);
         }
-        header.run_id = cut(&hasher);
+        header.run_id = run_id(&hasher);
         header
     }
 
@@ -117,11 +118,12 @@ impl RunHeader {
     }
 
     /// Appends the records.
-    pub fn write(&self, log: &mut LogWriter) -> Result<(), LogError> {
+    #[cfg(feature = "writer")]
+    pub fn write(&self, log: &mut crate::writer::LogWriter) -> Result<(), LogError> {
         self.records().iter().try_for_each(|(kind, payload)| log.append(*kind, 0, &[payload]))
     }
 
-    /// Whether these are the records of the run whose blocks name `run_id`.
+    /// Checks that these are the records of which the log's run id is the hash.
     pub fn check(&self, log: &LogReport) -> Result<(), RunHeaderError> {
         let changed = |what| RunHeaderError::Changed { what };
         let setup = &self.run.setup;
@@ -145,7 +147,7 @@ impl RunHeader {
         )))
     }
 
-    /// Reads the records in front of the first tick and rewinds the reader.
+    /// Reads the records before the first tick and rewinds the reader.
     pub fn read(log: &mut LogReader) -> Result<Self, RunHeaderError> {
         let (mut run, mut engine) = (None, None);
         let (mut modules, mut models) = (BTreeMap::new(), Vec::new());
@@ -175,7 +177,7 @@ impl RunHeader {
             engine: engine.ok_or(RunHeaderError::Missing { what: "ENGINE" })?,
             modules,
             models,
-            run_id: cut(&hasher),
+            run_id: run_id(&hasher),
         })
     }
 }
@@ -185,7 +187,7 @@ fn hash_record(hasher: &mut blake3::Hasher, kind: u16, payload: &[u8]) {
     hasher.update(payload);
 }
 
-fn cut(hasher: &blake3::Hasher) -> [u8; 16] {
+fn run_id(hasher: &blake3::Hasher) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     id

@@ -1,4 +1,4 @@
-//! Changes a finished log and seals it again, so that only a replay can tell.
+//! Changes a finished log and seals it again, so that only a replay can find the change.
 
 use std::{fs, path::Path};
 
@@ -83,15 +83,15 @@ fn change_as(
     let (mut records, run_id) = join(&segments);
     let record = records.iter_mut().find(|record| pick(record)).expect("there is such a record");
     record.payload[at] ^= xor;
-    let (mut left, mut place) = (at, None);
+    let (mut left, mut location) = (at, None);
     for &(segment, begin, len) in &record.pieces {
         if left < len {
-            place = Some((segment, begin + left));
+            location = Some((segment, begin + left));
             break;
         }
         left -= len;
     }
-    let (segment, byte) = place.expect("the record is that long");
+    let (segment, byte) = location.expect("the record is that long");
     segments[segment][byte] ^= xor;
     seal(&mut segments, rename(run_id, &records));
     for (number, bytes) in segments.iter().enumerate() {

@@ -1,12 +1,12 @@
-//! How the threads of this crate end: by a record behind everything that was given to them.
+//! How the threads of this crate end: by a record behind everything else in their ring.
 
 use std::thread::JoinHandle;
 
 use wasm_engine_shm::bytes::Producer;
 use wasm_engine_shm::mem::RawMem;
 
-/// Lets a thread that reads `ring` do all that is in it and end: it gets a record with the tag `stop`
-/// and is woken. An error says that it panicked.
+/// Lets the thread that reads `ring` process everything in it, then end: appends a record with the
+/// tag `stop` and wakes the thread. Returns an error if it panicked.
 pub(crate) fn end(
     thread: JoinHandle<()>,
     ring: &mut Producer<RawMem>,

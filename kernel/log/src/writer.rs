@@ -1,7 +1,5 @@
 //! The scheduler's end of the log.
 
-use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -13,14 +11,19 @@ use wasm_engine_abi::record::{
 use wasm_engine_shm::bytes::{Producer, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 
-use crate::error::Failure;
-use crate::flusher::{LogThread, STOP, Segment, sync_dir, tag};
+use crate::counters::{DurableTick, LogCounters};
+use crate::error::LogError;
+use crate::failure::LogFailure;
+use crate::flusher::{LogThread, STOP, Segment, tag};
+use crate::options::LogOptions;
+use crate::order::RecordOrder;
+use crate::ring::LogRing;
+use crate::storage::{Lock, Storage, disk::Disk};
 use crate::thread_end;
-use crate::{DurableTick, LogCounters, LogError, LogOptions, LogRing};
 
 /// Smallest fragment that a ring must take; smaller ones would be mostly headers.
 const FRAGMENT_BYTES_MIN: usize = 64;
-/// Looks at a full ring before the core is given up between looks.
+/// Polls of a full ring before the core is yielded between polls.
 const SPINS: u32 = 200;
 
 /// Appends records. One per log; it belongs to the scheduler's thread.
@@ -31,88 +34,73 @@ const SPINS: u32 = 200;
 pub struct LogWriter {
     ring: Producer<RawMem>,
     thread: Option<JoinHandle<()>>,
-    failure: Arc<OnceLock<Failure>>,
+    failure: Arc<OnceLock<LogFailure>>,
     durable: DurableTick,
     fragment: usize,
-    order: Order,
+    order: RecordOrder,
     records: u64,
     bytes: u64,
     stalls: u64,
-    /// Held as long as the log is written: the lock on its directory.
-    _lock: File,
-}
-
-/// Which tick is open, to catch a record that cannot come (what recovery would call damage).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Order {
-    /// Ticks opened, as last tick + 1.
-    pub(super) ticks: u64,
-    /// Whether the last one is still open.
-    pub(super) open: bool,
-}
-
-impl Order {
-    /// Goes past a record, or says that it cannot come.
-    pub(super) fn pass(&mut self, kind: u16, tick: Tick) -> bool {
-        match kind {
-            kind::TICK_OPEN if tick >= self.ticks && tick < Tick::MAX && !self.open => {
-                *self = Self { ticks: tick + 1, open: true };
-                true
-            }
-            kind::TICK_CLOSE if self.open && tick + 1 == self.ticks => {
-                self.open = false;
-                true
-            }
-            kind::TICK_OPEN | kind::TICK_CLOSE => false,
-            _ => true,
-        }
-    }
+    /// The lock on the log's directory.
+    _lock: Lock,
 }
 
 impl LogWriter {
     /// Begins a log in a directory that does not exist or is empty, and starts its thread.
     ///
     /// # Errors
-    /// [`LogError::Options`], [`LogError::NotEmpty`], [`LogError::InUse`]; [`LogError::Disk`] if the
-    /// directory or its first segment cannot be created.
+    /// [`LogError::Options`], [`LogError::NotEmpty`], [`LogError::InUse`]; [`LogError::Disk`] if
+    /// the directory or its first segment cannot be created.
     pub fn create(options: &LogOptions, run_id: [u8; 16], ring: LogRing) -> Result<Self, LogError> {
-        options.check()?;
-        let dir = &options.dir;
-        let disk =
-            |action, source| LogError::Disk { action, path: dir.clone(), durable: None, source };
-        std::fs::create_dir_all(dir).map_err(|source| disk("create", source))?;
-        let lock = lock(dir)?;
-        let mut entries = std::fs::read_dir(dir).map_err(|source| disk("read", source))?;
-        if entries.next().is_some() {
-            return Err(LogError::NotEmpty { dir: dir.clone() });
-        }
-        if let Some(parent) = dir.canonicalize().ok().as_deref().and_then(Path::parent) {
-            sync_dir(parent).map_err(|failure| failure.to_error(None))?;
-        }
-        Self::start(options, Chain::new(run_id), ring, Order::default(), lock)
+        Self::create_in(Arc::new(Disk::new(&options.dir)), options, run_id, ring)
     }
 
-    /// Goes on behind a recovered log: a new segment, and the record that says so.
-    pub(super) fn go_on(
+    /// As [`LogWriter::create`], in any storage in place of `options.dir`.
+    ///
+    /// # Errors
+    /// As [`LogWriter::create`].
+    pub fn create_in(
+        storage: Arc<dyn Storage>,
+        options: &LogOptions,
+        run_id: [u8; 16],
+        ring: LogRing,
+    ) -> Result<Self, LogError> {
+        options.check()?;
+        let disk = |action, path, source| LogError::Disk { action, path, durable: None, source };
+        let dir = || storage.dir().to_owned();
+        storage.create_dir().map_err(|source| disk("create", dir(), source))?;
+        let lock = lock(&*storage)?;
+        let names = storage.names().map_err(|source| disk("read", dir(), source))?;
+        if !names.is_empty() {
+            return Err(LogError::NotEmpty { dir: dir() });
+        }
+        storage.sync_parent().map_err(|(path, source)| disk("sync", path, source))?;
+        Self::start(storage, options, Chain::new(run_id), ring, RecordOrder::default(), lock)
+    }
+
+    /// Continues a recovered log with a new segment and a `RESUMED` record.
+    pub(super) fn resume(
+        storage: Arc<dyn Storage>,
         options: &LogOptions,
         chain: Chain,
         ring: LogRing,
-        order: Order,
-        lock: File,
+        order: RecordOrder,
+        lock: Lock,
         resumed: &Resumed,
     ) -> Result<Self, LogError> {
-        let mut writer = Self::start(options, chain, ring, order, lock)?;
+        let mut writer = Self::start(storage, options, chain, ring, order, lock)?;
         let tick = order.ticks.saturating_sub(1);
         writer.put(kind::RESUMED, tick, &[bytes_of(resumed)], &mut || {})?;
         Ok(writer)
     }
 
     fn start(
+        storage: Arc<dyn Storage>,
         options: &LogOptions,
         chain: Chain,
         ring: LogRing,
-        order: Order,
-        lock: File,
+        order: RecordOrder,
+        lock: Lock,
     ) -> Result<Self, LogError> {
         let LogRing { producer, consumer, counters, clock } = ring;
         let LogCounters { writer: counters, durable } = counters;
@@ -123,7 +111,8 @@ impl LogWriter {
             return Err(LogError::Options { what, value, min, max });
         }
         let last = order.ticks.checked_sub(1);
-        let segment = Segment::create(options, chain, counters, clock)
+        let dir = storage.dir().to_owned();
+        let segment = Segment::create(storage, options, chain, counters, clock)
             .map_err(|failure| failure.to_error(last))?;
         let failure = Arc::new(OnceLock::new());
         let ticks = order.ticks;
@@ -131,7 +120,7 @@ impl LogWriter {
         let thread = std::thread::Builder::new().name("we-log".to_owned());
         let thread = thread.spawn(move || work.run()).map_err(|source| LogError::Disk {
             action: "start a thread for",
-            path: options.dir.clone(),
+            path: dir,
             durable: last,
             source,
         })?;
@@ -152,7 +141,7 @@ impl LogWriter {
     /// Appends a record whose payload is `parts` in a row. It allocates nothing and makes no system
     /// call; if the ring is full, it waits and counts one stall.
     ///
-    /// Messages are handed over with the next record of another kind, all others at once.
+    /// Messages reach the log thread with the next record of another kind, other records at once.
     ///
     /// # Errors
     /// [`LogError::Disk`] or [`LogError::Thread`] if the log has failed and the ring is full;
@@ -164,7 +153,7 @@ impl LogWriter {
     }
 
     /// As [`LogWriter::append`]; calls `stalled` once before it begins to wait, so that the caller
-    /// can publish what it waits for.
+    /// can publish that it waits.
     ///
     /// # Errors
     /// As [`LogWriter::append`].
@@ -181,13 +170,13 @@ impl LogWriter {
         self.put(kind, tick, parts, stalled)
     }
 
-    /// Hands appended messages over now.
+    /// Hands appended messages to the log thread now.
     #[inline]
     pub fn publish(&mut self) {
         self.ring.publish();
     }
 
-    /// Whether the log still works: to be asked at every tick boundary, where the run stops if not
+    /// Fails if the log has failed. The run calls it at every tick boundary and stops on an error
     /// (SEMANTICS L2).
     ///
     /// # Errors
@@ -202,7 +191,7 @@ impl LogWriter {
         }
     }
 
-    /// The durable tick, for whoever holds back outputs or publishes it.
+    /// The durable tick, for those who hold back outputs or publish it.
     #[must_use]
     pub fn durable(&self) -> &DurableTick {
         &self.durable
@@ -226,8 +215,8 @@ impl LogWriter {
         self.stalls
     }
 
-    /// Ends the log in order: everything appended, then `END`, written and synced under any policy.
-    /// Gives the last tick, which is durable then.
+    /// Ends the log in order: writes everything appended, then `END`, and syncs under any policy.
+    /// Returns the last tick, which is durable then.
     ///
     /// # Errors
     /// As [`LogWriter::check`].
@@ -241,7 +230,7 @@ impl LogWriter {
         }
     }
 
-    /// Cuts a record into fragments, straight from its parts into the ring.
+    /// Splits a record into fragments, straight from its parts into the ring.
     fn put(
         &mut self,
         kind: u16,
@@ -253,14 +242,14 @@ impl LogWriter {
         if len > RECORD_BYTES_MAX {
             return Err(LogError::TooLong { len });
         }
-        let mut source = Source { parts, at: 0 };
-        let (mut left, mut cut) = (len, flags::FIRST);
+        let mut rest = PartsCursor { parts, at: 0 };
+        let (mut left, mut first) = (len, flags::FIRST);
         let mut waited = false;
         loop {
             let take = left.min(self.fragment);
             left -= take;
             let last = if left == 0 { flags::LAST } else { 0 };
-            while !self.try_fragment(tag(kind, cut | last), tick, &mut source, take) {
+            while !self.try_fragment(tag(kind, first | last), tick, &mut rest, take) {
                 if !waited {
                     (waited, self.stalls) = (true, self.stalls + 1);
                     stalled();
@@ -271,7 +260,7 @@ impl LogWriter {
             if left == 0 {
                 break;
             }
-            cut = 0;
+            first = 0;
         }
         self.records += 1;
         if kind != kind::MESSAGE {
@@ -280,12 +269,18 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Puts a fragment into the ring, if it has room.
+    /// Puts a fragment into the ring; false if it has no room.
     #[inline]
-    fn try_fragment(&mut self, tag: u32, tick: Tick, source: &mut Source, len: usize) -> bool {
+    fn try_fragment(
+        &mut self,
+        tag: u32,
+        tick: Tick,
+        rest: &mut PartsCursor<'_>,
+        len: usize,
+    ) -> bool {
         match self.ring.reserve(len) {
             Ok(mut grant) => {
-                source.fill(&mut grant);
+                rest.fill(&mut grant);
                 grant.commit(len, tag, tick);
                 true
             }
@@ -297,11 +292,11 @@ impl LogWriter {
     #[cold]
     fn wait(&mut self, len: usize) -> Result<(), LogError> {
         self.ring.publish();
-        let mut looks = 0;
+        let mut polls = 0;
         while let Err(ReserveError::Full { .. }) = self.ring.reserve(len).map(drop) {
             self.check()?;
-            if looks < SPINS {
-                looks += 1;
+            if polls < SPINS {
+                polls += 1;
                 std::hint::spin_loop();
             } else {
                 std::thread::yield_now();
@@ -310,13 +305,13 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Lets the thread write everything and end.
+    /// Lets the thread write everything and waits for its end.
     fn join(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         if thread_end::end(thread, &mut self.ring, STOP).is_err() {
             let what = "it panicked".to_owned();
-            // If a failure stands already, it is the better one.
-            let _ = self.failure.set(Failure::Ring(what));
+            // An earlier failure explains more and stays.
+            let _ = self.failure.set(LogFailure::Ring(what));
         }
     }
 
@@ -336,15 +331,15 @@ impl Drop for LogWriter {
     }
 }
 
-/// What is left of a record's parts.
-struct Source<'a> {
+/// The rest of a record's parts.
+struct PartsCursor<'a> {
     parts: &'a [&'a [u8]],
     /// Bytes taken of the first part.
     at: usize,
 }
 
-impl Source<'_> {
-    /// Fills `target` with the next bytes; the parts have as many.
+impl PartsCursor<'_> {
+    /// Fills `target` with the next bytes; the parts have at least as many.
     #[inline]
     fn fill(&mut self, mut target: &mut [u8]) {
         while !target.is_empty() {
@@ -361,12 +356,9 @@ impl Source<'_> {
     }
 }
 
-/// Locks a log's directory for writing, as long as the file lives.
-pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
-    let file = File::open(dir).map_err(LogError::read("open", dir))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(LogError::InUse { dir: dir.to_owned() }),
-        // Where directories cannot be locked, the exclusive creation of segments still guards.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-    }
+/// Locks a log's directory for writing.
+pub(super) fn lock(storage: &dyn Storage) -> Result<Lock, LogError> {
+    let dir = storage.dir();
+    let lock = storage.lock().map_err(LogError::read("open", dir))?;
+    lock.ok_or_else(|| LogError::InUse { dir: dir.to_owned() })
 }

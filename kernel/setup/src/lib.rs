@@ -11,6 +11,7 @@
 
 mod engine_fingerprint;
 mod limits;
+pub mod log_defaults;
 mod policy;
 
 use std::borrow::Cow;

@@ -1,6 +1,7 @@
 //! What a configuration can be classified by without reading another file: ranges and relations.
 //!
-//! Whether names refer to something and files hold what they should is found in `resolve.rs`.
+//! Whether names refer to something and files hold what they should is found in
+//! `kernel/src/resolve/mod.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! The configuration file: what a user writes, as plain structs, read, overridden and checked.
 //!
 //! ```text
-//! file -> TOML table -> `--set` (overrides.rs) -> Config -> check (check.rs) -> resolve.rs -> Setup
+//! file -> TOML table -> `--set` (overrides.rs) -> Config -> check (check.rs) -> resolve -> Setup
 //! ```
 //! Why apart from [`Setup`](wasm_engine_setup::Setup): a configuration holds paths, patterns and
 //! physical choices; only what it resolves to decides results and is logged. Every field below is

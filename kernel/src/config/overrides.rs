@@ -2,8 +2,8 @@
 //!
 //! An entry of an array is named by its index (`source.0.copies`) or by its name or id
 //! (`agent.forecaster.count`). The value is TOML where it is TOML, else a string, so that
-//! `kernel.schedule=priority` needs no quotes. Whether key and type exist is not classified here but
-//! where the table becomes a [`Config`](super::Config).
+//! `kernel.schedule=priority` needs no quotes. Whether key and type exist is not classified here
+//! but where the table becomes a [`Config`](super::Config).
 
 use toml::{Table, Value};
 

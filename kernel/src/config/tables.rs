@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use wasm_engine_setup::{Limits, Policy, Restart, Schedule, TraceLevel};
+use wasm_engine_setup::{Limits, Policy, Restart, Schedule, TraceLevel, log_defaults};
 
 use crate::config::error::ConfigError;
 use crate::config::values::{self, Sync};
@@ -163,9 +163,9 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             level: LogLevel::Inputs,
-            sync: Sync::Every(Duration::from_millis(100)),
-            segment_bytes: 64 << 20,
-            block_bytes: 64 << 10,
+            sync: Sync::Every(Duration::from_millis(log_defaults::LOG_SYNC_MS)),
+            segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
+            block_bytes: log_defaults::LOG_BLOCK_BYTES,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The region of one run: which sections it has, how large they are, who opens them.
 //!
 //! Every size follows from the logical limits, so that placement never enters a decision: what a
-//! limit admits has room (DESIGN §4).
+//! limit admits has room.
 //!
 //! ```text
 //!  outbox n       payloads written by lane n: two microsteps of the global limit

@@ -1,4 +1,4 @@
-//! Which threads there are, how they wait, and on which cores (DESIGN §3).
+//! Which threads there are, how they wait, and on which cores.
 //!
 //! Only threads that the kernel made are pinned, and only while the hot ones (scheduler, workers,
 //! inference) are no more than the cores this process may use: two pinned spinners on one core

@@ -1,4 +1,4 @@
-//! Computes every logged inference again and compares (SEMANTICS E6 of the requirements, I5).
+//! Computes every logged inference again and compares (SEMANTICS I5 of the requirements, I5).
 //!
 //! The models' files are taken from where the log says they were; their sha256 must match. Bits are
 //! promised for the same library, CPU class and profile only, so with another fingerprint the

@@ -1,7 +1,7 @@
 //! The counters of a running kernel, which say themselves what they are.
 //!
-//! Nothing here knows a counter: names, units and kinds are read from the region, so a monitor of one
-//! build reads those of another, as long as the layout of regions is of the same major version.
+//! Nothing here knows a counter: names, units and kinds are read from the region, so a monitor of
+//! one build reads those of another, as long as the layout of regions is of the same major version.
 
 use std::path::Path;
 

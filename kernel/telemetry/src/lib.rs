@@ -9,8 +9,8 @@
 //! Both ends stand here, so that one build cannot disagree with itself about a section. The readers
 //! trust nothing: whatever a region holds, the worst outcome is an error.
 //!
-//! What this does not do: it counts nothing, names no lane or agent of its own, and shows nothing to
-//! people; the kernel fills the rows, `ui-bridge` shows them.
+//! What this does not do: it counts nothing, names no lane or agent of its own, and shows nothing
+//! to people; the kernel fills the rows, `ui-bridge` shows them.
 #![forbid(unsafe_code)]
 
 pub mod counters;

@@ -61,7 +61,8 @@ impl Names {
         serde_json::to_string(self)
     }
 
-    /// Name of the configured agent at this address: the first agent of a slot is the configured one.
+    /// Name of the configured agent at this address: the first agent of a slot is the configured
+    /// one.
     #[must_use]
     pub fn agent(&self, address: AgentId) -> Option<&str> {
         let configured = self.agents.get(address.index() as usize);

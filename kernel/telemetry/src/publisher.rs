@@ -1,13 +1,14 @@
-//! The owner's side of what monitors read: one page, four tables of rows, counters, names, the trace.
+//! The owner's side of what monitors read: one page, four tables of rows, counters, names, the
+//! trace.
 //!
 //! ```text
 //!  RegionPlan <- Sizes::plan       Region::format       Publisher::new, names, ready
 //!  each tick:  agent, lane, model, ring for what changed  ->  kernel(page) publishes all of it
 //!  after each step of the core:  event
 //! ```
-//! One thread writes, the scheduler's; the log thread has counters of its own. Publishing copies plain
-//! data, allocates nothing, calls nothing, and takes the same path with or without readers. What is
-//! written is never read back.
+//! One thread writes, the scheduler's; the log thread has counters of its own. Publishing copies
+//! plain data, allocates nothing, calls nothing, and takes the same path with or without readers.
+//! What is written is never read back.
 //!
 //! What this does not do: it counts nothing and reads no clock; the caller fills the rows. It uses
 //! `abi` and `shm` only, so that the monitor's tests can compile this very file as their writer.

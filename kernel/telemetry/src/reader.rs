@@ -9,9 +9,9 @@
 //! an error: offsets and sizes are checked once at attach, reads are bounded in number, and codes
 //! without a word stay numbers.
 //!
-//! What this does not do: it never writes, never waits for the kernel and never blocks it. A file, as
-//! opposed to sealed memory, can be cut short by whoever may write it; it is not mapped but read, and
-//! a look during which that happens is an error like a look after it.
+//! What this does not do: it never writes, never waits for the kernel and never blocks it. A file,
+//! as opposed to sealed memory, can be cut short by whoever may write it; it is not mapped but
+//! read, and a look during which that happens is an error like a look after it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -155,9 +155,9 @@ impl Live {
         &self.attached.names
     }
 
-    /// Waits until the owner shows a sign of life, at most [`STALE_AFTER_NS`], so that a single look
-    /// can tell a kernel that runs from one that hangs. Returns at once if the kernel says that it
-    /// waits.
+    /// Waits until the owner shows a sign of life, at most [`STALE_AFTER_NS`], so that a single
+    /// look can tell a kernel that runs from one that hangs. Returns at once if the kernel says
+    /// that it waits.
     pub fn settle(&mut self) {
         let first = self.attached.view.status();
         while self.pulse.idle_ns(self.now_ns()) <= STALE_AFTER_NS {

@@ -1,8 +1,8 @@
 //! Events of a running kernel, one by one, with what was lost between them.
 //!
 //! A [`Follower`] goes through the trace ring of one run. It begins with what the ring still holds,
-//! never waits for the kernel and never holds it up; the kernel overwrites what was not read in time,
-//! and the follower learns how much that was. Each poll is bounded; a damaged ring can make a
+//! never waits for the kernel and never holds it up; the kernel overwrites what was not read in
+//! time, and the follower learns how much that was. Each poll is bounded; a damaged ring can make a
 //! follower lose for ever, so who loops counts losses without an event between.
 //!
 //! What this does not do: it follows no second run of the name, and it does not sleep: the caller
@@ -67,8 +67,8 @@ pub struct Follower {
 const SPARE_PARTS: u64 = 16;
 
 impl Follower {
-    /// Begins with the oldest event that is there; of a run that goes on, a little behind it, for the
-    /// oldest is the next to be overwritten.
+    /// Begins with the oldest event that is there; of a run that goes on, a little behind it, for
+    /// the oldest is the next to be overwritten.
     pub(crate) fn new(mut reader: BroadcastReader<ReadMem>, goes_on: bool) -> Self {
         reader.skip_to_oldest(if goes_on { reader.slots() / SPARE_PARTS } else { 0 });
         Self { earlier: reader.position(), reader }

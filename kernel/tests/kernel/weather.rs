@@ -1,9 +1,9 @@
 //! The example, with its real agents and its real model: what the README promises of it, on the
 //! first months of the year.
 //!
-//! Needs the built modules and the ONNX Runtime library, which `cargo xtask setup` provides. Without
-//! them it says so and skips; where the set-up succeeded (`REQUIRE_ORT`, `REQUIRE_MODULES`), a skip
-//! is a failure.
+//! Needs the built modules and the ONNX Runtime library, which `cargo xtask setup` provides.
+//! Without them it says so and skips; where the set-up succeeded (`REQUIRE_ORT`,
+//! `REQUIRE_MODULES`), a skip is a failure.
 
 use std::{
     env,

@@ -72,7 +72,8 @@ fn schedules_differ_from_one_another_and_each_is_deterministic() {
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
 }
 
-/// Not a test of its own: what [`d1_2_d3_4_digests_are_equal_in_processes_with_other_surroundings`] runs.
+/// Not a test of its own: what [`d1_2_d3_4_digests_are_equal_in_processes_with_other_surroundings`]
+/// runs.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn child_prints_its_digest() {
@@ -110,8 +111,8 @@ fn d1_2_d3_4_digests_are_equal_in_processes_with_other_surroundings() {
     );
 }
 
-/// A run with two workers, and what a monitor saw of it: at the last tick boundary, when it may be a
-/// millisecond old, and after the end.
+/// A run with two workers, and what a monitor saw of it: at the last tick boundary, when it may be
+/// a millisecond old, and after the end.
 fn watched(folder: &Folder) -> [Snapshot; 2] {
     let options = RunOptions { workers: Some(2), ..named(options(), folder.dir.path()) };
     let name = options.name.clone().expect("it was given one");

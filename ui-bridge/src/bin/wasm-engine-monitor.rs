@@ -26,8 +26,8 @@ struct Args {
     /// Print once and exit
     #[arg(long)]
     once: bool,
-    /// Follow what happens, one line per event, until the run ends; with --once only what the kernel
-    /// still holds
+    /// Follow what happens, one line per event, until the run ends; with --once only what the
+    /// kernel still holds
     #[arg(long, conflicts_with = "counters")]
     trace: bool,
     /// Print the kernel's counters once, with what they are; also of a kernel of another build

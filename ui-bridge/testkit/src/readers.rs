@@ -98,8 +98,8 @@ pub fn rust(path: &Path) -> Result<String, &'static str> {
     Ok(out)
 }
 
-/// What reading fields gives: the kernel's tick, one more than the last row there is; or the kind of
-/// error.
+/// What reading fields gives: the kernel's tick, one more than the last row there is; or the kind
+/// of error.
 fn typed(view: &RegionView) -> String {
     let kernel = kernel_tick(view);
     let mut out =

@@ -1,5 +1,5 @@
-//! The oracles of the fuzz targets on random bytes: what fuzzing finds by search, this finds by luck,
-//! but on any compiler and in each run of the tests.
+//! The oracles of the fuzz targets on random bytes: what fuzzing finds by search, this finds by
+//! luck, but on any compiler and in each run of the tests.
 
 use proptest::prelude::*;
 use wasm_engine_ui_bridge_testkit::oracles;

@@ -1,9 +1,10 @@
-//! The readers in C and Python read what the Rust reader reads: of a golden region, by name, and at each
-//! moment of a writer that overtakes them.
+//! The readers in C and Python read what the Rust reader reads: of a golden region, by name, and at
+//! each moment of a writer that overtakes them.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p wasm-engine-ui-bridge --test monitor readers::` rewrites the golden region; read
-//! the difference before committing it. Damaged regions are in `readers_damage.rs`, regions that are
-//! being written in `readers_live.rs`; the generated parts of the two readers are those of `tables.rs`.
+//! `UPDATE_GOLDEN=1 cargo test -p wasm-engine-ui-bridge --test monitor readers::` rewrites the
+//! golden region; read the difference before committing it. Damaged regions are in
+//! `readers_damage.rs`, regions that are being written in `readers_live.rs`; the generated parts of
+//! the two readers are those of `tables.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -124,9 +125,9 @@ fn all_readers_refuse_the_same_descriptors_and_directories() {
     }
 }
 
-/// What a follower of a ring of four slots finds that has read nothing, if the writer has sent `before`
-/// messages, sends `more` when the follower reads for the `moment`-th time, and begins another one if
-/// `half` says so: as `shm::broadcast` promises.
+/// What a follower of a ring of four slots finds that has read nothing, if the writer has sent
+/// `before` messages, sends `more` when the follower reads for the `moment`-th time, and begins
+/// another one if `half` says so: as `shm::broadcast` promises.
 fn found([before, moment, more, half]: [u64; 4]) -> String {
     let sent = |read: u64| if read < moment { before } else { before + more };
     let begun = |read: u64| sent(read) + if read < moment { 0 } else { half };
@@ -148,8 +149,9 @@ fn found([before, moment, more, half]: [u64; 4]) -> String {
     }
 }
 
-/// What a list of one counter gives, and then its value, if it is replaced, wholly or by half, when the
-/// reader reads for the `moment`-th time: number, generation, entry, generation; value, generation.
+/// What a list of one counter gives, and then its value, if it is replaced, wholly or by half, when
+/// the reader reads for the `moment`-th time: number, generation, entry, generation; value,
+/// generation.
 fn counted_at_each_moment() -> Vec<String> {
     let cases = (0..7).flat_map(|moment| [(moment, 0), (moment, 1)]);
     let found = |case| match case {

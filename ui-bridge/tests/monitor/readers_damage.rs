@@ -14,7 +14,8 @@ use wasm_engine_ui_bridge_testkit::readers::{
     CHECKSUM, ENTRY_WORDS, HEADER_WORDS, compare, rust, with, word,
 };
 
-/// The lengths of what is published in the slots of a page of `words` words that begins at word `at`.
+/// The lengths of what is published in the slots of a page of `words` words that begins at word
+/// `at`.
 fn lengths(at: usize, words: usize, bytes: u64) -> Vec<(usize, u64)> {
     let stride = (2 + words).next_multiple_of(16);
     (0..4).map(|slot| (at + 16 + slot * stride + 1, bytes)).collect()
@@ -79,7 +80,8 @@ fn all_readers_refuse_the_same_damage() {
     compare(folder.path(), &files);
 }
 
-/// Where a section of the golden region lies: the word of its directory entry and of its first byte.
+/// Where a section of the golden region lies: the word of its directory entry and of its first
+/// byte.
 fn place(bytes: &[u8], kind: SectionKind) -> (usize, usize) {
     let entries = (0..word(bytes, 7) as usize).map(|n| HEADER_WORDS + n * ENTRY_WORDS);
     let entry = { entries }.find(|entry| word(bytes, *entry) as u32 == kind.0).expect("there");
@@ -128,8 +130,8 @@ fn all_readers_say_the_same_of_a_damaged_ring() {
         add(format!("marks moved by {by}"), &all);
         add(format!("a mark moved by {by}"), &all[20..21]);
     }
-    // Messages whose numbers are the last that there are, and those of which twice the number is too
-    // much for a word.
+    // Messages whose numbers are the last that there are, and those of which twice the number is
+    // too much for a word.
     for end in [u64::MAX, 1 << 63, (1 << 63) + 20] {
         let last = (end - 40..=end - 1).map(|n| (slot(n), n.wrapping_mul(2).wrapping_add(2)));
         let all: Vec<_> = last.chain([(at, end)]).collect();
@@ -240,8 +242,8 @@ fn counters_of_another_release_are_read_and_nothing_else() {
     }
 }
 
-/// A region of as many sections as there may be, most of kinds that nobody knows, the last two those of
-/// trace and counters.
+/// A region of as many sections as there may be, most of kinds that nobody knows, the last two
+/// those of trace and counters.
 fn crowded(folder: &Path) -> Vec<u8> {
     let path = folder.join("crowded");
     let mut plan = RegionPlan::new();

@@ -1,9 +1,9 @@
-//! What is generated from the declarations of published bytes: the tables in `docs/REGION.md` and the
-//! layouts in the readers in C and Python.
+//! What is generated from the declarations of published bytes: the tables in `docs/REGION.md` and
+//! the layouts in the readers in C and Python.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p wasm-engine-ui-bridge --test tables` writes them anew; read the
-//! difference before committing it. A new struct is a line in [`STRUCTS`], a new table of codes a line
-//! in [`CODES`]; each has a block in the document, between `<!-- generated: NAME -->` and
+//! difference before committing it. A new struct is a line in [`STRUCTS`], a new table of codes a
+//! line in [`CODES`]; each has a block in the document, between `<!-- generated: NAME -->` and
 //! `<!-- end -->`.
 
 use std::fmt::Write as _;

@@ -15,7 +15,15 @@ pub(super) const CHECK: Check = Check {
 
 /// Names that are defined more than once on purpose, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
+    ("Agent", "the SDK's trait, the core's slot and the monitor's line of the same thing"),
     ("Args", "what each command of a binary takes, private to its file"),
+    ("Call", "of the contract, under way in the host, recorded by the SDK's test host"),
+    ("Host", "each side's view of the host calls: the SDK's and the lane's"),
+    ("Instance", "wasm's own word: the SDK's agent in its module, the lane's of an agent"),
+    ("Item", "what arrives at an agent, as the SDK and as the core hold it"),
+    ("Kernel", "the monitor's line of it"),
+    ("Lane", "the monitor's line of it"),
+    ("Model", "the monitor's line of it, the SDK's handle"),
     ("ProcessState", "one for each system, of which one is compiled"),
     ("Resumed", "what resuming gives, and the record of it: docs/GLOSSARY.md"),
     ("Script", "how each crate's oracles read any bytes, private to them"),

@@ -14,12 +14,12 @@
 //! ```
 //!
 //! The arithmetic: [`DEPTH_WORDS_MAX`] words of 8 bytes are a quarter of the native stack, so a
-//! frame may be four times its weight before native overflow comes first. What makes frames
-//! larger than their operands is common subexpressions and loop invariants: one kept value for
-//! each computing operator at most, twice what `kept / 2` says. Measured on x86-64, the fattest
-//! frames known take 0.35 to 0.75 of their weight (`tests/admission.rs` recurses to the limit with
-//! them). A leaf, which enters no other function of the module, is not counted and pays nothing;
-//! it adds one frame of at most [`WEIGHT_MAX`] words to a stack.
+//! frame may be four times its weight before native overflow comes first. What makes frames larger
+//! than their operands is common subexpressions and loop invariants: one kept value for each
+//! computing operator at most, twice what `kept / 2` says. Measured on x86-64, the fattest frames
+//! known take 0.35 to 0.75 of their weight (`kernel/guest/tests/guest/admission.rs` recurses to the
+//! limit with them). A leaf, which enters no other function of the module, is not counted and pays
+//! nothing; it adds one frame of at most [`WEIGHT_MAX`] words to a stack.
 //!
 //! Not covered: this is an estimate with a margin, not a proof about the compiler. If a frame
 //! beats the margin the engine still traps, safely, as a stack overflow.

@@ -30,8 +30,8 @@ pub(crate) fn check(shape: &Shape<'_>, manifest: &Manifest) -> Result<(), Refusa
 }
 
 fn check_type(call: &Call, found: Option<&FuncType>) -> Result<(), Refusal> {
-    let params: Vec<ValType> = call.params.iter().copied().map(val_type).collect();
-    let expected = FuncType::new(params, [val_type(call.result)]);
+    let params: Vec<ValType> = call.param_types().map(val_type).collect();
+    let expected = FuncType::new(params, [val_type(call.answer.kind())]);
     if found == Some(&expected) {
         return Ok(());
     }

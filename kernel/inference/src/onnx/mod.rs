@@ -18,8 +18,8 @@
 //!
 //! Why so narrow:
 //! - *Same bits.* One profile ([`PROFILE`]), one batch size per slot: at a fixed batch size a row's
-//!   bits depend neither on the other rows nor on its position, so callers pad (SEMANTICS I2). Equal
-//!   bits are promised for an equal [`Fingerprint`] only (SEMANTICS I5).
+//!   bits depend neither on the other rows nor on its position, so callers pad (SEMANTICS I2).
+//!   Equal bits are promised for an equal [`Fingerprint`] only (SEMANTICS I5).
 //! - *The hash covers everything.* Models come as bytes the caller has hashed. External weight
 //!   files would escape that hash and random operators would escape replay: both are refused.
 //! - *Nothing phones home.* Official Linux libraries from 1.29 on carry an uploader that is on by

@@ -127,7 +127,10 @@ proptest! {
     #[test]
     fn l3_1_l3_3_what_was_appended_is_read_back(
         setup in prop::collection::vec(record(), 1..4),
-        ticks in prop::collection::vec((1..4_u64, record(), prop::collection::vec(record(), 0..6)), 0..30),
+        ticks in prop::collection::vec(
+            (1..4_u64, record(), prop::collection::vec(record(), 0..6)),
+            0..30,
+        ),
         block_bytes in 256..3000_usize,
         segment_blocks in 1..5_u64,
         ring_bytes in prop_oneof![Just(256_usize), Just(4096), Just(1 << 20)],
@@ -256,12 +259,12 @@ fn l5_1_every_cut_filled_with_zeros_keeps_the_same() {
 #[test]
 fn l3_2_l7_2_every_changed_byte_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    let (whole, bad) = (dir.path().join("whole"), dir.path().join("bad"));
+    let (whole, damaged) = (dir.path().join("whole"), dir.path().join("damaged"));
     write(&options(&whole, 300, 900), &sample(5));
     let all = segments(&whole);
-    lay_out(&bad, &all);
+    lay_out(&damaged, &all);
     for (number, segment) in all.iter().enumerate() {
-        let path = bad.join(format!("{number:06}.log"));
+        let path = damaged.join(format!("{number:06}.log"));
         let blocks = blocks(segment);
         for at in 0..segment.len() {
             for change in [0x01, 0x80, 0xFF, segment[at]] {
@@ -271,7 +274,7 @@ fn l3_2_l7_2_every_changed_byte_is_found() {
                 let mut bytes = segment.clone();
                 bytes[at] ^= change;
                 replace(&path, &bytes);
-                let error = open(&bad).expect_err("a changed byte was accepted");
+                let error = open(&damaged).expect_err("a changed byte was accepted");
                 assert_eq!(error.exit_code(), 4, "{error}");
                 let LogError::Corrupt { segment: found, offset, first_tick, last_tick, .. } = error
                 else {
@@ -285,13 +288,13 @@ fn l3_2_l7_2_every_changed_byte_is_found() {
         }
         fs::write(&path, segment).unwrap();
     }
-    open(&bad).unwrap();
+    open(&damaged).unwrap();
 }
 
 #[test]
 fn l5_1_changed_bytes_in_a_torn_log_never_change_what_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    let (whole, bad) = (dir.path().join("whole"), dir.path().join("bad"));
+    let (whole, damaged) = (dir.path().join("whole"), dir.path().join("damaged"));
     let records = sample(3);
     write(&options(&whole, 300, 1 << 20), &records);
     let segment = segments(&whole).remove(0);
@@ -301,8 +304,8 @@ fn l5_1_changed_bytes_in_a_torn_log_never_change_what_is_read() {
         for at in 0..len {
             let mut bytes = segment[..len].to_vec();
             bytes[at] ^= 0x10;
-            lay_out(&bad, &[bytes]);
-            match open(&bad) {
+            lay_out(&damaged, &[bytes]);
+            match open(&damaged) {
                 Ok((kept, report)) => {
                     assert!(at >= last.start && matches!(report.ending, Ending::Torn(_)));
                     assert_eq!(kept, records[..kept.len()]);
@@ -318,8 +321,8 @@ fn l5_1_changed_bytes_in_a_torn_log_never_change_what_is_read() {
 #[test]
 fn l3_2_l5_3_missing_repeated_and_foreign_segments_are_damage() {
     let dir = tempfile::tempdir().unwrap();
-    let (whole, other, bad) =
-        (dir.path().join("whole"), dir.path().join("other"), dir.path().join("bad"));
+    let (whole, other, damaged) =
+        (dir.path().join("whole"), dir.path().join("other"), dir.path().join("damaged"));
     write(&options(&whole, 300, 900), &sample(5));
     let mut second =
         LogWriter::create(&options(&other, 300, 900), [9; 16], log_ring(4096).unwrap()).unwrap();
@@ -327,19 +330,19 @@ fn l3_2_l5_3_missing_repeated_and_foreign_segments_are_damage() {
     second.close().unwrap();
     let all = segments(&whole);
     let foreign = segments(&other).remove(1);
-    lay_out(&bad, &all);
-    fs::remove_file(bad.join("000001.log")).unwrap();
-    assert!(matches!(open(&bad), Err(LogError::MissingSegment { segment: 1, .. })));
+    lay_out(&damaged, &all);
+    fs::remove_file(damaged.join("000001.log")).unwrap();
+    assert!(matches!(open(&damaged), Err(LogError::MissingSegment { segment: 1, .. })));
     for wrong in [&all[0], &all[2], &foreign] {
-        fs::write(bad.join("000001.log"), wrong).unwrap();
-        let error = open(&bad).unwrap_err();
+        fs::write(damaged.join("000001.log"), wrong).unwrap();
+        let error = open(&damaged).unwrap_err();
         assert!(matches!(error, LogError::Corrupt { segment: 1, offset: 0, .. }), "{error}");
     }
     // A cut at a block's end, or inside a block, is damage if segments follow.
     let block = blocks(&all[1]).last().unwrap().0.clone();
     for end in [block.start, block.start + 10, block.end - 1, 10, 0] {
-        fs::write(bad.join("000001.log"), &all[1][..end]).unwrap();
-        assert_eq!(open(&bad).unwrap_err().exit_code(), 4);
+        fs::write(damaged.join("000001.log"), &all[1][..end]).unwrap();
+        assert_eq!(open(&damaged).unwrap_err().exit_code(), 4);
     }
 }
 
@@ -407,13 +410,13 @@ fn directories_that_cannot_take_a_new_log_are_refused() {
 fn options_and_records_that_do_not_fit_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let good = LogOptions::new(dir.path());
-    for bad in [
+    for wrong in [
         LogOptions { block_bytes: 255, ..good.clone() },
         LogOptions { block_bytes: (1 << 20) + 1, ..good.clone() },
-        LogOptions { segment_bytes: 1 << 19, ..good.clone() },
+        LogOptions { segment_bytes: 1 << 12, ..good.clone() },
         LogOptions { sync: SyncPolicy::EveryBytes(0), ..good.clone() },
     ] {
-        assert!(matches!(bad.check(), Err(LogError::Options { .. })), "{bad:?}");
+        assert!(matches!(wrong.check(), Err(LogError::Options { .. })), "{wrong:?}");
     }
     let tiny = log_ring(64).unwrap();
     assert!(matches!(LogWriter::create(&good, RUN_ID, tiny), Err(LogError::Options { .. })));
@@ -431,7 +434,7 @@ fn options_and_records_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn l5_1_l5_5_a_stopped_log_goes_on_and_its_unfinished_tick_counts_once() {
+fn l5_1_l5_5_a_stopped_log_continues_and_its_unfinished_tick_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path(), 300, 1000);
     let mut expected = sample(4);
@@ -456,10 +459,10 @@ fn l5_1_l5_5_a_stopped_log_goes_on_and_its_unfinished_tick_counts_once() {
         let (kept, report) = open(dir.path()).unwrap();
         assert_eq!(kept, expected);
         assert_eq!((report.opened, report.closed), (Some(tick), false));
-        let (mut reader, report, goes_on) = resume(&options, log_ring(4096).unwrap()).unwrap();
+        let (mut reader, report, continued) = resume(&options, log_ring(4096).unwrap()).unwrap();
         assert!(matches!(report.ending, Ending::Torn(_)), "{report}");
         assert_eq!(read_all(&mut reader).unwrap(), expected, "the reader stops before RESUMED");
-        log = goes_on;
+        log = continued;
         assert_eq!(log.durable().get(), Some(tick));
         // Executed again: its messages and its close, not its open.
         let message = (kind::MESSAGE, tick, bytes(8, 500));
@@ -476,7 +479,7 @@ fn l5_1_l5_5_a_stopped_log_goes_on_and_its_unfinished_tick_counts_once() {
     let (kept, report) = open(dir.path()).unwrap();
     assert_eq!(kept, expected);
     assert_eq!((report.ending, report.resumed), (Ending::Closed, 3));
-    // A closed log goes on too.
+    // A closed log continues too.
     let (_, _, mut log) = resume(&options, log_ring(4096).unwrap()).unwrap();
     log.append(kind::TICK_OPEN, 103, &[b"x"]).unwrap();
     log.append(kind::TICK_CLOSE, 103, &[]).unwrap();
@@ -485,7 +488,7 @@ fn l5_1_l5_5_a_stopped_log_goes_on_and_its_unfinished_tick_counts_once() {
 }
 
 #[test]
-fn l5_2_a_log_torn_in_a_segment_header_goes_on() {
+fn l5_2_a_log_torn_in_a_segment_header_continues() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path(), 300, 1000);
     write(&options, &sample(4));
@@ -619,15 +622,15 @@ fn l2_1_l5_1_a_killed_process_loses_nothing_it_called_durable() {
     for round in 0..20_u64 {
         let mut process = child("child_appends_until_killed", &log, "").spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
-        let (tell, told) = std::sync::mpsc::channel::<u64>();
+        let (sender, ticks) = std::sync::mpsc::channel::<u64>();
         let reading = std::thread::spawn(move || {
             let lines = stdout.lines().map_while(Result::ok);
-            let ticks = lines.filter_map(|line| line.strip_prefix("durable ")?.parse().ok());
-            ticks.inspect(|tick| tell.send(*tick).unwrap_or_default()).last()
+            let durable = lines.filter_map(|line| line.strip_prefix("durable ")?.parse().ok());
+            durable.inspect(|tick| sender.send(*tick).unwrap_or_default()).last()
         });
         // Every other time at work for sure, else perhaps while it begins.
         if round % 2 == 0 {
-            told.recv_timeout(Duration::from_secs(60)).unwrap();
+            ticks.recv_timeout(Duration::from_secs(60)).unwrap();
         }
         std::thread::sleep(Duration::from_micros(3_000 + round * 7_919 % 40 * 1_000));
         process.kill().unwrap();
@@ -681,16 +684,16 @@ fn child_appends_until_killed() {
         (LogWriter::create(&options, RUN_ID, ring).unwrap(), 0)
     };
     let mut out = std::io::stdout().lock();
-    let mut told = None;
+    let mut shown = None;
     writeln!(out).unwrap();
     loop {
         log.append(kind::TICK_OPEN, tick, &[&facts_of(tick)]).unwrap();
         log.append(kind::MESSAGE, tick, &[&[7; 300]]).unwrap();
         log.append(kind::TICK_CLOSE, tick, &[&[9; 48]]).unwrap();
         tick += 1;
-        if log.durable().get() != told {
-            told = log.durable().get();
-            writeln!(out, "durable {}", told.unwrap()).unwrap();
+        if log.durable().get() != shown {
+            shown = log.durable().get();
+            writeln!(out, "durable {}", shown.unwrap()).unwrap();
             out.flush().unwrap();
         }
     }
@@ -745,8 +748,8 @@ fn measure() {
             }
             let thread = cpu_ns()["we-log"];
             println!(
-                "{sync:?}, {}: log thread {:.1} ns CPU per record, append {:.1} ns, {stalls} stalls, \
-                 {:.1} M records/s",
+                "{sync:?}, {}: log thread {:.1} ns CPU per record, append {:.1} ns, \
+                 {stalls} stalls, {:.1} M records/s",
                 if burst { "as fast as it goes" } else { "paced" },
                 thread as f64 / RECORDS as f64,
                 appending.as_nanos() as f64 / RECORDS as f64,

@@ -1,3 +1,7 @@
-//! The log on a real disk.
+//! The log on a real disk, and on one that crashes and fails when told to.
 
+mod crashes;
 mod event_log;
+mod faults;
+mod scenario;
+mod storage;

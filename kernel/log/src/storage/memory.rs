@@ -1,0 +1,405 @@
+//! Files in memory, with the effects of crashes and failing disks.
+//!
+//! For tests: any operation fails when told to, every operation is a moment at which the machine
+//! can crash, and what a crash leaves is chosen within what `storage/mod.rs` allows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::storage::{Lock, Storage, StorageFile};
+
+/// The system's number for a full disk.
+pub const ENOSPC: i32 = 28;
+/// The system's number for a failing disk.
+pub const EIO: i32 = 5;
+
+/// What a storage is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// [`Storage::create_dir`].
+    CreateDir,
+    /// [`Storage::sync_parent`].
+    SyncParent,
+    /// [`Storage::lock`].
+    Lock,
+    /// [`Storage::names`].
+    Names,
+    /// [`Storage::open`].
+    Open,
+    /// [`Storage::open_append`].
+    OpenAppend,
+    /// [`Storage::create`].
+    Create,
+    /// [`Storage::remove`].
+    Remove,
+    /// [`Storage::sync_dir`].
+    SyncDir,
+    /// [`StorageFile::bytes`].
+    Bytes,
+    /// [`StorageFile::read_at`].
+    ReadAt,
+    /// [`StorageFile::append`]; if it fails, the first half of its bytes is written.
+    Append,
+    /// [`StorageFile::truncate`].
+    Truncate,
+    /// [`StorageFile::sync`].
+    Sync,
+}
+
+/// One operation that fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Its kind; `None` counts all kinds.
+    pub operation: Option<Operation>,
+    /// How many of the kind succeed before it, from now on.
+    pub after: u64,
+    /// Number of the system's error.
+    pub code: i32,
+}
+
+/// What a crash leaves of what was not durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Survival {
+    /// Whether names created or removed since the directory's last sync stay so; the directory too.
+    pub names: bool,
+    /// How many bytes of each file's unsynced end are there. With 0 a truncation is undone.
+    pub unsynced_bytes: usize,
+    /// Whether zeros take the place of the other unsynced bytes; else the file ends before them.
+    pub zeros: bool,
+}
+
+impl Survival {
+    /// Everything written, as after the end of the process alone.
+    pub const ALL: Self = Self { names: true, unsynced_bytes: usize::MAX, zeros: false };
+    /// Nothing but what was synced.
+    pub const SYNCED: Self = Self { names: false, unsynced_bytes: 0, zeros: false };
+}
+
+/// A moment at which the machine can crash: the start of an operation.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// The operation that was about to begin.
+    pub operation: Operation,
+    /// What [`Memory::record`]'s function returned then.
+    pub note: Option<u64>,
+    dir: PathBuf,
+    files: Files,
+}
+
+impl Moment {
+    /// The storage as it is found after a crash at this moment.
+    #[must_use]
+    pub fn crash(&self, survival: Survival) -> Memory {
+        Memory::holding(&self.dir, self.files.crash(survival))
+    }
+
+    /// The most unsynced bytes that a file has.
+    #[must_use]
+    pub fn unsynced_bytes(&self) -> usize {
+        self.files.open.iter().map(File::unsynced_bytes).max().unwrap_or(0)
+    }
+}
+
+/// A directory in memory. Clones are the same directory.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    dir: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+impl Memory {
+    /// A directory that does not exist yet; errors call it `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self::holding(&dir.into(), Files::default())
+    }
+
+    fn holding(dir: &Path, files: Files) -> Self {
+        let state = State { files, ..State::default() };
+        Self { dir: dir.to_owned(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Lets one operation fail.
+    pub fn fail(&self, fault: Fault) {
+        self.state().fault = Some(fault);
+    }
+
+    /// Operations so far, failed ones included.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Whether the fault set last has happened.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.state().failed
+    }
+
+    /// Keeps the moment before each operation from now on, with what `note` returns then.
+    pub fn record(&self, note: impl Fn() -> Option<u64> + Send + 'static) {
+        self.state().note = Some(Note(Box::new(note)));
+    }
+
+    /// The moments kept.
+    #[must_use]
+    pub fn moments(&self) -> Vec<Moment> {
+        self.state().moments.clone()
+    }
+
+    /// A copy of the storage as it is found after a crash now.
+    #[must_use]
+    pub fn crash(&self, survival: Survival) -> Self {
+        Self::holding(&self.dir, self.state().files.crash(survival))
+    }
+
+    /// The content of a file.
+    #[must_use]
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.files.names.get(name).map(|file| state.files.open[*file].bytes.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins an operation: keeps the moment, fails if this one is to.
+    fn begin(&self, operation: Operation) -> (MutexGuard<'_, State>, io::Result<()>) {
+        let mut state = self.state();
+        state.operations += 1;
+        if let Some(note) = &state.note {
+            let (note, dir, files) = ((note.0)(), self.dir.clone(), state.files.clone());
+            state.moments.push(Moment { operation, note, dir, files });
+        }
+        let result = match &mut state.fault {
+            Some(fault) if fault.operation.is_none_or(|kind| kind == operation) => {
+                match fault.after.checked_sub(1) {
+                    Some(after) => {
+                        fault.after = after;
+                        Ok(())
+                    }
+                    None => Err(io::Error::from_raw_os_error(fault.code)),
+                }
+            }
+            _ => Ok(()),
+        };
+        if result.is_err() {
+            (state.fault, state.failed) = (None, true);
+        }
+        (state, result)
+    }
+
+    /// As `begin`, for an operation without effect if it fails.
+    fn enter(&self, operation: Operation) -> io::Result<MutexGuard<'_, State>> {
+        let (state, result) = self.begin(operation);
+        result.map(|()| state)
+    }
+
+    fn file(&self, index: usize) -> Box<dyn StorageFile> {
+        Box::new(MemoryFile { storage: self.clone(), index })
+    }
+
+    fn find(&self, operation: Operation, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        let state = self.enter(operation)?;
+        match state.files.names.get(name) {
+            Some(index) => Ok(self.file(*index)),
+            None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Storage for Memory {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn create_dir(&self) -> io::Result<()> {
+        self.enter(Operation::CreateDir)?.files.exists = true;
+        Ok(())
+    }
+
+    fn sync_parent(&self) -> Result<(), (PathBuf, io::Error)> {
+        let parent = |error| (self.dir.parent().unwrap_or(&self.dir).to_owned(), error);
+        let mut state = self.enter(Operation::SyncParent).map_err(parent)?;
+        state.files.exists_synced = state.files.exists;
+        Ok(())
+    }
+
+    fn lock(&self) -> io::Result<Option<Lock>> {
+        let mut state = self.enter(Operation::Lock)?;
+        if !state.files.exists {
+            return Err(ErrorKind::NotFound.into());
+        }
+        if std::mem::replace(&mut state.locked, true) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(MemoryLock(self.clone()))))
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let state = self.enter(Operation::Names)?;
+        if state.files.exists {
+            Ok(state.files.names.keys().cloned().collect())
+        } else {
+            Err(ErrorKind::NotFound.into())
+        }
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        self.find(Operation::Open, name)
+    }
+
+    fn open_append(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        self.find(Operation::OpenAppend, name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        let mut state = self.enter(Operation::Create)?;
+        if !state.files.exists {
+            return Err(ErrorKind::NotFound.into());
+        }
+        if state.files.names.contains_key(name) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let index = state.files.open.len();
+        state.files.open.push(File::default());
+        state.files.names.insert(name.to_owned(), index);
+        Ok(self.file(index))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let removed = self.enter(Operation::Remove)?.files.names.remove(name);
+        removed.map(drop).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut state = self.enter(Operation::SyncDir)?;
+        state.files.names_synced = state.files.names.clone();
+        Ok(())
+    }
+}
+
+struct MemoryLock(Memory);
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.0.state().locked = false;
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    storage: Memory,
+    index: usize,
+}
+
+impl StorageFile for MemoryFile {
+    fn bytes(&self) -> io::Result<u64> {
+        let state = self.storage.enter(Operation::Bytes)?;
+        Ok(state.files.open[self.index].bytes.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.storage.enter(Operation::ReadAt)?;
+        let bytes = state.files.open[self.index].bytes.get(offset as usize..).unwrap_or(&[]);
+        let len = bytes.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (mut state, result) = self.storage.begin(Operation::Append);
+        let written = if result.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        state.files.open[self.index].bytes.extend_from_slice(written);
+        result
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        let mut state = self.storage.enter(Operation::Truncate)?;
+        state.files.open[self.index].bytes.truncate(bytes as usize);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut state = self.storage.enter(Operation::Sync)?;
+        let file = &mut state.files.open[self.index];
+        file.synced = file.bytes.clone();
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Files,
+    locked: bool,
+    operations: u64,
+    fault: Option<Fault>,
+    failed: bool,
+    note: Option<Note>,
+    moments: Vec<Moment>,
+}
+
+struct Note(Box<dyn Fn() -> Option<u64> + Send>);
+
+impl fmt::Debug for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Note")
+    }
+}
+
+/// The directory and its files, as they are and as they are durable.
+#[derive(Clone, Debug, Default)]
+struct Files {
+    exists: bool,
+    exists_synced: bool,
+    /// Index in `open` by name.
+    names: BTreeMap<String, usize>,
+    names_synced: BTreeMap<String, usize>,
+    /// All files ever created, removed ones too.
+    open: Vec<File>,
+}
+
+impl Files {
+    fn crash(&self, survival: Survival) -> Self {
+        let (exists, names) = match survival.names {
+            true => (self.exists, &self.names),
+            false => (self.exists_synced, &self.names_synced),
+        };
+        if !exists {
+            return Self::default();
+        }
+        let open = self.open.iter().map(|file| file.crash(survival)).collect();
+        let (names, names_synced) = (names.clone(), names.clone());
+        Self { exists, exists_synced: exists, names, names_synced, open }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    bytes: Vec<u8>,
+    /// Its content when it was synced last.
+    synced: Vec<u8>,
+}
+
+impl File {
+    fn unsynced_bytes(&self) -> usize {
+        self.bytes.len().saturating_sub(self.synced.len())
+    }
+
+    fn crash(&self, survival: Survival) -> Self {
+        let mut bytes = self.bytes.clone();
+        if bytes.starts_with(&self.synced) {
+            bytes.truncate(self.synced.len().saturating_add(survival.unsynced_bytes));
+            if survival.zeros {
+                bytes.resize(self.bytes.len(), 0);
+            }
+        } else if survival.unsynced_bytes == 0 {
+            bytes = self.synced.clone();
+        }
+        Self { synced: bytes.clone(), bytes }
+    }
+}

@@ -1,0 +1,11 @@
+//! How a log is written where nobody says otherwise: for the configuration and for whoever opens
+//! one by hand. Physical.
+
+/// Milliseconds between two syncs.
+pub const LOG_SYNC_MS: u64 = 100;
+/// Longest segment file: 64 MiB.
+pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// Longest block: 64 KiB.
+pub const LOG_BLOCK_BYTES: u32 = 64 << 10;
+/// Longest time a record waits for its block to fill, in milliseconds.
+pub const LOG_BLOCK_MS: u32 = 10;
