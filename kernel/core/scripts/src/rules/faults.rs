@@ -120,7 +120,8 @@ pub fn a3_7_a4_7_too_many_effects_and_bytes_are_refused_in_the_turn<M: Machine>(
 }
 
 pub fn a3_8_a8_1_who_does_not_stop_calling_runs_out_of_fuel<M: Machine>() {
-    faults_with::<M>(fault::OUT_OF_FUEL, &|_| prog().flood(OUT, 100_000, b"x"));
+    // A publication costs 100; the instructions alone would stay within a call's million.
+    faults_with::<M>(fault::OUT_OF_FUEL, &|_| prog().flood(OUT, 10_100, b"x"));
 }
 
 pub fn a13_2_unknown_names_and_handles_are_refused<M: Machine>() {
