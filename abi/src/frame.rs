@@ -239,7 +239,7 @@ macro_rules! effects {
         $doc:literal;
     )*) => {
         codes! {
-            /// Kinds of effect, of the [`calls`](crate::calls) of the same names.
+            /// Kinds of effect, of the [`calls`](mod@crate::calls) of the same names.
             effect: u32 { $($(#[doc = $fields] $effect = $number stringify!($name),)?)* }
         }
     };

@@ -35,5 +35,6 @@ pub mod record;
 pub use ids::{AgentId, Digest, Tick};
 pub use page::SCHEMA;
 
-/// Version of the guest contract (see [`calls`]); a module that declares another is refused.
+/// Version of the guest contract (see [`calls`](mod@calls)); a module that declares another is
+/// refused.
 pub const ABI_VERSION: u32 = 1;

@@ -35,7 +35,7 @@ impl Core {
         self.microstep
     }
 
-    /// Number of opens and microsteps so far (see [`Environment`]).
+    /// Number of opens and microsteps so far (see [`PayloadStore`](crate::PayloadStore)).
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch

@@ -5,7 +5,7 @@
 //! another.
 //!
 //! Deterministic by these choices: fuel from a pinned cost table; NaN canonicalisation; exactly
-//! the features in [`AGENT_FEATURES`] (no threads, relaxed SIMD, GC, tail calls, typed function
+//! the features in `AGENT_FEATURES` (no threads, relaxed SIMD, GC, tail calls, typed function
 //! references, exceptions, 64-bit or several memories); Cranelift only; no epochs; no WASI. The
 //! depth at which the native stack overflows is not portable, so admission counts call depth in
 //! the module itself (`admission/depth.rs`) and the native limit is only a fence behind it.

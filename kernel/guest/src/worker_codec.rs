@@ -133,7 +133,8 @@ pub fn read_reply<'a>(
     }
 }
 
-/// Reads what [`Lane::execute`] wrote: the result and its effects, at any alignment.
+/// Reads what [`Lane::execute`](crate::lane::Lane::execute) wrote: the result and its effects, at
+/// any alignment.
 #[must_use]
 pub fn read_result(bytes: &[u8]) -> Option<(TurnResult, &[u8])> {
     let (head, effects) = bytes.split_at_checked(RESULT_BYTES)?;

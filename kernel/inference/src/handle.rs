@@ -96,8 +96,8 @@ impl std::fmt::Debug for InferenceHandle {
 }
 
 impl InferenceHandle {
-    /// Starts the thread over fresh, zeroed memory of at least [`InferenceLayout::of`] the same
-    /// limits and models.
+    /// Starts the thread over fresh, zeroed memory of at least
+    /// [`InferenceLayout::of`](crate::InferenceLayout::of) the same limits and models.
     ///
     /// # Errors
     /// [`InferenceError::Memory`], [`InferenceError::Thread`].

@@ -56,7 +56,7 @@ const OPEN: &[(&str, usize)] = &[
     ("width", 70),
     ("lengths", 3),
     ("folders", 2),
-    ("types", 21),
+    ("types", 20),
     ("rules", 53),
     ("citations", 1),
     ("words", 394),

@@ -58,7 +58,8 @@ pub enum OnnxError {
         /// The library asked for.
         wanted: PathBuf,
     },
-    /// [`OnnxModel::load`] came before a successful [`init`].
+    /// [`OnnxModel::load`](crate::onnx::OnnxModel::load) came before a successful
+    /// [`init`](crate::onnx::init).
     #[error("model {model} cannot be loaded: ONNX Runtime is not initialised; call init first")]
     NotInitialised {
         /// The model.
