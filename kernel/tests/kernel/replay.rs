@@ -14,9 +14,11 @@ use wasm_engine::{
     run::ResumeError,
     run::RunError,
 };
-use wasm_engine_abi::record::{FactHeader, TickOpen, kind};
+use wasm_engine_abi::record::{FactHeader, TickClose, TickOpen, kind};
+use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine, fingerprint};
 use wasm_engine_log::outputs::OUTPUTS_FILE;
 use wasm_engine_log::tamper::{Rec, change, forge, records};
+use wasm_engine_setup::EngineFingerprint;
 
 const ROWS: u64 = 60;
 
@@ -60,6 +62,67 @@ fn l4_1_l6_1_l6_2_a_log_is_confirmed_with_any_number_of_workers_and_gives_the_ru
         fs::remove_file(folder.path(name)).expect("removed");
     }
     assert_eq!(strict(&folder.path("log")).expect("a whole log").divergence, None);
+}
+
+#[test]
+fn l1_3_a_close_has_both_chains_and_a_digest_of_each_turn() {
+    let folder = Folder::new(ROWS);
+    let run = folder.logged("log", None);
+    let mut turns = 0;
+    let mut last = None;
+    for record in records(&folder.path("log")).iter().filter(|r| r.kind == kind::TICK_CLOSE) {
+        let (close, digests) = record.payload.split_at(size_of::<TickClose>());
+        let close: TickClose = bytemuck::pod_read_unaligned(close);
+        assert_eq!(close.tick, record.tick);
+        assert_eq!(digests.len(), close.turns as usize * size_of::<u64>(), "low halves");
+        turns += u64::from(close.turns);
+        last = Some((close.digest, close.fuel));
+    }
+    assert!(turns > 0);
+    assert_eq!((turns, last), (run.turns, Some((run.digest, run.fuel_digest))));
+    // That the digests are those of the turns says replay, which compares each.
+    let close = |r: &Rec| r.kind == kind::TICK_CLOSE && r.tick == 30;
+    let found = divergence(lie(&folder, close, size_of::<TickClose>(), 1));
+    assert_eq!(found.tick, 30, "{found:?}");
+}
+
+#[test]
+fn l2_2_each_output_carries_its_tick() {
+    let folder = Folder::new(ROWS);
+    let run = folder.logged("log", None);
+    let lines = |log: &str| {
+        let text = fs::read_to_string(folder.path(log).join(OUTPUTS_FILE)).expect("outputs");
+        let line = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            (line["tick"].as_u64().expect("a tick"), line)
+        };
+        text.lines().map(line).collect::<Vec<_>>()
+    };
+    let whole = lines("log");
+    assert!(whole.is_sorted_by_key(|(tick, _)| *tick));
+    assert_eq!(whole.last().map(|(tick, _)| *tick), Some(run.last_tick), "the last timers");
+    // A run that ends before a tick has the lines of all ticks before it, and no other.
+    for ticks in [1, 2, 30] {
+        let log = format!("{ticks} ticks");
+        folder.logged(&log, Some(ticks));
+        let before: Vec<_> = whole.iter().filter(|(tick, _)| *tick < ticks).cloned().collect();
+        assert!(before.is_empty() == (ticks == 1), "rows come from tick 1");
+        assert_eq!(lines(&log), before, "{ticks} ticks");
+    }
+}
+
+#[test]
+fn l4_2_the_log_names_every_part_of_the_engine() {
+    let folder = Folder::new(4);
+    folder.logged("log", None);
+    let record = records(&folder.path("log")).into_iter().find(|r| r.kind == kind::ENGINE);
+    let named: EngineFingerprint =
+        serde_json::from_slice(&record.expect("ENGINE").payload).expect("JSON");
+    let profile = MemoryProfile { agents_max: 64, memory_bytes_max: 131_072 };
+    let here = fingerprint(&deterministic_engine(profile).expect("the engine starts"));
+    assert_eq!(named, here);
+    assert!(!here.wasmtime_version.is_empty() && here.config.contains('='));
+    assert!(here.cost_table_hash != [0; 32] && here.instrumentation_version > 0);
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! The rules of `docs/SEMANTICS.md` as tests over scripted agents, written once, run on any
-//! machine.
+//! The rules of `docs/SEMANTICS.md` as tests over scripted agents, once for all machines.
 //!
 //! ```text
-//!  program.rs   what an agent is told to do: a byte program
+//!  program.rs   what an agent shall do: a byte program
 //!  scene.rs     a setup in the making          random.rs  scenes and programs by number
-//!  rig.rs       a machine driven tick by tick, what left it, what its agents saw
+//!  rig.rs       a machine driven tick by tick, and what its agents saw
+//!  recorder.rs  what left the machine
 //!  machine.rs   what a rig drives; `Scripted`: core and agents in Rust, without wasm
 //!  script.rs    the agent: interprets programs, as `script.wat` of the kernel's tests does
 //!  turn.rs      one turn of it: host calls, quotas, turn digest
@@ -20,12 +20,14 @@
 //! Nothing is shared with the lanes that run wasm: what the rules say of host calls, random
 //! numbers, traces and turn digests is written down here a second time, in the plainest way, and a
 //! lane that departs from it fails the comparison.
+
 #![expect(missing_docs, reason = "for tests: what an instruction or a rule does is in its name")]
 
 mod machine;
 mod payloads;
 mod program;
 mod random;
+mod recorder;
 mod rig;
 pub mod rules;
 mod scene;
@@ -36,6 +38,7 @@ pub use self::{
     machine::{Machine, Scripted},
     program::{CHILD, FROM, Prog, SELF, prog},
     random::{Mix, drive, everything, random_program},
-    rig::{Out, Recorder, Rig, Seen, at, reply_to, to},
+    recorder::{Out, Recorder},
+    rig::{Rig, SeenItem, at, reply_to, to},
     scene::{ALL, CMD, DROP_NEWEST, DROP_OLDEST, ECHO, Guest, LATEST, OUT, REFUSE, Scene},
 };

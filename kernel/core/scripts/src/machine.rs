@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wasm_engine_abi::{
-    AgentId, Digest,
+    AgentId, Digest, Tick,
     frame::{Effect, ItemFrame, Location, TurnResult, fault, turn},
     page::TraceEvent,
     record::TickClose,
@@ -13,8 +13,8 @@ use wasm_engine_setup::TraceLevel;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
-    payloads::Payloads,
-    rig::Recorder,
+    payloads::PlainPayloads,
+    recorder::Recorder,
     scene::{Guest, Scene},
     script::Script,
     turn::Turn,
@@ -35,6 +35,8 @@ pub trait Machine: Sized {
     fn tick(&mut self, facts: &[u8], sink: &mut Recorder) -> Result<TickClose, OpenError>;
     /// Every event of the run so far, at the fullest level.
     fn events(&self) -> &[TraceEvent];
+    /// Each tick with a state digest, and the agents in it.
+    fn states(&self) -> &[(Tick, Vec<AgentId>)];
     /// Agents whose memory is held.
     fn instances(&self) -> u64;
 }
@@ -48,10 +50,11 @@ const EVENTS_MAX: usize = 1 << 16;
 pub struct Scripted {
     core: Core,
     guests: Vec<Guest>,
-    payloads: Payloads,
+    payloads: PlainPayloads,
     /// By slot.
     scripts: Vec<Option<Script>>,
     events: Vec<TraceEvent>,
+    states: Vec<(Tick, Vec<AgentId>)>,
 }
 
 /// Results of a microstep by place in the plan.
@@ -64,21 +67,21 @@ impl Results for Done {
     }
 }
 
-/// Payloads and taker, as the core wants them.
+/// PlainPayloads and sink, as the core wants them.
 struct Around<'a> {
-    payloads: &'a mut Payloads,
+    payloads: &'a mut PlainPayloads,
     sink: &'a mut Recorder,
 }
 
-fn around<'a>(payloads: &'a mut Payloads, sink: &'a mut Recorder) -> Around<'a> {
+fn around<'a>(payloads: &'a mut PlainPayloads, sink: &'a mut Recorder) -> Around<'a> {
     Around { payloads, sink }
 }
 
 impl Environment for Around<'_> {
-    type Payloads = Payloads;
+    type Payloads = PlainPayloads;
     type Sink = Recorder;
 
-    fn payloads(&mut self) -> &mut Payloads {
+    fn payloads(&mut self) -> &mut PlainPayloads {
         self.payloads
     }
 
@@ -153,11 +156,12 @@ impl Scripted {
         let mut agents = Vec::new();
         self.core.state_agents(&mut agents);
         let mut bytes = Vec::new();
-        for agent in agents {
+        for agent in &agents {
             let script = self.scripts[agent.index() as usize].as_ref();
             bytes.extend(agent.to_bits().to_le_bytes());
             bytes.extend(script.map_or(Digest::default(), Script::digest).to_bytes());
         }
+        self.states.push((self.core.tick(), agents));
         Digest::new(xxh3_128(&bytes))
     }
 }
@@ -169,9 +173,10 @@ impl Machine for Scripted {
         Self {
             core,
             guests: scene.guests.clone(),
-            payloads: Payloads::new(workers + 1),
+            payloads: PlainPayloads::new(workers + 1),
             scripts: Vec::new(),
             events: Vec::new(),
+            states: Vec::new(),
         }
     }
 
@@ -204,6 +209,10 @@ impl Machine for Scripted {
 
     fn events(&self) -> &[TraceEvent] {
         &self.events
+    }
+
+    fn states(&self) -> &[(Tick, Vec<AgentId>)] {
+        &self.states
     }
 
     fn instances(&self) -> u64 {

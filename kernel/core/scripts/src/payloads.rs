@@ -33,13 +33,13 @@ impl Outbox {
 
 /// All payload bytes of a run.
 #[derive(Debug)]
-pub(crate) struct Payloads {
+pub(crate) struct PlainPayloads {
     pub(crate) lanes: Vec<Outbox>,
     open: Outbox,
     spill: Vec<Option<Vec<u8>>>,
 }
 
-impl Payloads {
+impl PlainPayloads {
     pub(crate) fn new(lanes: u32) -> Self {
         let lanes = (0..lanes).map(|_| Outbox::default()).collect();
         Self { lanes, open: Outbox::default(), spill: Vec::new() }
@@ -55,7 +55,7 @@ impl Payloads {
     }
 }
 
-impl PayloadStore for Payloads {
+impl PayloadStore for PlainPayloads {
     fn read(&mut self, location: Location, epoch: u64, len: u32, into: &mut Vec<u8>) {
         let bytes = self.at(location, epoch);
         assert_eq!(bytes.len(), len as usize);

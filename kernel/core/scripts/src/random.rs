@@ -48,11 +48,11 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
         ..scene.setup.limits.clone()
     };
     for number in 0..20 {
-        let beat = prog().publish(REFUSE, b"beat").timer(3, number);
+        let again = prog().publish(REFUSE, b"again").timer(3, number);
         let init = prog()
             .subscribe([REFUSE, DROP_OLDEST, DROP_NEWEST, LATEST][number as usize % 4])
             .join(["red", "blue"][number as usize % 2])
-            .on(5, &beat)
+            .on(5, &again)
             .timer(1 + number % 4, number);
         scene.agent(number as u32 % 2, init);
     }

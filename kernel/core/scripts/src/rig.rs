@@ -1,62 +1,25 @@
 //! A machine driven tick by tick, with everything that leaves it kept.
 
+use std::collections::BTreeMap;
+
 use wasm_engine_abi::{
     AgentId, Digest, Tick,
     frame::ItemHeader,
     page::TraceEvent,
     record::{FactHeader, InputFact, ReplyFact, TickClose},
 };
-use wasm_engine_core::{Core, FactsBuilder, OpenError, Output, Request, Sink};
+use wasm_engine_core::{Core, FactsBuilder, OpenError, Request};
 
 use crate::{
     machine::Machine,
     program::Prog,
+    recorder::{Out, Recorder},
     scene::{CMD, ECHO, Scene},
 };
 
-/// A message on an output topic.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Out {
-    pub tick: Tick,
-    pub microstep: u32,
-    pub topic: u32,
-    pub from: AgentId,
-    pub seq: u64,
-    pub payload: Vec<u8>,
-}
-
-/// Keeps everything that leaves a kernel.
-#[derive(Debug, Default)]
-pub struct Recorder {
-    pub outputs: Vec<Out>,
-    pub requests: Vec<(Request, Vec<u8>)>,
-    pub lines: Vec<(AgentId, Tick, u64, Vec<u8>)>,
-}
-
-impl Sink for Recorder {
-    fn output(&mut self, output: &Output<'_>) {
-        self.outputs.push(Out {
-            tick: output.tick,
-            microstep: output.microstep,
-            topic: output.topic,
-            from: output.from,
-            seq: output.from_seq,
-            payload: output.payload.to_vec(),
-        });
-    }
-
-    fn request(&mut self, request: &Request, input: &[u8]) {
-        self.requests.push((*request, input.to_vec()));
-    }
-
-    fn log_line(&mut self, agent: AgentId, tick: Tick, level: u64, text: &[u8]) {
-        self.lines.push((agent, tick, level, text.to_vec()));
-    }
-}
-
 /// An item as its receiver saw it; of the payload the first 64 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Seen {
+pub struct SeenItem {
     pub tick: Tick,
     pub microstep: u32,
     pub header: ItemHeader,
@@ -74,7 +37,8 @@ pub struct Rig<M> {
     pub log: Vec<Vec<u8>>,
     /// Source, topic, payload.
     pending: Vec<(u64, u32, Vec<u8>)>,
-    input_seq: u64,
+    /// Of the next input, by source.
+    input_seq: BTreeMap<u64, u64>,
 }
 
 /// The address of configured agent `index`.
@@ -111,7 +75,7 @@ impl<M: Machine> Rig<M> {
             closes: Vec::new(),
             log: Vec::new(),
             pending: Vec::new(),
-            input_seq: 0,
+            input_seq: BTreeMap::new(),
         }
     }
 
@@ -163,9 +127,9 @@ impl<M: Machine> Rig<M> {
         }
         if tick > 0 {
             for (source, topic, payload) in self.pending.drain(..) {
-                let input = InputFact { source, seq: self.input_seq, topic };
-                self.facts.push(input, &payload);
-                self.input_seq += 1;
+                let seq = self.input_seq.entry(source).or_default();
+                self.facts.push(InputFact { source, seq: *seq, topic }, &payload);
+                *seq += 1;
             }
         }
         let facts = self.facts.finish().to_vec();
@@ -195,9 +159,9 @@ impl<M: Machine> Rig<M> {
     }
 
     /// The items that `agent` received, as it saw them.
-    pub fn seen(&self, agent: AgentId) -> Vec<Seen> {
+    pub fn seen(&self, agent: AgentId) -> Vec<SeenItem> {
         let of = |out: &&Out| out.from == agent && out.topic == ECHO;
-        let seen = |out: &Out| Seen {
+        let seen = |out: &Out| SeenItem {
             tick: out.tick,
             microstep: out.microstep,
             header: bytemuck::pod_read_unaligned(&out.payload[..64]),
@@ -207,7 +171,7 @@ impl<M: Machine> Rig<M> {
     }
 
     /// Items of one kind that `agent` received.
-    pub fn seen_kind(&self, agent: AgentId, kind: u32) -> Vec<Seen> {
+    pub fn seen_kind(&self, agent: AgentId, kind: u32) -> Vec<SeenItem> {
         self.seen(agent).into_iter().filter(|seen| seen.header.kind == kind).collect()
     }
 

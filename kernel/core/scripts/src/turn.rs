@@ -49,7 +49,7 @@ pub(crate) struct Turn<'a> {
 }
 
 /// What a call asks for.
-struct Wanted<'a> {
+struct WantedEffect<'a> {
     kind: u32,
     target: u64,
     arg: u64,
@@ -57,8 +57,8 @@ struct Wanted<'a> {
     answer: bool,
 }
 
-fn wanted<'a>(kind: u32, target: u64, payload: Option<&'a [u8]>, answer: bool) -> Wanted<'a> {
-    Wanted { kind, target, arg: 0, payload, answer }
+fn wanted<'a>(kind: u32, target: u64, payload: Option<&'a [u8]>, answer: bool) -> WantedEffect<'a> {
+    WantedEffect { kind, target, arg: 0, payload, answer }
 }
 
 fn within(bytes: &[u8], max: u32) -> Result<(), Status> {
@@ -156,7 +156,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Accepts an effect: quotas first, then places for answers.
-    fn accept(&mut self, wanted: &Wanted<'_>) -> Result<u64, Status> {
+    fn accept(&mut self, wanted: &WantedEffect<'_>) -> Result<u64, Status> {
         let payload = wanted.payload.unwrap_or(&[]);
         let limits = &self.setup.limits;
         let blocks = self.blocks + blocks(payload.len() as u32);
@@ -288,7 +288,7 @@ impl<'a> Turn<'a> {
             }
             self.may("timer")?;
             let timer = wanted(effect::TIMER, delay as u64, None, true);
-            self.accept(&Wanted { arg: tag, ..timer })
+            self.accept(&WantedEffect { arg: tag, ..timer })
         })()))
     }
 
@@ -301,19 +301,19 @@ impl<'a> Turn<'a> {
         })()))
     }
 
-    pub(crate) fn topic(&mut self, memory: &[u8], claim: Bytes) -> Answer {
-        let [claim] = self.enter("topic", memory, [claim])?;
+    pub(crate) fn topic(&mut self, memory: &[u8], bytes: Bytes) -> Answer {
+        let [bytes] = self.enter("topic", memory, [bytes])?;
         Ok(answer((|| {
-            let topic = index_of(self.setup.topics.iter().map(|topic| &topic.name), name(claim)?)?;
+            let topic = index_of(self.setup.topics.iter().map(|topic| &topic.name), name(bytes)?)?;
             self.may("publish:**").or_else(|_| self.may("subscribe:**"))?;
             Ok(topic.into())
         })()))
     }
 
-    pub(crate) fn model(&mut self, memory: &[u8], claim: Bytes) -> Answer {
-        let [claim] = self.enter("model", memory, [claim])?;
+    pub(crate) fn model(&mut self, memory: &[u8], bytes: Bytes) -> Answer {
+        let [bytes] = self.enter("model", memory, [bytes])?;
         Ok(answer((|| {
-            let model = index_of(self.setup.models.iter().map(|model| &model.name), name(claim)?)?;
+            let model = index_of(self.setup.models.iter().map(|model| &model.name), name(bytes)?)?;
             self.may("infer:**")?;
             Ok(model.into())
         })()))

@@ -15,7 +15,7 @@ use wasm_engine::{
     machine::Threads,
     machine::{Kernel, Parts, TickError, TraceOptions},
 };
-use wasm_engine_abi::{page::TraceEvent, record::TickClose};
+use wasm_engine_abi::{AgentId, Tick, page::TraceEvent, record::TickClose};
 use wasm_engine_core::{Core, OpenError};
 use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted};
 use wasm_engine_guest::{
@@ -153,6 +153,10 @@ impl Machine for Both {
     /// Those of the machine without wasm: the digest has both agree on what happened.
     fn events(&self) -> &[TraceEvent] {
         self.scripted.events()
+    }
+
+    fn states(&self) -> &[(Tick, Vec<AgentId>)] {
+        self.scripted.states()
     }
 
     /// Instances that lanes hold.

@@ -11,7 +11,7 @@ use crate::{
     to,
 };
 
-pub fn a4_1_a4_4_c1_2_lifecycle_calls_have_exactly_one_outcome_and_messages_one_only_if_refused<
+pub fn a4_1_a4_4_c1_2_lifecycle_calls_have_one_outcome_and_messages_one_only_if_refused<
     M: Machine,
 >() {
     let mut rig = Rig::<M>::new(&Scene::of(2));

@@ -1,6 +1,9 @@
 //! Digests (D).
 
-use crate::{CMD, Machine, OUT, Prog, REFUSE, Rig, Scene, at, prog, to};
+use wasm_engine_abi::frame::{ItemHeader, NO_TOPIC, item};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{CMD, Machine, OUT, Prog, REFUSE, Rig, Scene, at, prog, rules::fresh, to};
 
 pub fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup<M: Machine>() {
     let digest = |seed: u64, bytes: &[u8], heard: bool| {
@@ -52,4 +55,96 @@ pub fn d1_2_where_a_payload_lies_never_shows<M: Machine>() {
     assert_eq!(reference.0.len(), 6);
     assert_eq!(headers(1), reference);
     assert_eq!(headers(3), reference);
+}
+
+pub fn d1_1_d1_5_a_header_says_what_a_message_is_and_traces_go_from_cause_to_effect<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.model("m", 1);
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(0, prog().send(to(1), b"hello").timer(1, 5).infer(0, b"1234").pause(to(9)));
+    rig.tick();
+    rig.tick();
+    let order = rig.seen_kind(at(0), item::INPUT)[0].header;
+    assert_eq!(order.trace, xxh3_64(&[0; 16]), "of source 0 and sequence 0");
+    let expected = ItemHeader {
+        kind: item::MESSAGE,
+        len: 5,
+        from: to(0),
+        from_seq: 2,
+        tick: 1,
+        topic: NO_TOPIC,
+        code: 0,
+        microstep: 1,
+        hash: xxh3_64(b"hello") as u32,
+        request: 0,
+        trace: order.trace,
+    };
+    assert_eq!(rig.seen_kind(at(1), item::MESSAGE)[0].header, expected);
+    for kind in [item::TIMER, item::REPLY, item::OUTCOME] {
+        let seen = rig.seen_kind(at(0), kind);
+        assert_eq!((seen.len(), seen[0].header.trace), (1, order.trace), "kind {kind}");
+    }
+}
+
+/// Turn digests of a tick in which an agent that does this with any input gets one.
+fn turn_digests<M: Machine>(reaction: &Prog) -> Vec<u64> {
+    let mut scene = Scene::empty();
+    scene.template("worker", fresh(1, 9, 50));
+    scene.agent(0, prog());
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(0, prog().on(item::INPUT, reaction));
+    rig.tick();
+    rig.input(CMD, b"go");
+    rig.tick();
+    rig.core().turn_digests().to_vec()
+}
+
+pub fn d2_2_a_faulted_turn_has_no_effects_in_its_digest<M: Machine>() {
+    let trap = turn_digests::<M>(&prog().trap());
+    assert_eq!(trap.len(), 1);
+    assert_eq!(turn_digests::<M>(&prog().publish(OUT, b"lost").timer(3, 1).trap()), trap);
+    assert_ne!(turn_digests::<M>(&prog()), trap);
+    assert_ne!(turn_digests::<M>(&prog().code(-1)), trap, "the fault is in it");
+}
+
+pub fn d2_3_payloads_and_log_lines_enter_a_turn_digest_by_their_hash<M: Machine>() {
+    for reaction in [
+        |text: &[u8]| prog().publish(OUT, text),
+        |text: &[u8]| prog().log(3, str::from_utf8(text).expect("a text")),
+    ] {
+        let reference = turn_digests::<M>(&reaction(b"one text"));
+        assert_eq!(turn_digests::<M>(&reaction(b"one text")), reference);
+        assert_ne!(turn_digests::<M>(&reaction(b"one tezt")), reference);
+    }
+    // From another address: an instruction without effect lies before it.
+    let moved = prog().code(0).publish(OUT, b"one text");
+    let still = prog().publish(OUT, b"one text");
+    assert_eq!(turn_digests::<M>(&moved), turn_digests::<M>(&still));
+}
+
+pub fn d5_1_d5_2_d5_3_a_state_digest_is_due_by_ticks_and_holds_who_ran_and_lives<M: Machine>() {
+    let mut scene = Scene::of(3);
+    scene.template("breaker", fresh(20, 9, 50));
+    scene.agent(1, prog());
+    scene.setup.state_digest_ticks = 10;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(2, prog());
+    rig.tick_at(3);
+    rig.tell(0, prog());
+    rig.tick_at(9);
+    // 1 takes no turn until the next interval, 3 loses its state.
+    rig.tell(3, prog().trap());
+    rig.tick_at(14);
+    for tick in [20, 23, 24] {
+        rig.tell(1, prog());
+        rig.tick_at(tick);
+    }
+    rig.tick_at(35);
+    let agents = |agents: &[u32]| agents.iter().map(|agent| at(*agent)).collect::<Vec<_>>();
+    let expected =
+        [(0, agents(&[0, 1, 2, 3])), (14, agents(&[0, 2])), (24, agents(&[1])), (35, agents(&[3]))];
+    assert_eq!(rig.machine.states(), expected);
 }

@@ -1,10 +1,12 @@
 //! What a restart drops, how agents end, pausing (A9, A10, C1).
 
 use wasm_engine_abi::AgentId;
+use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::item;
+use wasm_engine_abi::page::event;
 use wasm_engine_core::Phase;
 
-use crate::{CMD, ECHO, Machine, OUT, Rig, SELF, Scene, at, prog, rules::fresh, to};
+use crate::{CMD, ECHO, Machine, OUT, REFUSE, Rig, SELF, Scene, at, prog, rules::fresh, to};
 
 pub fn a9_3_a9_4_answers_timers_and_replies_of_the_old_incarnation_are_dropped<M: Machine>() {
     for backoff in [1, 4] {
@@ -123,4 +125,50 @@ pub fn a10_8_paused_agents_queue_and_their_timers_and_replies_wait<M: Machine>()
     rig.settle(9);
     let kinds: Vec<_> = rig.seen(at(1)).iter().map(|s| s.header.kind).collect();
     assert_eq!(kinds, [item::INPUT, item::MESSAGE, item::REPLY, item::TIMER]);
+}
+
+pub fn a9_1_subscriptions_and_memberships_outlive_a_restart<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.template("breaker", fresh(1, 9, 50));
+    scene.agent(1, prog());
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    for agent in [2, 1] {
+        rig.tell(agent, prog().subscribe(REFUSE).join("room"));
+        rig.tick();
+    }
+    rig.tell(2, prog().trap());
+    rig.settle(3);
+    assert_eq!(rig.core().agent(2).incarnation, 1);
+    rig.tell(0, prog().publish(REFUSE, b"news").cast("room", b"news"));
+    rig.tick();
+    let to: Vec<_> = rig.events(&[event::DELIVERED]).iter().map(|e| e.subject as u32).collect();
+    assert_eq!(to, [2, 1, 2, 1], "in its old position");
+}
+
+pub fn a10_1_a_terminated_agents_address_is_gone_at_once<M: Machine>() {
+    let mut rig = Rig::<M>::new(&Scene::of(4));
+    rig.tick();
+    rig.tell(0, prog().terminate(to(2)));
+    rig.tell(1, prog().terminate(to(2)).pause(to(2)));
+    // In the next microstep, while its last turn is pending.
+    rig.tell(3, prog().send_prog(SELF, prog().send(to(2), b"late")));
+    rig.tick();
+    let [ok, gone] = [Status::Ok as i32, Status::Gone as i32];
+    let codes = |agent| -> Vec<_> {
+        rig.seen_kind(at(agent), item::OUTCOME).iter().map(|s| s.header.code).collect()
+    };
+    assert_eq!([codes(0), codes(1), codes(3)], [vec![ok], vec![gone, gone], vec![gone]]);
+}
+
+pub fn a10_9_pausing_who_is_paused_and_resuming_who_is_not_change_nothing<M: Machine>() {
+    let mut rig = Rig::<M>::new(&Scene::of(2));
+    rig.tick();
+    rig.tell(0, prog().resume(to(1)).pause(to(1)).pause(to(1)).resume(to(1)).resume(to(1)));
+    rig.tick();
+    let seen = rig.seen_kind(at(0), item::OUTCOME);
+    let codes: Vec<_> = seen.iter().map(|s| Status::from_code(s.header.code)).collect();
+    let [ok, already] = [Some(Status::Ok), Some(Status::Already)];
+    assert_eq!(codes, [already, ok, already, ok, already]);
+    assert_eq!(rig.events(&[event::PAUSED, event::RESUMED]).len(), 2);
 }

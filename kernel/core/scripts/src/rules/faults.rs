@@ -1,5 +1,4 @@
-//! Bad guests: each fault ends its own agent's turn and changes nothing for its neighbours (A8,
-//! C5).
+//! Bad guests: each fault ends its own turn and changes nothing for the neighbours (A8, C5).
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{fault, item};
@@ -121,10 +120,11 @@ pub fn a3_7_a4_7_too_many_effects_and_bytes_are_refused_in_the_turn<M: Machine>(
 }
 
 pub fn a3_8_a8_1_who_does_not_stop_calling_runs_out_of_fuel<M: Machine>() {
-    faults_with::<M>(fault::OUT_OF_FUEL, &|_| prog().flood(OUT, 100_000, b"x"));
+    // A publication costs 100; the instructions alone would stay within a call's million.
+    faults_with::<M>(fault::OUT_OF_FUEL, &|_| prog().flood(OUT, 10_100, b"x"));
 }
 
-pub fn a13_2_unknown_names_and_handles_are_told<M: Machine>() {
+pub fn a13_2_unknown_names_and_handles_are_refused<M: Machine>() {
     let bad: [fn() -> Prog; 5] = [
         || prog().topic("no such topic"),
         || prog().model("no such model"),
@@ -149,7 +149,7 @@ pub fn c2_4_c5_1_who_sends_to_itself_for_ever_fills_its_own_inbox_only<M: Machin
     assert!(core.stats().refused > 0);
 }
 
-pub fn a8_10_a8_12_a8_13_c5_1_a_group_that_stops_again_and_again_changes_nothing_for_its_neighbours<
+pub fn a8_10_a8_12_a8_13_c5_1_a_group_that_stops_again_and_again_leaves_its_neighbours_alone<
     M: Machine,
 >() {
     let alone = run::<M>(None, None, Restart::Never).0;

@@ -25,9 +25,7 @@ fn phases<M: Machine>(rig: &Rig<M>) -> Vec<Phase> {
     (0..4).map(|index| rig.core().agent(index).phase).collect()
 }
 
-pub fn a8_10_a8_11_a8_12_a9_2_a9_3_a9_4_a_group_stops_and_restarts_together_and_keeps_its_mail<
-    M: Machine,
->() {
+pub fn a8_10_a8_11_a8_12_a9_2_a9_3_a9_4_a_group_restarts_together_and_keeps_its_mail<M: Machine>() {
     let run = |workers: u32| {
         let mut rig = Rig::<M>::with_workers(&grouped(fresh(3, 5, 50)), workers);
         rig.tick();
@@ -40,8 +38,8 @@ pub fn a8_10_a8_11_a8_12_a9_2_a9_3_a9_4_a_group_stops_and_restarts_together_and_
         rig.tell(0, prog().publish(OUT, b"stands").spawn("alone", &prog()));
         rig.tell(3, (0..3).fold(prog(), |p, n| p.send_prog(to(n), prog().count(OUT))));
         rig.tick();
-        let fallen = Phase::Backoff(5);
-        assert_eq!(phases(&rig), [fallen, fallen, fallen, Phase::Active]);
+        let stopped = Phase::Backoff(5);
+        assert_eq!(phases(&rig), [stopped, stopped, stopped, Phase::Active]);
         // Their memory is given back; agent 3 and the child of 0 have some.
         assert_eq!(rig.instances(), 2);
         assert_eq!(rig.next_tick(), Some(5));
@@ -78,7 +76,7 @@ pub fn a8_10_a8_11_a8_12_a9_2_a9_3_a9_4_a_group_stops_and_restarts_together_and_
     assert_eq!(again.digests(), rig.digests(), "replay as live");
 }
 
-pub fn a8_12_a8_13_a8_15_a10_6_a_group_counts_one_restart_for_all_and_ends_together_over_the_limit<
+pub fn a8_12_a8_13_a8_15_a10_6_a_group_counts_one_restart_for_all_and_ends_over_the_limit<
     M: Machine,
 >() {
     let mut rig = Rig::<M>::new(&grouped(fresh(1, 2, 50)));
@@ -134,8 +132,8 @@ pub fn a8_14_a8_16_a10_5_a_group_stops_its_members_in_every_phase_but_stopping<M
     scene.setup.agents[0].args = prog().trap().args();
     let mut rig = Rig::<M>::new(&scene);
     rig.tick();
-    let fallen = Phase::Backoff(2);
-    assert_eq!(phases(&rig), [fallen, fallen, fallen, Phase::Active]);
+    let stopped = Phase::Backoff(2);
+    assert_eq!(phases(&rig), [stopped, stopped, stopped, Phase::Active]);
     assert!(rig.sink.outputs.is_empty(), "1 and 2 have not begun");
 
     // Stopping: who was told to end is no member any more, nor does its last turn's fault matter.
@@ -147,8 +145,8 @@ pub fn a8_14_a8_16_a10_5_a_group_stops_its_members_in_every_phase_but_stopping<M
     rig.tell(1, prog().trap());
     rig.tick();
     assert_eq!(rig.published(at(0), OUT).len(), 2, "init and farewell");
-    let fallen = Phase::Backoff(4);
-    assert_eq!(phases(&rig), [Phase::Free, fallen, fallen, Phase::Active]);
+    let stopped = Phase::Backoff(4);
+    assert_eq!(phases(&rig), [Phase::Free, stopped, stopped, Phase::Active]);
     rig.settle(9);
     assert_eq!(phases(&rig), [Phase::Free, Phase::Active, Phase::Active, Phase::Active]);
 

@@ -91,3 +91,28 @@ pub fn a4_2_i1_3_i1_4_i3_1_a_full_kernel_and_a_failed_model_are_replies<M: Machi
     rig.settle(5);
     assert_eq!(rig.seen_kind(at(0), item::REPLY).len(), 5, "the places are free again");
 }
+
+pub fn i1_5_bytes_of_a_request_count_until_its_reply_is_due<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.model("m", 2);
+    scene.limits().inference_bytes_pending_max = 8;
+    scene.limits().inferences_pending_max = 4;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(1, prog().infer(0, b"0001").infer(0, b"0002"));
+    rig.tick();
+    rig.tell(0, prog().pause(to(1)).infer(0, b"0003"));
+    rig.tick();
+    let codes = |rig: &Rig<M>| -> Vec<_> {
+        rig.seen_kind(at(0), item::REPLY).iter().map(|seen| seen.header.code).collect()
+    };
+    assert_eq!(codes(&rig), [Status::KernelFull as i32]);
+    // Tick 3 delivers both replies. Nobody received them, so they count, but not their bytes.
+    rig.tell(0, prog().infer(0, b"0004").infer(0, b"0005"));
+    rig.tick();
+    assert_eq!(codes(&rig).len(), 1);
+    assert_eq!(rig.core().requests_pending(), 4);
+    rig.tell(0, prog().infer(0, b"0006"));
+    rig.tick();
+    assert_eq!(codes(&rig), [Status::KernelFull as i32; 2]);
+}

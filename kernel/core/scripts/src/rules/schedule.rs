@@ -1,8 +1,11 @@
 //! The schedule order (Q).
 
+use wasm_engine_abi::AgentId;
+use wasm_engine_abi::page::event;
+use wasm_engine_core::Phase;
 use wasm_engine_setup::{Limits, Restart, Schedule};
 
-use crate::{ECHO, Machine, OUT, Rig, Scene, at, prog, to};
+use crate::{ECHO, Machine, OUT, Prog, Rig, Scene, at, prog, rules::fresh, to};
 
 pub fn q1_3_an_agent_with_leftovers_comes_before_those_it_wakes<M: Machine>() {
     let mut scene = Scene::of(3);
@@ -72,4 +75,49 @@ pub fn q2_1_q2_2_q2_3_each_schedule_plans_in_its_order<M: Machine>() {
     assert_eq!(order(Schedule::Priority), [3, 2, 1, 0]);
     // The cursor is behind agent 3 or at the start, the order cyclic either way.
     assert_eq!(order(Schedule::RoundRobin), [0, 1, 2, 3]);
+}
+
+pub fn q1_1_runnable_is_who_starts_has_items_or_stops_and_is_not_held_back<M: Machine>() {
+    let mut scene = Scene::of(5);
+    scene.template("breaker", fresh(5, 9, 50));
+    scene.agent(1, prog());
+    scene.limits().microsteps_max = 1;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    // Of two new agents, 6 and 7, one is paused before its init.
+    let born = prog().spawn("worker", &prog()).spawn("worker", &prog());
+    let born = born.pause(AgentId::new(7, 0).to_bits());
+    let orders = prog().send(to(1), b"x").send(to(2), b"x").send(to(5), b"x").pause(to(2));
+    rig.tell(0, born.then(&orders).pause(to(3)).terminate(to(3)));
+    rig.tell(5, prog().trap());
+    rig.tick();
+    assert_eq!(rig.core().agent(5).phase, Phase::Backoff(6));
+    let items: Vec<_> = (0..6).map(|agent| rig.core().agent(agent).inbox_items).collect();
+    assert_eq!(items, [0, 1, 1, 0, 0, 1], "outcomes are not counted");
+    // 0 has outcomes, 1 a message, 6 starts, 3 stops though it is paused.
+    assert_eq!(rig.core().runnable(), 4);
+    rig.tick();
+    let turns = rig.events(&[event::TURN]).into_iter().filter(|event| event.tick == 2);
+    let mut turns: Vec<_> = turns.map(|event| event.subject).collect();
+    turns.sort_unstable();
+    assert_eq!(turns, [to(0), to(1), to(3), to(6)]);
+}
+
+pub fn q1_2_q1_5_more_items_move_nobody_but_a_pause_costs_the_position<M: Machine>() {
+    let order = |orders: Prog| {
+        let mut scene = Scene::of(4);
+        scene.limits().turns_per_microstep_max = 1;
+        let mut rig = Rig::<M>::new(&scene);
+        rig.tick();
+        rig.tell(0, orders);
+        for agent in [1, 2, 3] {
+            rig.tell(agent, prog());
+        }
+        rig.tick();
+        let turns = rig.events(&[event::TURN]).into_iter().filter(|event| event.tick == 1);
+        turns.map(|event| event.subject as u32).collect::<Vec<_>>()
+    };
+    assert_eq!(order(prog().send(to(1), b"more").send(to(1), b"more")), [0, 1, 2, 3]);
+    // The outcome of the pause comes before the resume.
+    assert_eq!(order(prog().pause(to(1)).resume(to(1))), [0, 2, 3, 0, 1]);
 }

@@ -1,4 +1,4 @@
-//! Time: ticks, microsteps, what is due (T), and facts that cannot be (L6).
+//! Time: ticks, microsteps, what is due (T), and facts that are refused (L6).
 
 use wasm_engine_abi::frame::item;
 use wasm_engine_abi::page::event;
@@ -56,8 +56,8 @@ pub fn t3_1_t3_2_what_opens_a_tick_comes_in_the_fixed_order<M: Machine>() {
         (reply, 0, b"3000"),
         (timer, 21, b""),
         (timer, 20, b""),
-        (item::INPUT, 6, b"other first"),
-        (item::INPUT, 7, b"host second"),
+        (item::INPUT, 0, b"other first"),
+        (item::INPUT, 6, b"host second"),
     ];
     assert_eq!(seen, expected.map(|(kind, seq, payload)| (kind, seq, payload.to_vec())));
     assert!(rig.sink.outputs.iter().all(|out| out.microstep > 0), "T3.1: no turn in an open");
@@ -65,7 +65,7 @@ pub fn t3_1_t3_2_what_opens_a_tick_comes_in_the_fixed_order<M: Machine>() {
     assert!(open.into_iter().all(|s| s.header.microstep == 0), "T3.1: made at the open");
 }
 
-pub fn t2_2_t2_3_t4_2_t5_1_a_turn_sees_only_what_was_committed_before_and_the_rest_carries_over<
+pub fn t2_2_t2_3_t4_2_t5_1_a_turn_sees_only_what_was_committed_before_and_the_rest_waits<
     M: Machine,
 >() {
     let mut scene = Scene::of(2);

@@ -1,0 +1,44 @@
+//! What leaves a machine, kept.
+
+use wasm_engine_abi::{AgentId, Tick};
+use wasm_engine_core::{Output, Request, Sink};
+
+/// A message on an output topic.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Out {
+    pub tick: Tick,
+    pub microstep: u32,
+    pub topic: u32,
+    pub from: AgentId,
+    pub seq: u64,
+    pub payload: Vec<u8>,
+}
+
+/// Keeps everything that leaves a kernel.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    pub outputs: Vec<Out>,
+    pub requests: Vec<(Request, Vec<u8>)>,
+    pub lines: Vec<(AgentId, Tick, u64, Vec<u8>)>,
+}
+
+impl Sink for Recorder {
+    fn output(&mut self, output: &Output<'_>) {
+        self.outputs.push(Out {
+            tick: output.tick,
+            microstep: output.microstep,
+            topic: output.topic,
+            from: output.from,
+            seq: output.from_seq,
+            payload: output.payload.to_vec(),
+        });
+    }
+
+    fn request(&mut self, request: &Request, input: &[u8]) {
+        self.requests.push((*request, input.to_vec()));
+    }
+
+    fn log_line(&mut self, agent: AgentId, tick: Tick, level: u64, text: &[u8]) {
+        self.lines.push((agent, tick, level, text.to_vec()));
+    }
+}

@@ -1,0 +1,166 @@
+//! Deliveries: their order and their limits (C1, C2, C4).
+
+use wasm_engine_abi::calls::Status;
+use wasm_engine_abi::frame::{CHANNEL, item};
+use wasm_engine_abi::page::event;
+use wasm_engine_abi::record::{FactHeader, fact};
+use wasm_engine_core::{FactsBuilder, OpenError};
+
+use crate::{DROP_OLDEST, Machine, REFUSE, Rig, Scene, at, prog, rules::payloads, to};
+
+pub fn c1_3_effects_apply_in_the_order_of_the_plan_then_of_the_calls<M: Machine>() {
+    let mut rig = Rig::<M>::with_workers(&Scene::of(3), 2);
+    rig.tick();
+    rig.tell(2, prog().send(to(1), b"2a").subscribe(REFUSE).send(to(1), b"2b"));
+    rig.tell(0, prog().send(to(1), b"0a").subscribe(REFUSE).send(to(1), b"0b"));
+    rig.tick();
+    let seen = rig.seen_kind(at(1), item::MESSAGE);
+    assert_eq!(payloads(&seen), [b"2a", b"2b", b"0a", b"0b"]);
+    let before = rig.machine.events().len();
+    rig.tell(1, prog().publish(REFUSE, b"x"));
+    rig.tick();
+    let events = rig.machine.events()[before..].iter();
+    let to: Vec<_> = events
+        .filter(|event| event.kind == event::DELIVERED)
+        .map(|event| event.subject as u32)
+        .collect();
+    assert_eq!(to, [2, 0], "as they subscribed");
+}
+
+pub fn c2_2_an_earlier_delivery_leaves_no_room_for_a_later_one<M: Machine>() {
+    let mut scene = Scene::of(3);
+    scene.limits().inbox_items_max = 1;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    for agent in [2, 0] {
+        rig.tell(agent, prog().send(to(1), &[b'0' + agent as u8]));
+    }
+    rig.tick();
+    assert_eq!(payloads(&rig.seen_kind(at(1), item::MESSAGE)), [b"2"]);
+    let refused = &rig.seen_kind(at(0), item::OUTCOME)[0].header;
+    assert_eq!(refused.code, Status::InboxFull as i32);
+    assert!(rig.seen_kind(at(2), item::OUTCOME).is_empty());
+}
+
+pub fn c2_5_what_waits_stays_charged_wherever_its_bytes_lie<M: Machine>() {
+    let mut rig = Rig::<M>::new(&Scene::of(2));
+    rig.tick();
+    rig.tell(0, prog().pause(to(1)).send_len(to(1), 65).send_len(to(1), 1).send_len(to(1), 0));
+    for _ in 0..4 {
+        rig.tick();
+        assert_eq!(rig.core().held(), (3, 3));
+        let agent = rig.core().agent(1);
+        assert_eq!((agent.inbox_items, agent.inbox_blocks), (3, 3));
+    }
+    rig.tell(0, prog().resume(to(1)));
+    rig.tick();
+    assert_eq!(rig.core().held(), (0, 0));
+}
+
+pub fn c2_6_receivers_are_taken_in_the_order_in_which_they_joined<M: Machine>() {
+    let mut scene = Scene::of(4);
+    scene.limits().deliveries_per_microstep_max = 2;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    for (agent, program) in [
+        (0, prog().subscribe(REFUSE).join("room")),
+        (2, prog().subscribe(REFUSE).join("room")),
+        (1, prog().subscribe(REFUSE).join("room")),
+        (0, prog().unsubscribe(REFUSE).leave("room")),
+        (0, prog().subscribe(REFUSE).join("room")),
+    ] {
+        rig.tell(agent, program);
+        rig.tick();
+    }
+    for program in [prog().publish(REFUSE, b"x"), prog().cast("room", b"x")] {
+        let before = rig.machine.events().len();
+        rig.tell(3, program);
+        rig.tick();
+        let events = rig.machine.events()[before..].iter();
+        let to: Vec<_> = events
+            .filter(|event| event.kind == event::DELIVERED)
+            .map(|event| event.subject as u32)
+            .collect();
+        assert_eq!(to, [2, 1], "for 0 there was no room");
+    }
+}
+
+pub fn c2_7_a_message_reaches_its_sender_if_it_is_a_member<M: Machine>() {
+    let mut rig = Rig::<M>::new(&Scene::of(2));
+    rig.tick();
+    rig.tell(0, prog().subscribe(REFUSE).join("room"));
+    rig.tick();
+    for agent in [0, 1] {
+        rig.tell(agent, prog().publish(REFUSE, b"topic").cast("room", b"room"));
+    }
+    rig.tick();
+    let seen = rig.seen_kind(at(0), item::MESSAGE);
+    let from: Vec<_> = seen.iter().map(|s| (s.header.from, s.header.topic)).collect();
+    let both = |agent| [(to(agent), REFUSE), (to(agent), CHANNEL)];
+    assert_eq!(from, [both(0), both(1)].concat());
+    assert!(rig.seen_kind(at(1), item::MESSAGE).is_empty());
+}
+
+pub fn c2_8_an_open_has_deliveries_of_its_own<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.limits().deliveries_per_microstep_max = 2;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(0, prog().send(to(1), b"a").send(to(1), b"b"));
+    rig.tell(1, prog());
+    rig.tell(1, prog());
+    rig.tick();
+    assert_eq!(rig.core().stats().refused, 1, "the third input");
+    assert_eq!(payloads(&rig.seen_kind(at(1), item::MESSAGE)), [b"a", b"b"]);
+}
+
+pub fn c2_9_bytes_round_up_for_inboxes_and_down_for_turns_and_inputs<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.limits().payload_bytes_max = 4 * 64 + 63;
+    // The order has 2 units, its echo 2 of the 4 that a turn has.
+    scene.limits().inbox_bytes_max = 2 * 64 + 1;
+    scene.limits().input_bytes_per_tick_max = 3 * 64 + 63;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(0, prog().pause(to(1)).send_len(to(1), 128).send_len(to(1), 1));
+    rig.tick();
+    assert_eq!(rig.core().agent(1).inbox_blocks, 2, "a turn's last unit is no whole one");
+    rig.tell(0, prog().send_len(to(1), 64));
+    rig.tell(0, prog().send_len(to(1), 1));
+    let refused = |rig: &Rig<M>| rig.core().stats().refused;
+    rig.tick();
+    assert_eq!(
+        (rig.core().agent(1).inbox_blocks, refused(&rig)),
+        (3, 1),
+        "three units are one more than two"
+    );
+    let facts = |len: usize| {
+        let mut facts = FactsBuilder::default();
+        facts.begin(3);
+        let header = FactHeader { kind: fact::INPUT, c: REFUSE, ..FactHeader::default() };
+        facts.push(header, &vec![0; len]);
+        facts.finish().to_vec()
+    };
+    let refused = rig.feed(&facts(3 * 64 + 1)).expect_err("four units");
+    assert!(matches!(refused, OpenError::Exceeds { what: "longer inputs", .. }), "{refused:?}");
+}
+
+pub fn c4_8_messages_by_address_and_channel_are_refused_at_a_full_inbox<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.limits().inbox_items_max = 1;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(1, prog().subscribe(DROP_OLDEST).join("room"));
+    rig.tick();
+    rig.tell(0, prog().pause(to(1)).publish(DROP_OLDEST, b"old"));
+    rig.tick();
+    rig.tell(0, prog().send(to(1), b"by address").cast("room", b"by channel"));
+    rig.tick();
+    let seen = rig.seen_kind(at(0), item::OUTCOME);
+    let codes: Vec<_> = seen.iter().skip(1).map(|s| s.header.code).collect();
+    assert_eq!(codes, [Status::InboxFull as i32; 2]);
+    assert_eq!(rig.core().stats().dropped, 0);
+    rig.tell(0, prog().resume(to(1)));
+    rig.settle(5);
+    assert_eq!(payloads(&rig.seen_kind(at(1), item::MESSAGE)), [b"old"]);
+}
