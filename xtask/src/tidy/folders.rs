@@ -1,4 +1,5 @@
-//! One style of folders, and no file that is compiled into another crate.
+//! No file that is compiled into another crate. (That a module with files of its own is
+//! `foo/mod.rs` is held by a lint of clippy.)
 
 use super::finding::{Check, Finding};
 use super::scan::{skip_space, word_at};
@@ -6,21 +7,12 @@ use super::tree::{RustFile, Tree, folder, join};
 
 pub(super) const CHECK: Check = Check {
     name: "folders",
-    holds: "a module with files of its own is foo/mod.rs, never foo.rs beside foo/;\n\
-            #[path] and include! stay in the folder of the nearest Cargo.toml",
+    holds: "#[path] and include! stay in the folder of the nearest Cargo.toml",
     run: check,
 };
 
 fn check(tree: &Tree) -> Vec<Finding> {
-    let beside = tree.sources.iter().filter_map(|source| {
-        let folder = source.path.strip_suffix(".rs")?;
-        let within = format!("{folder}/");
-        tree.sources.iter().any(|other| other.path.starts_with(&within)).then(|| {
-            let what = format!("stands beside the folder {within}");
-            Finding::new(&source.path, 1, what, format!("move it to {within}mod.rs"))
-        })
-    });
-    beside.chain(tree.sources.iter().flat_map(|source| leaving(tree, source))).collect()
+    tree.sources.iter().flat_map(|source| leaving(tree, source)).collect()
 }
 
 /// Rust files of another crate that a file includes.
@@ -60,19 +52,6 @@ fn quoted(source: &RustFile, at: usize) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_beside_its_folder_is_found() {
-        let tree = Tree::of(&[
-            ("src/a.rs", ""),
-            ("src/a/b.rs", ""),
-            ("src/c/mod.rs", ""),
-            ("tests/d/e.rs", ""),
-            ("tests/d.rs", ""),
-        ]);
-        let found: Vec<String> = check(&tree).into_iter().map(|finding| finding.path).collect();
-        assert_eq!(found, ["src/a.rs", "tests/d.rs"]);
-    }
 
     #[test]
     fn a_path_into_another_crate_is_found() {

@@ -55,7 +55,6 @@ const CHECKS: [Check; 11] = [
 const OPEN: &[(&str, usize)] = &[
     ("width", 53),
     ("lengths", 3),
-    ("folders", 2),
     ("types", 12),
     ("rules", 7),
     ("citations", 1),
