@@ -6,8 +6,8 @@
 //! ```text
 //!  ids.rs      AgentId, Digest                 calls.rs   guest exports, imports, status codes
 //!  limits.rs   hard maxima, with units         manifest.rs  the module's custom section
-//!  frame.rs    items, effects, turn frames     record.rs  log blocks and records
-//!  page.rs     rows and pages for monitors     counter.rs counter ids, names, units
+//!  frame.rs    items, effects, turn frames     record/    log blocks and records
+//!  page/       rows and pages for monitors     counter.rs counter ids, names, units
 //!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
 //! ```
 //!

@@ -73,7 +73,7 @@ fn lane() -> (Lane, Worker) {
 }
 
 impl Worker {
-    /// Answers every command with its number until it is told to stop.
+    /// Answers every command with its number until the command is to stop.
     fn run(mut self, mode: WaitMode) {
         loop {
             let Self { commands, waiter, .. } = &mut self;

@@ -63,7 +63,7 @@ pub fn ns_each(count: usize, mut work: impl FnMut()) -> f64 {
 }
 
 /// The cores that this process may use, asked before the first thread is pinned: a pinned thread,
-/// and every thread that it starts, is told of one core only.
+/// and every thread that it starts, sees one core only.
 fn core_ids() -> &'static [CoreId] {
     static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
     CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default())

@@ -277,8 +277,8 @@ impl Crowd {
     fn tell(&self, signal: &str) {
         let pids = self.0.iter().map(|child| child.id().to_string());
         let mut command = Command::new("sh");
-        let told = command.args(["-c", "kill -s \"$0\" \"$@\"", signal]).args(pids).status();
-        assert!(told.is_ok_and(|status| status.success()), "the readers cannot be told {signal}");
+        let sent = command.args(["-c", "kill -s \"$0\" \"$@\"", signal]).args(pids).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the readers do not take {signal}");
     }
 
     /// Nanoseconds that they have run so far, all together; 0 if the system does not say.

@@ -9,7 +9,7 @@
 //! | 3 | divergence: a replay did not give what the log says |
 //! | 4 | corrupt or truncated: a log or an outputs file was damaged |
 //! | 5 | refused: ABI, import, capability or limit |
-//! | 6 | a fault, where configuration says that a fault ends the run |
+//! | 6 | a fault, where by configuration a fault ends the run |
 //! | 7 | timeout |
 //! | 130 | interrupted |
 

@@ -26,7 +26,7 @@ pub enum Ended {
     Interrupted,
     /// The time was up.
     Timeout,
-    /// An agent faulted where configuration says that a fault ends the run.
+    /// An agent faulted where by configuration a fault ends the run.
     Fault,
 }
 

@@ -88,7 +88,7 @@ pub struct Descriptor {
     /// Number of the owner's pid namespace, 0 if unknown.
     pub pid_namespace: u64,
     /// Where the bytes are.
-    pub location: Location,
+    pub location: RegionLocation,
     /// Fingerprint of the layout: the region's schema.
     pub fingerprint: u64,
     /// Length of the region in bytes.
@@ -99,7 +99,7 @@ pub struct Descriptor {
 
 /// Where the bytes of a region are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Location {
+pub enum RegionLocation {
     /// Sealed memory behind a descriptor of the owner's process.
     Fd(i32),
     /// A file.
@@ -151,8 +151,8 @@ impl Descriptor {
     #[must_use]
     pub fn of(map: &Map, identity: &Identity) -> Option<Self> {
         let location = match map.path() {
-            Some(path) => Location::File(std::path::absolute(path).ok()?),
-            None => Location::Fd(map.fd()?),
+            Some(path) => RegionLocation::File(std::path::absolute(path).ok()?),
+            None => RegionLocation::Fd(map.fd()?),
         };
         Some(Self {
             pid: identity.pid,
@@ -204,8 +204,8 @@ impl Descriptor {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         match &self.location {
-            Location::Fd(fd) => os::fd_path(self.pid, *fd),
-            Location::File(path) => path.clone(),
+            RegionLocation::Fd(fd) => os::fd_path(self.pid, *fd),
+            RegionLocation::File(path) => path.clone(),
         }
     }
 }
@@ -213,8 +213,8 @@ impl Descriptor {
 /// The bytes of the file; `None` if the path does not fit.
 pub(crate) fn encode(d: &Descriptor) -> Option<[u8; WRITTEN_LEN]> {
     let (fd, path) = match &d.location {
-        Location::Fd(fd) => (*fd, ""),
-        Location::File(path) => (-1, path.to_str()?),
+        RegionLocation::Fd(fd) => (*fd, ""),
+        RegionLocation::File(path) => (-1, path.to_str()?),
     };
     let path_len = u32::try_from(path.len()).ok().filter(|len| *len as usize <= PATH_MAX)?;
     let mut bytes = [0; WRITTEN_LEN];
@@ -272,7 +272,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
     let fd = i32::from_le_bytes(read(bytes, field::FD)?);
     let path_len = u32::from_le_bytes(read(bytes, field::PATH_LEN)?) as usize;
     let location = if fd >= 0 {
-        Location::Fd(fd)
+        RegionLocation::Fd(fd)
     } else {
         let path = bytes.get(field::PATH..).and_then(|rest| rest.get(..path_len));
         let path = path.ok_or("its path is longer than the file")?;
@@ -280,7 +280,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
         if !Path::new(path).is_absolute() {
             return Err("its path is not absolute");
         }
-        Location::File(path.into())
+        RegionLocation::File(path.into())
     };
     Ok(Descriptor {
         pid: u32::from_le_bytes(read(bytes, field::PID)?),
@@ -298,7 +298,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Descriptor, &'static str> {
 mod tests {
     use super::*;
 
-    fn descriptor(location: Location) -> Descriptor {
+    fn descriptor(location: RegionLocation) -> Descriptor {
         Descriptor {
             pid: 1,
             pid_start_time: 2,
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn descriptors_survive_the_bytes() {
-        for location in [Location::Fd(7), Location::File("/a/b".into())] {
+        for location in [RegionLocation::Fd(7), RegionLocation::File("/a/b".into())] {
             let descriptor = descriptor(location);
             let bytes = encode(&descriptor).expect("fits");
             assert_eq!(decode(&bytes), Ok(descriptor));
@@ -321,12 +321,12 @@ mod tests {
                 assert_eq!(decode(&bytes[..len]), Err("it is too short"), "{len}");
             }
         }
-        assert_eq!(encode(&descriptor(Location::File("/x".repeat(500).into()))), None);
+        assert_eq!(encode(&descriptor(RegionLocation::File("/x".repeat(500).into()))), None);
     }
 
     #[test]
     fn versions_before_and_after_are_read() {
-        let mut bytes = encode(&descriptor(Location::Fd(7))).expect("fits").to_vec();
+        let mut bytes = encode(&descriptor(RegionLocation::Fd(7))).expect("fits").to_vec();
         let mut as_version = |version: u32, len: usize| {
             bytes[8..12].copy_from_slice(&version.to_le_bytes());
             let sum = checksum(&bytes[..field::CHECKSUM]);
@@ -336,7 +336,7 @@ mod tests {
         };
         // A later version has appended something.
         let later = as_version(9, 2000).expect("readable");
-        assert_eq!(later, descriptor(Location::Fd(7)));
+        assert_eq!(later, descriptor(RegionLocation::Fd(7)));
         let first = as_version(1, DESCRIPTOR_LEN.max(WRITTEN_LEN)).expect("readable");
         assert_eq!(first, Descriptor { pid_namespace: 0, ..later });
         assert_eq!(as_version(0, WRITTEN_LEN), Err("its version is 0"));
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_found() {
-        let good = encode(&descriptor(Location::File("/a/b".into()))).expect("fits");
+        let good = encode(&descriptor(RegionLocation::File("/a/b".into()))).expect("fits");
         for bit in (0..good.len() * 8).step_by(if cfg!(miri) { 997 } else { 1 }) {
             let mut bytes = good;
             bytes[bit / 8] ^= 1 << (bit % 8);

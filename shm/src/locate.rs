@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::descriptor::{
-    DESCRIPTOR_LEN, Descriptor, Location, OwnerProcess, WRITTEN_LEN, field,
+    DESCRIPTOR_LEN, Descriptor, OwnerProcess, RegionLocation, WRITTEN_LEN, field,
 };
 use crate::descriptor::{decode, encode};
 use crate::map::MapError;
@@ -328,7 +328,7 @@ pub fn open_in(directory: &Path, name: &str) -> Result<(Descriptor, ReadMap), Lo
     let dead = || LocateError::Dead { name: name.into(), pid };
     match (owner_in(directory, name, &descriptor)?, &descriptor.location) {
         (OwnerProcess::Dead | OwnerProcess::OtherBoot, _) => return Err(dead()),
-        (OwnerProcess::OtherNamespace, Location::Fd(_)) => {
+        (OwnerProcess::OtherNamespace, RegionLocation::Fd(_)) => {
             return Err(LocateError::OtherNamespace { name: name.into(), pid });
         }
         _ => {}
@@ -360,13 +360,13 @@ fn refusal(directory: &Path, name: &str, of: &Descriptor, source: io::Error) -> 
     let path = of.path();
     let owned = match of.location {
         // The descriptor is the owner's; the files in `/proc` may be root's.
-        Location::Fd(_) => directory.join(format!("{name}.region")),
-        Location::File(_) => path.clone(),
+        RegionLocation::Fd(_) => directory.join(format!("{name}.region")),
+        RegionLocation::File(_) => path.clone(),
     };
     let own_uid = os::user_id();
     match os::owner_of(&owned) {
         Some(uid) if uid != own_uid => LocateError::OtherUser { path, uid, own_uid },
-        _ if matches!(of.location, Location::Fd(_)) && os::is_protected(&path) => {
+        _ if matches!(of.location, RegionLocation::Fd(_)) && os::is_protected(&path) => {
             LocateError::Protected { name: name.into(), pid: of.pid }
         }
         _ => LocateError::Refused { path, source },

@@ -28,7 +28,7 @@ pub const LEN_MAX: u64 = 1 << 40;
 /// What a map is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Backing {
+pub enum MapBacking {
     /// Anonymous memory whose length is sealed.
     SealedMemory,
     /// A file, or memory without seals: whoever may write it can truncate it under its readers.
@@ -93,7 +93,7 @@ pub(crate) fn failed(
 #[derive(Debug)]
 pub struct Map {
     mem: RawMem,
-    backing: Backing,
+    backing: MapBacking,
     file: Option<File>,
     /// The file to remove when the owner goes.
     owned_path: Option<PathBuf>,
@@ -110,7 +110,7 @@ impl Map {
         let file = os::memfd(name, len_bytes).map_err(failed("create sealed memory", name))?;
         let mem = map_writable(name, &file)?;
         os::seal(&file).map_err(failed("seal memory", name))?;
-        Ok(Self { mem, backing: Backing::SealedMemory, file: Some(file), owned_path: None })
+        Ok(Self { mem, backing: MapBacking::SealedMemory, file: Some(file), owned_path: None })
     }
 
     /// A new file of `len_bytes` (rounded up to whole pages), readable and writable by this user
@@ -135,7 +135,7 @@ impl Map {
         file.set_len(len_bytes).map_err(failed("set the length of", name.as_str()))?;
         let mem = map_writable(&name, &file)?;
         let owned_path = Some(path.to_path_buf());
-        Ok(Self { mem, backing: Backing::File, file: Some(file), owned_path })
+        Ok(Self { mem, backing: MapBacking::File, file: Some(file), owned_path })
     }
 
     /// Zeroed memory of this process, for tests and model-checked code.
@@ -145,7 +145,7 @@ impl Map {
     #[must_use]
     pub fn heap(len_bytes: usize) -> Self {
         let mem = RawMem::heap(len_bytes);
-        Self { mem, backing: Backing::Heap, file: None, owned_path: None }
+        Self { mem, backing: MapBacking::Heap, file: None, owned_path: None }
     }
 
     /// The whole memory.
@@ -162,7 +162,7 @@ impl Map {
 
     /// What it is made of.
     #[must_use]
-    pub fn backing(&self) -> Backing {
+    pub fn backing(&self) -> MapBacking {
         self.backing
     }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 use memmap2::MmapOptions;
 
 use crate::lease::{Leases, Protocol, SetupError, Side};
-use crate::map::{Backing, LEN_MAX, MapError, failed};
+use crate::map::{LEN_MAX, MapBacking, MapError, failed};
 use crate::mem::{ALIGN, Mem, Ordering, RawMem, WORD};
 use crate::os;
 use crate::site::Site;
@@ -108,11 +108,11 @@ impl ReadMap {
 
     /// What it is made of.
     #[must_use]
-    pub fn backing(&self) -> Backing {
+    pub fn backing(&self) -> MapBacking {
         match &self.mem.0 {
             // A copy is this process's own: it cannot shrink either.
-            ReadBacking::Mapped(_) => Backing::SealedMemory,
-            ReadBacking::File(_) => Backing::File,
+            ReadBacking::Mapped(_) => MapBacking::SealedMemory,
+            ReadBacking::File(_) => MapBacking::File,
         }
     }
 

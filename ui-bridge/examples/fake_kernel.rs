@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use wasm_engine_shm::locate;
-use wasm_engine_ui_bridge_testkit::owner::Owner;
+use wasm_engine_ui_bridge_testkit::owner::TestOwner;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -12,7 +12,7 @@ fn main() {
     let seconds: u64 = args.next().map_or(60, |text| text.parse().expect("seconds"));
     let directory = locate::runtime_directory().expect("a runtime directory");
     let generation = u64::from(std::process::id()) << 32 | 1;
-    let mut owner = Owner::start(&directory, &name, generation);
+    let mut owner = TestOwner::start(&directory, &name, generation);
     let ticks = (seconds * 1000 / 7).min(8760);
     for tick in 0..ticks {
         owner.publish(tick);

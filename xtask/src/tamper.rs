@@ -174,14 +174,14 @@ fn join(segments: &[(PathBuf, Vec<u8>)]) -> Result<(Vec<Joined>, [u8; 16], Vec<u
     let mut chain: Option<Chain> = None;
     for (segment, (path, bytes)) in segments.iter().enumerate() {
         let last = segment + 1 == segments.len();
-        let bad = |broken| anyhow::Error::new(broken).context(format!("in {}", path.display()));
+        let bad = |corrupt| anyhow::Error::new(corrupt).context(format!("in {}", path.display()));
         let mut blocks = match scan(bytes, chain, crc32c) {
-            Err(broken) if last && broken.torn => break,
+            Err(corrupt) if last && corrupt.torn => break,
             blocks => blocks.map_err(bad)?,
         };
         for block in &mut blocks {
             let block = match block {
-                Err(broken) if last && broken.torn => break,
+                Err(corrupt) if last && corrupt.torn => break,
                 block => block.map_err(bad)?,
             };
             for (at, header, payload) in block.records() {

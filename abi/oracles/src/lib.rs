@@ -5,8 +5,8 @@
 
 use bytemuck::bytes_of;
 use wasm_engine_abi::record::{
-    BLOCK_FOOTER_BYTES, BLOCK_HEADER_BYTES, Broken, Chain, Defect, FactHeader, Facts, RecordHeader,
-    SEGMENT_HEADER_BYTES, TickOpen, crc32c, fact_bytes, flags, record_bytes, scan,
+    BLOCK_FOOTER_BYTES, BLOCK_HEADER_BYTES, Chain, CorruptBlock, Corruption, FactHeader, Facts,
+    RecordHeader, SEGMENT_HEADER_BYTES, TickOpen, crc32c, fact_bytes, flags, record_bytes, scan,
 };
 
 /// Bytes from which decisions are taken; zeros once they have ended.
@@ -50,7 +50,7 @@ pub fn log(data: &[u8]) {
 }
 
 /// Scans a segment; returns how many blocks are sound.
-fn walk(bytes: &[u8]) -> Result<usize, Broken> {
+fn walk(bytes: &[u8]) -> Result<usize, CorruptBlock> {
     let mut blocks = scan(bytes, None, crc32c)?;
     let mut count = 0;
     while let Some(block) = blocks.next() {
@@ -102,9 +102,9 @@ fn damage_is_found(script: &mut Script<'_>) {
     let (mut bytes, _) = segment(script);
     let at = at % bytes.len();
     bytes[at] ^= xor;
-    let broken = walk(&bytes).expect_err("a changed byte passed");
-    assert!(!broken.torn, "byte {at} of {}: called torn, {broken}", bytes.len());
-    assert!(broken.offset <= at, "byte {at}: found only at {}", broken.offset);
+    let corrupt = walk(&bytes).expect_err("a changed byte passed");
+    assert!(!corrupt.torn, "byte {at} of {}: called torn, {corrupt}", bytes.len());
+    assert!(corrupt.offset <= at, "byte {at}: found only at {}", corrupt.offset);
 }
 
 /// A block left out, repeated, moved or of another history is found.
@@ -127,8 +127,8 @@ fn order_is_checked(script: &mut Script<'_>) {
         _ => blocks[at] = &foreign,
     }
     let changed = [&bytes[..ends[0]], &blocks.concat()].concat();
-    let broken = walk(&changed).expect_err("blocks in another order passed");
-    assert!(!broken.torn, "called torn: {broken}");
+    let corrupt = walk(&changed).expect_err("blocks in another order passed");
+    assert!(!corrupt.torn, "called torn: {corrupt}");
 }
 
 /// A segment truncated anywhere is torn or ends between two blocks; so is one that the file system
@@ -150,10 +150,10 @@ fn truncated_is_torn(script: &mut Script<'_>, zeros: bool) {
         }
         // Without the log before it, a truncated header of the first segment is known by its zeros
         // alone.
-        Err(broken) if at < SEGMENT_HEADER_BYTES => assert_eq!(broken.offset, 0),
-        Err(broken) => {
-            assert!(broken.torn, "truncated at {at} with {more} zeros: {broken}");
-            assert_eq!(broken.offset, ends[whole - 1], "truncated at {at}");
+        Err(corrupt) if at < SEGMENT_HEADER_BYTES => assert_eq!(corrupt.offset, 0),
+        Err(corrupt) => {
+            assert!(corrupt.torn, "truncated at {at} with {more} zeros: {corrupt}");
+            assert_eq!(corrupt.offset, ends[whole - 1], "truncated at {at}");
         }
     }
 }
@@ -173,8 +173,11 @@ fn any_records(script: &mut Script<'_>) {
     bytes.extend_from_slice(&block);
     match walk(&bytes) {
         Ok(blocks) => assert_eq!(blocks, 1),
-        Err(broken) => {
-            assert!(matches!(broken.defect, Defect::Record { .. }) && !broken.torn, "{broken}");
+        Err(corrupt) => {
+            assert!(
+                matches!(corrupt.corruption, Corruption::Record { .. }) && !corrupt.torn,
+                "{corrupt}"
+            );
         }
     }
 }

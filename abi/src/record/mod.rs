@@ -17,8 +17,8 @@ use crate::codes;
 use crate::ids::{AgentId, Digest};
 
 mod block;
+mod corruption;
 mod crc;
-mod defect;
 mod scan;
 
 pub use block::{
@@ -27,9 +27,9 @@ pub use block::{
     RECORD_HEADER_BYTES, RecordHeader, Resumed, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENTS_MAX,
     SegmentHeader, flags, fragment_bytes, kind, record_bytes,
 };
+pub use corruption::Corruption;
 pub use crc::{Crc, crc32c};
-pub use defect::Defect;
-pub use scan::{Block, Broken, Chain, Scan, Tail, record_at, scan, sound_block};
+pub use scan::{Block, Chain, CorruptBlock, Scan, Tail, record_at, scan, sound_block};
 
 /// Head of a `TickOpen` record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]

@@ -29,8 +29,8 @@ use super::block::{
     CRC_AT, FOOTER_MAGIC, KNOWN_BYTES, LOG_VERSION, RECORD_HEADER_BYTES, RecordHeader,
     SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SegmentHeader, flags, record_bytes,
 };
+use super::corruption::Corruption;
 use super::crc::Crc;
-use super::defect::Defect;
 
 /// The state between two blocks: what the next header must say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,8 +55,8 @@ impl Chain {
     /// The state before a segment, as its own header tells it: for the first segment read.
     ///
     /// # Errors
-    /// [`Defect`] if the bytes are no sound segment header.
-    pub fn before(header: &[u8], crc: Crc) -> Result<Self, Defect> {
+    /// [`Corruption`] if the bytes are no sound segment header.
+    pub fn before(header: &[u8], crc: Crc) -> Result<Self, Corruption> {
         let found = sound_segment(header, crc)?;
         let SegmentHeader { run_id, segment, first_block, prev_crc, .. } = found;
         Ok(Self { run_id, segment, block: first_block, prev_crc })
@@ -87,21 +87,21 @@ impl Chain {
     /// Checks the header of the next segment and goes past it.
     ///
     /// # Errors
-    /// [`Defect`]; the chain is as before.
-    pub fn check_segment(&mut self, header: &[u8], crc: Crc) -> Result<SegmentHeader, Defect> {
+    /// [`Corruption`]; the chain is as before.
+    pub fn check_segment(&mut self, header: &[u8], crc: Crc) -> Result<SegmentHeader, Corruption> {
         let found = sound_segment(header, crc)?;
         if found.run_id != self.run_id {
-            return Err(Defect::RunId);
+            return Err(Corruption::RunId);
         }
         if found.segment != self.segment {
-            return Err(Defect::SegmentNumber { found: found.segment });
+            return Err(Corruption::SegmentNumber { found: found.segment });
         }
         if found.prev_crc != self.prev_crc {
             let expected = self.prev_crc;
-            return Err(Defect::PreviousCrc { found: found.prev_crc, expected });
+            return Err(Corruption::PreviousCrc { found: found.prev_crc, expected });
         }
         if found.first_block != self.block {
-            return Err(Defect::BlockNumber { found: found.first_block });
+            return Err(Corruption::BlockNumber { found: found.first_block });
         }
         self.enter(&found);
         Ok(found)
@@ -146,18 +146,18 @@ impl Chain {
     /// Checks the header of the next block. The chain stays before it.
     ///
     /// # Errors
-    /// [`Defect`].
-    pub fn check_header(&self, header: &[u8], crc: Crc) -> Result<BlockHeader, Defect> {
+    /// [`Corruption`].
+    pub fn check_header(&self, header: &[u8], crc: Crc) -> Result<BlockHeader, Corruption> {
         let found = sound_block(header, crc)?;
         if found.run_id != self.run_id {
-            return Err(Defect::RunId);
+            return Err(Corruption::RunId);
         }
         if found.prev_crc != self.prev_crc {
             let expected = self.prev_crc;
-            return Err(Defect::PreviousCrc { found: found.prev_crc, expected });
+            return Err(Corruption::PreviousCrc { found: found.prev_crc, expected });
         }
         if found.block != self.block {
-            return Err(Defect::BlockNumber { found: found.block });
+            return Err(Corruption::BlockNumber { found: found.block });
         }
         Ok(found)
     }
@@ -165,22 +165,22 @@ impl Chain {
     /// Checks what follows a checked header, records and footer, and goes past the block.
     ///
     /// # Errors
-    /// [`Defect`]; the chain is as before.
+    /// [`Corruption`]; the chain is as before.
     pub fn check_rest(
         &mut self,
         header: &BlockHeader,
         rest: &[u8],
         crc: Crc,
-    ) -> Result<(), Defect> {
+    ) -> Result<(), Corruption> {
         let len = header.len as usize;
-        let body = rest.get(..len).ok_or(Defect::Short)?;
-        let footer = rest.get(len..len + BLOCK_FOOTER_BYTES).ok_or(Defect::Short)?;
+        let body = rest.get(..len).ok_or(Corruption::Short)?;
+        let footer = rest.get(len..len + BLOCK_FOOTER_BYTES).ok_or(Corruption::Short)?;
         if footer != bytes_of(&BlockFooter { len: header.len, magic: FOOTER_MAGIC }) {
-            return Err(Defect::Footer);
+            return Err(Corruption::Footer);
         }
         let computed = crc(0, body);
         if computed != header.records_crc {
-            return Err(Defect::RecordsCrc { found: header.records_crc, computed });
+            return Err(Corruption::RecordsCrc { found: header.records_crc, computed });
         }
         check_records(header, body)?;
         self.block += 1;
@@ -194,48 +194,48 @@ fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     Some(bytemuck::pod_read_unaligned(bytes.get(..size_of::<T>())?))
 }
 
-fn check_crc(header: &[u8], found: u32, crc: Crc) -> Result<(), Defect> {
+fn check_crc(header: &[u8], found: u32, crc: Crc) -> Result<(), Corruption> {
     let computed = crc(0, &header[..CRC_AT]);
-    if found == computed { Ok(()) } else { Err(Defect::HeaderCrc { found, computed }) }
+    if found == computed { Ok(()) } else { Err(Corruption::HeaderCrc { found, computed }) }
 }
 
 /// A segment header that is sound in itself.
-fn sound_segment(header: &[u8], crc: Crc) -> Result<SegmentHeader, Defect> {
-    let found: SegmentHeader = read(header).ok_or(Defect::Short)?;
+fn sound_segment(header: &[u8], crc: Crc) -> Result<SegmentHeader, Corruption> {
+    let found: SegmentHeader = read(header).ok_or(Corruption::Short)?;
     if found.magic != SEGMENT_MAGIC {
-        return Err(Defect::SegmentMagic);
+        return Err(Corruption::SegmentMagic);
     }
     check_crc(header, found.crc, crc)?;
     if found.version == LOG_VERSION {
         Ok(found)
     } else {
-        Err(Defect::Version { found: found.version })
+        Err(Corruption::Version { found: found.version })
     }
 }
 
 /// A block header that is sound in itself, whatever it follows.
 ///
 /// # Errors
-/// [`Defect`] if the bytes are no block header.
-pub fn sound_block(header: &[u8], crc: Crc) -> Result<BlockHeader, Defect> {
-    let found: BlockHeader = read(header).ok_or(Defect::Short)?;
+/// [`Corruption`] if the bytes are no block header.
+pub fn sound_block(header: &[u8], crc: Crc) -> Result<BlockHeader, Corruption> {
+    let found: BlockHeader = read(header).ok_or(Corruption::Short)?;
     if found.magic != BLOCK_MAGIC {
-        return Err(Defect::BlockMagic);
+        return Err(Corruption::BlockMagic);
     }
     check_crc(header, found.crc, crc)?;
     let room = BLOCK_BYTES_MAX - BLOCK_HEADER_BYTES - BLOCK_FOOTER_BYTES;
     if !found.len.is_multiple_of(8) || found.len as usize > room {
-        return Err(Defect::Len { found: found.len });
+        return Err(Corruption::Len { found: found.len });
     }
     Ok(found)
 }
 
 /// Walks the records of a block: lengths, flags, padding, ticks, count.
-fn check_records(header: &BlockHeader, body: &[u8]) -> Result<(), Defect> {
+fn check_records(header: &BlockHeader, body: &[u8]) -> Result<(), Corruption> {
     let (mut at, mut count) = (0, 0);
     let ticks = header.first_tick..=header.last_tick;
     while at < body.len() {
-        let bad = Defect::Record { at: at as u32 };
+        let bad = Corruption::Record { at: at as u32 };
         let record: RecordHeader = read(&body[at..]).ok_or(bad)?;
         if record.len as usize > body.len() {
             return Err(bad);
@@ -249,7 +249,7 @@ fn check_records(header: &BlockHeader, body: &[u8]) -> Result<(), Defect> {
         }
         (at, count) = (end, count + 1);
     }
-    if count == header.records { Ok(()) } else { Err(Defect::Record { at: body.len() as u32 }) }
+    if count == header.records { Ok(()) } else { Err(Corruption::Record { at: body.len() as u32 }) }
 }
 
 /// The record at byte `at` of a block's checked records, and the byte of the next; `None` at the
@@ -336,25 +336,25 @@ impl<'a> Block<'a> {
 
 /// Where and why [`scan`] could not go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Broken {
+pub struct CorruptBlock {
     /// Byte of the header in front of which the scan stopped.
     pub offset: usize,
     /// Number of the block that should be there.
     pub block: u64,
     /// What is wrong.
-    pub defect: Defect,
+    pub corruption: Corruption,
     /// Whether a crash explains it, if this is the end of the last segment.
     pub torn: bool,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for CorruptBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { offset, block, defect, .. } = self;
-        write!(f, "block {block} at byte {offset} is bad: {defect}")
+        let Self { offset, block, corruption, .. } = self;
+        write!(f, "block {block} at byte {offset} is corrupt: {corruption}")
     }
 }
 
-impl core::error::Error for Broken {}
+impl core::error::Error for CorruptBlock {}
 
 /// A walk over the blocks of one segment in memory.
 #[derive(Clone, Debug)]
@@ -373,17 +373,18 @@ pub struct Scan<'a> {
 /// believed about its place in the log.
 ///
 /// # Errors
-/// [`Broken`] if the segment's header is not sound or does not follow `before`.
-pub fn scan(bytes: &[u8], before: Option<Chain>, crc: Crc) -> Result<Scan<'_>, Broken> {
+/// [`CorruptBlock`] if the segment's header is not sound or does not follow `before`.
+pub fn scan(bytes: &[u8], before: Option<Chain>, crc: Crc) -> Result<Scan<'_>, CorruptBlock> {
     let tail = Tail::of(bytes);
-    let broken = |defect, block, torn| Broken { offset: 0, block, defect, torn };
+    let corrupt = |corruption, block, torn| CorruptBlock { offset: 0, block, corruption, torn };
     let mut chain = match before {
         Some(chain) => chain,
-        None => Chain::before(bytes, crc).map_err(|defect| broken(defect, 0, tail.solid == 0))?,
+        None => Chain::before(bytes, crc)
+            .map_err(|corruption| corrupt(corruption, 0, tail.solid == 0))?,
     };
-    chain
-        .check_segment(bytes, crc)
-        .map_err(|defect| broken(defect, chain.block, tail.is_torn_segment(&chain, crc)))?;
+    chain.check_segment(bytes, crc).map_err(|corruption| {
+        corrupt(corruption, chain.block, tail.is_torn_segment(&chain, crc))
+    })?;
     Ok(Scan { bytes, chain, crc, at: SEGMENT_HEADER_BYTES, done: false })
 }
 
@@ -400,7 +401,7 @@ impl<'a> Scan<'a> {
         self.at
     }
 
-    fn block(&mut self) -> Result<Block<'a>, Defect> {
+    fn block(&mut self) -> Result<Block<'a>, Corruption> {
         let rest = &self.bytes[self.at..];
         let header = self.chain.check_header(rest, self.crc)?;
         self.chain.check_rest(&header, &rest[BLOCK_HEADER_BYTES..], self.crc)?;
@@ -412,16 +413,16 @@ impl<'a> Scan<'a> {
 }
 
 impl<'a> Iterator for Scan<'a> {
-    type Item = Result<Block<'a>, Broken>;
+    type Item = Result<Block<'a>, CorruptBlock>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done || self.at == self.bytes.len() {
             return None;
         }
-        Some(self.block().map_err(|defect| {
+        Some(self.block().map_err(|corruption| {
             self.done = true;
             let torn = Tail::of(&self.bytes[self.at..]).is_torn_block(&self.chain, self.crc);
-            Broken { offset: self.at, block: self.chain.block, defect, torn }
+            CorruptBlock { offset: self.at, block: self.chain.block, corruption, torn }
         }))
     }
 }

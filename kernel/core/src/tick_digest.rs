@@ -72,7 +72,7 @@ pub(crate) struct DigestChain {
     fuel: Digest,
     tick: Stream,
     tick_fuel: Stream,
-    /// What enters the digest as an event is told as well.
+    /// What enters the digest as an event enters the trace as well.
     pub(crate) trace: TraceBuffer,
 }
 

@@ -30,12 +30,12 @@ const CONTEXT_BYTES: usize = size_of::<Context>();
 
 /// Where an agent takes its items, checked once per incarnation.
 #[derive(Clone, Copy, Debug, Default)]
-struct Inbox {
+struct GuestInbox {
     at: usize,
     capacity: usize,
 }
 
-impl Inbox {
+impl GuestInbox {
     /// The inbox that a module names, if it is 8-aligned, inside the memory and large enough.
     fn checked(at: i32, capacity: i32, memory_bytes: usize) -> Option<Self> {
         let (at, capacity) = (at as u32 as usize, capacity as u32 as usize);
@@ -62,7 +62,7 @@ pub(crate) struct Instance {
     receive: TypedFunc<i32, i32>,
     step: TypedFunc<i32, i32>,
     shutdown: TypedFunc<(), i32>,
-    inbox: Inbox,
+    inbox: GuestInbox,
     agent: AgentId,
     incarnation: u32,
 }
@@ -102,7 +102,7 @@ impl Instance {
             receive: function(&mut store, &instance, &exports.receive)?,
             step: function(&mut store, &instance, &exports.step)?,
             shutdown: function(&mut store, &instance, &exports.shutdown)?,
-            inbox: Inbox::default(),
+            inbox: GuestInbox::default(),
             agent: AgentId::from_bits(command.agent),
             incarnation: command.incarnation,
             program: Arc::clone(program),
@@ -137,7 +137,7 @@ impl Instance {
     pub(crate) fn init(&mut self, command: &TurnCommand, args: &[u8]) -> Result<(), Stop> {
         let at = self.ask(&Arc::clone(&self.program).exports.inbox)?;
         let capacity = self.ask(&Arc::clone(&self.program).exports.inbox_cap)?;
-        let inbox = Inbox::checked(at, capacity, self.memory.data_size(&self.store));
+        let inbox = GuestInbox::checked(at, capacity, self.memory.data_size(&self.store));
         let inbox = inbox.filter(|inbox| CONTEXT_BYTES + args.len() <= inbox.capacity);
         self.inbox = inbox.ok_or(Stop::Fault(fault::BAD_INBOX))?;
         self.write(&context(command, command.args_len))?;

@@ -25,9 +25,9 @@ pub struct RightsError {
 
 /// A set of handles, one bit each.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Handles(Box<[u64]>);
+struct HandleSet(Box<[u64]>);
 
-impl Handles {
+impl HandleSet {
     fn collect(bits: impl ExactSizeIterator<Item = bool>) -> Self {
         let mut words = vec![0_u64; bits.len().div_ceil(64)];
         for (handle, allowed) in bits.enumerate() {
@@ -46,10 +46,10 @@ impl Handles {
 /// The rights of one template.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Rights {
-    publish: Handles,
-    subscribe: Handles,
-    infer: Handles,
-    spawn: Handles,
+    publish: HandleSet,
+    subscribe: HandleSet,
+    infer: HandleSet,
+    spawn: HandleSet,
     channels: Vec<Pattern>,
     /// May send to an address.
     pub(crate) send: bool,
@@ -82,7 +82,7 @@ impl Rights {
             .collect::<Result<Vec<_>, _>>()?;
         let covers = |prefix: &str, name: &str| capabilities.iter().any(|c| c.covers(prefix, name));
         let topics =
-            |prefix| Handles::collect(setup.topics.iter().map(|t| covers(prefix, &t.name)));
+            |prefix| HandleSet::collect(setup.topics.iter().map(|t| covers(prefix, &t.name)));
         let plain = |name: &str| {
             capabilities.iter().any(|c| matches!(c, Capability::Plain(own) if *own == name))
         };
@@ -93,8 +93,8 @@ impl Rights {
         Ok(Self {
             publish: topics("publish:"),
             subscribe: topics("subscribe:"),
-            infer: Handles::collect(setup.models.iter().map(|m| covers("infer:", &m.name))),
-            spawn: Handles::collect(setup.templates.iter().map(|t| covers("spawn:", &t.name))),
+            infer: HandleSet::collect(setup.models.iter().map(|m| covers("infer:", &m.name))),
+            spawn: HandleSet::collect(setup.templates.iter().map(|t| covers("spawn:", &t.name))),
             channels: channels.collect(),
             send: plain("send"),
             timer: plain("timer"),

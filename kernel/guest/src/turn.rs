@@ -185,7 +185,7 @@ impl TurnContext {
         self.seq
     }
 
-    /// Answer places taken.
+    /// Pending-call slots taken.
     #[inline]
     pub(crate) fn answers(&self) -> u32 {
         self.answers

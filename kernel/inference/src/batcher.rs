@@ -34,7 +34,7 @@ pub(crate) enum Accepted {
 
 /// A request in the chunk being filled.
 #[derive(Clone, Copy)]
-struct Entry {
+struct PendingRow {
     number: u64,
     has_row: bool,
 }
@@ -45,15 +45,15 @@ struct Chunk {
     input_len: usize,
     output_len: usize,
     batch: usize,
-    entries: Vec<Entry>,
+    entries: Vec<PendingRow>,
     /// Rows filled, as they will be given to the model.
     input: Vec<f32>,
     /// One output row, NaN made canonical.
     output: Vec<f32>,
     /// It panicked and is not run again.
-    broken: bool,
+    panicked: bool,
     /// A failure was logged; the others are counted.
-    told: bool,
+    logged: bool,
 }
 
 /// All models.
@@ -71,7 +71,7 @@ impl Batcher {
     pub(crate) fn accept(&mut self, model: u32, number: u64, bytes: &[u8]) -> Accepted {
         let Some(chunk) = self.chunks.get_mut(model as usize) else { return Accepted::NoModel };
         let has_row = bytes.len() == chunk.input_len * size_of::<f32>();
-        chunk.entries.push(Entry { number, has_row });
+        chunk.entries.push(PendingRow { number, has_row });
         if !has_row {
             return Accepted::Waits;
         }
@@ -113,8 +113,8 @@ impl Chunk {
             input: Vec::with_capacity(batch * input_len),
             output: vec![0.0; output_len],
             backend,
-            broken: false,
-            told: false,
+            panicked: false,
+            logged: false,
         }
     }
 
@@ -124,11 +124,11 @@ impl Chunk {
         clock: fn() -> u64,
         sink: &mut impl ReplySink,
     ) -> Result<(), ReserveError> {
-        let Self { backend, entries, input, output, broken, told, .. } = self;
+        let Self { backend, entries, input, output, panicked, logged, .. } = self;
         let rows = entries.iter().filter(|entry| entry.has_row).count();
         let misfits = entries.len() - rows;
         let start = clock();
-        let result = match (rows, *broken) {
+        let result = match (rows, *panicked) {
             (0, _) => Ok(&[][..]),
             (_, true) => Err("it panicked before and is not run again".to_owned()),
             (_, false) => {
@@ -136,7 +136,7 @@ impl Chunk {
                 guarded(backend.as_mut(), input, expected).map_err(|failure| match failure {
                     Failure::Error(text) => text,
                     Failure::Panic(text) => {
-                        *broken = true;
+                        *panicked = true;
                         format!("it panicked: {text}")
                     }
                 })
@@ -144,7 +144,7 @@ impl Chunk {
         };
         let run_ns = if rows > 0 { clock().saturating_sub(start) } else { 0 };
         if let Err(error) = &result
-            && !std::mem::replace(told, true)
+            && !std::mem::replace(logged, true)
         {
             tracing::warn!(model, error, "a model failed; its requests are answered with an error");
         }
@@ -155,7 +155,7 @@ impl Chunk {
             rows: rows as u32,
             misfits: misfits as u32,
             errors: errors as u32,
-            broken: u32::from(*broken),
+            panicked: u32::from(*panicked),
             reserved: 0,
         })?;
         let mut done = result.unwrap_or_default().chunks_exact(self.output_len.max(1));

@@ -39,9 +39,9 @@ pub enum InferenceError {
     },
     /// A ring holds what cannot be.
     #[error(
-        "the ring of inference replies is broken: {0}; this is a mistake in the kernel, report it"
+        "the ring of inference replies is corrupt: {0}; this is a mistake in the kernel, report it"
     )]
-    Broken(#[from] CorruptRing),
+    CorruptRing(#[from] CorruptRing),
     /// The request cannot be submitted, or no such reply is outstanding.
     #[error(
         "inference request {number} for model {model} {reason}; this is a mistake in the kernel, \

@@ -30,7 +30,7 @@ pub struct InferenceOptions {
 
 /// A reply; it is the caller's once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reply<'a> {
+pub struct ModelReply<'a> {
     /// The request answered.
     pub number: u64,
     /// `Status::Ok` or `Status::ModelFailed`, as a code.
@@ -58,7 +58,7 @@ struct Slot {
 
 /// What the scheduler needs of a model.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct ModelShape {
     input_bytes: usize,
     batch: u32,
     /// Rows submitted since the last chunk was full.
@@ -76,7 +76,7 @@ pub struct InferenceHandle {
     replies: Consumer<RawMem>,
     replies_bell: Waiter<RawMem>,
     wait: WaitMode,
-    shapes: Vec<Shape>,
+    shapes: Vec<ModelShape>,
     rows: Vec<ModelRow>,
     /// In order of number.
     slots: VecDeque<Slot>,
@@ -108,7 +108,8 @@ impl InferenceHandle {
         options: InferenceOptions,
     ) -> Result<Self, InferenceError> {
         let InferenceMemory { requests, replies, requests_bell, replies_bell } = memory;
-        let shapes: Vec<Shape> = models.iter().map(|model| Shape::of(model.as_ref())).collect();
+        let shapes: Vec<ModelShape> =
+            models.iter().map(|model| ModelShape::of(model.as_ref())).collect();
         let rows = shapes
             .iter()
             .map(|shape| ModelRow {
@@ -210,7 +211,7 @@ impl InferenceHandle {
     ///
     /// # Errors
     /// [`InferenceError::Misuse`] if the request is not outstanding, [`InferenceError::Died`],
-    /// [`InferenceError::Broken`].
+    /// [`InferenceError::CorruptRing`].
     pub fn is_ready(&mut self, number: u64) -> Result<bool, InferenceError> {
         self.receive()?;
         let at = self.find(number)?;
@@ -222,8 +223,8 @@ impl InferenceHandle {
     ///
     /// # Errors
     /// [`InferenceError::Misuse`] if the request is not outstanding, [`InferenceError::Died`],
-    /// [`InferenceError::Broken`].
-    pub fn wait_for(&mut self, number: u64) -> Result<Reply<'_>, InferenceError> {
+    /// [`InferenceError::CorruptRing`].
+    pub fn wait_for(&mut self, number: u64) -> Result<ModelReply<'_>, InferenceError> {
         self.flush()?;
         self.prune();
         self.receive()?;
@@ -244,13 +245,13 @@ impl InferenceHandle {
             // `find` gives no taken slot and the loop ended.
             Arrival::Outstanding | Arrival::Taken => unreachable!("the reply has arrived"),
         };
-        Ok(Reply { number, code, row: &slot.row })
+        Ok(ModelReply { number, code, row: &slot.row })
     }
 
     /// Takes every reply that has arrived, in request order, without waiting; gives how many.
     ///
     /// # Errors
-    /// [`InferenceError::Died`], [`InferenceError::Broken`].
+    /// [`InferenceError::Died`], [`InferenceError::CorruptRing`].
     pub fn try_collect(
         &mut self,
         sink: &mut dyn FnMut(u64, i32, &[u8]),
@@ -338,7 +339,7 @@ impl Drop for InferenceHandle {
     }
 }
 
-impl Shape {
+impl ModelShape {
     fn of(model: &dyn Backend) -> Self {
         let input_bytes = model.input_len() * size_of::<f32>();
         let batch = u32::try_from(model.batch()).unwrap_or(u32::MAX);
@@ -353,7 +354,7 @@ fn count(row: &mut ModelRow, done: &BatchDone) {
     }
     row.requests += u64::from(done.misfits);
     row.errors += u64::from(done.errors);
-    if done.broken != 0 {
+    if done.panicked != 0 {
         row.state = model_state::FAILED;
     }
 }

@@ -44,6 +44,6 @@ mod tests;
 pub use self::{
     backend::Backend,
     error::InferenceError,
-    handle::{InferenceHandle, InferenceOptions, Reply},
+    handle::{InferenceHandle, InferenceOptions, ModelReply},
     layout::{InferenceLayout, InferenceMemory},
 };

@@ -41,7 +41,7 @@ pub(crate) struct BatchDone {
     /// Replies that carry an error, misfits among them.
     pub(crate) errors: u32,
     /// 1 if the model panicked, now or before, and is not run again.
-    pub(crate) broken: u32,
+    pub(crate) panicked: u32,
     /// Zero.
     pub(crate) reserved: u32,
 }

@@ -1,5 +1,6 @@
 //! The inference thread: takes records, drives the batcher, sends records back, never dies unheard.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasm_engine_abi::calls::Status;
@@ -67,7 +68,7 @@ enum Fatal {
     Model(u32),
 }
 
-/// The body of the thread. A panic anywhere in it is told to the scheduler like any other end.
+/// The body of the thread. A panic anywhere in it reaches the scheduler like any other end.
 pub(crate) fn main(mut server: Server, on_start: Option<Box<dyn FnOnce() + Send>>) {
     let served = catch_unwind(AssertUnwindSafe(|| {
         if let Some(on_start) = on_start {
@@ -93,24 +94,24 @@ impl Server {
             let Self { requests, bell, wait, .. } = self;
             bell.wait(*wait, || requests.has_next());
             while self.requests.has_next() {
-                if self.one()? == Told::Stop {
+                if self.one()?.is_break() {
                     return Ok(());
                 }
             }
         }
     }
 
-    /// One record.
-    fn one(&mut self) -> Result<Told, Fatal> {
+    /// One record; breaks when the scheduler wants the thread to stop.
+    fn one(&mut self) -> Result<ControlFlow<()>, Fatal> {
         let Self { batcher, requests, replies, .. } = self;
-        let Some(record) = requests.next()? else { return Ok(Told::GoOn) };
+        let Some(record) = requests.next()? else { return Ok(ControlFlow::Continue(())) };
         let full = match record.tag {
-            STOP => return Ok(Told::Stop),
+            STOP => return Ok(ControlFlow::Break(())),
             FLUSH => {
                 requests.release();
                 batcher.flush(replies)?;
                 replies.publish();
-                return Ok(Told::GoOn);
+                return Ok(ControlFlow::Continue(()));
             }
             model => match batcher.accept(model, record.aux, &record) {
                 Accepted::Waits => None,
@@ -123,13 +124,6 @@ impl Server {
             batcher.run(model, replies)?;
             replies.publish();
         }
-        Ok(Told::GoOn)
+        Ok(ControlFlow::Continue(()))
     }
-}
-
-/// What the scheduler wants.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    GoOn,
-    Stop,
 }

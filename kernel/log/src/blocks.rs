@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{
-    BLOCK_HEADER_BYTES, BlockHeader, Chain, Defect, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, Tail,
+    BLOCK_HEADER_BYTES, BlockHeader, Chain, Corruption, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, Tail,
     sound_block,
 };
 
@@ -169,7 +169,8 @@ impl Blocks {
         {
             return Err(LogError::Empty { dir: blocks.storage.dir().to_owned() });
         }
-        let chain = Chain::before(&head, crc).map_err(|defect| blocks.segment_error(&open, defect));
+        let chain =
+            Chain::before(&head, crc).map_err(|corruption| blocks.segment_error(&open, corruption));
         blocks.first = Chain::new(chain?.run_id);
         blocks.chain = blocks.first;
         Ok(blocks)
@@ -237,12 +238,12 @@ impl Blocks {
             open.read(&mut head, open.at, BLOCK_HEADER_BYTES)?;
             let header = match self.chain.check_header(&head, crc) {
                 Ok(header) => header,
-                Err(defect) => return self.classify(&open, &head, defect),
+                Err(corruption) => return self.classify(&open, &head, corruption),
             };
             let rest = header.block_bytes() - BLOCK_HEADER_BYTES;
             open.read(&mut self.body, open.at + BLOCK_HEADER_BYTES as u64, rest)?;
-            if let Err(defect) = self.chain.check_rest(&header, &self.body, crc) {
-                return self.classify(&open, &head, defect);
+            if let Err(corruption) = self.chain.check_rest(&header, &self.body, crc) {
+                return self.classify(&open, &head, corruption);
             }
             self.body.truncate(header.len as usize);
             self.last_tick = self.last_tick.max(header.last_tick);
@@ -262,12 +263,12 @@ impl Blocks {
                 self.open = Some(open);
                 Ok(None)
             }
-            Err(defect) => {
+            Err(corruption) => {
                 let tail = Tail { head: &head, bytes: open.len, solid: open.solid()? };
                 if self.is_last(&open) && tail.is_torn_segment(&self.chain, crc) {
                     return Ok(Some(Torn::new(open.number, 0, open.len, None)));
                 }
-                Err(self.segment_error(&open, defect))
+                Err(self.segment_error(&open, corruption))
             }
         }
     }
@@ -281,7 +282,7 @@ impl Blocks {
         &self,
         open: &OpenSegment,
         head: &[u8],
-        defect: Defect,
+        corruption: Corruption,
     ) -> Result<NextBlock, LogError> {
         let header = self.chain.check_header(head, crc).ok();
         if self.is_last(open) {
@@ -301,7 +302,7 @@ impl Blocks {
             offset: open.at,
             first_tick,
             last_tick,
-            defect,
+            corruption,
         })
     }
 
@@ -319,8 +320,8 @@ impl Blocks {
     }
 
     /// The error for a segment header that is damaged or has another version.
-    fn segment_error(&self, open: &OpenSegment, defect: Defect) -> LogError {
-        if let Defect::Version { found } = defect {
+    fn segment_error(&self, open: &OpenSegment, corruption: Corruption) -> LogError {
+        if let Corruption::Version { found } = corruption {
             return LogError::Version { path: open.path.clone(), found };
         }
         LogError::Corrupt {
@@ -330,7 +331,7 @@ impl Blocks {
             offset: 0,
             first_tick: self.last_tick,
             last_tick: self.tick_after(open).ok().flatten(),
-            defect,
+            corruption,
         }
     }
 }

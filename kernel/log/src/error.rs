@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use wasm_engine_abi::Tick;
-use wasm_engine_abi::record::{Defect, LOG_VERSION, RECORD_BYTES_MAX};
+use wasm_engine_abi::record::{Corruption, LOG_VERSION, RECORD_BYTES_MAX};
 #[cfg(feature = "writer")]
 use wasm_engine_shm::lease::SetupError;
 
@@ -104,7 +104,7 @@ pub enum LogError {
     },
     /// An invalid block that no crash explains (SEMANTICS L5).
     #[error(
-        "{} is damaged: block {block} at byte {offset}, ticks {first_tick} to {}: {defect}; \
+        "{} is damaged: block {block} at byte {offset}, ticks {first_tick} to {}: {corruption}; \
          restore it from a copy",
         path.display(), last_tick.map_or_else(|| "the end".to_owned(), |tick| tick.to_string())
     )]
@@ -122,7 +122,7 @@ pub enum LogError {
         /// Last tick that may be affected; `None` if no valid block follows that would bound it.
         last_tick: Option<Tick>,
         /// What is wrong.
-        defect: Defect,
+        corruption: Corruption,
     },
     /// A record was appended out of order: a fault of the caller.
     #[error(

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{
-    BlockHeader, Defect, RECORD_BYTES_MAX, RecordHeader, flags, kind, record_at,
+    BlockHeader, Corruption, RECORD_BYTES_MAX, RecordHeader, flags, kind, record_at,
 };
 
 use crate::blocks::{Blocks, NextBlock, Torn};
@@ -216,6 +216,6 @@ fn order_error(blocks: &Blocks, header: &BlockHeader, record: &RecordHeader) -> 
         offset: blocks.offset(header),
         first_tick: header.first_tick,
         last_tick: Some(header.last_tick),
-        defect: Defect::Order { kind: record.kind, tick: record.tick },
+        corruption: Corruption::Order { kind: record.kind, tick: record.tick },
     }
 }

@@ -65,18 +65,18 @@ pub struct Parts<'a> {
     pub threads: Threads,
     /// Where the region lies.
     pub placing: Placing,
-    /// What is told to monitors event by event, once [`Kernel::announce`] lets them attach.
+    /// What monitors see event by event, once [`Kernel::announce`] lets them attach.
     pub trace: TraceOptions,
     /// Largest region allowed, in bytes.
     pub region_bytes_max: u64,
 }
 
-/// What is told to monitors, and how much of it they can be behind.
+/// What monitors see event by event, and how much of it they can be behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TraceOptions {
     /// Which events.
     pub level: TraceLevel,
-    /// Events that their ring holds, a power of two; with 0 nothing is told.
+    /// Events that their ring holds, a power of two; with 0 there is no trace.
     pub events: u32,
 }
 
@@ -121,7 +121,7 @@ pub struct Kernel {
     lanes: LanePool,
     payloads: PayloadAreas,
     publisher: Publisher,
-    /// What is told once monitors may attach: a resumed run does not tell its past again.
+    /// What enters the trace once monitors may attach: a resumed run does not repeat its past.
     trace: TraceOptions,
     header: Option<HeaderWriter<RawMem>>,
     built: Built,
@@ -219,7 +219,7 @@ impl Kernel {
         &mut self.page
     }
 
-    /// Lets monitors attach; from now on they are told what happens.
+    /// Lets monitors attach; from now on the trace is written.
     ///
     /// # Errors
     /// If the descriptor cannot be written.
@@ -446,7 +446,7 @@ impl Kernel {
         }
     }
 
-    /// Says that the run is over, for good or with a failure.
+    /// Writes that the run is over, for good or with a failure.
     pub(crate) fn finish(&mut self, exit_code: u32) {
         let failed = exit_code == 1;
         self.lanes.stop();

@@ -3,9 +3,9 @@
 use crate::machine::region;
 use wasm_engine_setup::Setup;
 
-/// Longest name of an agent that monitors are told, in bytes; a longer one is cut.
+/// Longest name of an agent that monitors see, in bytes; a longer one is cut.
 const AGENT_NAME_BYTES_MAX: usize = 64;
-/// Bytes of agents' names that monitors are told; the agents behind them go without.
+/// Bytes of agents' names that monitors see; the agents behind them go without.
 const AGENT_NAMES_BYTES_MAX: usize = 256 << 10;
 
 /// Names of the configured agents by slot, within the limits.

@@ -305,7 +305,7 @@ impl Execution {
         }
     }
 
-    /// Facts that cannot be: a log that was changed after the run.
+    /// Impossible facts: a log that was changed after the run.
     fn bad_facts(&self, tick: Tick, error: &OpenError) -> Divergence {
         let agent = match error {
             OpenError::UnexpectedReply { agent, .. } | OpenError::MissingReply { agent, .. } => {

@@ -18,17 +18,17 @@ pub(super) struct Templates {
     pub(super) templates: Vec<Template>,
     pub(super) modules: Vec<Arc<Admitted>>,
     pub(super) agents: Vec<AgentSetup>,
-    pub(super) groups: Groups,
+    pub(super) groups: GroupNames,
 }
 
 /// Restart groups: their names, and the template of each one's first member.
 #[derive(Default)]
-pub(super) struct Groups {
+pub(super) struct GroupNames {
     pub(super) names: Vec<String>,
     handles: BTreeMap<String, (u32, u32)>,
 }
 
-impl Groups {
+impl GroupNames {
     /// The index of the group called `name`, which `template` joins, and its first template.
     fn join(&mut self, name: String, template: u32) -> (u32, u32) {
         let next = self.names.len() as u32;

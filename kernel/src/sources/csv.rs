@@ -84,7 +84,7 @@ pub struct BadRow {
 
 /// Rows of one time step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+pub(crate) struct TimeStep {
     /// Time steps since the first row.
     pub(crate) step: u64,
     /// The step's first row; its last is before the next step's first.
@@ -117,7 +117,7 @@ pub struct CsvSource {
     pub(crate) period_s: i64,
     /// Time steps from the first row to the last, both counted: the tick of the last.
     pub(crate) length: u64,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<TimeStep>,
     /// By row: in time order, within a step in the order of the keys.
     pub(crate) row_keys: Vec<u32>,
     /// By row, `columns` values each.
@@ -200,7 +200,7 @@ impl CsvSource {
     #[must_use]
     pub fn last_tick(&self) -> Tick {
         // Every copy sees every step once in the ticks 1..=length, so the last tick with an input
-        // is the last at which some rotation meets a row. Step 0 has one, so there is one before.
+        // is the last at which some rotation meets a row. TimeStep 0 has one, so there is one before.
         let from_end = |rotation: &u64| {
             let at = (self.length - 1 + rotation) % self.length;
             at - self.steps[self.steps.partition_point(|step| step.step <= at) - 1].step

@@ -9,7 +9,7 @@ use std::{
 use wasm_engine_abi::limits::{AGENTS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
 use crate::config::SourceConfig;
-use crate::sources::csv::{BadRow, CsvSource, INPUT_HEADER_BYTES, SourceError, Step};
+use crate::sources::csv::{BadRow, CsvSource, INPUT_HEADER_BYTES, SourceError, TimeStep};
 
 /// The canonical quiet NaN: an empty field. `f64::NAN` has these bits today, but promises none.
 const EMPTY: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
@@ -49,7 +49,7 @@ struct Rows<'t> {
     /// The step of each key's latest row.
     key_steps: Vec<Option<u64>>,
     first_time: Option<i64>,
-    steps: Vec<Step>,
+    steps: Vec<TimeStep>,
     row_keys: Vec<u32>,
     values: Vec<f64>,
 }
@@ -152,7 +152,7 @@ impl Reader<'_> {
         let first_row = u32::try_from(rows.row_keys.len())
             .map_err(|_| self.header_error("it has more than 2^32 rows; split it".to_owned()))?;
         if rows.steps.last().is_none_or(|last| last.step < step) {
-            rows.steps.push(Step { step, first_row });
+            rows.steps.push(TimeStep { step, first_row });
         }
         if rows.key_steps[key as usize].replace(step) == Some(step) {
             let problem = "has a row of the same time already; remove one";

@@ -41,14 +41,14 @@ pub struct Counted {
 pub fn poll(directory: &Path, name: Option<&str>) -> Result<Vec<Counted>, MonitorError> {
     let name = reader::choose(directory, name)?;
     let map = reader::open_in(directory, &name)?;
-    look_at(&name, map)
+    poll_map(&name, map)
 }
 
 /// The counters of a region that is mapped already.
 ///
 /// # Errors
 /// [`MonitorError`].
-pub fn look_at(name: &str, map: ReadMap) -> Result<Vec<Counted>, MonitorError> {
+pub fn poll_map(name: &str, map: ReadMap) -> Result<Vec<Counted>, MonitorError> {
     let view = RegionView::attach(map).map_err(|source| MonitorError::attach(name, source))?;
     let damaged =
         |problem: String| MonitorError::Section { name: name.into(), section: "counters", problem };

@@ -102,7 +102,7 @@ fn a_module_that_is_missing_broken_or_asks_for_too_much() {
 }
 
 #[test]
-fn a_file_that_is_no_module_is_told_in_one_line() {
+fn a_file_that_is_no_module_is_refused_in_one_line() {
     let folder = changed("agent.wasm", b"no module at all");
     says(failure(&folder, &[]), Exit::Refused, &["station", "byte 0"]);
 }
@@ -114,8 +114,8 @@ fn data_that_is_missing_or_broken() {
         let text = data(2) + line + "\n";
         failure(&changed("data.csv", text), &[])
     };
-    let place = ["weather", "data.csv", "line 8"];
-    let with = |more: &[&'static str]| [place.as_slice(), more].concat();
+    let line = ["weather", "data.csv", "line 8"];
+    let with = |more: &[&'static str]| [line.as_slice(), more].concat();
     says(row("EWR,2013-01-01T02:00:00Z,warm"), Exit::Usage, &with(&["value", "warm"]));
     says(row("EWR,yesterday,1"), Exit::Usage, &with(&["time", "yesterday"]));
     says(row("EWR,2013-01-01T02:30:00Z,1"), Exit::Usage, &with(&["time", "02:30"]));
@@ -204,7 +204,7 @@ fn a_second_kernel_of_the_same_name_is_refused_and_the_first_runs_on() {
         })),
         ..first
     };
-    // The progress is told on the thread of the run, so all of it is made there.
+    // The progress is written on the thread of the run, so all of it is made there.
     let stop_too = Arc::clone(&stop);
     let second = std::thread::scope(|scope| {
         let folder = &folder;

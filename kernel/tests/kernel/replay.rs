@@ -293,13 +293,13 @@ fn l7_1_random_sealed_changes_of_ticks_never_pass() {
         let at = mix.below(victim.payload.len() as u64) as usize;
         let xor = mix.number() as u8 | 1;
         let pick = |r: &Rec| (r.kind, r.tick) == (victim.kind, victim.tick);
-        let place = format!("kind {}, tick {}, byte {at} ^ {xor:#x}", victim.kind, victim.tick);
+        let victim_at = format!("kind {}, tick {}, byte {at} ^ {xor:#x}", victim.kind, victim.tick);
         match lie(&folder, pick, at, xor) {
             Ok(verified) => {
-                let found = verified.divergence.unwrap_or_else(|| panic!("{place} passed"));
-                assert_eq!(found.tick, victim.tick, "{place}: {found:?}");
+                let found = verified.divergence.unwrap_or_else(|| panic!("{victim_at} passed"));
+                assert_eq!(found.tick, victim.tick, "{victim_at}: {found:?}");
             }
-            Err(error) => assert_eq!(error.exit(), Exit::Divergence, "{place}: {error}"),
+            Err(error) => assert_eq!(error.exit(), Exit::Divergence, "{victim_at}: {error}"),
         }
     }
 }

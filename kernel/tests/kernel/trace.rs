@@ -56,8 +56,8 @@ fn all(follower: &mut Follower) -> Vec<TraceEvent> {
     events
 }
 
-/// The scenario with everything in it, and what it told.
-fn told(workers: u32, level: TraceLevel, schedule: Schedule) -> (Rig, Vec<TraceEvent>) {
+/// The scenario with everything in it, and its trace.
+fn traced(workers: u32, level: TraceLevel, schedule: Schedule) -> (Rig, Vec<TraceEvent>) {
     let name = format!("trace-{}-{workers}-{level:?}-{schedule:?}", process::id());
     let scene = everything(7, schedule);
     let mut rig = announced(&scene, workers, name.clone(), TraceOptions { level, events: ROOM });
@@ -69,14 +69,14 @@ fn told(workers: u32, level: TraceLevel, schedule: Schedule) -> (Rig, Vec<TraceE
 
 #[test]
 fn events_follow_from_the_run_alone_and_add_up_to_its_counts() {
-    let (alone, events) = told(0, TraceLevel::Full, Schedule::Priority);
+    let (alone, events) = traced(0, TraceLevel::Full, Schedule::Priority);
     for workers in [1, 2] {
-        let (many, others) = told(workers, TraceLevel::Full, Schedule::Priority);
+        let (many, others) = traced(workers, TraceLevel::Full, Schedule::Priority);
         assert_eq!(many.digests(), alone.digests());
         let differs = events.iter().zip(&others).position(|(a, b)| a != b);
         assert_eq!((differs, events.len()), (None, others.len()), "{workers} workers");
     }
-    let (few, others) = told(0, TraceLevel::Events, Schedule::Priority);
+    let (few, others) = traced(0, TraceLevel::Events, Schedule::Priority);
     assert_eq!(few.digests(), alone.digests(), "level decides nothing");
     let kept: Vec<_> = events.iter().filter(|event| !is_full_only(event.kind)).copied().collect();
     assert!(others == kept, "`events` is `full` without what is only there");
@@ -103,8 +103,8 @@ fn events_follow_from_the_run_alone_and_add_up_to_its_counts() {
     let fuel: u64 = events.iter().filter(|e| e.kind == event::TURN).map(|e| e.a).sum();
     assert_eq!(fuel, stats.fuel);
     let closes = events.iter().filter(|e| e.kind == event::TICK_CLOSE);
-    assert!(closes.zip(&alone.closes).all(|(told, close)| {
-        (told.tick, told.microstep, told.a, told.b)
+    assert!(closes.zip(&alone.closes).all(|(seen, close)| {
+        (seen.tick, seen.microstep, seen.a, seen.b)
             == (close.tick, close.microsteps, u64::from(close.turns), close.digest.low())
     }));
     let order = |event: &TraceEvent| (event.tick, event.microstep);
@@ -245,7 +245,7 @@ fn more_events_than_there_is_room_for_are_lost_exactly() {
     let mut follower = attach(&name).follow().expect("sound").expect("there is a trace");
     drive(&mut rig, 7, TICKS, AGENTS);
     // The same run with room for all says how many there were.
-    let (whole, events) = told(0, TraceLevel::Full, Schedule::Fifo);
+    let (whole, events) = traced(0, TraceLevel::Full, Schedule::Fifo);
     assert_eq!(whole.digests(), rig.digests());
     assert_eq!(follower.sent(), events.len() as u64);
     let (mut lost, mut last) = (0, Vec::new());
@@ -291,7 +291,7 @@ fn a_resumed_run_does_not_tell_its_past_again() {
         ..options()
     };
     let report = run(folder.resolved(), options).expect("the run goes on");
-    let told = ticks.borrow();
-    assert_eq!((told.first(), told.last()), (Some(&FIRST), Some(&report.last_tick)));
-    assert_eq!(told.len() as u64, report.ticks - FIRST);
+    let seen = ticks.borrow();
+    assert_eq!((seen.first(), seen.last()), (Some(&FIRST), Some(&report.last_tick)));
+    assert_eq!(seen.len() as u64, report.ticks - FIRST);
 }

@@ -14,7 +14,7 @@ use wasm_engine_shm::counters::{self, CounterSpec, CountersReader};
 use wasm_engine_shm::errors::{self, ErrorsReader, ErrorsWriter};
 use wasm_engine_shm::header::{ENDIAN_MARK, Identity, MAGIC};
 use wasm_engine_shm::layout::{RegionPlan, SectionKind, directory_end};
-use wasm_engine_shm::locate::{Descriptor, Location};
+use wasm_engine_shm::locate::{Descriptor, RegionLocation};
 use wasm_engine_shm::map::Map;
 use wasm_engine_shm::mem::{Mem, Ordering, RawMem};
 use wasm_engine_shm::outbox::OutboxReader;
@@ -456,7 +456,7 @@ pub fn descriptor(data: &[u8]) {
     }
     let Ok(found) = Descriptor::from_bytes(&bytes) else { return };
     let _ = found.owner();
-    if let Location::File(path) = &found.location {
+    if let RegionLocation::File(path) = &found.location {
         assert!(path.is_absolute(), "a path that depends on who opens it");
         assert_eq!(found.path(), *path);
     }

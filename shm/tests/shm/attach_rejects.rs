@@ -252,7 +252,7 @@ fn memory_without_seals_is_read_like_a_file() {
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
     let view = RegionView::attach(ReadMap::open(Path::new(&path)).expect("there"));
     let view = view.expect("good");
-    assert_eq!(view.map().backing(), wasm_engine_shm::map::Backing::File);
+    assert_eq!(view.map().backing(), wasm_engine_shm::map::MapBacking::File);
     let section = view.section(SectionKind::PAGE, 1).expect("there");
     let reader = page::PageReader::new(section, WORDS).expect("free");
     assert!(reader.read(&mut [0; WORDS]).is_ok());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use wasm_engine_shm::header::{Identity, Liveness, OwnerState, Pulse, STALE_AFTER_NS};
 use wasm_engine_shm::locate::{self, Descriptor, LocateError, OwnerProcess};
-use wasm_engine_shm::map::{Backing, Map, MapError};
+use wasm_engine_shm::map::{Map, MapBacking, MapError};
 use wasm_engine_shm::mem::{Mem, Ordering};
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_shm::region::{Region, RegionView};
@@ -17,10 +17,10 @@ use wasm_engine_shm::region::{Region, RegionView};
 use crate::live_region::{NAME, RegionReader, Seeded, TestOwner, plan};
 use crate::parts::{CONT, Ends, KILL, STOP, play, signal, wait_ready};
 
-const WRITERS: [(&str, Backing); 2] =
-    [("writer", Backing::SealedMemory), ("file writer", Backing::File)];
+const WRITERS: [(&str, MapBacking); 2] =
+    [("writer", MapBacking::SealedMemory), ("file writer", MapBacking::File)];
 
-fn killed_writer(part: &str, backing: Backing) {
+fn killed_writer(part: &str, backing: MapBacking) {
     for round in 0..8 {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = Ends(play(part, dir.path()));
@@ -269,7 +269,7 @@ fn a_file_truncated_and_grown_all_the_time_is_read_without_a_signal() {
 /// Stores into a mapping opened for reading: the hardware refuses.
 pub(crate) fn store_into_read_only(path: &Path) {
     let map = ReadMap::open(path).expect("there");
-    assert_eq!(map.backing(), Backing::SealedMemory);
+    assert_eq!(map.backing(), MapBacking::SealedMemory);
     let mem = map.mem();
     println!("ready");
     // SAFETY: deliberately not upheld (the memory is read-only): the process must end here.

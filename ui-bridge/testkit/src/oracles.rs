@@ -17,7 +17,7 @@ use wasm_engine_ui_bridge::trace;
 use wasm_engine_ui_bridge::tui::{Pane, Screen, draw};
 use wasm_engine_ui_bridge::{Live, MonitorError, SnapshotSource, View, counters, json, text};
 
-use crate::owner::{Owner, identity, plan};
+use crate::owner::{TestOwner, identity, plan};
 
 /// Bytes from which decisions are taken; zeros once they have ended.
 struct Script<'a>(&'a [u8]);
@@ -52,7 +52,7 @@ fn good() -> &'static Vec<u64> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("good");
         let map = Map::file(&path, plan().total_bytes()).expect("a file");
-        let mut owner = Owner::format(map, identity(1));
+        let mut owner = TestOwner::format(map, identity(1));
         owner.publish(100);
         for (kind, n) in event::ALL.iter().map(|kind| kind.value).chain([0]).zip(0..) {
             let event = TraceEvent { kind, tick: n, subject: n, a: n, b: n, ..Zeroable::zeroed() };
@@ -111,7 +111,7 @@ fn events(words: &[u64]) {
 /// Counters of any bytes are shown.
 fn counted(words: &[u64]) {
     let map = ReadMap::copy_of(bytemuck::cast_slice(words));
-    let Ok(counted) = telemetry_counters::look_at("x", map) else { return };
+    let Ok(counted) = telemetry_counters::poll_map("x", map) else { return };
     let document = counters::document(&counted).expect("a document");
     serde_json::from_str::<serde_json::Value>(&document).expect("that can be parsed again");
     let table = counters::table(&counted);

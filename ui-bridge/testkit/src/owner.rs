@@ -40,7 +40,7 @@ pub fn sizes() -> Sizes {
 }
 
 /// What an owner holds.
-pub struct Owner {
+pub struct TestOwner {
     pub name_lock: Option<locate::NameLock>,
     pub region: Region,
     pub header: HeaderWriter<RawMem>,
@@ -51,7 +51,7 @@ pub struct Owner {
     pub events: u64,
 }
 
-impl Owner {
+impl TestOwner {
     /// An owner whose region can be found by name.
     pub fn start(directory: &Path, name: &str, generation: u64) -> Self {
         Self::start_as(directory, name, identity(generation), NAMES)
@@ -90,7 +90,7 @@ impl Owner {
 
     /// Publishes the example run as of `tick` and beats.
     pub fn publish(&mut self, tick: u64) {
-        let run = Run::at(tick);
+        let run = ExampleRun::at(tick);
         for (slot, row) in (0..).zip(&run.agents) {
             self.publisher.agent(slot, row);
         }
@@ -115,7 +115,7 @@ impl Owner {
 
     /// Publishes the end of the example run.
     pub fn finish(&mut self, tick: u64, exit_code: u32) {
-        let mut page = Run::at(tick).kernel;
+        let mut page = ExampleRun::at(tick).kernel;
         page.run_state = if exit_code == 0 { run_state::FINISHED } else { run_state::FAILED };
         page.exit_code = exit_code;
         self.publisher.kernel(&page);
@@ -137,7 +137,7 @@ pub fn golden() -> Vec<u8> {
         started_unix_ns: 1_700_000_000_000_000_000,
     };
     let map = Map::file(&path, plan().total_bytes()).expect("a file");
-    let mut owner = Owner::format(map, identity);
+    let mut owner = TestOwner::format(map, identity);
     for tick in 0..6 {
         owner.publish(tick);
         // More than the ring holds.
@@ -179,7 +179,7 @@ pub fn event_of(number: u64) -> TraceEvent {
 }
 
 /// The example run: weather stations, forecasters that ask a model, an archivist in trouble.
-pub struct Run {
+pub struct ExampleRun {
     pub kernel: KernelPage,
     pub agents: Vec<AgentRow>,
     pub lanes: [LaneRow; 2],
@@ -192,7 +192,7 @@ const STATIONS: u32 = 9;
 /// Forecasters of the example run.
 const FORECASTERS: u32 = 4;
 
-impl Run {
+impl ExampleRun {
     /// Everything as of a tick: plain functions of its number, so that tests know what to expect.
     pub fn at(tick: u64) -> Self {
         let n = tick + 1;

@@ -31,7 +31,7 @@ pub const ENTRY_WORDS: usize = 8;
 /// The word that holds the checksum.
 pub const CHECKSUM: usize = 15;
 /// Looks at a ring, at most: no hostile one keeps a reader for ever.
-const LOOKS: u32 = 1000;
+const POLLS: u32 = 1000;
 
 pub fn file(name: &str) -> PathBuf {
     Path::new(PACKAGE).join(name)
@@ -145,7 +145,7 @@ fn trace_end(view: &RegionView) -> Result<String, &'static str> {
         }
         let mut reader = BroadcastReader::new(mem, slots, bytes).map_err(|_| "section")?;
         let sent = reader.sent();
-        for _ in 0..LOOKS {
+        for _ in 0..POLLS {
             let mut event = TraceEvent::zeroed();
             if reader.position() >= sent {
                 break;
@@ -164,7 +164,7 @@ fn trace_end(view: &RegionView) -> Result<String, &'static str> {
 fn ring<M: Mem>(mut reader: BroadcastReader<M>, id: u32, bytes: usize) -> String {
     let (sent, mut buffer) = (reader.sent(), vec![0; bytes]);
     let mut out = format!("ring {id} sent {sent}\n");
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         if reader.position() >= sent {
             break;
         }

@@ -11,7 +11,7 @@ use wasm_engine_shm::layout::{RegionPlan, SectionKind};
 use wasm_engine_shm::locate::{self, Descriptor};
 use wasm_engine_shm::map::Map;
 use wasm_engine_telemetry::publisher::Sizes;
-use wasm_engine_ui_bridge_testkit::owner::{NAMES, Owner, identity, plan, sizes};
+use wasm_engine_ui_bridge_testkit::owner::{NAMES, TestOwner, identity, plan, sizes};
 
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
@@ -53,7 +53,7 @@ fn nobody_runs() {
 #[test]
 fn one_runs() {
     let directory = directory();
-    let mut owner = Owner::start(directory.path(), "weather", 1);
+    let mut owner = TestOwner::start(directory.path(), "weather", 1);
     owner.publish(41);
     // Without a terminal: one summary, no control codes.
     for args in [&[][..], &["weather"], &["--once"]] {
@@ -82,8 +82,8 @@ fn one_runs() {
 #[test]
 fn two_run() {
     let directory = directory();
-    let _one = Owner::start(directory.path(), "one", 1);
-    let mut two = Owner::start(directory.path(), "two", 2);
+    let _one = TestOwner::start(directory.path(), "one", 1);
+    let mut two = TestOwner::start(directory.path(), "two", 2);
     let (code, text) = refusal(directory.path(), &[]);
     assert_eq!(code, 2);
     assert_eq!(text, "error: 2 kernels are running, give the name of one: one, two\n");
@@ -103,11 +103,11 @@ fn usage() {
 }
 
 /// Publishes a file-backed region under a name.
-fn publish(directory: &Path, name: &str, identity: Identity) -> (Owner, std::path::PathBuf) {
+fn publish(directory: &Path, name: &str, identity: Identity) -> (TestOwner, std::path::PathBuf) {
     let name_lock = locate::lock_in(directory, name).expect("free");
     let path = name_lock.file_path();
     let map = Map::file(&path, plan().total_bytes()).expect("a file");
-    let mut owner = Owner::format(map, identity);
+    let mut owner = TestOwner::format(map, identity);
     let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
     name_lock.publish(&descriptor.expect("a location")).expect("published");
     owner.name_lock = Some(name_lock);
@@ -131,7 +131,7 @@ fn damaged_and_foreign_regions() {
 }
 
 /// Numbered events.
-fn tell(owner: &mut Owner, numbers: std::ops::Range<u64>) {
+fn tell(owner: &mut TestOwner, numbers: std::ops::Range<u64>) {
     for n in numbers {
         let (kind, a) = (event::TICK_OPEN, 7 * n);
         let event = TraceEvent { kind, tick: n, a, ..TraceEvent::default() };
@@ -142,7 +142,7 @@ fn tell(owner: &mut Owner, numbers: std::ops::Range<u64>) {
 #[test]
 fn a_trace_is_followed_to_its_end_with_what_was_lost() {
     let directory = directory();
-    let mut owner = Owner::start(directory.path(), "weather", 1);
+    let mut owner = TestOwner::start(directory.path(), "weather", 1);
     // The ring holds 64, of which the oldest are left to a kernel that runs.
     tell(&mut owner, 0..100);
     let output = monitor(directory.path(), &["--trace", "--once"]);
@@ -240,7 +240,7 @@ fn a_kernel_without_a_trace_says_so() {
     let mut plan = RegionPlan::new();
     sizes.plan(&mut plan).expect("a possible plan");
     let map = Map::memfd("quiet", plan.total_bytes()).expect("sealed memory");
-    let owner = Owner::format_named(map, identity(1), NAMES, &sizes);
+    let owner = TestOwner::format_named(map, identity(1), NAMES, &sizes);
     let name_lock = locate::lock_in(directory.path(), "quiet").expect("free");
     let descriptor = Descriptor::of(owner.region.map(), owner.region.identity());
     name_lock.publish(&descriptor.expect("a location")).expect("published");

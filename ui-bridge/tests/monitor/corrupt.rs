@@ -9,13 +9,13 @@ use wasm_engine_shm::map::Map;
 use wasm_engine_shm::read_map::ReadMap;
 use wasm_engine_telemetry::publisher::Sizes;
 use wasm_engine_ui_bridge::{Live, MonitorError, SnapshotSource, View, json, text};
-use wasm_engine_ui_bridge_testkit::owner::{NAMES, Owner, identity, plan, sizes};
+use wasm_engine_ui_bridge_testkit::owner::{NAMES, TestOwner, identity, plan, sizes};
 
 /// The bytes of a good region.
 fn good(directory: &Path) -> Vec<u8> {
     let path = directory.join("good");
     let map = Map::file(&path, plan().total_bytes()).expect("a file");
-    let mut owner = Owner::format(map, identity(1));
+    let mut owner = TestOwner::format(map, identity(1));
     owner.publish(100);
     std::fs::read(&path).expect("its bytes")
 }
@@ -116,7 +116,7 @@ fn made(directory: &Path, names: &str, identity: Identity, sizes: &Sizes) -> Vec
     let mut plan = wasm_engine_shm::layout::RegionPlan::new();
     sizes.plan(&mut plan).expect("possible");
     let map = Map::file(&path, plan.total_bytes()).expect("a file");
-    let _owner = Owner::format_named(map, identity, names, sizes);
+    let _owner = TestOwner::format_named(map, identity, names, sizes);
     std::fs::read(&path).expect("its bytes")
 }
 

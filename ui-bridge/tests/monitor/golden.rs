@@ -11,11 +11,11 @@ use wasm_engine_telemetry::{Names, Owner};
 use wasm_engine_ui_bridge::tui::{Screen, draw};
 use wasm_engine_ui_bridge::view::{Lookback, Rates};
 use wasm_engine_ui_bridge::{Liveness, Snapshot, View, json, text};
-use wasm_engine_ui_bridge_testkit::owner::{NAMES, Run};
+use wasm_engine_ui_bridge_testkit::owner::{ExampleRun, NAMES};
 
 /// The example run as of a tick, as a reader would hand it out.
 fn snapshot(tick: u64) -> Snapshot {
-    let run = Run::at(tick);
+    let run = ExampleRun::at(tick);
     Snapshot {
         names: Names::parse(NAMES.as_bytes()).expect("valid names"),
         owner: Owner { pid: 4242, generation: 0xabc, started_unix_ns: 1_700_000_000_000_000_000 },
@@ -89,7 +89,7 @@ fn screens() {
 }
 
 #[test]
-fn rates_outlive_a_look_and_not_the_kernel() {
+fn rates_outlive_a_poll_and_not_the_kernel() {
     let mut lookback = Lookback::default();
     lookback.view(snapshot(1000));
     let moving = lookback.view(snapshot(1071)).rates;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use wasm_engine_abi::page::NONE_U64;
 use wasm_engine_shm::header::OwnerState;
 use wasm_engine_ui_bridge::{Live, Liveness, MonitorError, Snapshot, SnapshotSource, View};
-use wasm_engine_ui_bridge_testkit::owner::{Owner, Run};
+use wasm_engine_ui_bridge_testkit::owner::{ExampleRun, TestOwner};
 
 /// An owner in a process of its own, so that it can be stopped and killed. Not a test: the others
 /// start this very program with its name and a directory.
@@ -19,7 +19,7 @@ use wasm_engine_ui_bridge_testkit::owner::{Owner, Run};
 fn owner_process() {
     let Some(directory) = std::env::var_os("OWNER_DIRECTORY") else { return };
     let generation = std::env::var("OWNER_GENERATION").expect("given").parse().expect("a number");
-    let mut owner = Owner::start(Path::new(&directory), "weather", generation);
+    let mut owner = TestOwner::start(Path::new(&directory), "weather", generation);
     owner.publish(0);
     println!("ready");
     for tick in 1.. {
@@ -89,7 +89,7 @@ fn stopped_killed_and_started_again() {
     first.kill();
     let dead = wait_for(&mut live, Liveness::Dead);
     // What it published last is still there, whole.
-    assert_eq!(dead.kernel, Run::at(dead.kernel.tick).kernel);
+    assert_eq!(dead.kernel, ExampleRun::at(dead.kernel.tick).kernel);
     assert_eq!(live.poll().expect("readable").kernel, dead.kernel);
     let error = Live::open(directory.path(), Some("weather")).expect_err("it is dead");
     assert!(matches!(error, MonitorError::NotFound { .. }), "{error}");
@@ -105,7 +105,7 @@ fn stopped_killed_and_started_again() {
 #[test]
 fn every_number_is_whole_and_rows_are_one_cut() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut owner = Owner::start(directory.path(), "weather", 7);
+    let mut owner = TestOwner::start(directory.path(), "weather", 7);
     let mut live = Live::open(directory.path(), Some("weather")).expect("attached");
     let empty = live.poll().expect("nothing published is no error");
     assert_eq!((empty.agents.len(), View::new(&empty, None).kernel.tick), (0, None));
@@ -136,12 +136,12 @@ fn every_number_is_whole_and_rows_are_one_cut() {
         polls += 1;
         assert!(now.kernel.tick >= last);
         last = now.kernel.tick;
-        assert_eq!(now.kernel, Run::at(now.kernel.tick).kernel);
+        assert_eq!(now.kernel, ExampleRun::at(now.kernel.tick).kernel);
         let ticks: Vec<u64> = now.agents.iter().map(|(_, row)| row.last_tick).collect();
         for (slot, row) in &now.agents {
             // The archivist's last turn is four ticks back.
             let tick = if row.template == 2 { row.turns - 1 } else { row.last_tick };
-            assert_eq!(*row, Run::at(tick).agents[*slot as usize]);
+            assert_eq!(*row, ExampleRun::at(tick).agents[*slot as usize]);
         }
         if now.agents_one_version {
             one_version += 1;

@@ -13,8 +13,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use wasm_engine_abi::counter;
-use wasm_engine_shm::locate::{self, Descriptor, Location};
-use wasm_engine_ui_bridge_testkit::owner::{Owner, golden};
+use wasm_engine_shm::locate::{self, Descriptor, RegionLocation};
+use wasm_engine_ui_bridge_testkit::owner::{TestOwner, golden};
 use wasm_engine_ui_bridge_testkit::readers::{
     by_name, compare, compile, file, run, runtime_directory, rust,
 };
@@ -75,14 +75,16 @@ fn the_header_is_c_plus_plus_too_and_the_examples_are_short() {
 fn all_readers_refuse_the_same_descriptors_and_directories() {
     let (directory, folder) = (runtime_directory(), TempDir::new().expect("a folder"));
     let monitor = compile(folder.path(), ["cc", "-std=c11"], "examples/c/monitor.c");
-    let mut owner = Owner::start(directory.path(), "found", 3);
+    let mut owner = TestOwner::start(directory.path(), "found", 3);
     owner.publish(0);
     let path = directory.path().join("found.region");
     let good = fs::read(&path).expect("published");
     let descriptor = Descriptor::from_bytes(&good).expect("its own");
     let bytes = |d: &Descriptor| d.to_bytes().expect("it fits").to_vec();
-    let file =
-        |path: &str| Descriptor { location: Location::File(path.into()), ..descriptor.clone() };
+    let file = |path: &str| Descriptor {
+        location: RegionLocation::File(path.into()),
+        ..descriptor.clone()
+    };
     let at = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;

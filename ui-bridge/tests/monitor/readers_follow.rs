@@ -14,7 +14,7 @@ use wasm_engine_shm::header::Identity;
 use wasm_engine_telemetry::Names;
 use wasm_engine_telemetry::trace::Followed;
 use wasm_engine_ui_bridge::trace;
-use wasm_engine_ui_bridge_testkit::owner::{Owner, event_of};
+use wasm_engine_ui_bridge_testkit::owner::{TestOwner, event_of};
 use wasm_engine_ui_bridge_testkit::readers::{compile, python, runtime_directory};
 
 /// What a program prints, line by line as it does.
@@ -55,7 +55,7 @@ fn followers_of_a_run_lose_nothing_that_they_do_not_count() {
     const LINES: usize = 400;
     let (directory, folder) = (runtime_directory(), TempDir::new().expect("a folder"));
     let example = compile(folder.path(), ["cc", "-std=c11"], "examples/c/trace.c");
-    let mut owner = Owner::start_as(
+    let mut owner = TestOwner::start_as(
         directory.path(),
         "named",
         wasm_engine_ui_bridge_testkit::owner::identity(5),
@@ -117,14 +117,14 @@ fn monitor() -> Command {
 #[test]
 fn the_commands_print_the_same_documents() {
     let directory = runtime_directory();
-    let mut owner = Owner::start_as(
+    let mut owner = TestOwner::start_as(
         directory.path(),
         "named",
         wasm_engine_ui_bridge_testkit::owner::identity(6),
         NAMED,
     );
     let foreign = Identity { schema: 1, ..wasm_engine_ui_bridge_testkit::owner::identity(7) };
-    let mut other = Owner::start_as(directory.path(), "other", foreign, NAMED);
+    let mut other = TestOwner::start_as(directory.path(), "other", foreign, NAMED);
     for owner in [&mut owner, &mut other] {
         owner.publish(3);
         owner.tell(100);

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use wasm_engine_abi::counter;
 use wasm_engine_abi::page::KernelPage;
 use wasm_engine_shm::counters::CounterSpec;
-use wasm_engine_ui_bridge_testkit::owner::{Owner, event_of};
+use wasm_engine_ui_bridge_testkit::owner::{TestOwner, event_of};
 use wasm_engine_ui_bridge_testkit::readers::{
     by_name, compile, hex, parts, python, run, runtime_directory, rust,
 };
@@ -25,14 +25,14 @@ impl Drop for Stop<'_> {
 
 #[test]
 fn a_region_that_is_being_written_is_read_whole_by_name() {
-    const LOOKS: usize = 40;
+    const POLLS: usize = 40;
     const BURST: u64 = 64;
     const PAUSE: Duration = Duration::from_millis(2);
     let directory = runtime_directory();
     let folder = TempDir::new().expect("a folder");
     let program = compile(folder.path(), ["cc", "-std=c11"], "testkit/readers/dump.c");
     let monitor = compile(folder.path(), ["cc", "-std=c11"], "examples/c/monitor.c");
-    let mut owner = Owner::start(directory.path(), "live", 3);
+    let mut owner = TestOwner::start(directory.path(), "live", 3);
     let fd = owner.region.map().fd().expect("sealed memory");
     let path = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
     owner.publish(0);
@@ -54,8 +54,8 @@ fn a_region_that_is_being_written_is_read_whole_by_name() {
                 }
             }
         });
-        let rust = (0..LOOKS).map(|_| rust(&path).map_err(str::to_owned)).collect();
-        let paths = vec![&path; LOOKS];
+        let rust = (0..POLLS).map(|_| rust(&path).map_err(str::to_owned)).collect();
+        let paths = vec![&path; POLLS];
         let c = parts(run(Command::new(&program).args(&paths), "the reader in C"), "C");
         let python = run(python().arg("--dump").args(&paths), "python3");
         let python = parts(python, "Python");
@@ -142,7 +142,7 @@ fn check_counters(who: &str, poll: &str) {
 
 #[test]
 fn a_counter_that_is_replaced_is_never_taken_for_another() {
-    const LOOKS: usize = 100;
+    const POLLS: usize = 100;
     const INDEX: usize = counter::LOG.len() - 1;
     const EVEN: CounterSpec<'_> = CounterSpec {
         id: 0xe,
@@ -162,7 +162,7 @@ fn a_counter_that_is_replaced_is_never_taken_for_another() {
     };
     let (directory, folder) = (runtime_directory(), TempDir::new().expect("a folder"));
     let program = compile(folder.path(), ["cc", "-std=c11"], "testkit/readers/dump.c");
-    let mut owner = Owner::start(directory.path(), "replaced", 4);
+    let mut owner = TestOwner::start(directory.path(), "replaced", 4);
     let fd = owner.region.map().fd().expect("sealed memory");
     let path = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
     owner.publish(0);
@@ -181,8 +181,8 @@ fn a_counter_that_is_replaced_is_never_taken_for_another() {
                 }
             }
         });
-        let rust = (0..LOOKS).map(|_| rust(&path).map_err(str::to_owned)).collect();
-        let paths = vec![&path; LOOKS];
+        let rust = (0..POLLS).map(|_| rust(&path).map_err(str::to_owned)).collect();
+        let paths = vec![&path; POLLS];
         let c = parts(run(Command::new(&program).args(&paths), "the reader in C"), "C");
         let python = parts(run(python().arg("--dump").args(&paths), "python3"), "Python");
         drop(end);

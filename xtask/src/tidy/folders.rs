@@ -1,5 +1,5 @@
-//! No file that is compiled into another crate. (That a module with files of its own is
-//! `foo/mod.rs` is held by a lint of clippy.)
+//! No file that is compiled into another crate. (That a folder of modules has its
+//! `mod.rs` is held by a lint of clippy.)
 
 use super::finding::{Check, Finding};
 use super::scan::{skip_space, word_at};

@@ -25,6 +25,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("Lane", "the monitor's line of it"),
     ("Model", "the monitor's line of it, the SDK's handle"),
     ("ProcessState", "one for each system, of which one is compiled"),
+    ("Raw", "the SDK's calls: of the kernel in a module, recorded elsewhere; one is compiled"),
     ("Resumed", "what resuming gives, and the record of it: docs/GLOSSARY.md"),
     ("Script", "how each crate's oracles read any bytes, private to them"),
 ];

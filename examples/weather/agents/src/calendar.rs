@@ -21,8 +21,8 @@ pub fn push_time<const N: usize>(text: &mut Text<N>, time: i64) {
 }
 
 fn push_padded<const N: usize>(text: &mut Text<N>, value: i64, width: u32) {
-    for place in 1..width {
-        if value < 10i64.pow(width - place) {
+    for digit in 1..width {
+        if value < 10i64.pow(width - digit) {
             text.str("0");
         }
     }

@@ -35,7 +35,7 @@ impl Observation {
         if columns != COLUMNS as u64 {
             return None;
         }
-        let column = |place: usize| f64::from_le_bytes(words[2 + place]) as f32;
+        let column = |index: usize| f64::from_le_bytes(words[2 + index]) as f32;
         Some(Self { time: i64::from_le_bytes(words[0]), fields: FIELD_COLUMNS.map(column) })
     }
 

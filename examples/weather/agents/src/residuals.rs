@@ -32,7 +32,7 @@ impl Residuals {
     }
 
     /// Whether this residual in °F is unusual by those before it; then learns from it.
-    pub fn judge(&mut self, residual_f: f64) -> bool {
+    pub fn is_anomaly(&mut self, residual_f: f64) -> bool {
         let size = residual_f.abs();
         let bound = FACTOR * self.usual_f;
         if self.seen < WEEK {
@@ -53,7 +53,7 @@ mod tests {
         let mut residuals = Residuals::new();
         for hour in 0..WEEK {
             let sign = if hour % 2 == 0 { 1.0 } else { -1.0 };
-            assert!(!residuals.judge(sign * size));
+            assert!(!residuals.is_anomaly(sign * size));
         }
         residuals
     }
@@ -62,24 +62,24 @@ mod tests {
     fn nothing_is_unusual_in_the_first_week() {
         let mut residuals = Residuals::new();
         for _ in 0..WEEK {
-            assert!(!residuals.judge(99.0));
+            assert!(!residuals.is_anomaly(99.0));
         }
-        assert!(!residuals.judge(100.0));
+        assert!(!residuals.is_anomaly(100.0));
     }
 
     #[test]
     fn both_bounds_hold() {
-        assert!(!warm(1.0).judge(8.0));
-        assert!(warm(1.0).judge(-8.01));
-        assert!(!warm(2.0).judge(11.9));
-        assert!(warm(2.0).judge(12.1));
+        assert!(!warm(1.0).is_anomaly(8.0));
+        assert!(warm(1.0).is_anomaly(-8.01));
+        assert!(!warm(2.0).is_anomaly(11.9));
+        assert!(warm(2.0).is_anomaly(12.1));
     }
 
     #[test]
     fn a_glitch_does_not_make_it_deaf() {
         let mut residuals = warm(1.0);
-        assert!(residuals.judge(-1000.0));
-        assert!(residuals.judge(9.0));
+        assert!(residuals.is_anomaly(-1000.0));
+        assert!(residuals.is_anomaly(9.0));
         assert!(residuals.usual_f < 1.1);
     }
 }

@@ -43,7 +43,7 @@ impl Agent for Watcher {
         let Some(Pair { forecast, observed }) = pair else { return Ok(()) };
         let (observed, forecast_f) = (f64::from(observed), f64::from(forecast.model));
         let residual = observed - forecast_f;
-        if self.residuals.judge(residual) {
+        if self.residuals.is_anomaly(residual) {
             let mut json = self.key.json();
             json.str(",\"time\":\"");
             push_time(&mut json, forecast.target_time);

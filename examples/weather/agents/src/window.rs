@@ -137,7 +137,7 @@ mod tests {
         let mut window = full();
         assert!(window.observe(&row(28, 50.0)));
         let input = window.input();
-        assert_eq!([105, 110, 115, 120].map(|place| input[place]), [24.0, 24.0, 24.0, 50.0]);
+        assert_eq!([105, 110, 115, 120].map(|index| input[index]), [24.0, 24.0, 24.0, 50.0]);
         assert_eq!(input[0], 4.0);
         assert!(!window.observe(&row(33, 60.0)));
         for hour in 34..57 {

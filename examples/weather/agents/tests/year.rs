@@ -1,4 +1,4 @@
-//! The whole year through the three agents on a small bus, with the naive forecast in place of
+//! The whole year through the three agents on a small bus, with the naive forecast in index of
 //! the model, and single hours that are easy to get wrong.
 //!
 //! The bus does what the kernel does for this example and no more: replies and inputs at open,
@@ -155,11 +155,11 @@ impl Bus {
         }
         while !letters.is_empty() {
             let mut next = Vec::new();
-            for (place, node) in self.nodes.iter_mut().enumerate() {
+            for (index, node) in self.nodes.iter_mut().enumerate() {
                 for letter in &letters {
-                    if letter.to.map_or(node.wants(&letter.topic), |to| to == place) {
+                    if letter.to.map_or(node.wants(&letter.topic), |to| to == index) {
                         for call in node.take(letter.header, &letter.payload) {
-                            route(place, call, &mut next, &mut self.replies, &model);
+                            route(index, call, &mut next, &mut self.replies, &model);
                         }
                     }
                 }

@@ -18,7 +18,7 @@
 //!
 //! A branch to the function's own label now targets the block, at the same depth, so bodies are
 //! copied byte for byte between `return`s. After a trap, `__we_depth` above `DEPTH_WORDS_MAX`
-//! says that depth was the cause. A counted call costs 12 units of fuel more, an early return 1.
+//! means that depth was the cause. A counted call costs 12 units of fuel more, an early return 1.
 //!
 //! Custom sections are dropped. Equal input gives equal bytes; what changes the output must raise
 //! [`INSTRUMENTATION_VERSION`].

@@ -235,7 +235,7 @@ mod tests {
         let exe = target.join("debug/deps/test");
         fs::create_dir_all(exe.parent().expect("it has one")).expect("writable");
         let wanted = target.join("onnxruntime").join(LIBRARY_FILE);
-        assert!(!candidates(&exe).contains(&wanted), "nothing says that this is cargo's");
+        assert!(!candidates(&exe).contains(&wanted), "nothing marks it as cargo's");
         for file in ["CACHEDIR.TAG", ".rustc_info.json"] {
             fs::write(target.join(file), "").expect("writable");
             assert!(candidates(&exe).contains(&wanted), "{file}");

@@ -7,7 +7,7 @@ use super::block::LOG_VERSION;
 /// What is wrong with bytes that should be part of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Defect {
+pub enum Corruption {
     /// The bytes end before the header or block does.
     Short,
     /// No segment header: other first bytes.
@@ -73,7 +73,7 @@ pub enum Defect {
     },
 }
 
-impl fmt::Display for Defect {
+impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Short => write!(f, "the file ends inside it"),
@@ -102,4 +102,4 @@ impl fmt::Display for Defect {
     }
 }
 
-impl core::error::Error for Defect {}
+impl core::error::Error for Corruption {}
