@@ -33,11 +33,13 @@ macro_rules! codes {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The same as number, word and meaning.
-            pub const CODES: &'static [$crate::code::CodeEntry<$type>] = &[$($crate::code::CodeEntry {
-                value: $value,
-                text: $text,
-                doc: concat!($($doc),*).trim_ascii(),
-            },)*];
+            pub const CODES: &'static [$crate::code::CodeEntry<$type>] = &[$(
+                $crate::code::CodeEntry {
+                    value: $value,
+                    text: $text,
+                    doc: concat!($($doc),*).trim_ascii(),
+                },
+            )*];
 
             /// Numbers that none of them may take.
             pub const RESERVED: &'static [$type] = &[$($($hole),+)?];

@@ -38,8 +38,8 @@ item: u32 {
 /// What a guest finds at the pointer of `agent_receive`; the payload follows.
 ///
 /// ```text
-///  0 kind u32 | 4 len u32 | 8 from u64 | 16 from_seq u64 | 24 tick u64 | 32 topic u32 | 36 code i32
-/// 40 microstep u32 | 44 hash u32 | 48 request u64 | 56 trace u64 | 64 payload[len]
+///  0 kind u32 | 4 len u32 | 8 from u64 | 16 from_seq u64 | 24 tick u64 | 32 topic u32
+/// 36 code i32 | 40 microstep u32 | 44 hash u32 | 48 request u64 | 56 trace u64 | 64 payload[len]
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]

@@ -1,7 +1,7 @@
 //! What bytes mean: ids, limits, the guest contract, frames between threads, log records, rows.
 //!
-//! Every byte layout that more than one crate reads is written down here. Guests, the kernel, the log
-//! and monitors all read it from here; `shm` moves the bytes and never looks inside.
+//! Every byte layout that more than one crate reads is written down here. Guests, the kernel, the
+//! log and monitors all read it from here; `shm` moves the bytes and never looks inside.
 //!
 //! ```text
 //!  ids.rs      AgentId, Digest                 calls.rs   guest exports, imports, status codes

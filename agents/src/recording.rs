@@ -15,7 +15,8 @@
 //! let seq = host.publish(topic, b"second").unwrap();
 //! let calls = host.take();
 //! assert_eq!(calls[0].seq, seq);
-//! assert_eq!(calls[0].call, Call::Publish { topic: "alarm/JFK".into(), payload: b"second".into() });
+//! let second = Call::Publish { topic: "alarm/JFK".into(), payload: b"second".into() };
+//! assert_eq!(calls[0].call, second);
 //! ```
 
 use std::borrow::ToOwned;

@@ -428,5 +428,8 @@ fn from_a_file(scale: Scale) -> Row {
     let name = "4 KiB page, read from a plain file";
     Row::new("P9", name, Unit::Ns, median(&calls))
         .against("sealed memory", median(&loads), Some(median_ratio(&loads, &calls)))
-        .note("what not being cut off by a signal costs the reader of a file; the writer pays nothing")
+        .note(
+            "what not being cut off by a signal costs the reader of a file; the writer pays \
+            nothing",
+        )
 }

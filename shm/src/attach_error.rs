@@ -30,8 +30,8 @@ pub enum AttachError {
     },
     /// Written by a program with another layout.
     #[error(
-        "the region has layout {major}.{minor}, this program reads {LAYOUT_MAJOR}.x; use the monitor \
-         of the same release as the kernel"
+        "the region has layout {major}.{minor}, this program reads {LAYOUT_MAJOR}.x; use the \
+         monitor of the same release as the kernel"
     )]
     Version {
         /// Major version found.
@@ -71,7 +71,8 @@ pub enum AttachError {
     },
     /// The checksum does not fit the header and directory.
     #[error(
-        "the header's checksum is {found:#018x}, that of its content {computed:#018x}; the region is damaged"
+        "the header's checksum is {found:#018x}, that of its content {computed:#018x}; the \
+         region is damaged"
     )]
     Checksum {
         /// Checksum stored.

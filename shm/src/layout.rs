@@ -115,8 +115,8 @@ pub enum LayoutError {
     },
     /// A section without bytes, or the sum is beyond [`REGION_MAX`].
     #[error(
-        "section kind {kind} id {id} with {len} bytes does not fit: a section has at least one byte \
-         and a region at most {REGION_MAX}", kind = kind.0
+        "section kind {kind} id {id} with {len} bytes does not fit: a section has at least one \
+         byte and a region at most {REGION_MAX}", kind = kind.0
     )]
     Length {
         /// Kind.

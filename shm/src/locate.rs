@@ -40,8 +40,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(2);
 pub enum LocateError {
     /// The name is not valid.
     #[error(
-        "{name:?} is not a valid name: use 1 to {NAME_MAX} of the characters A-Z a-z 0-9 . _ - and do not \
-         begin with a dot"
+        "{name:?} is not a valid name: use 1 to {NAME_MAX} of the characters A-Z a-z 0-9 . _ - and \
+         do not begin with a dot"
     )]
     Name {
         /// Name given.
@@ -72,8 +72,8 @@ pub enum LocateError {
     /// The owner lives in another pid namespace, where its memory cannot be reached from here.
     #[error(
         "the owner of {name} (pid {pid} there) runs in another pid namespace, such as a container, \
-         and its memory cannot be opened from here; run this program in that namespace, or start the \
-         kernel with backing = \"file\" in a directory that both see"
+         and its memory cannot be opened from here; run this program in that namespace, or start \
+         the kernel with backing = \"file\" in a directory that both see"
     )]
     OtherNamespace {
         /// Name given.
@@ -122,8 +122,8 @@ pub enum LocateError {
     },
     /// The system refuses to open another process' memory.
     #[error(
-        "may not open {path}: {source}; run as the same user as the kernel, or start the kernel with \
-         backing = \"file\""
+        "may not open {path}: {source}; run as the same user as the kernel, or start the kernel \
+         with backing = \"file\""
     )]
     Refused {
         /// Path tried.

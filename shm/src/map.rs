@@ -62,8 +62,8 @@ pub enum MapError {
     },
     /// The file has another length than its region, or cannot be read any more.
     #[error(
-        "{name} was truncated or replaced: its region has {expected} bytes and it has {now}; look for \
-         its owner again"
+        "{name} was truncated or replaced: its region has {expected} bytes and it has {now}; look \
+         for its owner again"
     )]
     Lost {
         /// Name or path.

@@ -75,8 +75,8 @@ pub enum SetupError {
     },
     /// A side that writes or takes turns with a writer was asked for on a read-only mapping.
     #[error(
-        "{protocol:?} cannot be written through a read-only mapping, nor take turns; only its owner \
-         writes"
+        "{protocol:?} cannot be written through a read-only mapping, nor take turns; only its \
+         owner writes"
     )]
     ReadOnly {
         /// Protocol asked for.
@@ -84,7 +84,8 @@ pub enum SetupError {
     },
     /// The memory does not have the size that the protocol's `layout` gives.
     #[error(
-        "{protocol:?} needs {need} bytes but the memory has {have}; size it with the layout function"
+        "{protocol:?} needs {need} bytes but the memory has {have}; size it with the layout \
+         function"
     )]
     Size {
         /// Protocol asked for.

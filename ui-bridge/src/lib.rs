@@ -14,8 +14,8 @@
 //!   one moment too, unless `agents_one_version` is false; tables and page may be a tick apart.
 //! - **Live** means: the process exists, and it runs with a moving heartbeat or says what it waits
 //!   for. **Stale** means: its status is *running*, and its heartbeat has stood still for a second:
-//!   a very long tick, a stopped process, a starved machine or a hang. **Dead** means: the process is
-//!   gone and said no good-bye; what is shown is the last it published. **Finished** means: the
+//!   a very long tick, a stopped process, a starved machine or a hang. **Dead** means: the process
+//!   is gone and said no good-bye; what is shown is the last it published. **Finished** means: the
 //!   numbers are final.
 //! - **Nothing follows about the log.** `durable_tick` is what the kernel said; only the log tells.
 //! - **Looking changes nothing.** The mapping cannot be written, the kernel does not know of it,

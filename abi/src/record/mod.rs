@@ -7,8 +7,10 @@
 //!
 //! ```text
 //! TickOpen   0 tick u64 | 8 chosen u32 | 12 facts u32 | 16 fact ...
-//! fact       0 kind u32 | 4 len u32 | 8 a u64 | 16 b u64 | 24 c u32 | 28 code i32 | 32 payload, padded to 8
-//! TickClose  0 tick u64 | 8 digest 16 | 24 fuel digest 16 | 40 microsteps u32 | 44 turns u32 | 48 u64 per turn
+//! fact       0 kind u32 | 4 len u32 | 8 a u64 | 16 b u64 | 24 c u32 | 28 code i32
+//!            32 payload, padded to 8
+//! TickClose  0 tick u64 | 8 digest 16 | 24 fuel digest 16 | 40 microsteps u32 | 44 turns u32
+//!            48 u64 per turn
 //! ```
 
 use bytemuck::{Pod, Zeroable};

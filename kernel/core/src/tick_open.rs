@@ -45,7 +45,8 @@ pub enum OpenError {
     },
     /// An input names a topic or source that the run does not have.
     #[error(
-        "tick {tick} holds an input for topic {topic} from source {origin}, which the run does not have"
+        "tick {tick} holds an input for topic {topic} from source {origin}, which the run does \
+         not have"
     )]
     UnknownTopic {
         /// The tick.

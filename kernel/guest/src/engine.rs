@@ -234,7 +234,10 @@ fn operator_costs() -> (OperatorCost, Vec<(&'static str, u8)>) {
         array_new_per_element: 1,
     };
     macro_rules! table {
-        ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {{
+        ($(
+            @$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })?
+                => $visit:ident ($($ann:tt)*)
+        )*) => {{
             let listed = vec![$((stringify!($op), unit_cost(stringify!($op))),)*];
             (OperatorCost { $($op: unit_cost(stringify!($op)),)* variable }, listed)
         }};

@@ -9,7 +9,10 @@ use crate::exit::{Exit, HasExitCode};
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("configuration {} cannot be read: {source}; name an existing TOML file", file.display())]
+    #[error(
+        "configuration {} cannot be read: {source}; name an existing TOML file",
+        file.display()
+    )]
     Read {
         /// The file.
         file: PathBuf,

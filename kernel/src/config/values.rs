@@ -22,7 +22,8 @@ impl TryFrom<String> for Sync {
     fn try_from(text: String) -> Result<Self, String> {
         let problem = || {
             format!(
-                "`{text}` is no sync rule; write \"none\", a time (\"100ms\") or an amount (\"16MiB\")"
+                "`{text}` is no sync rule; write \"none\", a time (\"100ms\") or an amount \
+                 (\"16MiB\")"
             )
         };
         if text == "none" {

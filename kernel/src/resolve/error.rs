@@ -25,7 +25,10 @@ pub enum ResolveError {
     #[error(transparent)]
     Admission(#[from] AdmissionError),
     /// A file cannot be read.
-    #[error("{key}: file {} cannot be read: {source}; build it or correct the path", file.display())]
+    #[error(
+        "{key}: file {} cannot be read: {source}; build it or correct the path",
+        file.display()
+    )]
     File {
         /// The key that names it.
         key: String,
@@ -36,8 +39,8 @@ pub enum ResolveError {
     },
     /// A model is not the one that was configured.
     #[error(
-        "{key}: file {} has SHA-256 {found}, the configuration expects {expected}; restore the file \
-         or correct the key",
+        "{key}: file {} has SHA-256 {found}, the configuration expects {expected}; restore the \
+         file or correct the key",
         file.display()
     )]
     Sha256 {

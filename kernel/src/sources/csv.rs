@@ -31,7 +31,10 @@ pub(crate) const INPUT_HEADER_BYTES: usize = 16;
 #[non_exhaustive]
 pub enum SourceError {
     /// The file cannot be read.
-    #[error("source `{id}`: data file {} cannot be read: {source}; check source.{id}.file", file.display())]
+    #[error(
+        "source `{id}`: data file {} cannot be read: {source}; check source.{id}.file",
+        file.display()
+    )]
     Read {
         /// Id of the source.
         id: String,
@@ -200,7 +203,7 @@ impl CsvSource {
     #[must_use]
     pub fn last_tick(&self) -> Tick {
         // Every copy sees every step once in the ticks 1..=length, so the last tick with an input
-        // is the last at which some rotation meets a row. TimeStep 0 has one, so there is one before.
+        // is the last at which some rotation meets a row. Step 0 has one, so there is one before.
         let from_end = |rotation: &u64| {
             let at = (self.length - 1 + rotation) % self.length;
             at - self.steps[self.steps.partition_point(|step| step.step <= at) - 1].step

@@ -84,7 +84,10 @@ const AGENT: &str = r#"(module
     (func (export "agent_shutdown") (result i32) i32.const 0)
     (func (export "agent_inbox") (result i32) i32.const 0)
     (func (export "agent_inbox_cap") (result i32) i32.const 4096)
-    (@custom "wasm_engine.manifest" "name = \"agent\"\nversion = \"1\"\nabi = 1\ncapabilities = [\"subscribe:observation/**\", \"publish:forecast/**\", \"infer:temperature\"]\nfuel_per_call = 1000\n")
+    (@custom "wasm_engine.manifest"
+        "name = \"agent\"\nversion = \"1\"\nabi = 1\ncapabilities = ["
+        "\"subscribe:observation/**\", \"publish:forecast/**\", \"infer:temperature\"]\n"
+        "fuel_per_call = 1000\n")
 )"#;
 
 impl Folder {
@@ -556,8 +559,10 @@ fn errors_are_of_their_type() {
 fn the_documentation_names_every_key_and_default() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIGURATION.md");
     let docs = fs::read_to_string(docs).expect("the documentation");
-    let smallest = "[[source]]\nid = 'a'\nkind = 'csv'\nfile = 'a'\ntopic = 'a'\nkey = 'k'\ntime = 't'\nperiod_s = 1\n\
-        [[agent]]\nname = 'a'\nmodule = 'a'\n[[model]]\nname = 'a'\nfile = 'a'\n[[topic]]\nname = 'a'\n[[output]]\ntopic = 'a'\n";
+    let smallest = "[[source]]\nid = 'a'\nkind = 'csv'\nfile = 'a'\ntopic = 'a'\n\
+        key = 'k'\ntime = 't'\nperiod_s = 1\n\
+        [[agent]]\nname = 'a'\nmodule = 'a'\n[[model]]\nname = 'a'\nfile = 'a'\n\
+        [[topic]]\nname = 'a'\n[[output]]\ntopic = 'a'\n";
     let config = Config::parse(Path::new("a.toml"), smallest, &[]).expect("only what is required");
     let config = serde_json::to_value(&config).expect("plain data");
     let required = smallest.split("[[").skip(1).flat_map(|section| {

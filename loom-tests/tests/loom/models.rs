@@ -6,7 +6,10 @@ use wasm_engine_loom_tests::models::{bell, lease, payloads, polls, publish, ring
 
 /// Declares the tests together with the list of them.
 macro_rules! tests {
-    (pass { $($pass:ident = $green:path,)* } fail { $($fail:ident = $red:path, $message:literal,)* }) => {
+    (
+        pass { $($pass:ident = $green:path,)* }
+        fail { $($fail:ident = $red:path, $message:literal,)* }
+    ) => {
         $(
             #[test]
             fn $pass() {

@@ -324,7 +324,9 @@ fn nonsense_written_under_a_reader_ends_in_answers() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300, failure_persistence: None, ..Default::default()
+    })]
 
     /// Any words anywhere: an error or a region, and the read sides survive it.
     #[test]

@@ -163,7 +163,8 @@ proptest! {
                         prop_assert_eq!(record.len(), len);
                         let archived = read(&record).expect("it is whole");
                         prop_assert!(*archived == message, "{archived:?} is not {message:?}");
-                        let (at, inside) = (std::ptr::from_ref(archived).addr(), record.as_ptr_range());
+                        let at = std::ptr::from_ref(archived).addr();
+                        let inside = record.as_ptr_range();
                         prop_assert!((inside.start.addr()..inside.end.addr()).contains(&at));
                     }
                 }

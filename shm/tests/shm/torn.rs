@@ -266,8 +266,8 @@ fn read_beside_a_writer() {
     tallies.iter().for_each(|tally| println!("{tally}"));
     let of_pages = tallies[0].reads + tallies[1].reads;
     println!(
-        "{of_pages} reads of pages in {took:.1} s, {:.2} million/s, {:.2} GiB/s checked; {} published; \
-         messages lost by polling and reading {:?}",
+        "{of_pages} reads of pages in {took:.1} s, {:.2} million/s, {:.2} GiB/s checked; {} \
+         published; messages lost by polling and reading {:?}",
         of_pages as f64 / took / 1e6,
         of_pages as f64 * WORDS as f64 * 8.0 / took / f64::from(1 << 30),
         tallies[0].newest + 1,

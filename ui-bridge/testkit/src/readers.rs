@@ -58,8 +58,8 @@ pub fn rust(path: &Path) -> Result<String, &'static str> {
     let (header, status) = (view.header(), view.status());
     let ((major, minor), identity) = (header.version, &header.identity);
     let mut out = format!(
-        "region {major}.{minor} schema {:016x} generation {} pid {} started {}\nstatus {} heartbeat \
-         {} tick {}\n",
+        "region {major}.{minor} schema {:016x} generation {} pid {} started {}\nstatus {} \
+         heartbeat {} tick {}\n",
         identity.schema,
         identity.generation,
         identity.pid,

@@ -224,7 +224,8 @@ fn settle(file: &str, old: &str, new: &str) {
     assert!(
         old == new,
         "{file} is not what the code declares. It says\n    {found}\nand should say\n    {wanted}\n\
-         Run {UPDATE}=1 cargo test -p wasm-engine-ui-bridge --test monitor, and look at the difference"
+         Run {UPDATE}=1 cargo test -p wasm-engine-ui-bridge --test monitor, and read the \
+         difference"
     );
 }
 

@@ -38,7 +38,10 @@ pub(crate) fn calls_guest(operator: &Operator<'_>, imported_functions: u32) -> b
 /// nothing or whose value is cheaper to make again, 2 where it may be 128 bits wide, else 1.
 pub(crate) fn kept_words(operator: &Operator<'_>) -> u32 {
     macro_rules! words {
-        ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
+        ($(
+            @$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })?
+                => $visit:ident ($($ann:tt)*)
+        )*) => {
             match operator {
                 Operator::Unreachable
                 | Operator::Nop

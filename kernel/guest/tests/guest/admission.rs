@@ -77,7 +77,8 @@ fn a_good_module_is_admitted() {
         r#"(import "wasm_engine" "send" (func (param i64 i32 i32) (result i64)))
            (import "wasm_engine" "publish" (func (param i32 i32 i32) (result i64)))
            (import "wasm_engine" "tick" (func (result i64)))"#,
-        "(global (mut i32) (i32.const 7)) (global i64 (i64.const 1)) (global (mut v128) (v128.const i64x2 1 2))
+        "(global (mut i32) (i32.const 7)) (global i64 (i64.const 1))
+         (global (mut v128) (v128.const i64x2 1 2))
          (table 3 funcref) (elem (i32.const 1) func 3) (data (i32.const 8) \"hello\")",
     );
     let good = admitted(&wasm);
@@ -183,7 +184,8 @@ fn hidden_state_is_forbidden() {
             "table.copy",
         ),
         (
-            "(table 1 funcref) (elem (i32.const 0) func 0) (func i32.const 0 i32.const 0 i32.const 0 table.init 0 0)",
+            "(table 1 funcref) (elem (i32.const 0) func 0)
+             (func i32.const 0 i32.const 0 i32.const 0 table.init 0 0)",
             "table.init",
         ),
         ("(elem declare func 0) (func elem.drop 0)", "elem.drop"),
@@ -209,7 +211,8 @@ fn segments_lie_inside() {
         ("(data (i32.const -1) \"x\")", "data"),
         ("(table 1 funcref) (elem (i32.const 1) func 0)", "element"),
     ] {
-        assert_refused!(agent("", fields), Refusal::SegmentOutside { what, .. } if what == expected);
+        let wasm = agent("", fields);
+        assert_refused!(wasm, Refusal::SegmentOutside { what, .. } if what == expected);
     }
     admitted(&agent("", "(data (i32.const 65535) \"x\")"));
 }
@@ -224,7 +227,8 @@ fn extensions_are_invalid() {
         "(tag)",
         "(type (struct))",
         "(global i32 (i32.add (i32.const 1) (i32.const 1)))",
-        "(func (param i64 i64 i64 i64) (result i64 i64) local.get 0 local.get 1 local.get 2 local.get 3 i64.add128)",
+        "(func (param i64 i64 i64 i64) (result i64 i64)
+           local.get 0 local.get 1 local.get 2 local.get 3 i64.add128)",
         "(func (result i32) i32.const 0 i32.const 0 i32.atomic.rmw.add)",
     ] {
         assert_refused!(agent("", fields), Refusal::Invalid { .. });
@@ -373,10 +377,14 @@ fn rich() -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn mutated_modules_never_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn mutated_modules_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
+    ) {
         let mut wasm = rich();
         for (index, byte) in changes {
             let at = index.index(wasm.len());

@@ -13,7 +13,7 @@
 //!
 //! ```text
 //!   caller --> input_rows() [batch * input_len]  --Run-->  [batch * output_len] --> caller
-//!              64-byte aligned, built once                 built once, shape checked by the library
+//!              64-byte aligned, built once                built once, the library checks the shape
 //! ```
 //!
 //! Why so narrow:

@@ -154,7 +154,8 @@ mod tests {
             "parts": [{ "x": 1 }],
         });
         let Value::Object(map) = value else { unreachable!("an object") };
-        let expected = "digest   00ff\nnone     -\noutputs\n  a/b\n    n  1\n  c    [1,2]\nparts\n  0\n    x  1\n";
+        let expected = "digest   00ff\nnone     -\noutputs\n  a/b\n    n  1\n  c    [1,2]\n\
+            parts\n  0\n    x  1\n";
         assert_eq!(text(&map), expected);
     }
 

@@ -153,7 +153,8 @@ fn progress() -> Option<OnProgress> {
         // A terminal that is gone changes nothing about the run.
         let _ = write!(
             stderr(),
-            "\r\x1b[Ktick {tick}{of}, {rate:.0} ticks/s, {agents} agents, {messages} messages, {faults} faults"
+            "\r\x1b[Ktick {tick}{of}, {rate:.0} ticks/s, {agents} agents, {messages} messages, \
+             {faults} faults"
         );
     }))
 }
