@@ -7,64 +7,11 @@
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::ids::AgentId;
 
-#[cfg(not(target_arch = "wasm32"))]
-use crate::recording::Raw;
+use crate::handles::{Model, Seq, Topic};
 #[cfg(target_arch = "wasm32")]
-use crate::sys::Raw;
-
-/// The agent's own sequence number of an accepted call. It counts on over incarnations.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Seq(u64);
-
-/// Handle of a configured topic, the same for every agent of a run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Topic(u32);
-
-/// Handle of a configured model, the same for every agent of a run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Model(u32);
-
-impl Seq {
-    /// The number as the kernel gives it.
-    #[must_use]
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn raw(self) -> u64 {
-        self.0
-    }
-}
-
-impl Topic {
-    /// The handle with this number, which need not exist.
-    #[must_use]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn raw(self) -> u32 {
-        self.0
-    }
-}
-
-impl Model {
-    /// The handle with this number, which need not exist.
-    #[must_use]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn raw(self) -> u32 {
-        self.0
-    }
-}
+use crate::imports::Raw;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::recorder::Raw;
 
 /// Weight of a log line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -106,11 +53,21 @@ fn refusal(code: i64) -> Status {
 }
 
 fn seq(result: i64) -> Result<Seq, Status> {
-    u64::try_from(result).map(Seq).map_err(|_| refusal(result))
+    u64::try_from(result).map(Seq::from_raw).map_err(|_| refusal(result))
 }
 
 fn handle(result: i32) -> Result<u32, Status> {
     u32::try_from(result).map_err(|_| refusal(i64::from(result)))
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Host {
+    /// The kernel; for `export!` only.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn kernel() -> Self {
+        Self { raw: Raw::new() }
+    }
 }
 
 // Every method passes on the status with which the kernel refuses, and nothing else.
@@ -123,7 +80,7 @@ impl Host {
 
     /// Message to every subscriber of a topic. At most one outcome follows, if any refused it.
     pub fn publish(&mut self, topic: Topic, payload: &[u8]) -> Result<Seq, Status> {
-        seq(self.raw.publish(topic.0, payload))
+        seq(self.raw.publish(topic.raw(), payload))
     }
 
     /// Message to every member of a channel.
@@ -133,12 +90,12 @@ impl Host {
 
     /// Subscribes to a topic, from the next microstep on. Doing it again changes nothing.
     pub fn subscribe(&mut self, topic: Topic) -> Result<Seq, Status> {
-        seq(self.raw.subscribe(topic.0))
+        seq(self.raw.subscribe(topic.raw()))
     }
 
     /// Ends a subscription, from the next microstep on.
     pub fn unsubscribe(&mut self, topic: Topic) -> Result<Seq, Status> {
-        seq(self.raw.unsubscribe(topic.0))
+        seq(self.raw.unsubscribe(topic.raw()))
     }
 
     /// Joins a channel, from the next microstep on. Doing it again changes nothing.
@@ -153,7 +110,7 @@ impl Host {
 
     /// Asks a model for one row. Exactly one reply follows, at the open of a later tick.
     pub fn infer(&mut self, model: Model, row: &[f32]) -> Result<Seq, Status> {
-        seq(self.raw.infer(model.0, bytemuck::cast_slice(row)))
+        seq(self.raw.infer(model.raw(), bytemuck::cast_slice(row)))
     }
 
     /// One timer item after `delay_ticks`, which is at least 1; the item carries `tag`.
@@ -199,12 +156,12 @@ impl Host {
 
     /// The handle of a configured topic.
     pub fn topic(&mut self, name: &str) -> Result<Topic, Status> {
-        handle(self.raw.topic(name.as_bytes())).map(Topic)
+        handle(self.raw.topic(name.as_bytes())).map(Topic::from_raw)
     }
 
     /// The handle of a configured model.
     pub fn model(&mut self, name: &str) -> Result<Model, Status> {
-        handle(self.raw.model(name.as_bytes())).map(Model)
+        handle(self.raw.model(name.as_bytes())).map(Model::from_raw)
     }
 }
 
@@ -214,7 +171,7 @@ mod tests {
 
     #[test]
     fn results_of_calls_are_numbers_or_statuses() {
-        assert_eq!(seq(0), Ok(Seq(0)));
+        assert_eq!(seq(0), Ok(Seq::from_raw(0)));
         assert_eq!(seq(-5), Err(Status::Busy));
         assert_eq!(seq(i64::MIN), Err(Status::Invalid));
         assert_eq!(handle(3), Ok(3));

@@ -5,7 +5,8 @@ use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{CHANNEL, ItemHeader, NO_TOPIC, item};
 use wasm_engine_abi::ids::AgentId;
 
-use crate::host::{Model, Seq, Topic, status};
+use crate::handles::{Model, Seq, Topic};
+use crate::host::status;
 
 /// The way a message came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -62,7 +62,7 @@
 //! - `alloc`: a heap (dlmalloc) as the global allocator on wasm32. A module without it must not
 //!   allocate, which the linker checks.
 //!
-//! The only unsafe code is in `sys.rs`.
+//! The only unsafe code is in `export.rs` and `imports.rs`.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -70,20 +70,27 @@
 #[cfg(not(target_arch = "wasm32"))]
 extern crate std;
 
-mod host;
-mod item;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod recording;
 #[expect(
     unsafe_code,
     clippy::disallowed_types,
-    reason = "raw imports and exports; the kernel writes to the inbox between calls"
+    reason = "exports; the kernel writes to the inbox between calls"
 )]
-mod sys;
+mod export;
+mod handles;
+mod host;
+#[cfg(target_arch = "wasm32")]
+#[expect(unsafe_code, reason = "calls of the kernel, which reads what they point at")]
+mod imports;
+mod item;
+#[cfg(not(target_arch = "wasm32"))]
+mod recorder;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod recording;
 mod text;
 
 pub use bytemuck;
-pub use host::{Host, Level, Model, Seq, Topic};
+pub use handles::{Model, Seq, Topic};
+pub use host::{Host, Level};
 pub use item::{Item, Kind, Via};
 pub use text::Text;
 pub use wasm_engine_abi::calls::Status;
@@ -94,7 +101,7 @@ pub use wasm_engine_abi::{frame, limits};
 /// What `export!` refers to; no part of the interface.
 #[doc(hidden)]
 pub mod export_support {
-    pub use crate::sys::{Instance, section_bytes};
+    pub use crate::export::{Instance, section_bytes};
 }
 
 #[cfg(all(feature = "alloc", target_arch = "wasm32"))]

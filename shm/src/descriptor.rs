@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::header::Identity;
+use crate::identity::{Identity, OwnerProcess};
 use crate::map::Map;
 use crate::os;
 
@@ -104,46 +104,6 @@ pub enum RegionLocation {
     Fd(i32),
     /// A file.
     File(PathBuf),
-}
-
-/// Whether the owner of a region lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OwnerProcess {
-    /// The very process that formatted the region exists.
-    Alive,
-    /// It ended; the descriptor is a left-over.
-    Dead,
-    /// It belongs to an earlier boot.
-    OtherBoot,
-    /// It lives, or lived, in another pid namespace: its pid means nothing here.
-    OtherNamespace,
-    /// A process of that pid exists, of another user, and the system does not show it.
-    Hidden,
-}
-
-impl OwnerProcess {
-    /// Classifies the process that an identity names.
-    #[must_use]
-    pub fn of(identity: &Identity) -> Self {
-        if identity.boot_id != os::boot_id() {
-            return Self::OtherBoot;
-        }
-        let here = os::pid_namespace();
-        if identity.pid_namespace != 0 && here != 0 && identity.pid_namespace != here {
-            return Self::OtherNamespace;
-        }
-        match os::process(identity.pid) {
-            os::ProcessState::Started(start) if start == identity.pid_start_time => Self::Alive,
-            os::ProcessState::Hidden => Self::Hidden,
-            _ => Self::Dead,
-        }
-    }
-
-    /// Whether it is known that the owner ended.
-    #[must_use]
-    pub fn is_gone(self) -> bool {
-        matches!(self, Self::Dead | Self::OtherBoot)
-    }
 }
 
 impl Descriptor {

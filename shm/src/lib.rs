@@ -47,6 +47,7 @@ pub mod counters;
 mod descriptor;
 pub mod errors;
 pub mod header;
+mod identity;
 pub mod layout;
 pub mod lease;
 pub mod locate;

@@ -19,10 +19,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use crate::descriptor::{
-    DESCRIPTOR_LEN, Descriptor, OwnerProcess, RegionLocation, WRITTEN_LEN, field,
-};
+pub use crate::descriptor::{DESCRIPTOR_LEN, Descriptor, RegionLocation, WRITTEN_LEN, field};
 use crate::descriptor::{decode, encode};
+pub use crate::identity::OwnerProcess;
 use crate::map::MapError;
 use crate::os;
 use crate::read_map::ReadMap;

@@ -11,8 +11,8 @@
 //! What this does not do: the bytes of header and directory are [`crate::header`]'s, those of the
 //! sections their protocols'.
 
-use crate::descriptor::OwnerProcess;
 use crate::header::{AttachError, HeaderReader, HeaderWriter, Identity, OwnerStatus, RegionHeader};
+use crate::identity::OwnerProcess;
 use crate::layout::{RegionPlan, Section, SectionKind, directory_end};
 use crate::lease::SetupError;
 use crate::map::{Map, MapError};

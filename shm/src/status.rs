@@ -7,7 +7,7 @@
 //!
 //! What this does not do: it reads no clock. The owner, or the monitor, passes the time in.
 
-use crate::descriptor::OwnerProcess;
+use crate::identity::OwnerProcess;
 
 /// Declares the states: number and meaning of each, once.
 macro_rules! states {

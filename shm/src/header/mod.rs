@@ -17,6 +17,7 @@ mod words;
 
 pub use self::words::{entry, word};
 pub use crate::attach_error::AttachError;
+pub use crate::identity::Identity;
 pub use crate::layout::LAYOUT_MAJOR;
 use crate::layout::{
     ENTRY_LEN, HEADER_LEN, RegionPlan, SECTIONS_MAX, Section, SectionKind, directory_end,
@@ -43,42 +44,6 @@ const ENTRY_WORDS: usize = ENTRY_LEN as usize / WORD;
 const DIRECTORY: usize = HEADER_LEN as usize / WORD;
 
 const _: () = assert!(DIRECTORY * WORD == 256 && ENTRY_WORDS == 8 && word::NAMESPACE < DIRECTORY);
-
-/// Who formats a region.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Identity {
-    /// What the bytes of the sections mean; compared by readers, never interpreted here.
-    pub schema: u64,
-    /// Which life of the owner's name this is; differs from that of every earlier region.
-    pub generation: u64,
-    /// Process id of the owner.
-    pub pid: u32,
-    /// Start time of that process in clock ticks since boot.
-    pub pid_start_time: u64,
-    /// Identity of the boot.
-    pub boot_id: [u8; 16],
-    /// Number of its pid namespace, in which alone its pid means something; 0 if unknown.
-    pub pid_namespace: u64,
-    /// Wall clock at the start in nanoseconds since 1970; for people only.
-    pub started_unix_ns: u64,
-}
-
-impl Identity {
-    /// This process in this boot.
-    #[must_use]
-    pub fn of_this_process(schema: u64, generation: u64, started_unix_ns: u64) -> Self {
-        let pid = crate::os::pid();
-        Self {
-            schema,
-            generation,
-            pid,
-            pid_start_time: crate::os::pid_start_time(pid).unwrap_or(0),
-            boot_id: crate::os::boot_id(),
-            pid_namespace: crate::os::pid_namespace(),
-            started_unix_ns,
-        }
-    }
-}
 
 /// A checked copy of a header and its directory.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -18,23 +18,15 @@ use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, TableState};
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph, TableState};
 
+use super::screen::{Pane, Screen};
+use super::style::{ACCENT, BAD, BOLD, DIM, GOOD, PADDING, PLAIN, WARN, tick_text};
 use super::tables::{AGENTS, COUNTERS, LANES, MODELS, RINGS, draw_table};
-use super::{Pane, Screen};
 use crate::units::{bytes, count, duration, percent, short, short_count};
 use crate::view::View;
 use wasm_engine_telemetry::Liveness;
 
-pub(super) const ACCENT: Color = Color::Cyan;
-pub(super) const DIM: Style = Style::new().fg(Color::DarkGray);
-pub(super) const WARN: Style = Style::new().fg(Color::Yellow);
-pub(super) const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
-pub(super) const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-pub(super) const GOOD: Style = Style::new().fg(Color::Green);
-pub(super) const PLAIN: Style = Style::new();
-/// Space between a border and a table.
-pub(super) const PADDING: Padding = Padding::horizontal(1);
 /// Smallest screen that anything fits on.
 const SIZE_MIN: (u16, u16) = (60, 16);
 
@@ -146,10 +138,6 @@ fn draw_pair(frame: &mut Frame<'_>, area: Rect, (label, value, style): &Pair) {
     let line = Line::styled(value.clone(), *style).alignment(Alignment::Right);
     let room = area.width.saturating_sub(u16::try_from(label.len()).unwrap_or(0) + 1);
     frame.render_widget(line, Rect { x: area.right() - room, width: room, ..area });
-}
-
-pub(super) fn tick_text(tick: Option<u64>) -> String {
-    tick.map_or("-".to_owned(), count)
 }
 
 fn time_pairs(view: &View) -> Vec<Pair> {

@@ -12,7 +12,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Cell, Row, Table, TableState};
 use wasm_engine_abi::counter::{Counter, Unit};
 
-use super::draw::{ACCENT, BAD, BOLD, DIM, GOOD, PADDING, PLAIN, WARN, tick_text};
+use super::style::{ACCENT, BAD, BOLD, DIM, GOOD, PADDING, PLAIN, WARN, tick_text};
 use crate::units::{bytes, count, duration, percent, short, short_count};
 use crate::view::{Agent, Lane, Model, Ring};
 

@@ -1,4 +1,5 @@
-//! Raw imports and exports: the only unsafe code of the SDK, and of any agent made with it.
+//! A module's exports, state and inbox: with `imports.rs` the only unsafe code of the SDK, and of
+//! any agent made with it.
 //!
 //! What it relies on: a module instance has one thread, the kernel never calls an export while
 //! another runs, and it writes to the inbox only between calls (the guest contract, in
@@ -190,69 +191,6 @@ macro_rules! export {
         }
     };
 }
-
-/// The kernel's calls.
-#[cfg(target_arch = "wasm32")]
-#[derive(Debug)]
-pub(crate) struct Raw(());
-
-#[cfg(target_arch = "wasm32")]
-impl Host {
-    /// The kernel; for `export!` only.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn kernel() -> Self {
-        Self { raw: Raw(()) }
-    }
-}
-
-/// Makes a method of each call of the table: numbers as they are, slices as address and length.
-#[cfg(target_arch = "wasm32")]
-macro_rules! raw_calls {
-    ($(
-        $name:ident($($param:ident: $form:ident),*) -> $answer:ident; $fuel:literal;
-        $needs:ident $(($what:literal))?; $($effect:ident = $number:literal $fields:literal)?;
-        $doc:literal;
-    )*) => {
-        impl Raw {
-            $(raw_calls! { @ $name -> $answer, [] [] [] $($param: $form,)* })*
-        }
-    };
-    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:ty,)*] [$($args:tt)*]) => {
-        pub(crate) fn $name(&mut self, $($params)*) -> raw_calls!(@$answer) {
-            #[link(wasm_import_module = "wasm_engine")]
-            unsafe extern "C" {
-                fn $name($(_: $import,)*) -> raw_calls!(@$answer);
-            }
-            // SAFETY: each address and length are those of a live slice, which the kernel only
-            // reads, and only during the call.
-            unsafe { $name($($args)*) }
-        }
-    };
-    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:tt)*] [$($args:tt)*]
-        $param:ident: u32, $($rest:tt)*) => {
-        raw_calls! { @ $name -> $answer,
-            [$($params)* $param: u32,] [$($import)* u32,] [$($args)* $param,] $($rest)* }
-    };
-    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:tt)*] [$($args:tt)*]
-        $param:ident: u64, $($rest:tt)*) => {
-        raw_calls! { @ $name -> $answer,
-            [$($params)* $param: u64,] [$($import)* u64,] [$($args)* $param,] $($rest)* }
-    };
-    // Text, bytes, floats.
-    (@ $name:ident -> $answer:ident, [$($params:tt)*] [$($import:tt)*] [$($args:tt)*]
-        $param:ident: $slice:ident, $($rest:tt)*) => {
-        raw_calls! { @ $name -> $answer,
-            [$($params)* $param: &[u8],] [$($import)* *const u8, usize,]
-            [$($args)* $param.as_ptr(), $param.len(),] $($rest)* }
-    };
-    (@sequence) => { i64 };
-    (@number) => { u64 };
-    (@handle) => { i32 };
-    (@status) => { i32 };
-}
-#[cfg(target_arch = "wasm32")]
-wasm_engine_abi::calls!(raw_calls);
 
 #[cfg(test)]
 mod tests {
