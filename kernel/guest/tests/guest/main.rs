@@ -2,3 +2,5 @@
 
 mod admission;
 mod lane;
+mod rig;
+mod worker;
