@@ -3,22 +3,10 @@
 use std::path::PathBuf;
 
 use wasm_engine_abi::record::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, SEGMENT_HEADER_BYTES};
+pub use wasm_engine_setup::SyncPolicy;
 use wasm_engine_setup::log_defaults;
 
 use crate::error::LogError;
-
-/// When written blocks are forced to the disk (SEMANTICS L3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SyncPolicy {
-    /// Only at the orderly close; written counts as durable. A crash of the process loses nothing
-    /// written. A crash of the machine may, and may leave damage instead of a torn tail.
-    None,
-    /// So many milliseconds after the last sync, if there is anything new.
-    EveryMs(u32),
-    /// After so many bytes, checked block by block, and after a second in which nothing was
-    /// appended.
-    EveryBytes(u64),
-}
 
 /// Where and how a log is written; [`log_defaults`] has the numbers that [`LogOptions::new`] takes.
 /// Nothing here enters a digest.
@@ -43,7 +31,7 @@ impl LogOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            sync: SyncPolicy::EveryMs(log_defaults::LOG_SYNC_MS as u32),
+            sync: log_defaults::LOG_SYNC,
             segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
             block_bytes: log_defaults::LOG_BLOCK_BYTES as usize,
             block_ms: log_defaults::LOG_BLOCK_MS,

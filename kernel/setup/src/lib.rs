@@ -13,6 +13,7 @@ mod engine_fingerprint;
 mod limits;
 pub mod log_defaults;
 mod policy;
+mod sync_policy;
 
 use std::borrow::Cow;
 
@@ -23,6 +24,7 @@ pub use self::{
     engine_fingerprint::EngineFingerprint,
     limits::Limits,
     policy::{Policy, Restart, Schedule, TraceLevel},
+    sync_policy::SyncPolicy,
 };
 
 /// A topic; its handle is its index in [`Setup::topics`].

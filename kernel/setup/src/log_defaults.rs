@@ -1,8 +1,10 @@
 //! How a log is written where nobody says otherwise: for the configuration and for whoever opens
 //! one by hand. Physical.
 
-/// Milliseconds between two syncs.
-pub const LOG_SYNC_MS: u64 = 100;
+use crate::SyncPolicy;
+
+/// When it is synced to disk.
+pub const LOG_SYNC: SyncPolicy = SyncPolicy::EveryMs(100);
 /// Longest segment file: 64 MiB.
 pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
 /// Longest block: 64 KiB.

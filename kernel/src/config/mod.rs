@@ -25,5 +25,4 @@ pub use self::{
         AgentConfig, Backing, Config, KernelConfig, LogConfig, LogLevel, ModelConfig, OnFault,
         OutputConfig, RegionConfig, SourceConfig, SourceKind, TopicConfig, Wait,
     },
-    values::Sync,
 };

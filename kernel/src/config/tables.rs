@@ -1,13 +1,12 @@
 //! What a configuration file may hold, table by table, with units and defaults.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use wasm_engine_setup::{Limits, Policy, Restart, Schedule, TraceLevel, log_defaults};
+use wasm_engine_setup::{Limits, Policy, Restart, Schedule, SyncPolicy, TraceLevel, log_defaults};
 
 use crate::config::error::ConfigError;
-use crate::config::values::{self, Sync};
+use crate::config::values;
 
 /// A whole configuration file.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -152,7 +151,7 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// When written blocks are synced: `none`, a time (`100ms`, `2s`) or an amount (`64KiB`,
     /// `16MiB`, `1GiB`). Default `100ms`.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
     /// Bytes after which a segment is closed, at least `block_bytes`. Default 64 MiB.
     pub segment_bytes: u64,
     /// Bytes after which a block is closed, 4 KiB to 1 MiB. Default 64 KiB.
@@ -163,7 +162,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             level: LogLevel::Inputs,
-            sync: Sync::Every(Duration::from_millis(log_defaults::LOG_SYNC_MS)),
+            sync: log_defaults::LOG_SYNC,
             segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
             block_bytes: log_defaults::LOG_BLOCK_BYTES,
         }

@@ -10,7 +10,7 @@ use wasm_engine_shm::wait::WaitMode;
 
 use crate::{
     clock,
-    config::{self, Backing, Wait},
+    config::{Backing, Wait},
     machine::Threads,
     machine::{BuildError, Placing, region::ring},
     machine::{Kernel, KernelError, Parts, TraceOptions},
@@ -29,7 +29,7 @@ use wasm_engine_inference::{
     registry::{self, LoadedModel, ModelError},
 };
 use wasm_engine_log::{
-    LogCounters, LogOptions, LogRing, LogWriter, SyncPolicy,
+    LogCounters, LogOptions, LogRing, LogWriter,
     outputs::OutputFile,
     run_header::{ModelRecord, RunHeader, RunRecord},
 };
@@ -199,15 +199,8 @@ fn log_ring(kernel: &mut Kernel) -> Result<LogRing, RunError> {
 
 fn log_options(dir: PathBuf, physical: &Physical) -> LogOptions {
     let log = &physical.log;
-    let sync = match log.sync {
-        config::Sync::None => SyncPolicy::None,
-        config::Sync::Every(time) => {
-            SyncPolicy::EveryMs(u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
-        }
-        config::Sync::Bytes(bytes) => SyncPolicy::EveryBytes(bytes),
-    };
     LogOptions {
-        sync,
+        sync: log.sync,
         segment_bytes: log.segment_bytes,
         block_bytes: log.block_bytes as usize,
         ..LogOptions::new(dir)

@@ -9,13 +9,13 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasm_engine::{
-    config::{Config, Sync},
+    config::Config,
     exit::{Exit, HasExitCode},
     resolve::{ResolveError, Resolved, resolve},
     sources::{CsvSource, Due, SourceError},
 };
 use wasm_engine_log::outputs::{LastOutputs, OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
-use wasm_engine_setup::{Policy, Restart, Schedule};
+use wasm_engine_setup::{Policy, Restart, Schedule, SyncPolicy};
 
 /// A folder with a configuration, a module, a model and a data file.
 struct Folder {
@@ -205,7 +205,7 @@ fn d3_4_what_is_physical_stays_out_of_the_setup() {
     assert_eq!((plain.physical.name.as_str(), other.physical.name.as_str()), ("weather", "other"));
     assert_eq!(
         (plain.physical.log.sync, other.physical.log.sync),
-        (Sync::Bytes(16 << 20), Sync::None)
+        (SyncPolicy::EveryBytes(16 << 20), SyncPolicy::None)
     );
     assert_ne!(plain.setup, folder.resolve(&["kernel.seed=8"]).expect("good").setup);
 }

@@ -18,7 +18,7 @@ use wasm_engine_abi::record::{FactHeader, TickClose, TickOpen, kind};
 use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine, fingerprint};
 use wasm_engine_log::outputs::OUTPUTS_FILE;
 use wasm_engine_log::tamper::{Rec, change, forge, records};
-use wasm_engine_setup::EngineFingerprint;
+use wasm_engine_setup::{EngineFingerprint, SyncPolicy};
 
 const ROWS: u64 = 60;
 
@@ -131,7 +131,7 @@ fn d3_4_two_runs_have_one_digest_whatever_is_physical() {
     let run = folder.logged("log", None);
     let mut resolved = folder.resolved();
     resolved.physical.workers = 2;
-    resolved.physical.log.sync = wasm_engine::config::Sync::Bytes(1 << 20);
+    resolved.physical.log.sync = SyncPolicy::EveryBytes(1 << 20);
     resolved.physical.pin = false;
     let options = crate::support::run::named(crate::support::run::options(), &folder.path("other"));
     let other = wasm_engine::run::run(resolved, options).expect("runs");
