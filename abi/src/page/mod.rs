@@ -345,11 +345,6 @@ impl ModelRow {
     }
 }
 
-const _: () = assert!(size_of::<KernelPage>() == 560);
-const _: () = assert!(size_of::<AgentRow>() == 96);
-const _: () = assert!(size_of::<LaneRow>() == 80);
-const _: () = assert!(size_of::<ModelRow>() == 336);
-const _: () = assert!(size_of::<RingRow>() == 40);
 const _: () = assert!(bucket(0) == 0 && bucket(1) == 0 && bucket(2) == 1 && bucket(3) == 1);
 const _: () = assert!(bucket(1 << 31) == 31 && bucket(u64::MAX) == 31);
 
