@@ -96,6 +96,23 @@ pub struct Context {
     pub reserved: u32,
 }
 
+impl Context {
+    /// The context of a call in the turn of `command`.
+    #[must_use]
+    pub const fn of(command: &TurnCommand, args_len: u32) -> Self {
+        Self {
+            tick: command.tick,
+            agent: command.agent,
+            microstep: command.microstep,
+            incarnation: command.incarnation,
+            items: command.items,
+            copy: command.copy,
+            args_len,
+            reserved: 0,
+        }
+    }
+}
+
 /// Where payload bytes lie: physical, never hashed (SEMANTICS D1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]

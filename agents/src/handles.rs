@@ -4,14 +4,6 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Seq(u64);
 
-/// Handle of a configured topic, the same for every agent of a run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Topic(u32);
-
-/// Handle of a configured model, the same for every agent of a run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Model(u32);
-
 impl Seq {
     /// The number as the kernel gives it.
     #[must_use]
@@ -26,30 +18,35 @@ impl Seq {
     }
 }
 
-impl Topic {
-    /// The handle with this number, which need not exist.
-    #[must_use]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
+/// Makes the type of a handle.
+macro_rules! handle {
+    ($(#[doc = $doc:literal])* $name:ident) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub struct $name(u32);
 
-    /// The number.
-    #[must_use]
-    pub const fn raw(self) -> u32 {
-        self.0
-    }
+        impl $name {
+            /// The handle with this number, which need not exist.
+            #[must_use]
+            pub const fn from_raw(raw: u32) -> Self {
+                Self(raw)
+            }
+
+            /// The number.
+            #[must_use]
+            pub const fn raw(self) -> u32 {
+                self.0
+            }
+        }
+    };
 }
 
-impl Model {
-    /// The handle with this number, which need not exist.
-    #[must_use]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
+handle! {
+    /// Handle of a configured topic, the same for every agent of a run.
+    Topic
+}
 
-    /// The number.
-    #[must_use]
-    pub const fn raw(self) -> u32 {
-        self.0
-    }
+handle! {
+    /// Handle of a configured model, the same for every agent of a run.
+    Model
 }

@@ -140,7 +140,7 @@ impl Instance {
         let inbox = GuestInbox::checked(at, capacity, self.memory.data_size(&self.store));
         let inbox = inbox.filter(|inbox| CONTEXT_BYTES + args.len() <= inbox.capacity);
         self.inbox = inbox.ok_or(Stop::Fault(fault::BAD_INBOX))?;
-        self.write(&context(command, command.args_len))?;
+        self.write(&Context::of(command, command.args_len))?;
         self.inbox_bytes(CONTEXT_BYTES, args.len())?.0.copy_from_slice(args);
         call(&mut self.store, self.program.terms.fuel_per_call, self.depth, &self.init, ())
     }
@@ -164,7 +164,7 @@ impl Instance {
             let (store, depth) = (&mut self.store, self.depth);
             call(store, self.program.terms.fuel_per_call, depth, &self.receive, pointer)?;
         }
-        self.write(&context(command, 0))?;
+        self.write(&Context::of(command, 0))?;
         call(&mut self.store, self.program.terms.fuel_per_call, self.depth, &self.step, pointer)
     }
 
@@ -247,20 +247,6 @@ impl Instance {
             Stop::Machine(MachineFailure::Engine, "an inbox left its memory".to_owned())
         })?;
         Ok((bytes, host.context().ok_or_else(no_work)?))
-    }
-}
-
-#[inline]
-fn context(command: &TurnCommand, args_len: u32) -> Context {
-    Context {
-        tick: command.tick,
-        agent: command.agent,
-        microstep: command.microstep,
-        incarnation: command.incarnation,
-        items: command.items,
-        copy: command.copy,
-        args_len,
-        reserved: 0,
     }
 }
 

@@ -157,16 +157,7 @@ impl Script {
     }
 
     fn put_context(&mut self, command: &TurnCommand, args_len: u32) {
-        let context = Context {
-            tick: command.tick,
-            agent: command.agent,
-            microstep: command.microstep,
-            incarnation: command.incarnation,
-            items: command.items,
-            copy: command.copy,
-            args_len,
-            reserved: 0,
-        };
+        let context = Context::of(command, args_len);
         self.memory[self.inbox..][..CONTEXT].copy_from_slice(bytes_of(&context));
     }
 

@@ -2,11 +2,17 @@
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{CHANNEL, item};
-use wasm_engine_abi::page::event;
+use wasm_engine_abi::page::{TraceEvent, event};
 use wasm_engine_abi::record::{FactHeader, fact};
 use wasm_engine_core::{FactsBuilder, OpenError};
 
 use crate::{DROP_OLDEST, Machine, REFUSE, Rig, Scene, at, prog, rules::payloads, to};
+
+/// Agents that got a message, in order.
+fn delivered_to(events: &[TraceEvent]) -> Vec<u32> {
+    let delivered = events.iter().filter(|event| event.kind == event::DELIVERED);
+    delivered.map(|event| event.subject as u32).collect()
+}
 
 pub fn c1_3_effects_apply_in_the_order_of_the_plan_then_of_the_calls<M: Machine>() {
     let mut rig = Rig::<M>::with_workers(&Scene::of(3), 2);
@@ -19,11 +25,7 @@ pub fn c1_3_effects_apply_in_the_order_of_the_plan_then_of_the_calls<M: Machine>
     let before = rig.machine.events().len();
     rig.tell(1, prog().publish(REFUSE, b"x"));
     rig.tick();
-    let events = rig.machine.events()[before..].iter();
-    let to: Vec<_> = events
-        .filter(|event| event.kind == event::DELIVERED)
-        .map(|event| event.subject as u32)
-        .collect();
+    let to = delivered_to(&rig.machine.events()[before..]);
     assert_eq!(to, [2, 0], "as they subscribed");
 }
 
@@ -76,11 +78,7 @@ pub fn c2_6_receivers_are_taken_in_the_order_in_which_they_joined<M: Machine>() 
         let before = rig.machine.events().len();
         rig.tell(3, program);
         rig.tick();
-        let events = rig.machine.events()[before..].iter();
-        let to: Vec<_> = events
-            .filter(|event| event.kind == event::DELIVERED)
-            .map(|event| event.subject as u32)
-            .collect();
+        let to = delivered_to(&rig.machine.events()[before..]);
         assert_eq!(to, [2, 1], "for 0 there was no room");
     }
 }
