@@ -23,7 +23,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("Item", "what arrives at an agent, as the SDK and as the core hold it"),
     ("Kernel", "the monitor's line of it"),
     ("Lane", "the monitor's line of it"),
-    ("Model", "the monitor's line of it, the SDK's handle"),
     ("ProcessState", "one for each system, of which one is compiled"),
     ("Raw", "the SDK's calls: of the kernel in a module, recorded elsewhere; one is compiled"),
     ("Resumed", "what resuming gives, and the record of it: docs/GLOSSARY.md"),
