@@ -17,7 +17,7 @@ use wasm_engine::{
 };
 use wasm_engine_abi::{AgentId, Tick, page::TraceEvent, record::TickClose};
 use wasm_engine_core::{Core, OpenError};
-use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted};
+use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted, TickParts};
 use wasm_engine_guest::{
     admission::{Admitted, ModuleLimits, admit},
     engine::{Engine, MemoryProfile, deterministic_engine},
@@ -157,6 +157,10 @@ impl Machine for Both {
 
     fn states(&self) -> &[(Tick, Vec<AgentId>)] {
         self.scripted.states()
+    }
+
+    fn parts(&self) -> &TickParts {
+        self.scripted.parts()
     }
 
     /// Instances that lanes hold.
