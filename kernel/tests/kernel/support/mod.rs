@@ -56,7 +56,7 @@ fn admitted(wat: &str) -> Arc<Admitted> {
 }
 
 /// The module of a variant of the scripted agent; each is admitted once.
-fn module(guest: Guest) -> Arc<Admitted> {
+pub fn module(guest: Guest) -> Arc<Admitted> {
     static MODULES: Mutex<BTreeMap<Guest, Arc<Admitted>>> = Mutex::new(BTreeMap::new());
     let make = || {
         let mut wat = SCRIPT.to_owned();
