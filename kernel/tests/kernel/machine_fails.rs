@@ -18,7 +18,7 @@ use wasm_engine_guest::{
 
 use crate::support::{module, prog};
 
-/// A kernel of one agent on an engine that has room for no other, though the limits admit it.
+/// A kernel of one agent on an engine that has room for few others, though the limits admit more.
 fn cramped(workers: u32) -> Kernel {
     let scene = Scene::of(1);
     let memory_bytes_max = scene.setup.limits.memory_bytes_max;
@@ -46,12 +46,14 @@ fn t10_2_an_instance_that_cannot_be_made_ends_the_run_at_the_last_closed_tick() 
         facts.begin(0);
         let last = kernel.tick(facts.finish(), &mut sink).expect("one has room");
         facts.begin(1);
-        let order = prog().spawn("worker", &prog());
+        let order = (0..60).fold(prog(), |order, _| order.spawn("worker", &prog()));
         facts.push(InputFact { source: 0, seq: 0, topic: CMD }, order.bytes());
-        let failed = kernel.tick(facts.finish(), &mut sink).expect_err("two do not");
+        let failed = kernel.tick(facts.finish(), &mut sink).expect_err("so many have none");
         let TickError::Machine { tick: 1, source } = &failed else { panic!("{failed:?}") };
         assert_eq!(source.failure, MachineFailure::Instantiate);
-        assert_eq!((source.agent, source.lane), (at(1), workers), "who and where");
+        let (agent, lanes) = (source.agent, workers + 1);
+        assert!(agent.index() > 0 && agent == at(agent.index()), "who: {agent}");
+        assert_eq!(source.lane, agent.index() % lanes, "where");
         assert_eq!((kernel.core().digest(), kernel.core().stats().faults), (last.digest, 0));
         assert_eq!(RunError::from(failed).exit(), Exit::Failure);
     }
@@ -94,7 +96,7 @@ mod without_memory {
             format!("[[agent]]\nname = \"{name}\"\nmodule = \"agent.wasm\"\nargs = {args}\n")
         };
         let limits = format!(
-            "[limits]\nagents_max = 2\nmemory_bytes_max = {}\n\
+            "[limits]\nagents_max = 2\nfuel_per_call = 1000000000\nmemory_bytes_max = {}\n\
              [[topic]]\nname = \"out\"\n[[output]]\ntopic = \"out\"\n",
             u64::from(AGENT_KIB) << 10
         );
