@@ -204,7 +204,9 @@ impl Replay {
         run.recovered = recovered(&self.log);
         let output_lines = execution.sinks.output_lines;
         if let (Some(outputs), None) = (execution.sinks.outputs.take(), &execution.divergence) {
-            outputs.finish(!matches!(self.log.ending, Ending::Closed))?;
+            // Of a tick that was left open, by a crash or a failure of the machine, some may lack.
+            let torn_tail = !matches!(self.log.ending, Ending::Closed) || !self.log.closed;
+            outputs.finish(torn_tail)?;
         }
         let recomputed = execution.recompute.map(|recompute| recompute.compared());
         Ok(VerifyReport { divergence: execution.divergence, recomputed, output_lines, run })

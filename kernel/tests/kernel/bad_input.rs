@@ -1,7 +1,7 @@
 //! What a user can get wrong: one typed error each, that names the thing, with its exit code, and
 //! nothing is left behind.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{cell::Cell, fs, path::Path, rc::Rc, sync::Arc};
 
 use crate::support::{
     ALL, SCRIPT, manifest,
@@ -11,11 +11,13 @@ use crate::support::{
 use wasm_engine::{
     config::{Config, Wait},
     exit::{Exit, HasExitCode},
+    machine::KernelError,
     replay::{ReplayOptions, inspect, verify},
-    report::Ended,
-    resolve::resolve,
-    run::{RunOptions, run},
+    report::{Ended, RunReport},
+    resolve::{Resolved, resolve},
+    run::{RunError, RunOptions, run},
 };
+use wasm_engine_guest::admission::Admitted;
 
 /// The failure's message and code, from the configuration file on; a log directory must not exist.
 fn failure(folder: &Folder, sets: &[&str]) -> (String, Exit) {
@@ -142,6 +144,42 @@ fn a_model_that_is_missing_or_another_one() {
     let folder = with_model(&format!("sha256 = \"{}\"\n", "ab".repeat(32)));
     fs::write(folder.path("model.onnx"), "not a model").expect("written");
     says(failure(&folder, &[]), Exit::Usage, &["temperature", "model.onnx", "abab"]);
+}
+
+/// What became of a run, and how many ticks of it were executed.
+fn tried(folder: &Folder, resolved: Resolved) -> (Result<RunReport, RunError>, u64) {
+    let ticks = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&ticks);
+    let options = RunOptions {
+        log_dir: Some(folder.path("log")),
+        progress: Some(Box::new(move |_| counted.set(counted.get() + 1))),
+        ..options()
+    };
+    (run(resolved, named(options, folder.dir.path())), ticks.get())
+}
+
+#[test]
+fn t8_6_no_tick_is_executed_unless_every_module_and_model_can_be_loaded() {
+    let folder = Folder::new(5);
+    let (report, ticks) = tried(&folder, folder.resolved());
+    assert!(ticks > 1 && ticks == report.expect("the run succeeds").ticks);
+    assert!(folder.path("log").exists());
+    // A module that was admitted and is none now.
+    let folder = Folder::new(5);
+    let mut resolved = folder.resolved();
+    for module in &mut resolved.modules {
+        *module = Arc::new(Admitted { wasm: b"no module".to_vec(), ..Admitted::clone(module) });
+    }
+    let (failed, ticks) = tried(&folder, resolved);
+    assert!(matches!(failed, Err(RunError::Kernel(KernelError::Load(_)))), "{failed:?}");
+    assert_eq!((ticks, folder.path("log").exists()), (0, false));
+    // A model that nobody asks, in a file that is there and no model.
+    let model = "[[model]]\nname = \"temperature\"\nfile = \"model.onnx\"\n";
+    let folder = changed("run.toml", config("") + model);
+    fs::write(folder.path("model.onnx"), "not a model").expect("written");
+    let (failed, ticks) = tried(&folder, folder.resolved());
+    assert!(matches!(failed, Err(RunError::Model(_))), "{failed:?}");
+    assert_eq!((ticks, folder.path("log").exists()), (0, false));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod crash;
 mod log_counters;
+mod machine_fails;
 mod pace;
 #[cfg(target_os = "linux")]
 mod readers;

@@ -1,11 +1,12 @@
 //! A log says what happened: it is confirmed, its damage is found, its lies are named, and a run
 //! goes on from it (SEMANTICS L4 to L7, D3).
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use crate::support::{
-    Mix,
-    run::{Folder, config, data},
+    ALL, Mix, SCRIPT,
+    run::{Folder, config, data, named, options},
+    wasm,
 };
 use wasm_engine::{
     exit::{Exit, HasExitCode},
@@ -13,8 +14,10 @@ use wasm_engine::{
     report::{Divergence, Ended, SegmentReport, VerifyReport},
     run::ResumeError,
     run::RunError,
+    run::{RunOptions, run},
 };
 use wasm_engine_abi::record::{FactHeader, TickClose, TickOpen, kind};
+use wasm_engine_guest::admission::{Admitted, ModuleLimits, admit};
 use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine, fingerprint};
 use wasm_engine_log::outputs::OUTPUTS_FILE;
 use wasm_engine_log::tamper::{Rec, change, forge, records};
@@ -123,6 +126,48 @@ fn l4_2_the_log_names_every_part_of_the_engine() {
     assert_eq!(named, here);
     assert!(!here.wasmtime_version.is_empty() && here.config.contains('='));
     assert!(here.cost_table_hash != [0; 32] && here.instrumentation_version > 0);
+}
+
+/// The scripted agent with one more global, which is 1 from `tick` on and which nothing reads.
+fn with_idle_state(tick: i64) -> Vec<u8> {
+    let global = "  (global $idle (mut i32) (i32.const 0))\n";
+    let set = format!(
+        "(global.set $idle (i64.ge_s (i64.load (local.get $context)) (i64.const {tick})))\n"
+    );
+    let functions = "  (func (export \"agent_inbox\")";
+    let step = "(local.set $code (global.get $refused))";
+    assert!(SCRIPT.contains(functions) && SCRIPT.contains(step), "the fixture is another one");
+    let wat = SCRIPT.replacen(functions, &format!("{global}{functions}"), 1);
+    wasm(&wat.replacen(step, &format!("{set}    {step}"), 1), ALL)
+}
+
+#[test]
+fn l7_3_a_difference_of_state_without_effect_is_found_within_an_interval() {
+    const INTERVAL: u64 = 10;
+    let interval = format!("[kernel]\nstate_digest_ticks = {INTERVAL}\n");
+    let folder = Folder::with(&(config("") + &interval), &data(ROWS));
+    fs::write(folder.path("agent.wasm"), with_idle_state(i64::MAX)).expect("written");
+    let honest = folder.logged("honest", None);
+    assert_eq!(strict(&folder.path("honest")).expect("a whole log").divergence, None);
+    let limits = ModuleLimits { memory_bytes_max: 131_072, ..ModuleLimits::default() };
+    for tick in [1u64, 7, 10, 33] {
+        // The module that runs is not the one of which the log keeps the bytes.
+        let ran = admit("agent", &with_idle_state(tick as i64), &limits).expect("admitted");
+        let mut resolved = folder.resolved();
+        for module in &mut resolved.modules {
+            let (original, hash) = (module.original.clone(), module.hash);
+            *module = Arc::new(Admitted { original, hash, ..ran.clone() });
+        }
+        let log = format!("from {tick}");
+        let options = RunOptions { log_dir: Some(folder.path(&log)), ..options() };
+        let run = run(resolved, named(options, folder.dir.path())).expect("the run succeeds");
+        // It did the same, at the same price.
+        assert_eq!(outputs(&folder, &log), outputs(&folder, "honest"));
+        assert_eq!((run.fuel_digest, run.ticks), (honest.fuel_digest, honest.ticks));
+        assert_ne!(run.digest, honest.digest);
+        let found = divergence(strict(&folder.path(&log)));
+        assert_eq!(found.tick, tick.next_multiple_of(INTERVAL), "from {tick}: {found:?}");
+    }
 }
 
 #[test]

@@ -35,7 +35,7 @@ mod script;
 mod turn;
 
 pub use self::{
-    machine::{Machine, Scripted},
+    machine::{Machine, Scripted, TickParts},
     program::{CHILD, FROM, Prog, SELF, prog},
     random::{Mix, drive, everything, random_program},
     recorder::{Out, Recorder},

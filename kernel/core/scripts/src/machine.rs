@@ -37,8 +37,19 @@ pub trait Machine: Sized {
     fn events(&self) -> &[TraceEvent];
     /// Each tick with a state digest, and the agents in it.
     fn states(&self) -> &[(Tick, Vec<AgentId>)];
+    /// What the last tick gave to its digest beside facts and events.
+    fn parts(&self) -> &TickParts;
     /// Agents whose memory is held.
     fn instances(&self) -> u64;
+}
+
+/// What lanes give to the digest of a tick.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TickParts {
+    /// Of each turn, in schedule order over all microsteps.
+    pub turns: Vec<Digest>,
+    /// Over the states, where it was due.
+    pub state: Option<Digest>,
 }
 
 /// Events that a tick of a test may have.
@@ -55,6 +66,7 @@ pub struct Scripted {
     scripts: Vec<Option<Script>>,
     events: Vec<TraceEvent>,
     states: Vec<(Tick, Vec<AgentId>)>,
+    parts: TickParts,
 }
 
 /// Results of a microstep by place in the plan.
@@ -177,6 +189,7 @@ impl Machine for Scripted {
             scripts: Vec::new(),
             events: Vec::new(),
             states: Vec::new(),
+            parts: TickParts::default(),
         }
     }
 
@@ -190,8 +203,10 @@ impl Machine for Scripted {
 
     fn tick(&mut self, facts: &[u8], sink: &mut Recorder) -> Result<TickClose, OpenError> {
         self.core.open(facts, &mut around(&mut self.payloads, sink))?;
+        self.parts = TickParts::default();
         while self.core.plan(&mut around(&mut self.payloads, sink)) > 0 {
             let done = self.step();
+            self.parts.turns.extend(done.0.iter().map(|(result, ..)| result.digest));
             self.core.commit(&done, &mut around(&mut self.payloads, sink));
             let mut stopped = Vec::new();
             self.core.drain_group_stopped(&mut stopped);
@@ -200,6 +215,7 @@ impl Machine for Scripted {
             }
         }
         let state = self.core.state_due().then(|| self.state_digest());
+        self.parts.state = state;
         let close = self.core.close(state, &mut around(&mut self.payloads, sink));
         let (lost, events) = self.core.drain_trace();
         assert_eq!(lost, 0, "a tick has more than {EVENTS_MAX} events");
@@ -213,6 +229,10 @@ impl Machine for Scripted {
 
     fn states(&self) -> &[(Tick, Vec<AgentId>)] {
         &self.states
+    }
+
+    fn parts(&self) -> &TickParts {
+        &self.parts
     }
 
     fn instances(&self) -> u64 {

@@ -17,7 +17,7 @@ use wasm_engine::{
 };
 use wasm_engine_abi::{AgentId, Tick, page::TraceEvent, record::TickClose};
 use wasm_engine_core::{Core, OpenError};
-use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted};
+use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted, TickParts};
 use wasm_engine_guest::{
     admission::{Admitted, ModuleLimits, admit},
     engine::{Engine, MemoryProfile, deterministic_engine},
@@ -56,7 +56,7 @@ fn admitted(wat: &str) -> Arc<Admitted> {
 }
 
 /// The module of a variant of the scripted agent; each is admitted once.
-fn module(guest: Guest) -> Arc<Admitted> {
+pub fn module(guest: Guest) -> Arc<Admitted> {
     static MODULES: Mutex<BTreeMap<Guest, Arc<Admitted>>> = Mutex::new(BTreeMap::new());
     let make = || {
         let mut wat = SCRIPT.to_owned();
@@ -157,6 +157,10 @@ impl Machine for Both {
 
     fn states(&self) -> &[(Tick, Vec<AgentId>)] {
         self.scripted.states()
+    }
+
+    fn parts(&self) -> &TickParts {
+        self.scripted.parts()
     }
 
     /// Instances that lanes hold.

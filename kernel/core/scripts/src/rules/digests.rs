@@ -1,9 +1,17 @@
 //! Digests (D).
 
-use wasm_engine_abi::frame::{ItemHeader, NO_TOPIC, item};
-use xxhash_rust::xxh3::xxh3_64;
+use std::collections::BTreeMap;
 
-use crate::{CMD, Machine, OUT, Prog, REFUSE, Rig, Scene, at, prog, rules::fresh, to};
+use wasm_engine_abi::{
+    Digest,
+    frame::{ItemHeader, NO_TOPIC, item},
+    page::event,
+};
+use wasm_engine_core::first_digest;
+use wasm_engine_setup::Restart;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::{CMD, DROP_NEWEST, Machine, OUT, Prog, REFUSE, Rig, Scene, at, prog, rules::fresh, to};
 
 pub fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup<M: Machine>() {
     let digest = |seed: u64, bytes: &[u8], heard: bool| {
@@ -19,6 +27,96 @@ pub fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup<M: Machine>() {
     assert_ne!(digest(1, b"an inpuu", true), reference);
     assert_ne!(digest(2, b"an input", true), reference);
     assert_ne!(digest(1, b"a", false), digest(1, b"b", false), "even if nobody hears it");
+}
+
+/// Events whose codes are below this one enter the digest.
+const DIGESTED: u32 = 32;
+
+/// The digest of the last tick, made of its facts, of what lanes gave and of the events after the
+/// first `told`, but for those of the kind `left_out`.
+fn tick_digest<M: Machine>(rig: &Rig<M>, told: usize, left_out: u32) -> Digest {
+    let before = rig.closes.len().checked_sub(2).map(|at| rig.closes[at].digest);
+    let before = before.unwrap_or_else(|| first_digest(rig.core().setup()));
+    let parts = rig.machine.parts();
+    let mut turns = parts.turns.iter();
+    let mut bytes = before.to_bytes().to_vec();
+    bytes.extend(rig.core().tick().to_le_bytes());
+    bytes.extend(rig.log.last().expect("a tick has facts"));
+    for told in &rig.machine.events()[told..] {
+        match told.kind {
+            event::MICROSTEP => bytes.extend(u64::from(told.microstep).to_le_bytes()),
+            event::TURN => bytes.extend(turns.next().expect("one for each turn").to_bytes()),
+            kind if kind >= DIGESTED || kind == left_out => (),
+            kind => {
+                let words = [kind.into(), told.subject, told.a];
+                bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+            }
+        }
+    }
+    assert_eq!(turns.next(), None, "one event for each turn");
+    bytes.extend(u64::from(rig.core().runnable()).to_le_bytes());
+    bytes.extend(parts.state.iter().flat_map(|state| state.to_bytes()));
+    Digest::new(xxh3_128(&bytes))
+}
+
+/// What happens in five ticks, tick by tick: every kind of event at least once.
+fn eventful() -> (Scene, [Vec<(u32, Prog)>; 5]) {
+    let mut scene = Scene::empty();
+    scene.template("worker", Restart::Never);
+    scene.template("breaker", fresh(1, 9, 50));
+    for template in [0, 0, 1, 1] {
+        scene.agent(template, prog());
+    }
+    scene.group("both", &[2, 3]);
+    scene.model("m", 2);
+    scene.limits().inbox_items_max = 2;
+    let full = prog().send(to(1), b"1").send(to(1), b"2").send(to(1), b"3");
+    let ticks = [
+        vec![],
+        vec![(1, prog().subscribe(DROP_NEWEST)), (2, prog().infer(0, b"0001"))],
+        vec![(0, prog().pause(to(1)).timer(1, 9).spawn("worker", &prog())), (2, prog().trap())],
+        vec![(0, full.publish(DROP_NEWEST, b"4"))],
+        vec![(0, prog().resume(to(1)).pause(to(1)).terminate(to(1)))],
+    ];
+    (scene, ticks)
+}
+
+pub fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick<M: Machine>() {
+    let (scene, ticks) = eventful();
+    let mut rig = Rig::<M>::new(&scene);
+    let mut counts = BTreeMap::<u32, u32>::new();
+    for orders in ticks {
+        let told = rig.machine.events().len();
+        orders.into_iter().for_each(|(agent, order)| rig.tell(agent, order));
+        let close = rig.tick();
+        assert_eq!(tick_digest(&rig, told, 0), close.digest, "tick {}", close.tick);
+        for happened in rig.machine.events()[told..].iter().filter(|told| told.kind < DIGESTED) {
+            *counts.entry(happened.kind).or_default() += 1;
+            let without = tick_digest(&rig, told, happened.kind);
+            assert_ne!(without, close.digest, "kind {} in tick {}", happened.kind, close.tick);
+        }
+    }
+    let expected = BTreeMap::from([
+        (event::REFUSED, 1),
+        (event::DROPPED, 1),
+        (event::OUTCOME, 6),
+        (event::REPLY_DROPPED, 1),
+        (event::TIMER, 1),
+        (event::RESTARTED, 2),
+        (event::SPAWNED, 1),
+        (event::ENDED, 1),
+        (event::PAUSED, 2),
+        (event::RESUMED, 1),
+        (event::FAULTED, 1),
+        (event::BACKOFF, 2),
+        // At its termination, and with none left after its last turn.
+        (event::DEAD_LETTERS, 2),
+        (event::REQUESTED, 1),
+        (event::GROUP_STOPPED, 1),
+    ]);
+    assert_eq!(counts, expected);
+    let kinds = event::ALL.iter().filter(|kind| kind.value < DIGESTED).count();
+    assert_eq!(kinds, expected.len(), "and there is no other kind");
 }
 
 pub fn d4_1_digest_and_fuel_chain_are_functions_of_what_is_done<M: Machine>() {

@@ -211,6 +211,8 @@ macro_rules! rule_tests {
         #[test]
         fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup();
         #[test]
+        fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick();
+        #[test]
         fn d4_1_digest_and_fuel_chain_are_functions_of_what_is_done();
         #[test]
         fn d1_2_where_a_payload_lies_never_shows();
