@@ -49,16 +49,6 @@ const CHECKS: [Check; 11] = [
     circles::CHECK,
 ];
 
-/// Findings that the tree had when its check came, by check. Their number may only fall: one more
-/// fails, and one less asks for the number here to follow. A check that is named on the command
-/// line prints them all.
-const OPEN: &[(&str, usize)] = &[("rules", 7)];
-
-/// How many findings of a check are still open.
-fn open(check: &Check) -> usize {
-    OPEN.iter().find(|(name, _)| *name == check.name).map_or(0, |(_, open)| *open)
-}
-
 /// The task: all checks, or those named.
 ///
 /// # Errors
@@ -80,43 +70,22 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
         bail!("there is no check {arg}\n\n{}", help());
     }
     let named = |check: &Check| args.iter().any(|arg| arg == check.name);
-    over(&step::root()?, |check| args.is_empty() || named(check), named)
+    over(&step::root()?, |check| args.is_empty() || named(check))
 }
 
-/// Prints what the chosen checks find in a repository beyond what is open, all of it where `whole`
-/// says so, and how much there is.
-fn over(
-    root: &Path,
-    chosen: impl Fn(&Check) -> bool,
-    whole: impl Fn(&Check) -> bool,
-) -> Result<()> {
+/// Prints what the chosen checks find in a repository, and how much there is.
+fn over(root: &Path, chosen: impl Fn(&Check) -> bool) -> Result<()> {
     let start = Instant::now();
     let tree = Tree::read(root)?;
-    let (mut all, mut still_open, mut wrong) = (0, 0, Vec::new());
-    for check in CHECKS.iter().filter(|check| chosen(check)) {
-        let mut findings = (check.run)(&tree);
-        findings.sort();
-        let (count, open) = (findings.len(), open(check));
-        if count > open || whole(check) {
-            findings.iter().for_each(|finding| println!("{finding}"));
-        }
-        if count > open {
-            wrong.push(format!("{} has {count} findings, {open} may be open", check.name));
-        } else if count < open {
-            let follow = "write the smaller number in OPEN of xtask/src/tidy/mod.rs";
-            wrong.push(format!("{} has {count} findings and not {open}: {follow}", check.name));
-        }
-        all += count;
-        still_open += open.min(count);
-    }
+    let mut findings: Vec<_> =
+        CHECKS.iter().filter(|check| chosen(check)).flat_map(|check| (check.run)(&tree)).collect();
+    findings.sort();
+    findings.iter().for_each(|finding| println!("{finding}"));
     let (files, circles) = (tree.sources.len(), circles::count(&tree));
-    let took = start.elapsed().as_secs_f64();
-    eprintln!(
-        "tidy: {files} Rust files, {circles} circles, {} findings, {still_open} open, {took:.2} s",
-        all - still_open
-    );
-    if !wrong.is_empty() {
-        bail!("{}; `cargo xtask tidy --help` says what each check holds", wrong.join("; "));
+    let (count, took) = (findings.len(), start.elapsed().as_secs_f64());
+    eprintln!("tidy: {files} Rust files, {circles} circles, {count} findings, {took:.2} s");
+    if count > 0 {
+        bail!("{count} findings; `cargo xtask tidy --help` says what each check holds");
     }
     Ok(())
 }
@@ -143,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_tree_is_tidy() {
-        over(&step::root().expect("a repository"), |_| true, |_| false).expect("tidy");
+        over(&step::root().expect("a repository"), |_| true).expect("tidy");
     }
 
     #[test]

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_takes_nothing_stalls_only_when_the_ring_is_full() {
+    fn t10_1_a_disk_that_takes_nothing_stalls_only_when_the_ring_is_full() {
         let storage = Memory::new("run");
         let (go, signal) = mpsc::channel();
         let file = SlowFile { inner: new_file(&storage), signal: Some(Mutex::new(signal)) };

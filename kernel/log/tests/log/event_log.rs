@@ -171,7 +171,7 @@ proptest! {
 }
 
 #[test]
-fn l2_3_l3_3_a_record_larger_than_ring_and_blocks_passes_in_fragments() {
+fn l2_3_l3_3_t10_1_a_record_larger_than_ring_and_blocks_passes_in_fragments() {
     let dir = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 3 << 20, ..LogOptions::new(dir.path()) };
     let mut log = LogWriter::create(&options, RUN_ID, log_ring(1 << 18).unwrap()).unwrap();
