@@ -33,8 +33,8 @@ pub fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup<M: Machine>() {
 const DIGESTED: u32 = 32;
 
 /// The digest of the last tick, made of its facts, of what lanes gave and of the events after the
-/// first `told`, but for those of the kind `left_out`.
-fn tick_digest<M: Machine>(rig: &Rig<M>, told: usize, left_out: u32) -> Digest {
+/// first `from`, but for those of the kind `left_out`.
+fn tick_digest<M: Machine>(rig: &Rig<M>, from: usize, left_out: u32) -> Digest {
     let before = rig.closes.len().checked_sub(2).map(|at| rig.closes[at].digest);
     let before = before.unwrap_or_else(|| first_digest(rig.core().setup()));
     let parts = rig.machine.parts();
@@ -42,13 +42,13 @@ fn tick_digest<M: Machine>(rig: &Rig<M>, told: usize, left_out: u32) -> Digest {
     let mut bytes = before.to_bytes().to_vec();
     bytes.extend(rig.core().tick().to_le_bytes());
     bytes.extend(rig.log.last().expect("a tick has facts"));
-    for told in &rig.machine.events()[told..] {
-        match told.kind {
-            event::MICROSTEP => bytes.extend(u64::from(told.microstep).to_le_bytes()),
+    for happened in &rig.machine.events()[from..] {
+        match happened.kind {
+            event::MICROSTEP => bytes.extend(u64::from(happened.microstep).to_le_bytes()),
             event::TURN => bytes.extend(turns.next().expect("one for each turn").to_bytes()),
             kind if kind >= DIGESTED || kind == left_out => (),
             kind => {
-                let words = [kind.into(), told.subject, told.a];
+                let words = [kind.into(), happened.subject, happened.a];
                 bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
             }
         }
@@ -86,13 +86,13 @@ pub fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick<M: Machine>()
     let mut rig = Rig::<M>::new(&scene);
     let mut counts = BTreeMap::<u32, u32>::new();
     for orders in ticks {
-        let told = rig.machine.events().len();
+        let from = rig.machine.events().len();
         orders.into_iter().for_each(|(agent, order)| rig.tell(agent, order));
         let close = rig.tick();
-        assert_eq!(tick_digest(&rig, told, 0), close.digest, "tick {}", close.tick);
-        for happened in rig.machine.events()[told..].iter().filter(|told| told.kind < DIGESTED) {
+        assert_eq!(tick_digest(&rig, from, 0), close.digest, "tick {}", close.tick);
+        for happened in rig.machine.events()[from..].iter().filter(|event| event.kind < DIGESTED) {
             *counts.entry(happened.kind).or_default() += 1;
-            let without = tick_digest(&rig, told, happened.kind);
+            let without = tick_digest(&rig, from, happened.kind);
             assert_ne!(without, close.digest, "kind {} in tick {}", happened.kind, close.tick);
         }
     }
