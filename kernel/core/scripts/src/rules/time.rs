@@ -203,19 +203,19 @@ pub fn l6_4_more_inputs_than_a_tick_admits_are_refused_not_fatal<M: Machine>() {
     scene.limits().inputs_per_tick_max = 4;
     scene.limits().input_bytes_per_tick_max = 256;
     scene.limits().inbox_bytes_max = 4096;
-    for (count, bytes) in [(5, 1), (2, 4000)] {
+    for (count, bytes, exceeds) in [(5, 1, "more inputs"), (2, 4000, "longer inputs")] {
         let mut rig = Rig::<M>::new(&scene);
         rig.tick();
-        for _ in 0..count {
-            rig.input(CMD, &vec![b'x'; bytes]);
-        }
         let mut facts = FactsBuilder::default();
         facts.begin(1);
         for seq in 0..count {
             let header = FactHeader { kind: fact::INPUT, b: seq, c: CMD, ..FactHeader::default() };
             facts.push(header, &vec![b'x'; bytes]);
         }
-        let refused = rig.feed(facts.finish());
-        assert!(refused.is_err(), "{refused:?}");
+        let refused = rig.feed(facts.finish()).expect_err("a tick admits less");
+        assert!(
+            matches!(refused, OpenError::Exceeds { tick: 1, what } if what == exceeds),
+            "{refused:?}"
+        );
     }
 }
