@@ -57,7 +57,7 @@ pub struct Core {
     /// Restarts by due tick and agent.
     pub(crate) backoffs: BTreeSet<(Tick, u32)>,
     pub(crate) groups: Groups,
-    /// Agents that fell without a fault of their own; their lanes still hold an instance.
+    /// Agents that were stopped without a fault of their own; their lanes still hold an instance.
     pub(crate) group_stopped: Vec<AgentId>,
     pub(crate) held_items: u32,
     pub(crate) held_blocks: u32,
@@ -186,7 +186,7 @@ impl Core {
         }
     }
 
-    /// Agents that fell with their group since the last call and took no turn in doing so: the
+    /// Agents that were stopped with their group since the last call and took no turn in doing so: the
     /// states that lanes hold of them are to be dropped.
     pub fn drain_group_stopped(&mut self, into: &mut Vec<AgentId>) {
         into.clear();

@@ -5,7 +5,7 @@
 //!        -> else: every member drops its state and waits for one and the same tick
 //! ```
 //! A group is what the configuration says; spawned agents are in none. Who is stopping or gone is
-//! no member any more, and a second fault in the commit in which the group fell finds its agent in
+//! no member any more, and a second fault in the commit in which the group stopped finds its agent in
 //! backoff and changes nothing.
 
 use wasm_engine_abi::{
@@ -31,27 +31,27 @@ impl Core {
         agent.instance = false;
         agent.activity.faults += 1;
         agent.activity.last_fault = cause;
-        // A member that fell in this commit before its own fault has no instance left to drop.
+        // A member that was stopped in this commit before its own fault has no instance left to drop.
         self.group_stopped.retain(|group_stopped| group_stopped.to_bits() != id);
         match agent.phase {
             // Ended in pass 3, or faulted in its last turn: counted, not supervised.
             Phase::Stopping => return self.end(index, env),
             // Ended in pass 3 in its first turn, when it had nothing to shut down, or with its
-            // group in this very commit; or its group fell in it.
+            // group in this very commit; or its group stopped in it.
             Phase::Free | Phase::Backoff(_) => return,
             Phase::Starting | Phase::Active => {}
         }
         match agent.group {
             None => {
                 let due = self.restart_tick(index);
-                self.fall(index, due, env);
+                self.back_off_or_end(index, due, env);
             }
-            Some(group) => self.fall_together(index, group, env),
+            Some(group) => self.stop_group(index, group, env),
         }
     }
 
-    /// A8: every member falls, by slot, with one restart for all.
-    fn fall_together(&mut self, cause: u32, group: u32, env: &mut impl Environment) {
+    /// A8: every member stops, by slot, with one restart for all.
+    fn stop_group(&mut self, cause: u32, group: u32, env: &mut impl Environment) {
         let due = self.restart_tick(cause);
         let by = self.agents.id(cause).to_bits();
         for at in 0..self.groups.groups[group as usize].members.len() {
@@ -67,12 +67,12 @@ impl Core {
                 }
                 self.chain.event(event::GROUP_STOPPED, id.to_bits(), by);
             }
-            self.fall(index, due, env);
+            self.back_off_or_end(index, due, env);
         }
     }
 
     /// Agent `index` has lost its state: it waits for its restart at `due`, or ends.
-    fn fall(&mut self, index: u32, due: Option<Tick>, env: &mut impl Environment) {
+    fn back_off_or_end(&mut self, index: u32, due: Option<Tick>, env: &mut impl Environment) {
         let Some(due) = due else { return self.end(index, env) };
         self.order.remove(index);
         self.drop_answers(index, env);

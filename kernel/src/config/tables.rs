@@ -233,7 +233,7 @@ pub struct AgentConfig {
     /// window_ticks }`, each at least 1. Default `never`.
     #[serde(default, with = "values::restart")]
     pub restart: Restart,
-    /// Restart group: its members fall and restart together (SEMANTICS A8); `{copy}` and `{key}`
+    /// Restart group: its members stop and restart together (SEMANTICS A8); `{copy}` and `{key}`
     /// make one group for each copy or stream. Default: none.
     #[serde(default)]
     pub group: Option<String>,

@@ -494,7 +494,7 @@ fn a8_12_a_restart_of_a_group_is_verified_replayed_and_resumed_across() {
         let replayed = replay(&folder.path("whole"), options).expect("it replays");
         assert_eq!((replayed.digest, replayed.restarts), (whole.digest, whole.restarts));
     }
-    // Cut in the tick of a fall, in its backoff, at its restart.
+    // Cut in the tick in which a group stops, in its backoff, at its restart.
     for cut in 2..6 {
         folder.logged("part", Some(cut));
         let resumed = folder.resumed("part", None).expect("it goes on");

@@ -165,7 +165,7 @@ pub fn a8_10_a8_12_a8_13_c5_1_a_group_that_stops_again_and_again_leaves_its_neig
         let good = rig.sink.outputs.iter().filter(|o| o.from.index() < GOOD && o.topic == OUT);
         assert_eq!(good.cloned().collect::<Vec<_>>(), alone, "{workers} workers");
         let core = rig.core();
-        assert_eq!((core.stats().faults, core.stats().restarts), (4, 6), "3 falls of 2 members");
+        assert_eq!((core.stats().faults, core.stats().restarts), (4, 6), "3 stops of 2 members");
         assert_eq!(core.agent(quiet).activity.faults, 0);
         assert_eq!([GOOD, quiet].map(|index| core.agent(index).phase), [Phase::Free; 2]);
     }

@@ -82,7 +82,7 @@ pub fn a8_12_a8_13_a8_15_a10_6_a_group_counts_one_restart_for_all_and_ends_over_
     let mut rig = Rig::<M>::new(&grouped(fresh(1, 2, 50)));
     rig.tick();
     for round in 1..=2 {
-        // Two members fault in one commit: one fall, one restart.
+        // Two members fault in one commit: one stop, one restart.
         rig.tell(round % 3, prog().trap());
         rig.tell((round + 1) % 3, prog().trap());
         rig.tick();
@@ -112,7 +112,7 @@ pub fn a8_12_a8_13_a8_15_a10_6_a_group_counts_one_restart_for_all_and_ends_over_
 }
 
 pub fn a8_14_a8_16_a10_5_a_group_stops_its_members_in_every_phase_but_stopping<M: Machine>() {
-    // Paused: it falls, and stays paused through its restart.
+    // Paused: it is stopped, and stays paused through its restart.
     let mut rig = Rig::<M>::new(&grouped(fresh(2, 5, 50)));
     rig.tick();
     rig.tell(3, prog().pause(to(0)));
@@ -176,7 +176,7 @@ pub fn a8_16_spawned_agents_are_in_no_group<M: Machine>() {
 }
 
 pub fn d5_3_the_state_of_an_agent_that_stopped_with_its_group_is_no_state<M: Machine>() {
-    // A state digest in the tick of the fall and in every one after it.
+    // A state digest in the tick of the stop and in every one after it.
     let run = |workers: u32| {
         let mut scene = grouped(fresh(3, 5, 50));
         scene.setup.state_digest_ticks = 1;
