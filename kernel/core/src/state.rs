@@ -186,8 +186,8 @@ impl Core {
         }
     }
 
-    /// Agents that were stopped with their group since the last call and took no turn in doing so: the
-    /// states that lanes hold of them are to be dropped.
+    /// Agents that were stopped with their group since the last call and took no turn in doing so:
+    /// the states that lanes hold of them are to be dropped.
     pub fn drain_group_stopped(&mut self, into: &mut Vec<AgentId>) {
         into.clear();
         into.append(&mut self.group_stopped);

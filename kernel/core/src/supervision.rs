@@ -5,8 +5,8 @@
 //!        -> else: every member drops its state and waits for one and the same tick
 //! ```
 //! A group is what the configuration says; spawned agents are in none. Who is stopping or gone is
-//! no member any more, and a second fault in the commit in which the group stopped finds its agent in
-//! backoff and changes nothing.
+//! no member any more, and a second fault in the commit in which the group stopped finds its agent
+//! in backoff and changes nothing.
 
 use wasm_engine_abi::{
     Tick,
@@ -31,7 +31,8 @@ impl Core {
         agent.instance = false;
         agent.activity.faults += 1;
         agent.activity.last_fault = cause;
-        // A member that was stopped in this commit before its own fault has no instance left to drop.
+        // A member that was stopped in this commit before its own fault has no instance left to
+        // drop.
         self.group_stopped.retain(|group_stopped| group_stopped.to_bits() != id);
         match agent.phase {
             // Ended in pass 3, or faulted in its last turn: counted, not supervised.
