@@ -13,7 +13,7 @@ use wasm_engine_log::tamper::records;
 
 use crate::support::{
     Prog, prog,
-    run::{Folder, options, toml_string},
+    run::{Folder, SOURCE, options, toml_string},
 };
 use wasm_engine_core_scripts::SELF;
 
@@ -23,17 +23,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// One agent that begins with `init`; its topic 0 has rows of these hours.
 fn folder(init: &Prog, hours: &[u32]) -> Folder {
     let args = toml_string(&init.args());
-    let source = r#"
-[[source]]
-id = "rows"
-kind = "csv"
-file = "data.csv"
-topic = "observation"
-key = "station"
-time = "time"
-period_s = 3600
-"#;
-    let source = if hours.is_empty() { "" } else { source };
+    let source = if hours.is_empty() { "" } else { SOURCE };
     let config = format!(
         "[limits]\nagents_max = 64\nmemory_bytes_max = 131072\n{source}\n\
          [[topic]]\nname = \"observation\"\n\n\

@@ -68,6 +68,18 @@ fn clumsy() -> Prog {
     prog().subscribe(OBSERVATION).on(item::INPUT, &prog().publish(OUT, b"lost").trap())
 }
 
+/// The table of a source over [`data`], for each station on one topic.
+pub const SOURCE: &str = r#"
+[[source]]
+id = "weather"
+kind = "csv"
+file = "data.csv"
+topic = "observation"
+key = "station"
+time = "time"
+period_s = 3600
+"#;
+
 /// The configuration of a run on `data.csv`.
 pub fn config(extra: &str) -> String {
     let init = behaviour();
@@ -84,15 +96,7 @@ sync = "none"
 block_bytes = 4096
 segment_bytes = 65536
 
-[[source]]
-id = "weather"
-kind = "csv"
-file = "data.csv"
-topic = "observation"
-key = "station"
-time = "time"
-period_s = 3600
-
+{SOURCE}
 [[agent]]
 name = "station"
 module = "agent.wasm"
