@@ -98,6 +98,7 @@ pub struct Context {
 
 impl Context {
     /// The context of a call in the turn of `command`.
+    #[inline]
     #[must_use]
     pub const fn of(command: &TurnCommand, args_len: u32) -> Self {
         Self {
