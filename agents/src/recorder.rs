@@ -50,7 +50,7 @@ pub(crate) struct Raw {
     draws: u64,
 }
 
-/// Handles by handle.
+/// Names by handle.
 #[derive(Debug, Default)]
 struct Handles {
     names: Vec<String>,

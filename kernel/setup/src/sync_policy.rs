@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// When written blocks are forced to the disk (SEMANTICS L3). Physical.
 ///
-/// Written as text: `none`, a time (`100ms`, `2s`) or an amount (`64KiB`, `16MiB`, `1GiB`).
+/// Written as text: `none`, a time (`100ms`, `2s`) or an amount (`500B`, `64KiB`, `16MiB`,
+/// `1GiB`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SyncPolicy {

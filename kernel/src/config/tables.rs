@@ -149,8 +149,8 @@ pub struct LogConfig {
     /// `inputs`: outside facts and digests (SEMANTICS L1). `full` is refused so far. Default
     /// `inputs`.
     pub level: LogLevel,
-    /// When written blocks are synced: `none`, a time (`100ms`, `2s`) or an amount (`64KiB`,
-    /// `16MiB`, `1GiB`). Default `100ms`.
+    /// When written blocks are synced: `none`, a time (`100ms`, `2s`) or an amount (`500B`,
+    /// `64KiB`, `16MiB`, `1GiB`). Default `100ms`.
     pub sync: SyncPolicy,
     /// Bytes after which a segment is closed, at least `block_bytes`. Default 64 MiB.
     pub segment_bytes: u64,

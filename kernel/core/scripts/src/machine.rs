@@ -79,7 +79,7 @@ impl Results for Done {
     }
 }
 
-/// PlainPayloads and sink, as the core wants them.
+/// Payloads and sink, as the core wants them.
 struct Around<'a> {
     payloads: &'a mut PlainPayloads,
     sink: &'a mut Recorder,
