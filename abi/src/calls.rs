@@ -139,16 +139,16 @@ pub const BYTES_PER_FUEL: u64 = 8;
 macro_rules! calls {
     ($then:ident) => { $then! {
         cast(name: text, payload: bytes) -> sequence; 200; Pattern("channel:");
-            CAST = 7 "`target` channel key, payload.";
+            CAST = 7 "`target` and `arg` channel key, payload.";
             "Message to every member of a channel.";
         infer(model: u32, row: floats) -> sequence; 200; Pattern("infer:");
             INFER = 8 "`target` model, payload.";
             "One row of `f32` for a model; exactly one reply item.";
         join(name: text) -> sequence; 100; Pattern("channel:");
-            JOIN = 5 "`target` channel key.";
+            JOIN = 5 "`target` and `arg` channel key.";
             "Becomes a member of a channel.";
         leave(name: text) -> sequence; 100; Pattern("channel:");
-            LEAVE = 6 "`target` channel key.";
+            LEAVE = 6 "`target` and `arg` channel key.";
             "Ends the membership of a channel.";
         log(level: u32, text: text) -> status; 100; Capability("log");
             LOG = 14 "`target` level, payload the text.";
@@ -247,5 +247,7 @@ enum Status: i32, reserved [-9, -10] {
     ModelFailed = -12 "model failed",
     /// The agent was already in that state.
     Already = -13 "already so",
+    /// The payload is longer than the receiver's inbox.
+    TooLong = -14 "longer than the receiver's inbox",
 }
 }

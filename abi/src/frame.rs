@@ -21,6 +21,8 @@ codes! {
 /// Kinds of item (SEMANTICS A2).
 item: u32 {
     /// From an agent: `from` its address, `from_seq` its sequence, `topic` or [`super::NO_TOPIC`].
+    /// By a channel: `topic` is [`super::CHANNEL`], `request` the sequence of the receiver's own
+    /// last accepted join of it.
     MESSAGE = 1 "message",
     /// From a source: `from` the source's number, `from_seq` its sequence, `topic`.
     INPUT = 2 "input",
@@ -62,7 +64,7 @@ pub struct ItemHeader {
     pub microstep: u32,
     /// Low half of the payload's xxh3-64, 0 for an empty one: so a header names its content.
     pub hash: u32,
-    /// Sequence of the call that it answers, by kind.
+    /// Sequence of the call that it answers or comes by, by kind.
     pub request: u64,
     /// Trace id: that of its cause (SEMANTICS D1).
     pub trace: u64,
@@ -221,6 +223,10 @@ pub struct TurnResult {
     pub answers: u32,
     /// Payload bytes, in blocks, of all effects.
     pub blocks: u32,
+    /// Of an init turn: bytes of the longest payload that the inbox takes.
+    pub item_bytes_max: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 codes! {
@@ -293,12 +299,18 @@ pub struct Effect {
 impl Effect {
     /// Bytes of the logical part, which are hashed: all but the place of the payload.
     pub const LOGICAL_BYTES: usize = 56;
+
+    /// Key of the channel of a `JOIN`, `LEAVE` or `CAST`.
+    #[must_use]
+    pub const fn channel(&self) -> u128 {
+        (self.arg as u128) << 64 | self.target as u128
+    }
 }
 
 const _: () = assert!(size_of::<ItemHeader>() == 64);
 const _: () = assert!(size_of::<Context>() == 40);
 const _: () = assert!(size_of::<ItemFrame>() == 80);
 const _: () = assert!(size_of::<TurnCommand>() == 72);
-const _: () = assert!(size_of::<TurnResult>() == 72);
+const _: () = assert!(size_of::<TurnResult>() == 80);
 const _: () = assert!(size_of::<Effect>() == 64);
 const _: () = assert!(AgentId::NONE.to_bits() == u64::MAX);

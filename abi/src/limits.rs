@@ -18,6 +18,9 @@ pub const AGENTS_MAX: u32 = 1 << 20;
 pub const RECEIVE_MAX: u32 = 1 << 16;
 /// Effects of one turn.
 pub const EFFECTS_MAX: u32 = 1 << 16;
+/// Calls of an init turn, each with a budget of fuel of its own: `_initialize`, the two questions
+/// for the inbox, `agent_init`.
+pub const INIT_CALLS: u64 = 4;
 /// Inbox bytes that a guest must offer: the header of an item and one block.
 pub const INBOX_BYTES_MIN: u32 = 128;
 

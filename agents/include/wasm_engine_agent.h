@@ -45,7 +45,7 @@ extern "C" {
 /* Kinds of item. */
 /* generated: kinds of item */
 enum {
-  /* From an agent: from its address, from_seq its sequence, topic or NO_TOPIC. */
+  /* From an agent: from its address, from_seq its sequence, topic or NO_TOPIC. By a channel: topic is CHANNEL, request the sequence of the receiver's own last accepted join of it. */
   WE_MESSAGE = 1,
   /* From a source: from the source's number, from_seq its sequence, topic. */
   WE_INPUT = 2,
@@ -58,7 +58,8 @@ enum {
 };
 /* end of generated */
 
-/* `topic` of an item that came by no topic, and of one that came through a channel. */
+/* `topic` of an item that came by no topic, and of one that came through a channel: its `request`
+ * is the sequence number of the receiver's own last we_join of the channel. */
 #define WE_NO_TOPIC UINT32_C(0xffffffff)
 #define WE_CHANNEL UINT32_C(0xfffffffe)
 
@@ -89,6 +90,8 @@ enum {
   WE_MODEL_FAILED = -12,
   /* The agent was already in that state. */
   WE_ALREADY = -13,
+  /* The payload is longer than the receiver's inbox. */
+  WE_TOO_LONG = -14,
 };
 /* end of generated */
 
@@ -105,8 +108,8 @@ typedef struct we_item {
   uint32_t topic;     /* 32 topic handle, by kind */
   int32_t code;       /* 36 status, by kind */
   uint32_t microstep; /* 40 microstep in which it was committed; 0 at open */
-  uint32_t reserved;  /* 44 zero */
-  uint64_t request;   /* 48 sequence number of the call that it answers, by kind */
+  uint32_t hash;      /* 44 low half of the payload's xxh3-64, 0 for an empty one */
+  uint64_t request;   /* 48 sequence number of the call that it answers or comes by, by kind */
   uint64_t trace;     /* 56 trace id: that of its cause */
 } we_item;
 

@@ -98,7 +98,8 @@ impl Host {
         seq(self.raw.unsubscribe(topic.raw()))
     }
 
-    /// Joins a channel, from the next microstep on. Doing it again changes nothing.
+    /// Joins a channel, from the next microstep on. Its messages say by this sequence that they
+    /// came by it ([`Via::Channel`](crate::Via::Channel)); joining again changes but that.
     pub fn join(&mut self, channel: &str) -> Result<Seq, Status> {
         seq(self.raw.join(channel.as_bytes()))
     }

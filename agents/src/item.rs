@@ -15,8 +15,9 @@ pub enum Via {
     Direct,
     /// Published on a topic.
     Topic(Topic),
-    /// Cast to a channel.
-    Channel,
+    /// Cast to a channel: the sequence of this agent's last accepted [`join`](crate::Host::join)
+    /// of it.
+    Channel(Seq),
 }
 
 /// What an item is.
@@ -104,7 +105,7 @@ impl<'a> Item<'a> {
                 from_seq: Seq::from_raw(from_seq),
                 via: match topic {
                     NO_TOPIC => Via::Direct,
-                    CHANNEL => Via::Channel,
+                    CHANNEL => Via::Channel(request),
                     topic => Via::Topic(Topic::from_raw(topic)),
                 },
             },
@@ -190,7 +191,7 @@ mod tests {
         let message =
             |via| Kind::Message { from: AgentId::new(7, 1), from_seq: Seq::from_raw(3), via };
         assert_eq!(kind(item::MESSAGE, NO_TOPIC, 0), message(Via::Direct));
-        assert_eq!(kind(item::MESSAGE, CHANNEL, 0), message(Via::Channel));
+        assert_eq!(kind(item::MESSAGE, CHANNEL, 0), message(Via::Channel(Seq::from_raw(9))));
         assert_eq!(kind(item::MESSAGE, 4, 0), message(Via::Topic(Topic::from_raw(4))));
         let (request, model) = (Seq::from_raw(9), Model::from_raw(2));
         let result = Err(Status::ModelFailed);

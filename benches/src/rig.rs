@@ -13,7 +13,7 @@ use wasm_engine::machine::{Kernel, Parts, TraceOptions};
 use wasm_engine_abi::record::{InputFact, TickClose, kind};
 use wasm_engine_abi::{AgentId, Tick};
 use wasm_engine_core::FactsBuilder;
-use wasm_engine_core::{Output, Request, Sink};
+use wasm_engine_core::{Output, RefusedInput, Request, Sink};
 use wasm_engine_guest::admission::{Admitted, ModuleLimits, admit};
 use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine};
 use wasm_engine_log::{LogOptions, LogRing, LogWriter};
@@ -126,6 +126,7 @@ struct Nobody;
 impl Sink for Nobody {
     fn output(&mut self, _: &Output<'_>) {}
     fn request(&mut self, _: &Request, _: &[u8]) {}
+    fn input_refused(&mut self, _: &RefusedInput) {}
     fn log_line(&mut self, _: AgentId, _: Tick, _: u64, _: &[u8]) {}
 }
 

@@ -181,9 +181,9 @@ SECTION_IDS = {
 }
 # Word, then what subject, a and b hold.
 EVENTS = {
-    2: ("refused", ("agent", "agent"), ("number", "seq"), None),
-    3: ("dropped", ("number", "slot"), ("number", "seq"), None),
-    4: ("outcome", ("agent", "agent"), ("bits", "call"), None),
+    2: ("refused", ("agent", "agent"), ("number", "seq"), ("pair", "refused", "delivered")),
+    3: ("dropped", ("agent", "agent"), ("number", "seq"), ("bits", "from")),
+    4: ("outcome", ("agent", "agent"), ("number", "call"), ("number", "status")),
     5: ("reply_dropped", ("agent", "agent"), ("number", "seq"), None),
     6: ("timer", ("agent", "agent"), ("number", "seq"), None),
     7: ("restarted", ("agent", "agent"), ("number", "incarnation"), None),

@@ -38,11 +38,13 @@ const _: () = assert!(size_of::<TraceEvent>() == 48);
 codes! {
 /// What happened. The codes below 32 are those of SEMANTICS D3, which enter the tick digest.
 event: u32 {
-    /// A message, a request or, of its receiver, an input was refused at a limit (SEMANTICS C2).
+    /// A message or a request of this agent was refused by some of its receivers, or inputs by
+    /// this agent, or by so many when nobody was tried any more (SEMANTICS C2).
     REFUSED = 2 "refused",
-    /// A message was dropped by its topic's policy (SEMANTICS C4).
+    /// A message or input from this sender or source was dropped from its receiver's inbox by its
+    /// topic's policy (SEMANTICS C4).
     DROPPED = 3 "dropped",
-    /// A call got its outcome (SEMANTICS A4).
+    /// A call got its outcome: the code of a status without its sign (SEMANTICS A4).
     OUTCOME = 4 "outcome",
     /// A reply came for an incarnation that is over.
     REPLY_DROPPED = 5 "reply_dropped",
@@ -62,7 +64,7 @@ event: u32 {
     FAULTED = 12 "faulted",
     /// An agent waits for its restart.
     BACKOFF = 13 "backoff",
-    /// The items that an ending agent leaves.
+    /// The items that an agent leaves at its end, or that its inbox cannot hold (SEMANTICS C2).
     DEAD_LETTERS = 14 "dead_letters",
     /// An inference request was accepted (SEMANTICS I1).
     REQUESTED = 15 "requested",
@@ -113,9 +115,9 @@ event: u32 {
     #[must_use]
     pub const fn details(kind: u32) -> [Detail; 3] {
         match kind {
-            REFUSED => [Agent("agent"), Number("seq"), Nothing],
-            DROPPED => [Number("slot"), Number("seq"), Nothing],
-            OUTCOME => [Agent("agent"), Bits("call"), Nothing],
+            REFUSED => [Agent("agent"), Number("seq"), Pair("refused", "delivered")],
+            DROPPED => [Agent("agent"), Number("seq"), Bits("from")],
+            OUTCOME => [Agent("agent"), Number("call"), Number("status")],
             REPLY_DROPPED => [Agent("agent"), Number("seq"), Nothing],
             TIMER => [Agent("agent"), Number("seq"), Nothing],
             RESTARTED => [Agent("agent"), Number("incarnation"), Nothing],

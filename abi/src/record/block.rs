@@ -37,9 +37,10 @@ pub const SEGMENT_MAGIC: [u8; 8] = *b"WE-EVLOG";
 pub const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"WEBK");
 /// Last bytes of every block.
 pub const FOOTER_MAGIC: u32 = u32::from_le_bytes(*b"KBEW");
-/// Version of the layouts in this file. Magic, version and the place of the segment header's crc
-/// stay where they are in all versions.
-pub const LOG_VERSION: u32 = 1;
+/// Version of the layouts in this file and of the rules that execute what is in them (SEMANTICS):
+/// a log is executed by the rules under which it was written, or refused by this number. Magic,
+/// version and the place of the segment header's crc stay where they are in all versions.
+pub const LOG_VERSION: u32 = 2;
 /// Longest block, header and footer included (SEMANTICS L3).
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
 /// Shortest length to which blocks may be limited.

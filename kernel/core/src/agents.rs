@@ -6,6 +6,7 @@ use wasm_engine_abi::{AgentId, Tick};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::inbox::Inbox;
+use crate::subscriptions::Memberships;
 
 /// Where an agent is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -68,8 +69,11 @@ pub(crate) struct Agent {
     pub(crate) dirty: bool,
     pub(crate) answers_used: u32,
     pub(crate) inbox: Inbox,
-    pub(crate) topics: Vec<u32>,
-    pub(crate) channels: Vec<u64>,
+    pub(crate) memberships: Memberships,
+    /// Timers of this incarnation that wait.
+    pub(crate) timers: u32,
+    /// Longest payload that its inbox takes, once its init has said so.
+    pub(crate) item_bytes_max: Option<u32>,
     /// Ticks of the restarts within the supervision window; unused in a group, which counts its
     /// own.
     pub(crate) restarts: VecDeque<Tick>,

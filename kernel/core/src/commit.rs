@@ -14,6 +14,7 @@ use wasm_engine_abi::{
 };
 
 use crate::agents::Phase;
+use crate::delivery::Deliveries;
 use crate::environment::{Environment, Output, PayloadStore, Results, Sink, TurnOutput};
 use crate::inbox::Item;
 use crate::payloads::{NO_PAYLOAD, PayloadId};
@@ -68,7 +69,9 @@ impl Core {
     }
 
     /// C1: consumed items are released, those of faulted turns as dead letters (A8); what a
-    /// faulted turn did not reach goes back to the head of its inbox.
+    /// faulted turn did not reach goes back to the head of its inbox. Whose inbox is then empty
+    /// is runnable again when something arrives; who has leftovers, at its turn's place (Q1). The
+    /// turn's digest enters the tick's before anything that follows from the microstep (D3).
     fn release_turn(
         &mut self,
         planned: Planned,
@@ -87,6 +90,14 @@ impl Core {
         if output.result.fault != fault::NONE {
             self.stats.dead_letters += u64::from(consumed);
         }
+        if planned.kind == turn::INIT && output.result.fault == fault::NONE {
+            self.set_item_bytes_max(planned.agent, output.result.item_bytes_max, env);
+        }
+        let agent = self.agents.at_mut(planned.agent);
+        agent.planned = !agent.inbox.is_empty();
+        self.chain.turn(output.result.digest, output.result.fuel);
+        self.turn_digests.push(output.result.digest.low());
+        self.turn_agents.push(planned.agent);
     }
 
     fn apply_messages(
@@ -97,14 +108,11 @@ impl Core {
         env: &mut impl Environment,
     ) {
         let result = output.result;
-        self.chain.turn(result.digest, result.fuel);
-        self.turn_digests.push(result.digest.low());
         self.chain.trace.detail(|| {
             let id = self.agents.id(planned.agent).to_bits();
             let counts = u64::from(result.items) << 32 | u64::from(result.effects);
             (event::TURN, id, result.fuel, counts)
         });
-        self.turn_agents.push(planned.agent);
         self.mark_dirty(planned.agent);
         self.count_turn(planned, output);
         later.endings |= result.fault != fault::NONE || planned.kind == turn::SHUTDOWN;
@@ -201,15 +209,16 @@ impl Core {
 
     fn send(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
         let target = AgentId::from_bits(effect.target);
-        let status = match self.agents.resolve(target) {
+        let mut sum = Deliveries::default();
+        sum.add(match self.agents.resolve(target) {
             None => Status::Gone,
             Some(receiver) => {
                 let header = self.message(index, effect, NO_TOPIC);
                 let payload = self.payload(effect, lane);
                 self.deliver(receiver, Item::new(header, payload, false), Policy::Refuse, env)
             }
-        };
-        self.settle_message(index, effect, status, u32::from(status == Status::Ok), 1);
+        });
+        self.settle_message(index, effect, sum);
     }
 
     fn publish(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
@@ -221,45 +230,47 @@ impl Core {
         }
         let header = self.message(index, effect, topic);
         let payload = self.payload(effect, lane);
-        let (mut first, mut delivered) = (Status::Ok, 0);
-        let subscribers = self.subscriptions.subscribers(topic);
-        for at in 0..subscribers {
-            let receiver = self.subscriptions.subscriber(topic, at);
-            let status = self.deliver(receiver, Item::new(header, payload, false), policy, env);
-            delivered += u32::from(status == Status::Ok);
-            if first == Status::Ok {
-                first = status;
+        let (mut sum, all) = (Deliveries::default(), self.subscriptions.topic(topic).len());
+        for at in 0..self.subscriptions.topic(topic).entries() {
+            if self.tries_used_up() {
+                sum.add_untried(all, &mut self.stats);
+                break;
             }
+            let Some((receiver, _)) = self.subscriptions.topic(topic).get(at) else { continue };
+            sum.add(self.deliver(receiver, Item::new(header, payload, false), policy, env));
         }
-        self.settle_message(index, effect, first, delivered, subscribers as u32);
+        self.settle_message(index, effect, sum);
     }
 
     fn cast(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
-        let channel = effect.target;
+        let channel = effect.channel();
         let header = self.message(index, effect, CHANNEL);
         let payload = self.payload(effect, lane);
-        let (mut first, mut delivered) = (Status::Ok, 0);
-        let members = self.subscriptions.members(channel);
-        for at in 0..members {
-            let receiver = self.subscriptions.member(channel, at);
-            let item = Item::new(header, payload, false);
-            let status = self.deliver(receiver, item, Policy::Refuse, env);
-            delivered += u32::from(status == Status::Ok);
-            if first == Status::Ok {
-                first = status;
+        let (entries, all) =
+            self.subscriptions.channel(channel).map_or((0, 0), |all| (all.entries(), all.len()));
+        let mut sum = Deliveries::default();
+        for at in 0..entries {
+            if self.tries_used_up() {
+                sum.add_untried(all, &mut self.stats);
+                break;
             }
+            let member = self.subscriptions.channel(channel).and_then(|members| members.get(at));
+            let Some((receiver, request)) = member else { continue };
+            let item = Item::new(ItemHeader { request, ..header }, payload, false);
+            sum.add(self.deliver(receiver, item, Policy::Refuse, env));
         }
-        self.settle_message(index, effect, first, delivered, members as u32);
+        self.settle_message(index, effect, sum);
     }
 
     /// A4: a message has at most one outcome, only if some receiver refused it.
-    fn settle_message(&mut self, index: u32, effect: &Effect, first: Status, ok: u32, all: u32) {
-        if first == Status::Ok {
+    fn settle_message(&mut self, index: u32, effect: &Effect, sum: Deliveries) {
+        if sum.first_refusal == Status::Ok {
             return;
         }
-        self.chain.event(event::REFUSED, self.agents.id(index).to_bits(), effect.seq);
-        let counts = u64::from(all - ok) << 32 | u64::from(ok);
-        self.outcome(index, effect, first, AgentId::NONE, counts);
+        let id = self.agents.id(index).to_bits();
+        let counts = u64::from(sum.refused) << 32 | u64::from(sum.delivered);
+        self.chain.event_of_two(event::REFUSED, id, effect.seq, counts);
+        self.outcome(index, effect, sum.first_refusal, AgentId::NONE, counts);
     }
 
     /// L2: a message on an output topic also goes to the host.
@@ -299,7 +310,7 @@ impl Core {
                 trace: effect.trace,
                 ..ItemHeader::default()
             };
-            self.chain.event(event::REFUSED, id.to_bits(), effect.seq);
+            self.chain.event_of_two(event::REFUSED, id.to_bits(), effect.seq, 1 << 32);
             self.push_answer(index, header, NO_PAYLOAD);
             return;
         }
@@ -324,6 +335,7 @@ impl Core {
     fn set_timer(&mut self, index: u32, effect: &Effect) {
         let agent = self.agents.at_mut(index);
         agent.answers_used += 1;
+        agent.timers += 1;
         let incarnation = agent.incarnation;
         self.timers.add(Timer {
             due: self.tick.saturating_add(effect.target),
@@ -337,32 +349,35 @@ impl Core {
     }
 
     fn apply_subscriptions(&mut self, index: u32, effect: &Effect) {
-        let agent = self.agents.at_mut(index);
-        let (topic, channel) = (effect.target as u32, effect.target);
-        let full =
-            agent.topics.len() + agent.channels.len() >= self.setup.limits.memberships_max as usize;
+        let memberships = &mut self.agents.at_mut(index).memberships;
+        let (topic, channel) = (effect.target as u32, effect.channel());
+        let full = memberships.len() >= self.setup.limits.memberships_max as usize;
         match effect.kind {
-            effect::SUBSCRIBE if !agent.topics.contains(&topic) && !full => {
-                agent.topics.push(topic);
-                self.subscriptions.subscribe(topic, index);
-            }
-            effect::SUBSCRIBE if !agent.topics.contains(&topic) => {
-                self.outcome(index, effect, Status::Quota, AgentId::NONE, 0);
-            }
+            effect::SUBSCRIBE => match memberships.topics.get(&topic) {
+                Some(&entry) => self.subscriptions.topic_mut(topic).renew(entry, effect.seq),
+                None if full => self.outcome(index, effect, Status::Quota, AgentId::NONE, 0),
+                None => {
+                    let entry = self.subscriptions.topic_mut(topic).enter(index, effect.seq);
+                    memberships.topics.insert(topic, entry);
+                }
+            },
             effect::UNSUBSCRIBE => {
-                agent.topics.retain(|&other| other != topic);
-                self.subscriptions.unsubscribe(topic, index);
+                if let Some(entry) = memberships.topics.remove(&topic) {
+                    self.subscriptions.topic_mut(topic).leave(entry);
+                }
             }
-            effect::JOIN if !agent.channels.contains(&channel) && !full => {
-                agent.channels.push(channel);
-                self.subscriptions.join(channel, index);
-            }
-            effect::JOIN if !agent.channels.contains(&channel) => {
-                self.outcome(index, effect, Status::Quota, AgentId::NONE, 0);
-            }
+            effect::JOIN => match memberships.channels.get(&channel) {
+                Some(&entry) => self.subscriptions.channel_mut(channel).renew(entry, effect.seq),
+                None if full => self.outcome(index, effect, Status::Quota, AgentId::NONE, 0),
+                None => {
+                    let entry = self.subscriptions.channel_mut(channel).enter(index, effect.seq);
+                    memberships.channels.insert(channel, entry);
+                }
+            },
             effect::LEAVE => {
-                agent.channels.retain(|&other| other != channel);
-                self.subscriptions.leave(channel, index);
+                if let Some(entry) = memberships.channels.remove(&channel) {
+                    self.subscriptions.leave_channel(channel, entry);
+                }
             }
             _ => {}
         }
@@ -379,7 +394,8 @@ impl Core {
         detail: u64,
     ) {
         let id = self.agents.id(index).to_bits();
-        self.chain.event(event::OUTCOME, id, effect.seq ^ (status as i32 as u64) << 48);
+        let code = u64::from((status as i32).unsigned_abs());
+        self.chain.event_of_two(event::OUTCOME, id, effect.seq, code);
         if !self.agents.at(index).addressable() {
             self.stats.dead_letters += 1;
             return;

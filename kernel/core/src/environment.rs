@@ -2,6 +2,7 @@
 
 use wasm_engine_abi::{
     AgentId, Tick,
+    calls::Status,
     frame::{Effect, Location, TurnResult},
 };
 
@@ -27,6 +28,8 @@ pub trait Sink {
     fn output(&mut self, output: &Output<'_>);
     /// An inference request was accepted (SEMANTICS I1).
     fn request(&mut self, request: &Request, input: &[u8]);
+    /// An agent's inbox refused an input; its source cannot be told.
+    fn input_refused(&mut self, refused: &RefusedInput);
     /// An agent wrote a log line.
     fn log_line(&mut self, agent: AgentId, tick: Tick, level: u64, text: &[u8]);
 }
@@ -62,6 +65,21 @@ pub struct Output<'a> {
     pub from_seq: u64,
     /// Payload.
     pub payload: &'a [u8],
+}
+
+/// An input that a subscriber of its topic did not get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefusedInput {
+    /// The subscriber.
+    pub agent: AgentId,
+    /// Why.
+    pub status: Status,
+    /// Position of the source in the setup.
+    pub source: u64,
+    /// Payload bytes.
+    pub len: u32,
+    /// The longest payload that its inbox takes, once it has said so.
+    pub item_bytes_max: Option<u32>,
 }
 
 /// What one turn of the plan did, read from wherever its lane put it.

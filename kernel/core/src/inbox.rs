@@ -130,28 +130,32 @@ impl Inbox {
         std::iter::successors(node(self.head), move |item| node(item.next))
     }
 
-    /// Unlinks the first item for which `matches` holds, oldest first.
-    pub(crate) fn take_first(
+    /// Unlinks the first `max` items for which `matches` holds, oldest first, in one pass.
+    pub(crate) fn take(
         &mut self,
         pool: &mut Items,
+        max: u32,
         matches: impl Fn(&Item) -> bool,
-    ) -> Option<ItemId> {
-        let (mut before, mut at) = (NONE, self.head);
-        while at != NONE {
+        into: &mut Vec<ItemId>,
+    ) {
+        let (mut before, mut at, mut left) = (NONE, self.head, max);
+        while at != NONE && left > 0 {
             let next = pool.nodes[at as usize].next;
-            if matches(&pool.nodes[at as usize]) {
-                match before {
-                    NONE => self.head = next,
-                    before => pool.nodes[before as usize].next = next,
-                }
-                if self.tail == at {
-                    self.tail = before;
-                }
-                return Some(at);
+            if !matches(&pool.nodes[at as usize]) {
+                (before, at) = (at, next);
+                continue;
             }
-            (before, at) = (at, next);
+            match before {
+                NONE => self.head = next,
+                before => pool.nodes[before as usize].next = next,
+            }
+            if self.tail == at {
+                self.tail = before;
+            }
+            into.push(at);
+            left -= 1;
+            at = next;
         }
-        None
     }
 }
 
@@ -181,13 +185,14 @@ mod tests {
         }
         let front = pool.add(item(0));
         inbox.push_front(front, &mut pool);
-        for seq in [2, 4] {
-            let id = inbox.take_first(&mut pool, |item| item.header.from_seq == seq);
-            pool.remove(id.expect("it is there"));
-        }
+        let mut taken = Vec::new();
+        inbox.take(&mut pool, 2, |item| item.header.from_seq.is_multiple_of(2), &mut taken);
+        inbox.take(&mut pool, 9, |item| item.header.from_seq == 4, &mut taken);
+        let seqs: Vec<_> = taken.into_iter().map(|id| pool.remove(id).header.from_seq).collect();
+        assert_eq!(seqs, [0, 2, 4]);
         let id = pool.add(item(5));
         inbox.push_back(id, &mut pool);
-        assert_eq!(drain(&mut inbox, &mut pool), [0, 1, 3, 5]);
+        assert_eq!(drain(&mut inbox, &mut pool), [1, 3, 5]);
         assert!(inbox.is_empty());
     }
 }

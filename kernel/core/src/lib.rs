@@ -44,7 +44,7 @@ mod view;
 
 pub use self::{
     agents::{Activity, Phase},
-    environment::{Environment, Output, PayloadStore, Results, Sink, TurnOutput},
+    environment::{Environment, Output, PayloadStore, RefusedInput, Results, Sink, TurnOutput},
     facts::FactsBuilder,
     requests::Request,
     state::{Core, first_digest},

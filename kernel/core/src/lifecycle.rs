@@ -59,6 +59,7 @@ impl Core {
         self.drop_memberships(index);
         self.order.remove(index);
         self.agents.at_mut(index).phase = Phase::Stopping;
+        self.forget_timers(index);
         self.mark_dirty(index);
         self.make_runnable(index);
         Status::Ok
@@ -106,6 +107,14 @@ impl Core {
         self.chain.event(event::ENDED, self.agents.id(index).to_bits(), 0);
         self.mark_dirty(index);
         self.agents.release(index);
+        self.forget_timers(index);
+    }
+
+    /// The incarnation of agent `index` is over, and so are its timers (T5).
+    pub(crate) fn forget_timers(&mut self, index: u32) {
+        let count = std::mem::take(&mut self.agents.at_mut(index).timers);
+        let agents = &self.agents;
+        self.timers.forget(count, |id, incarnation| agents.living(id, incarnation).is_some());
     }
 
     /// All queued items become dead letters.
@@ -120,14 +129,12 @@ impl Core {
     }
 
     fn drop_memberships(&mut self, index: u32) {
-        let agent = self.agents.at_mut(index);
-        let (topics, channels) =
-            (std::mem::take(&mut agent.topics), std::mem::take(&mut agent.channels));
-        for topic in topics {
-            self.subscriptions.unsubscribe(topic, index);
+        let memberships = std::mem::take(&mut self.agents.at_mut(index).memberships);
+        for (topic, entry) in memberships.topics {
+            self.subscriptions.topic_mut(topic).leave(entry);
         }
-        for channel in channels {
-            self.subscriptions.leave(channel, index);
+        for (channel, entry) in memberships.channels {
+            self.subscriptions.leave_channel(channel, entry);
         }
     }
 }

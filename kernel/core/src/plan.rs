@@ -2,6 +2,7 @@
 
 use wasm_engine_abi::{
     frame::{ItemFrame, Location, TurnCommand, turn},
+    limits::INIT_CALLS,
     page::event,
 };
 
@@ -51,11 +52,6 @@ impl Budget {
     }
 }
 
-/// Calls of a turn that are budgeted: all items it may receive, and the step.
-pub(crate) fn calls_of_step(limits: &Limits) -> u64 {
-    u64::from(limits.receive_max) + 1
-}
-
 /// The parts of the core that a turn is taken from.
 struct Taking<'a> {
     setup: &'a Setup,
@@ -72,9 +68,9 @@ impl Taking<'_> {
     fn classify(&mut self, index: u32) -> Verdict {
         let agent = self.agents.at_mut(index);
         let (kind, calls) = match agent.phase {
-            Phase::Starting => (turn::INIT, 1),
+            Phase::Starting => (turn::INIT, INIT_CALLS),
             Phase::Stopping => (turn::SHUTDOWN, 1),
-            _ => (turn::STEP, calls_of_step(&self.setup.limits)),
+            _ => (turn::STEP, self.setup.limits.calls_of_step()),
         };
         if !self.budget.take(self.setup, agent.template, calls) {
             return Verdict::Stop;

@@ -64,6 +64,8 @@ pub struct Core {
     pub(crate) deliveries: u32,
     pub(crate) plan: Vec<Planned>,
     pub(crate) plan_items: Vec<ItemId>,
+    /// Items that are being dropped, reused.
+    pub(crate) taken: Vec<ItemId>,
     /// Next configured agent whose first init is to be planned in tick 0 (T8).
     pub(crate) next_init: u32,
     pub(crate) configured: u32,
@@ -128,6 +130,7 @@ impl Core {
             deliveries: 0,
             plan: Vec::new(),
             plan_items: Vec::new(),
+            taken: Vec::new(),
             next_init: 0,
             ran: Vec::new(),
             next_state_tick: 0,

@@ -8,10 +8,7 @@
 //! no member any more, and a second fault in the commit in which the group stopped finds its agent
 //! in backoff and changes nothing.
 
-use wasm_engine_abi::{
-    Tick,
-    frame::{fault, item},
-};
+use wasm_engine_abi::{Tick, frame::fault};
 
 use crate::agents::Phase;
 use crate::environment::Environment;
@@ -78,6 +75,7 @@ impl Core {
         self.order.remove(index);
         self.drop_answers(index, env);
         self.agents.at_mut(index).phase = Phase::Backoff(due);
+        self.forget_timers(index);
         self.backoffs.insert((due, index));
         self.chain.event(event::BACKOFF, self.agents.id(index).to_bits(), due);
         self.mark_dirty(index);
@@ -95,7 +93,9 @@ impl Core {
         match self.setup.templates[agent.template as usize].restart {
             Restart::Never => None,
             Restart::Fresh { backoff_ticks, restarts_max, window_ticks } => {
-                restarts.retain(|&at| now - at < window_ticks);
+                while restarts.front().is_some_and(|&at| now - at >= window_ticks) {
+                    restarts.pop_front();
+                }
                 if restarts.len() >= restarts_max as usize {
                     return None;
                 }
@@ -107,16 +107,8 @@ impl Core {
 
     /// A9: answers to calls of the old incarnation are dropped; messages and inputs stay.
     fn drop_answers(&mut self, index: u32, env: &mut impl Environment) {
-        let answer = |kind| matches!(kind, item::REPLY | item::OUTCOME | item::TIMER);
-        loop {
-            let inbox = &mut self.agents.at_mut(index).inbox;
-            let Some(id) = inbox.take_first(&mut self.items, |item| answer(item.header.kind))
-            else {
-                break;
-            };
-            self.release_item(index, id, env);
-            self.stats.dead_letters += 1;
-        }
+        let dropped = self.drop_items(index, u32::MAX, |item| !item.counted(), env, |_, _, _| ());
+        self.stats.dead_letters += u64::from(dropped);
         self.agents.at_mut(index).answers_used = 0;
     }
 }

@@ -3,11 +3,10 @@
 //! ```text
 //! tick digest = xxh3-128( previous 16 | tick 8 | facts of the TickOpen record
 //!                         | events of the open
-//!                         | per microstep: number 8,
-//!                           per turn: its digest 16, events of its messages,
-//!                           events of the later passes in their order
+//!                         | per microstep: number 8, digest of each turn 16, events of the
+//!                           passes in their order
 //!                         | agents carried over 8 | state digest 16 )
-//! event       = code 4 | zero 4 | subject 8 | detail 8
+//! event       = code 8 | subject 8 | a 8 | b 8
 //! fuel chain  = xxh3-128( previous 16 | tick 8 | fuel of each turn 8 )
 //! ```
 //! The first value of both is blake3, cut to 128 bits, of the canonical setup. The state digest
@@ -126,10 +125,17 @@ impl DigestChain {
         self.tick_fuel.add(fuel.to_le_bytes());
     }
 
+    /// An event with one detail.
     #[inline]
-    pub(crate) fn event(&mut self, code: u32, subject: u64, detail: u64) {
-        self.tick.add([u64::from(code).to_le_bytes(), subject.to_le_bytes(), detail.to_le_bytes()]);
-        self.trace.event(code, subject, detail, 0);
+    pub(crate) fn event(&mut self, code: u32, subject: u64, a: u64) {
+        self.event_of_two(code, subject, a, 0);
+    }
+
+    /// An event with two details.
+    #[inline]
+    pub(crate) fn event_of_two(&mut self, code: u32, subject: u64, a: u64, b: u64) {
+        self.tick.add([u64::from(code), subject, a, b].map(u64::to_le_bytes));
+        self.trace.event(code, subject, a, b);
     }
 
     pub(crate) fn close(&mut self, carried_over: u64, state: Option<Digest>) {
@@ -158,8 +164,8 @@ mod tests {
         chain.event(event::TIMER, 1, 2);
         chain.microstep(1);
         chain.turn(Digest::new(70), 1000);
-        chain.event(event::REFUSED, 3, 4);
         chain.turn(Digest::new(71), 2000);
+        chain.event_of_two(event::REFUSED, 3, 4, 5);
         chain.event(event::SPAWNED, 5, 6);
         chain.microstep(2);
         chain.turn(Digest::new(72), 3000);
@@ -178,10 +184,10 @@ mod tests {
             let mut bytes = digest.to_bytes().to_vec();
             bytes.extend(words(&[number]));
             bytes.extend(&facts);
-            bytes.extend(words(&[event::TIMER.into(), 1, 2]));
-            // Of a turn its digest, then the events of its pass 1.
-            bytes.extend(words(&[1, 70, 0, event::REFUSED.into(), 3, 4, 71, 0]));
-            bytes.extend(words(&[event::SPAWNED.into(), 5, 6, 2, 72, 0, 9]));
+            bytes.extend(words(&[event::TIMER.into(), 1, 2, 0]));
+            // The digests of all turns come first, then the events.
+            bytes.extend(words(&[1, 70, 0, 71, 0, event::REFUSED.into(), 3, 4, 5]));
+            bytes.extend(words(&[event::SPAWNED.into(), 5, 6, 0, 2, 72, 0, 9]));
             bytes.extend(state.iter().flat_map(|state| state.to_bytes()));
             digest = Digest::new(xxh3_128(&bytes));
             assert_eq!(chain.digest(), digest, "tick {number}");

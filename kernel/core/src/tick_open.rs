@@ -14,7 +14,8 @@ use wasm_engine_abi::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agents::Phase;
-use crate::environment::{Environment, PayloadStore};
+use crate::delivery::Deliveries;
+use crate::environment::{Environment, PayloadStore, RefusedInput, Sink};
 use crate::inbox::Item;
 use crate::payloads::{NO_PAYLOAD, PayloadId, blocks};
 use crate::state::{Core, TICK_MAX};
@@ -206,6 +207,11 @@ impl Core {
             self.chain.event(event::REPLY_DROPPED, agent.to_bits(), seq);
             return Ok(());
         };
+        // A reply always comes; one that its inbox cannot hold says so.
+        let too_long =
+            self.agents.at(index).item_bytes_max.is_some_and(|max| row.len() > max as usize);
+        let (row, code): (&[u8], _) =
+            if too_long { (&[], Status::TooLong as i32) } else { (row, code) };
         let header = ItemHeader {
             kind: item::REPLY,
             len: row.len() as u32,
@@ -231,7 +237,11 @@ impl Core {
         }
         while let Some(timer) = self.timers.pop_due(self.tick) {
             let agent = AgentId::from_bits(timer.agent);
-            let Some(index) = self.agents.living(agent, timer.incarnation) else { continue };
+            let Some(index) = self.agents.living(agent, timer.incarnation) else {
+                self.timers.took_forgotten();
+                continue;
+            };
+            self.agents.at_mut(index).timers -= 1;
             self.chain.event(event::TIMER, timer.agent, timer.seq);
             let header = ItemHeader {
                 kind: item::TIMER,
@@ -278,17 +288,31 @@ impl Core {
         };
         self.stats.inputs += 1;
         let payload = self.enter(bytes, env);
-        for at in 0..self.subscriptions.subscribers(topic) {
-            let receiver = self.subscriptions.subscriber(topic, at);
-            let item = Item::new(header, payload, false);
-            let status =
-                self.deliver(receiver, item, self.setup.topics[topic as usize].policy, env);
+        let policy = self.setup.topics[topic as usize].policy;
+        let (mut sum, all) = (Deliveries::default(), self.subscriptions.topic(topic).len());
+        for at in 0..self.subscriptions.topic(topic).entries() {
+            if self.tries_used_up() {
+                let untried = sum.add_untried(all, &mut self.stats);
+                self.input_refused(AgentId::NONE, seq, untried);
+                break;
+            }
+            let Some((receiver, _)) = self.subscriptions.topic(topic).get(at) else { continue };
+            let status = self.deliver(receiver, Item::new(header, payload, false), policy, env);
+            sum.add(status);
             if status != Status::Ok {
-                let receiver = self.agents.id(receiver).to_bits();
-                self.chain.event(event::REFUSED, receiver, seq);
+                let agent = self.agents.id(receiver);
+                self.input_refused(agent, seq, 1);
+                let item_bytes_max = self.agents.at(receiver).item_bytes_max;
+                let (source, len) = (origin, header.len);
+                let refused = RefusedInput { agent, status, source, len, item_bytes_max };
+                env.sink().input_refused(&refused);
             }
         }
         Ok(())
+    }
+
+    fn input_refused(&mut self, by: AgentId, seq: u64, times: u32) {
+        self.chain.event_of_two(event::REFUSED, by.to_bits(), seq, u64::from(times) << 32);
     }
 
     fn enter(&mut self, bytes: &[u8], env: &mut impl Environment) -> PayloadId {

@@ -17,10 +17,15 @@ pub(crate) struct Timer {
     pub(crate) trace: u64,
 }
 
+/// Forgotten timers are cleared away when there are so many and they are the larger part.
+const FORGOTTEN_MAX: usize = 1024;
+
 /// Timers by (due tick, agent, sequence).
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<Timer>>,
+    /// Those of incarnations that are over.
+    forgotten: usize,
 }
 
 impl Timers {
@@ -35,8 +40,30 @@ impl Timers {
                 return Some(timer.due);
             }
             self.heap.pop();
+            self.forgotten = self.forgotten.saturating_sub(1);
         }
         None
+    }
+
+    /// `count` timers belong to an incarnation that is over. They are cleared away together, so
+    /// that no crash loop fills the memory and no fault costs a walk over the timers of all.
+    pub(crate) fn forget(&mut self, count: u32, lives: impl Fn(AgentId, u32) -> bool) {
+        self.forgotten += count as usize;
+        if self.forgotten > FORGOTTEN_MAX && self.forgotten > self.heap.len() / 2 {
+            self.heap
+                .retain(|Reverse(timer)| lives(AgentId::from_bits(timer.agent), timer.incarnation));
+            self.forgotten = 0;
+        }
+    }
+
+    /// Timers in memory, forgotten ones among them.
+    pub(crate) fn held(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// The timer taken last was one of those that are forgotten.
+    pub(crate) fn took_forgotten(&mut self) {
+        self.forgotten = self.forgotten.saturating_sub(1);
     }
 
     /// Takes the next timer due at `tick`, dead ones included.

@@ -71,6 +71,12 @@ impl Core {
         (self.held_items, self.held_blocks)
     }
 
+    /// Timers in memory; of incarnations that are over at most 1,024 or as many as of others.
+    #[must_use]
+    pub fn timers_held(&self) -> usize {
+        self.timers.held()
+    }
+
     /// What monitors show of the agent in slot `index`.
     ///
     /// # Panics

@@ -24,6 +24,7 @@ use wasm_engine_abi::frame::{Effect, effect};
 use wasm_engine_abi::limits::{
     ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, blocks,
 };
+use wasm_engine_setup::channel_key;
 use wasmtime::{Caller, Engine, Linker, Trap};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -203,12 +204,13 @@ fn name(bytes: &[u8]) -> Result<&str, Refused> {
     }
 }
 
-/// Key of the channel of this name: xxh3-64 of its bytes. Casts to it and memberships of it meet
-/// by the key alone.
-fn channel(call: &Call<'_>, bytes: &[u8]) -> Result<u64, Refused> {
+/// The effect of this kind on the channel of this name. Casts to it and memberships of it meet by
+/// its key alone.
+fn on_channel(call: &Call<'_>, kind: u32, bytes: &[u8]) -> Result<Wanted<'static>, Refused> {
     let name = name(bytes)?;
     allowed(call.terms.rights.channel(name))?;
-    Ok(xxh3_64(bytes))
+    let key = channel_key(call.turn.seed, name);
+    Ok(Wanted { arg: (key >> 64) as u64, ..Wanted::plain(kind, key as u64) })
 }
 
 fn send(caller: &mut Caller<'_, Host>, fuel: u64, to: i64, payload: GuestSlice) -> Answer {
@@ -231,8 +233,8 @@ fn publish(caller: &mut Caller<'_, Host>, fuel: u64, topic: i32, payload: GuestS
 fn cast(caller: &mut Caller<'_, Host>, fuel: u64, name: GuestSlice, payload: GuestSlice) -> Answer {
     let (call, [name, payload]) = enter(caller, fuel, [name, payload])?;
     within(payload, PAYLOAD_BYTES_MAX)?;
-    let wanted = Wanted::answered(effect::CAST, channel(&call, name)?);
-    call.accept(&Wanted { payload: Some(payload), ..wanted })
+    let wanted = on_channel(&call, effect::CAST, name)?;
+    call.accept(&Wanted { payload: Some(payload), answer: true, ..wanted })
 }
 
 fn join(caller: &mut Caller<'_, Host>, fuel: u64, name: GuestSlice) -> Answer {
@@ -245,9 +247,9 @@ fn leave(caller: &mut Caller<'_, Host>, fuel: u64, name: GuestSlice) -> Answer {
 
 fn membership(caller: &mut Caller<'_, Host>, fuel: u64, kind: u32, name: GuestSlice) -> Answer {
     let (call, [name]) = enter(caller, fuel, [name])?;
-    let key = channel(&call, name)?;
+    let wanted = on_channel(&call, kind, name)?;
     // Only what may be refused for a limit has an outcome.
-    call.accept(&Wanted { answer: kind == effect::JOIN, ..Wanted::plain(kind, key) })
+    call.accept(&Wanted { answer: kind == effect::JOIN, ..wanted })
 }
 
 fn subscribe(caller: &mut Caller<'_, Host>, fuel: u64, topic: i32) -> Answer {

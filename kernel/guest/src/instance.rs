@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use bytemuck::{Pod, bytes_of};
-use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{Context, ItemFrame, ItemHeader, TurnCommand, fault};
 use wasm_engine_abi::limits::INBOX_BYTES_MIN;
 use wasm_engine_abi::{AgentId, Digest};
@@ -111,6 +110,12 @@ impl Instance {
         }))
     }
 
+    /// Bytes of the longest payload that the inbox takes; 0 before it was named.
+    pub(crate) fn item_bytes_max(&self) -> u32 {
+        // An inbox lies in a memory of at most 4 GiB, and its capacity was an `i32`.
+        self.inbox.capacity.saturating_sub(HEADER_BYTES) as u32
+    }
+
     /// Whether a command is meant for this incarnation.
     #[inline]
     pub(crate) fn is_of(&self, command: &TurnCommand) -> bool {
@@ -147,9 +152,7 @@ impl Instance {
 
     /// A step turn: `agent_receive` for each item, then `agent_step`.
     ///
-    /// An item that does not fit into the inbox is delivered without payload: length 0 and
-    /// [`Status::Invalid`]. It is consumed like any other and, as dispatched, the cause of what
-    /// the guest does about it.
+    /// No item is longer than the inbox: whatever is, commit and open refuse (SEMANTICS A2).
     #[inline]
     pub(crate) fn step(
         &mut self,
@@ -208,16 +211,13 @@ impl Instance {
     #[inline]
     fn put_item(&mut self, item: &ItemFrame, areas: &Sources, epoch: u64) -> Result<(), Stop> {
         let (len, agent) = (item.header.len as usize, self.agent);
-        let fits = HEADER_BYTES + len <= self.inbox.capacity;
-        let taken = if fits { len } else { 0 };
-        let (bytes, context) = self.inbox_bytes(0, HEADER_BYTES + taken)?;
+        if len > self.item_bytes_max() as usize {
+            let detail = format!("an item of {len} bytes for {agent} is longer than its inbox");
+            return Err(Stop::Machine(MachineFailure::Payload, detail));
+        }
+        let (bytes, context) = self.inbox_bytes(0, HEADER_BYTES + len)?;
         context.begin_item(&item.header);
         let (header, payload) = bytes.split_at_mut(HEADER_BYTES);
-        if !fits {
-            let code = Status::Invalid as i32;
-            header.copy_from_slice(bytes_of(&ItemHeader { len: 0, code, ..item.header }));
-            return Ok(());
-        }
         header.copy_from_slice(bytes_of(&item.header));
         if len == 0 {
             return Ok(());

@@ -171,7 +171,8 @@ impl Lane {
             Err(Stop::Fault(fault)) => fault,
             Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
         };
-        self.report(command, &context, fault, out);
+        let item_bytes_max = if command.kind == turn::INIT { instance.item_bytes_max() } else { 0 };
+        self.report(command, &context, fault, item_bytes_max, out);
         self.context = Some(context);
         if fault == fault::NONE && command.kind != turn::SHUTDOWN {
             *self.slot(command)? = Some(instance);
@@ -217,6 +218,7 @@ impl Lane {
         command: &TurnCommand,
         context: &TurnContext,
         fault: u32,
+        item_bytes_max: u32,
         out: &mut Vec<u64>,
     ) {
         let faulted = fault != fault::NONE;
@@ -241,6 +243,7 @@ impl Lane {
             effects: effects.len() as u32,
             answers: if faulted { 0 } else { context.answers() },
             blocks: if faulted { 0 } else { context.blocks() },
+            item_bytes_max,
             ..blank(command)
         };
         out.extend_from_slice(words(&[result]));

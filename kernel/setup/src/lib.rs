@@ -22,10 +22,16 @@ use wasm_engine_abi::AgentId;
 
 pub use self::{
     engine_fingerprint::EngineFingerprint,
-    limits::Limits,
+    limits::{LimitError, Limits},
     policy::{Policy, Restart, Schedule, TraceLevel},
     sync_policy::SyncPolicy,
 };
+
+/// Rows of one batch; the slot of a larger one would not be served in reasonable time.
+pub const BATCH_MAX: u32 = 65_536;
+/// Values of one row of a model: an input is a payload of at most 1 MiB, and an output that is
+/// longer fits no inbox.
+const ROW_LEN_MAX: u32 = 1 << 24;
 
 /// A topic; its handle is its index in [`Setup::topics`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -122,7 +128,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Whether every index that it names exists; a setup read from a log may be anything.
+    /// Whether every index that it names exists and every number can be that of a run; a setup
+    /// read from a log may be anything.
     ///
     /// # Errors
     /// What does not exist, in words.
@@ -131,6 +138,25 @@ impl Setup {
             Some(index) if index as usize >= len => Err(format!("there is no {what} {index}")),
             _ => Ok(()),
         };
+        self.limits.check().map_err(|error| error.to_string())?;
+        let at_least_1 = |what: &str, value: u64| match value {
+            0 => Err(format!("{what} is 0")),
+            _ => Ok(()),
+        };
+        at_least_1("aging_ticks", self.aging_ticks)?;
+        at_least_1("state_digest_ticks", self.state_digest_ticks)?;
+        for template in &self.templates {
+            if !(1..=self.limits.fuel_per_call).contains(&template.fuel_per_call) {
+                return Err(format!("`{}` has fuel beyond the limit", template.name));
+            }
+        }
+        for model in &self.models {
+            at_least_1(&format!("the latency of `{}`", model.name), model.latency_ticks)?;
+            at_least_1(&format!("the batch of `{}`", model.name), model.batch.into())?;
+            if model.batch > BATCH_MAX || model.input_len.max(model.output_len) > ROW_LEN_MAX {
+                return Err(format!("`{}` has rows or batches that no model has", model.name));
+            }
+        }
         if self.agents.len() > self.limits.agents_max as usize {
             return Err(format!("{} agents have no slots", self.agents.len()));
         }
@@ -154,6 +180,17 @@ impl Setup {
             }
         }
     }
+}
+
+/// Key of the channel of this name in a run with this seed: blake3 of the name, keyed with the seed
+/// and cut to 128 bits, so that no two names that anybody can find share a channel.
+#[must_use]
+pub fn channel_key(seed: u64, name: &str) -> u128 {
+    let mut key = [0; blake3::KEY_LEN];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut half = [0; 16];
+    half.copy_from_slice(&blake3::keyed_hash(&key, name.as_bytes()).as_bytes()[..16]);
+    u128::from_le_bytes(half)
 }
 
 /// Name under which an agent's messages appear: its template's name and, behind a slash, the name

@@ -1,6 +1,9 @@
 //! Logical limits and their defaults.
 
 use serde::{Deserialize, Serialize};
+use wasm_engine_abi::limits::{
+    AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
+};
 
 /// Logical limits: each decides what happens, so each is part of the digest's first value.
 ///
@@ -40,7 +43,7 @@ pub struct Limits {
     pub payload_bytes_per_microstep_max: u32,
     /// Sum of the planned agents' fuel quotas. Default 2^40.
     pub fuel_per_microstep_max: u64,
-    /// Deliveries accepted in one microstep. Default 65,536.
+    /// Deliveries tried in one microstep, accepted or not. Default 65,536.
     pub deliveries_per_microstep_max: u32,
     /// Messages and inputs held by all inboxes. Default 65,536.
     pub messages_held_max: u32,
@@ -79,6 +82,127 @@ impl Default for Limits {
             inferences_pending_max: 4096,
             inference_bytes_pending_max: 4 << 20,
             memberships_max: 16,
+        }
+    }
+}
+
+/// A limit that no run can have.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("limits.{key} is {value}, it must be from {min} to {max}")]
+pub struct LimitError {
+    /// Its name.
+    pub key: &'static str,
+    /// What it is.
+    pub value: u64,
+    /// The least that is possible.
+    pub min: u64,
+    /// The most that is possible.
+    pub max: u64,
+}
+
+/// Items, effects, calls and messages of a kernel: so that their bookkeeping is at most some GiB.
+const COUNT_MAX: u64 = 1 << 26;
+/// Payload bytes of a kernel.
+const BYTES_MAX: u64 = 1 << 31;
+/// Fuel of one call: so that the calls of a turn have less than 2^60 together.
+const FUEL_PER_CALL_MAX: u64 = 1 << 40;
+
+impl Limits {
+    /// Calls of a step turn that are budgeted: one for each item it may receive, and the step.
+    #[must_use]
+    pub fn calls_of_step(&self) -> u64 {
+        u64::from(self.receive_max) + 1
+    }
+
+    /// Each limit by its name, and between what it must lie. What a layout, a sum or an allocation
+    /// depends on is bounded here, so nothing made of checked limits overflows.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<(&'static str, u64, std::ops::RangeInclusive<u64>)> {
+        let upto = |key, value: u32, max: u64| (key, u64::from(value), 1..=max);
+        let block = u64::from(BLOCK_BYTES);
+        vec![
+            upto("agents_max", self.agents_max, AGENTS_MAX.into()),
+            upto("microsteps_max", self.microsteps_max, u32::MAX.into()),
+            upto("inputs_per_tick_max", self.inputs_per_tick_max, COUNT_MAX),
+            upto("input_bytes_per_tick_max", self.input_bytes_per_tick_max, BYTES_MAX),
+            upto("inbox_items_max", self.inbox_items_max, COUNT_MAX),
+            upto("inbox_bytes_max", self.inbox_bytes_max, BYTES_MAX),
+            upto("receive_max", self.receive_max, RECEIVE_MAX.into()),
+            upto("effects_max", self.effects_max, EFFECTS_MAX.into()),
+            (
+                "payload_bytes_max",
+                self.payload_bytes_max.into(),
+                block..=u64::from(PAYLOAD_BYTES_MAX),
+            ),
+            upto("answers_max", self.answers_max, EFFECTS_MAX.into()),
+            ("fuel_per_call", self.fuel_per_call, 1..=FUEL_PER_CALL_MAX),
+            ("memory_bytes_max", self.memory_bytes_max, 1..=4 << 30),
+            upto("turns_per_microstep_max", self.turns_per_microstep_max, u32::MAX.into()),
+            upto("effects_per_microstep_max", self.effects_per_microstep_max, u32::MAX.into()),
+            upto(
+                "payload_bytes_per_microstep_max",
+                self.payload_bytes_per_microstep_max,
+                BYTES_MAX,
+            ),
+            ("fuel_per_microstep_max", self.fuel_per_microstep_max, 1..=u64::MAX),
+            upto(
+                "deliveries_per_microstep_max",
+                self.deliveries_per_microstep_max,
+                u32::MAX.into(),
+            ),
+            upto("messages_held_max", self.messages_held_max, COUNT_MAX),
+            upto("payload_bytes_held_max", self.payload_bytes_held_max, BYTES_MAX),
+            upto("inferences_pending_max", self.inferences_pending_max, COUNT_MAX),
+            upto("inference_bytes_pending_max", self.inference_bytes_pending_max, BYTES_MAX),
+            upto("memberships_max", self.memberships_max, EFFECTS_MAX.into()),
+        ]
+    }
+
+    /// Whether each limit is within its [bounds](Limits::bounds).
+    ///
+    /// # Errors
+    /// The first one that is not.
+    pub fn check(&self) -> Result<(), LimitError> {
+        for (key, value, bounds) in self.bounds() {
+            if !bounds.contains(&value) {
+                return Err(LimitError { key, value, min: *bounds.start(), max: *bounds.end() });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_has_bounds_and_is_refused_beyond_either() {
+        let keys = serde_json::to_value(Limits::default()).expect("plain numbers");
+        let keys: Vec<_> = keys.as_object().expect("a table").keys().cloned().collect();
+        let mut named: Vec<_> =
+            Limits::default().bounds().into_iter().map(|(key, ..)| key.to_owned()).collect();
+        named.sort();
+        assert_eq!(named, keys, "none is forgotten");
+        assert_eq!(Limits::default().check(), Ok(()));
+        for (key, _, bounds) in Limits::default().bounds() {
+            let with = |value: u64| {
+                let mut limits = serde_json::to_value(Limits::default()).expect("plain numbers");
+                limits[key] = value.into();
+                // What its type cannot hold is refused when it is read.
+                serde_json::from_value::<Limits>(limits).ok().map(|limits| limits.check())
+            };
+            let (min, max) = (*bounds.start(), *bounds.end());
+            for value in [min, max] {
+                assert_eq!(with(value), Some(Ok(())), "{key} = {value}");
+            }
+            for value in [min.wrapping_sub(1), max.wrapping_add(1)] {
+                if bounds.contains(&value) {
+                    continue;
+                }
+                let refused = with(value).map(|checked| checked.map_err(|error| error.key));
+                assert!(matches!(refused, None | Some(Err(_))), "{key} = {value}");
+            }
         }
     }
 }

@@ -5,14 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use wasm_engine_abi::limits::{
-    AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
-};
+use wasm_engine_abi::limits::NAME_BYTES_MAX;
 
 use crate::config::error::ConfigError;
 use crate::config::tables::{AgentConfig, Config, LogLevel, ModelConfig, SourceConfig};
 use wasm_engine_guest::admission::Pattern;
-use wasm_engine_setup::Restart;
+use wasm_engine_setup::{BATCH_MAX, LimitError, Restart};
 
 /// Longest name of a kernel; it becomes part of file names.
 const KERNEL_NAME_BYTES_MAX: usize = 64;
@@ -21,8 +19,6 @@ const TRACE_EVENTS_RANGE: std::ops::RangeInclusive<u32> = 64..=1 << 24;
 const BLOCK_BYTES_RANGE: std::ops::RangeInclusive<u32> = 4 << 10..=1 << 20;
 /// Threads a kernel is ever given; a larger number is a slip of the keyboard.
 const WORKERS_MAX: u32 = 255;
-/// Rows of one batch; the slot of a larger one would not be served in reasonable time.
-const BATCH_MAX: u32 = 65_536;
 
 /// Whether `name` can be a kernel's name; the error says what is wrong.
 ///
@@ -131,30 +127,16 @@ impl Config {
         }
     }
 
-    /// Each limit is at least 1 and within the hard maxima; their sums are checked by `resolve`.
+    /// Each limit is within its bounds; their sums are checked by `resolve`.
     fn check_limits(&self) -> Result<(), ConfigError> {
-        let limits = &self.limits;
-        // Through serde, so that none can be forgotten; numbers and names are all it holds.
-        let all = serde_json::to_value(limits).unwrap_or_default();
-        for (key, value) in all.as_object().into_iter().flatten() {
-            self.at_least_1(&format!("limits.{key}"), value.as_u64().unwrap_or(0))?;
-        }
-        for (key, value, max) in [
-            ("agents_max", u64::from(limits.agents_max), u64::from(AGENTS_MAX)),
-            ("receive_max", limits.receive_max.into(), RECEIVE_MAX.into()),
-            ("effects_max", limits.effects_max.into(), EFFECTS_MAX.into()),
-            ("payload_bytes_max", limits.payload_bytes_max.into(), PAYLOAD_BYTES_MAX.into()),
-            ("memory_bytes_max", limits.memory_bytes_max, 4 << 30),
-        ] {
-            if value > max {
-                let problem = format!("is {value}, at most {max} is possible");
-                return Err(self.value_error(format!("limits.{key}"), problem));
-            }
-        }
-        if limits.payload_bytes_max < BLOCK_BYTES {
-            let problem = format!("is less than one block of {BLOCK_BYTES} bytes");
-            return Err(self.value_error("limits.payload_bytes_max", problem));
-        }
+        self.limits.check().map_err(|LimitError { key, value, min, max }| {
+            let problem = match (value, value < min) {
+                (0, _) => format!("is 0, it must be at least {min}"),
+                (_, true) => format!("is {value}, at least {min} is possible"),
+                _ => format!("is {value}, at most {max} is possible"),
+            };
+            self.value_error(format!("limits.{key}"), problem)
+        })?;
         let events = self.region.trace_events;
         if !events.is_power_of_two() || !TRACE_EVENTS_RANGE.contains(&events) {
             let problem = format!("is {events}; it must be a power of two from 64 to 16777216");

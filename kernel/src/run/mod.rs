@@ -8,6 +8,7 @@
 
 mod assemble;
 pub(crate) mod error;
+mod refused_inputs;
 pub(crate) mod resume;
 pub(crate) mod sinks;
 pub(crate) mod tally;
@@ -176,7 +177,8 @@ impl Run {
         let Some(pace) = self.physical.pace else { return true };
         let first = *self.first_paced.get_or_insert(tick);
         let after = tick.saturating_sub(first) as f64;
-        let due_ns = self.start_ns + (after * 1e9 / pace) as u64;
+        // A tick may be due after the end of time: the conversion and the sum stop there.
+        let due_ns = self.start_ns.saturating_add((after * 1e9 / pace) as u64);
         if clock::now_ns() >= due_ns {
             return true;
         }

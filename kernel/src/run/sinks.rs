@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use wasm_engine_abi::{AgentId, Tick};
 
-use wasm_engine_core::{Output, Request, Sink};
+use wasm_engine_core::{Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine};
 use wasm_engine_setup::Setup;
+
+use crate::run::refused_inputs::RefusedInputs;
 
 /// The first failure of a sink.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,7 @@ pub(crate) struct Sinks {
     pub(crate) inference: Option<InferenceHandle>,
     last: LastOutputs,
     lines: Vec<LogLine>,
+    refused_inputs: RefusedInputs,
     /// Whether agents' log lines are shown: a replay repeats none.
     show_lines: bool,
     failure: Option<SinkError>,
@@ -57,6 +60,7 @@ impl Sinks {
             inference: None,
             last: LastOutputs::default(),
             lines: Vec::new(),
+            refused_inputs: RefusedInputs::default(),
             show_lines,
             failure: None,
             output_lines: 0,
@@ -73,6 +77,9 @@ impl Sinks {
                 3 => tracing::info!(target: "agent", %agent, tick, "{text}"),
                 _ => tracing::debug!(target: "agent", %agent, tick, "{text}"),
             }
+        }
+        for line in self.refused_inputs.drain() {
+            tracing::warn!("{line}");
         }
         if let Some(inference) = &mut self.inference {
             inference.flush()?;
@@ -111,6 +118,12 @@ impl Sink for Sinks {
         let Some(inference) = &mut self.inference else { return };
         if let Err(error) = inference.submit(request.number, request.model, input) {
             self.failure.get_or_insert(error.into());
+        }
+    }
+
+    fn input_refused(&mut self, refused: &RefusedInput) {
+        if self.show_lines {
+            self.refused_inputs.note(&self.setup, refused);
         }
     }
 

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasm_engine::{report::RunReport, run::RunOptions};
+use wasm_engine::{
+    report::{Ended, RunReport},
+    run::RunOptions,
+};
 use wasm_engine_abi::{frame::item, record::kind};
 use wasm_engine_log::tamper::records;
 
@@ -98,6 +101,18 @@ fn t6_4_without_a_pace_no_tick_waits_for_the_clock() {
     let (report, took) = timed(&folder(&prog().timer(1_000_000, 1), &[]), options());
     assert_eq!((report.ticks, report.last_tick), (2, 1_000_000));
     assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn t5_7_t6_1_a_tick_after_the_end_of_time_is_waited_for_until_the_run_is_stopped() {
+    for (delay, pace) in [(1 << 61, 1000.0), (1 << 61, 1e-300), (2, 1e-300), (1 << 40, 1e9)] {
+        let folder = folder(&prog().timer(delay, 1), &[]);
+        let timeout = Some(Duration::from_millis(300));
+        let options = RunOptions { pace: Some(pace), timeout, ..options() };
+        let (report, took) = timed(&folder, options);
+        assert_eq!((report.ended, report.last_tick), (Ended::Timeout, 0), "{delay} at {pace}");
+        assert!(took < SOON, "{took:?}");
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ use crate::{
 
 /// A core and what runs its agents' turns.
 pub trait Machine: Sized {
+    /// The fuel chain at the end of the run of `d3_1_d4_1_d5_1_a_known_run_has_known_digests`.
+    const KNOWN_FUEL: &str;
     /// The machine before tick 0. How many workers share the turns decides nothing (T4).
     fn start(scene: &Scene, workers: u32) -> Self;
     /// The state machine.
@@ -179,6 +181,8 @@ impl Scripted {
 }
 
 impl Machine for Scripted {
+    const KNOWN_FUEL: &str = "7b2fb0cbb88a231af044a00b68fb4d25";
+
     fn start(scene: &Scene, workers: u32) -> Self {
         let mut core = Core::new(Arc::new(scene.setup.clone()));
         core.set_trace(TraceLevel::Full, EVENTS_MAX);

@@ -1,7 +1,7 @@
 //! What leaves a machine, kept.
 
 use wasm_engine_abi::{AgentId, Tick};
-use wasm_engine_core::{Output, Request, Sink};
+use wasm_engine_core::{Output, RefusedInput, Request, Sink};
 
 /// A message on an output topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +20,7 @@ pub struct Recorder {
     pub outputs: Vec<Out>,
     pub requests: Vec<(Request, Vec<u8>)>,
     pub lines: Vec<(AgentId, Tick, u64, Vec<u8>)>,
+    pub refused: Vec<RefusedInput>,
 }
 
 impl Sink for Recorder {
@@ -36,6 +37,10 @@ impl Sink for Recorder {
 
     fn request(&mut self, request: &Request, input: &[u8]) {
         self.requests.push((*request, input.to_vec()));
+    }
+
+    fn input_refused(&mut self, refused: &RefusedInput) {
+        self.refused.push(*refused);
     }
 
     fn log_line(&mut self, agent: AgentId, tick: Tick, level: u64, text: &[u8]) {

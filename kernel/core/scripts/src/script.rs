@@ -5,7 +5,6 @@
 use bytemuck::bytes_of;
 use wasm_engine_abi::{
     Digest,
-    calls::Status,
     frame::{Context, ItemFrame, ItemHeader, TurnCommand, effect, fault, item},
     limits::INBOX_BYTES_MIN,
 };
@@ -117,6 +116,7 @@ impl Script {
             return Err(fault::BAD_INBOX);
         }
         (self.inbox, self.capacity) = (at, capacity);
+        turn.item_bytes_max = (capacity - HEADER) as u32;
         self.put_context(&turn.command, args.len() as u32);
         self.memory[at + CONTEXT..][..args.len()].copy_from_slice(args);
         turn.begin_call();
@@ -161,16 +161,10 @@ impl Script {
         self.memory[self.inbox..][..CONTEXT].copy_from_slice(bytes_of(&context));
     }
 
-    /// A2: an item that does not fit comes without its payload and says so.
     fn put_item(&mut self, header: &ItemHeader, payload: &[u8]) {
         let inbox = &mut self.memory[self.inbox..][..self.capacity];
-        let fits = HEADER + payload.len() <= inbox.len();
-        let code = Status::Invalid as i32;
-        let header = if fits { *header } else { ItemHeader { len: 0, code, ..*header } };
-        inbox[..HEADER].copy_from_slice(bytes_of(&header));
-        if fits {
-            inbox[HEADER..][..payload.len()].copy_from_slice(payload);
-        }
+        inbox[..HEADER].copy_from_slice(bytes_of(header));
+        inbox[HEADER..][..payload.len()].copy_from_slice(payload);
     }
 
     fn receive(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {

@@ -14,7 +14,7 @@ use wasm_engine_abi::{
         ARGS_BYTES_MAX, BLOCK_BYTES, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, blocks,
     },
 };
-use wasm_engine_setup::{Setup, Template};
+use wasm_engine_setup::{Setup, Template, channel_key};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::payloads::Outbox;
@@ -41,6 +41,8 @@ pub(crate) struct Turn<'a> {
     draws: u32,
     received: u64,
     origin: Option<(u64, u64)>,
+    /// Of an init turn.
+    pub(crate) item_bytes_max: u32,
     /// Of the call under way.
     fuel: u64,
     /// Of the calls so far: used by host calls, and full budgets.
@@ -59,6 +61,17 @@ struct WantedEffect<'a> {
 
 fn wanted<'a>(kind: u32, target: u64, payload: Option<&'a [u8]>, answer: bool) -> WantedEffect<'a> {
     WantedEffect { kind, target, arg: 0, payload, answer }
+}
+
+fn on_channel<'a>(
+    kind: u32,
+    setup: &Setup,
+    name: &str,
+    payload: Option<&'a [u8]>,
+    answer: bool,
+) -> WantedEffect<'a> {
+    let key = channel_key(setup.seed, name);
+    WantedEffect { arg: (key >> 64) as u64, ..wanted(kind, key as u64, payload, answer) }
 }
 
 fn within(bytes: &[u8], max: u32) -> Result<(), Status> {
@@ -96,6 +109,7 @@ impl<'a> Turn<'a> {
             draws: 0,
             received: 0,
             origin: None,
+            item_bytes_max: 0,
             fuel: 0,
             fuel_used: 0,
             fuel_budgets: 0,
@@ -218,9 +232,9 @@ impl<'a> Turn<'a> {
         let [channel, payload] = self.enter("cast", memory, [channel, payload])?;
         Ok(answer((|| {
             within(payload, PAYLOAD_BYTES_MAX)?;
-            name(channel)?;
+            let channel = name(channel)?;
             self.may("channel:**")?;
-            self.accept(&wanted(effect::CAST, xxh3_64(channel), Some(payload), true))
+            self.accept(&on_channel(effect::CAST, self.setup, channel, Some(payload), true))
         })()))
     }
 
@@ -228,9 +242,9 @@ impl<'a> Turn<'a> {
         let (call, kind) = if join { ("join", effect::JOIN) } else { ("leave", effect::LEAVE) };
         let [channel] = self.enter(call, memory, [channel])?;
         Ok(answer((|| {
-            name(channel)?;
+            let channel = name(channel)?;
             self.may("channel:**")?;
-            self.accept(&wanted(kind, xxh3_64(channel), None, join))
+            self.accept(&on_channel(kind, self.setup, channel, None, join))
         })()))
     }
 
@@ -353,6 +367,8 @@ impl<'a> Turn<'a> {
             effects: self.effects.len() as u32,
             answers: self.answers,
             blocks: self.blocks,
+            item_bytes_max: self.item_bytes_max,
+            reserved: 0,
         };
         (result, self.effects)
     }

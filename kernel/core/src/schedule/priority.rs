@@ -14,11 +14,15 @@ struct Entry {
 
 /// The runnable agents, sorted when a microstep is planned: age changes the order of those who
 /// wait, so no order kept between ticks would hold.
+///
+/// A removed agent leaves a dead entry behind, recognised by its outdated position, until then.
 #[derive(Debug)]
 pub(crate) struct Priority {
     entries: Vec<Entry>,
-    held: Vec<bool>,
+    /// Position of each agent, 0 if it is not there.
+    position: Vec<u64>,
     next_position: u64,
+    len: usize,
     aging_ticks: u64,
 }
 
@@ -27,32 +31,36 @@ impl Priority {
         let slots = agents_max as usize;
         Self {
             entries: Vec::with_capacity(slots),
-            held: vec![false; slots],
-            next_position: 0,
+            position: vec![0; slots],
+            next_position: 1,
+            len: 0,
             aging_ticks: aging_ticks.max(1),
         }
     }
 
     pub(super) fn insert(&mut self, agent: u32, priority: i32, now: Tick) {
-        if std::mem::replace(&mut self.held[agent as usize], true) {
+        if self.position[agent as usize] != 0 {
             return;
         }
+        self.position[agent as usize] = self.next_position;
         self.entries.push(Entry { agent, priority, since: now, position: self.next_position });
         self.next_position += 1;
+        self.len += 1;
     }
 
     pub(super) fn remove(&mut self, agent: u32) {
-        if std::mem::take(&mut self.held[agent as usize]) {
-            self.entries.retain(|entry| entry.agent != agent);
+        if std::mem::take(&mut self.position[agent as usize]) != 0 {
+            self.len -= 1;
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     pub(super) fn plan(&mut self, now: Tick, mut verdict_of: impl FnMut(u32) -> Verdict) {
-        let aging = self.aging_ticks;
+        let (aging, position) = (self.aging_ticks, &self.position);
+        self.entries.retain(|entry| position[entry.agent as usize] == entry.position);
         // Positions are unique, so the unstable sort has no equal keys.
         self.entries.sort_unstable_by_key(|entry| {
             let age = i64::try_from((now - entry.since) / aging).unwrap_or(i64::MAX / 2);
@@ -64,7 +72,8 @@ impl Priority {
             .take_while(|entry| verdict_of(entry.agent) == Verdict::Take)
             .count();
         for entry in self.entries.drain(..taken) {
-            self.held[entry.agent as usize] = false;
+            self.position[entry.agent as usize] = 0;
+            self.len -= 1;
         }
     }
 }

@@ -108,15 +108,18 @@ impl Both {
 
     /// What the tick sent to the outside is the end of what `sink` has.
     fn same_outside(&self, sink: &Recorder) {
-        let Recorder { outputs, requests, lines } = &self.recorder;
+        let Recorder { outputs, requests, lines, refused } = &self.recorder;
         let (out, asked, logged) = (sink.outputs.len(), sink.requests.len(), sink.lines.len());
         assert_eq!(sink.outputs[out.saturating_sub(outputs.len())..], outputs[..]);
         assert_eq!(sink.requests[asked.saturating_sub(requests.len())..], requests[..]);
         assert_eq!(sink.lines[logged.saturating_sub(lines.len())..], lines[..]);
+        assert_eq!(sink.refused[sink.refused.len().saturating_sub(refused.len())..], refused[..]);
     }
 }
 
 impl Machine for Both {
+    const KNOWN_FUEL: &str = "e66b4221804c21cbf58c8985082a243c";
+
     fn start(scene: &Scene, workers: u32) -> Self {
         Self::placed(scene, workers, Placing::Private, TraceOptions::default())
     }

@@ -2,10 +2,13 @@
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{fault, item};
-use wasm_engine_core::Phase;
+use wasm_engine_core::{Phase, RefusedInput};
 use wasm_engine_setup::Restart;
 
-use crate::{CMD, Guest, LATEST, Machine, Mix, OUT, Out, Prog, REFUSE, Rig, SELF, Scene, at, prog};
+use crate::{
+    CMD, ECHO, Guest, LATEST, Machine, Mix, OUT, Out, Prog, REFUSE, Rig, SELF, Scene, at, prog,
+    reply_to, to,
+};
 
 const GOOD: u32 = 2;
 /// A topic that the good ones do not hear.
@@ -184,19 +187,71 @@ pub fn a8_1_c5_1_a_bad_inbox_is_a_fault_of_init<M: Machine>() {
     }
 }
 
-pub fn a2_3_an_item_longer_than_the_inbox_arrives_without_its_payload_and_says_so<M: Machine>() {
+/// A scene whose agent `GOOD` has an inbox for payloads of 832 bytes.
+fn small_inbox() -> Scene {
     let mut scene = Scene::of(GOOD);
-    let guest = Guest { capacity: 1024, ..Guest::default() };
+    let guest = Guest { capacity: 832 + 64, ..Guest::default() };
     let template = scene.template_of("small", Restart::Never, guest);
-    scene.agent(template, prog());
+    scene.agent(template, prog().join("room"));
+    scene
+}
+
+pub fn a2_3_what_is_longer_than_its_receivers_inbox_is_refused<M: Machine>() {
+    let mut scene = small_inbox();
+    scene.limits().inbox_items_max = 8;
     let mut rig = Rig::<M>::new(&scene);
     rig.tick();
-    for len in [1024 - 64, 1024 - 63] {
+    for len in [832, 833] {
         rig.input(CMD + GOOD, &vec![b'x'; len]);
+        let lengths = prog().send_len(to(GOOD), len as u64);
+        rig.tell(0, lengths.publish_len(CMD + GOOD, len as u64));
     }
     rig.tick();
-    let seen: Vec<_> = rig.seen(at(GOOD)).iter().map(|s| (s.header.len, s.header.code)).collect();
-    assert_eq!(seen, [(960, 0), (0, Status::Invalid as i32)]);
-    assert_eq!(rig.core().stats().faults, 0);
+    let seen = rig.seen(at(GOOD));
+    let seen: Vec<_> = seen.iter().map(|seen| (seen.header.kind, seen.header.len)).collect();
+    assert_eq!(seen, [(item::INPUT, 832), (item::MESSAGE, 832), (item::MESSAGE, 832)]);
+    let answers = rig.seen_kind(at(0), item::OUTCOME);
+    let answers: Vec<_> = answers.iter().map(|seen| seen.header.code).collect();
+    assert_eq!(answers, [Status::TooLong as i32; 2]);
+    let (agent, status, item_bytes_max) = (at(GOOD), Status::TooLong, Some(832));
+    let refused = RefusedInput { agent, status, source: 0, len: 833, item_bytes_max };
+    assert_eq!(rig.sink.refused, [refused]);
+    assert_eq!((rig.core().stats().refused, rig.core().stats().faults), (3, 0));
+    assert_eq!(rig.core().held(), (0, 0));
+}
+
+pub fn a2_3_a_reply_that_its_inbox_cannot_hold_says_so<M: Machine>() {
+    let mut scene = small_inbox();
+    scene.model("wide", 1);
+    scene.setup.models[0].output_len = 209;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(GOOD, prog().infer(0, b"1234"));
+    rig.tick();
+    let mut due = Vec::new();
+    rig.core().requests_due(2, &mut due);
+    rig.facts.begin(2);
+    rig.facts.push(reply_to(&due[0]), &[7; 209 * 4]);
+    let facts = rig.facts.finish().to_vec();
+    rig.feed(&facts).expect("a reply of that length");
+    let reply = &rig.seen_kind(at(GOOD), item::REPLY)[0];
+    assert_eq!((reply.header.len, reply.header.code), (0, Status::TooLong as i32));
+    assert_eq!((rig.core().requests_pending(), rig.core().stats().faults), (0, 0));
+}
+
+pub fn a2_3_what_came_before_the_init_said_how_long_becomes_dead_letters<M: Machine>() {
+    let mut scene = small_inbox();
+    // Agent 1 is initialised one microstep before the small one, and writes to it.
+    scene.limits().turns_per_microstep_max = GOOD;
+    let early = prog().send_len(to(GOOD), 833).send_len(to(GOOD), 832);
+    let args = prog().echo(ECHO).then(&early).args();
+    scene.setup.agents[1].args = args;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    assert_eq!(rig.core().stats().dead_letters, 1);
+    assert_eq!(rig.core().held().0, 1);
+    rig.tick();
+    let seen: Vec<_> = rig.seen(at(GOOD)).iter().map(|seen| seen.header.len).collect();
+    assert_eq!(seen, [832]);
     assert_eq!(rig.core().held(), (0, 0));
 }

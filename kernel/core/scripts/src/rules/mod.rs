@@ -49,6 +49,8 @@ macro_rules! rule_tests {
         #[test]
         fn t5_4_a_dead_agents_timer_or_backoff_names_no_tick();
         #[test]
+        fn t5_4_timers_of_incarnations_that_are_over_do_not_pile_up();
+        #[test]
         fn t5_7_the_longest_timer_neither_ends_in_overflow_nor_holds_the_run();
         #[test]
         fn t8_1_t8_2_t8_3_t8_4_tick_0_takes_no_input_and_only_inits_in_configuration_order();
@@ -67,6 +69,8 @@ macro_rules! rule_tests {
         #[test]
         fn t3_3_what_comes_later_in_an_open_sees_what_came_before();
         #[test]
+        fn t4_3_a_turn_with_as_many_items_and_effects_as_limits_allow_runs_on_any_lane();
+        #[test]
         fn t4_1_who_takes_a_turn_with_what_is_fixed_before_any_turn_runs();
         #[test]
         fn t5_5_a_reply_names_its_tick_though_nobody_waits_for_it();
@@ -80,6 +84,10 @@ macro_rules! rule_tests {
     schedule {
         #[test]
         fn q1_3_an_agent_with_leftovers_comes_before_those_it_wakes();
+        #[test]
+        fn q1_2_q1_3_who_is_planned_without_leftovers_gets_the_position_of_what_wakes_it();
+        #[test]
+        fn q3_2_an_init_counts_with_all_its_calls();
         #[test]
         fn q1_4_q3_1_q3_2_who_does_not_fit_keeps_its_position_over_microsteps_and_ticks();
         #[test]
@@ -206,12 +214,20 @@ macro_rules! rule_tests {
         fn c2_9_bytes_round_up_for_inboxes_and_down_for_turns_and_inputs();
         #[test]
         fn c4_8_messages_by_address_and_channel_are_refused_at_a_full_inbox();
+        #[test]
+        fn c2_11_each_receiver_tried_counts_and_beyond_the_limit_nobody_is();
+        #[test]
+        fn c2_11_a_search_for_room_counts_by_the_items_gone_through();
+        #[test]
+        fn c2_12_a_channel_is_its_name_and_an_item_says_by_which_join_it_came();
     }
     digests {
         #[test]
         fn d3_1_d3_3_the_digest_shows_every_input_byte_and_the_setup();
         #[test]
         fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick();
+        #[test]
+        fn d3_1_d4_1_d5_1_a_known_run_has_known_digests();
         #[test]
         fn d4_1_digest_and_fuel_chain_are_functions_of_what_is_done();
         #[test]
@@ -261,7 +277,11 @@ macro_rules! rule_tests {
         #[test]
         fn a8_1_c5_1_a_bad_inbox_is_a_fault_of_init();
         #[test]
-        fn a2_3_an_item_longer_than_the_inbox_arrives_without_its_payload_and_says_so();
+        fn a2_3_what_is_longer_than_its_receivers_inbox_is_refused();
+        #[test]
+        fn a2_3_a_reply_that_its_inbox_cannot_hold_says_so();
+        #[test]
+        fn a2_3_what_came_before_the_init_said_how_long_becomes_dead_letters();
     }
     everything {
         #[test]

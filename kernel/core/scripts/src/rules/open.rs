@@ -3,7 +3,7 @@
 use wasm_engine_abi::frame::item;
 use wasm_engine_abi::page::event;
 use wasm_engine_core::{OpenError, Phase};
-use wasm_engine_setup::Restart;
+use wasm_engine_setup::{Limits, Restart};
 
 use crate::{
     DROP_OLDEST, FROM, Machine, OUT, REFUSE, Rig, SELF, Scene, at, prog, rules::fresh, to,
@@ -108,7 +108,7 @@ pub fn t4_1_who_takes_a_turn_with_what_is_fixed_before_any_turn_runs<M: Machine>
     let turns = rig.events(&[event::TURN]).into_iter().filter(|event| event.tick == 1);
     let turns: Vec<_> =
         turns.map(|event| (event.microstep, event.subject, event.b >> 32)).collect();
-    assert_eq!(turns, [(1, to(2), 1), (1, to(1), 1), (2, to(0), 1), (2, to(1), 1)]);
+    assert_eq!(turns, [(1, to(2), 1), (1, to(1), 1), (2, to(1), 1), (2, to(0), 1)]);
 }
 
 pub fn t5_5_a_reply_names_its_tick_though_nobody_waits_for_it<M: Machine>() {
@@ -207,4 +207,42 @@ pub fn t9_1_items_of_paused_agents_do_not_hold_a_run<M: Machine>() {
     rig.settle(9);
     assert_eq!(rig.core().agent(1).inbox_items, 1);
     assert_eq!(rig.next_tick(), None);
+}
+
+pub fn t4_3_a_turn_with_as_many_items_and_effects_as_limits_allow_runs_on_any_lane<M: Machine>() {
+    const MANY: u32 = 8_250;
+    let run = |workers: u32| {
+        let mut scene = Scene::of(3);
+        for template in &mut scene.setup.templates {
+            template.fuel_per_call = 100_000_000;
+        }
+        *scene.limits() = Limits {
+            inbox_items_max: 1 << 16,
+            inbox_bytes_max: 1 << 20,
+            receive_max: 1 << 16,
+            answers_max: 1 << 16,
+            effects_max: 1 << 16,
+            payload_bytes_max: 1 << 20,
+            payload_bytes_per_microstep_max: 4 << 20,
+            effects_per_microstep_max: 3 << 16,
+            fuel_per_call: 100_000_000,
+            fuel_per_microstep_max: 1 << 60,
+            ..scene.limits().clone()
+        };
+        let mut rig = Rig::<M>::with_workers(&scene, workers);
+        rig.tick();
+        // Agent 1 sends, agent 2 receives them in one turn.
+        rig.tell(2, prog().subscribe(REFUSE));
+        rig.tick();
+        rig.tell(1, prog().flood(REFUSE, MANY.into(), b"x"));
+        rig.tick();
+        let turns = rig.events(&[event::TURN]);
+        let counts: Vec<_> = turns.iter().map(|turn| (turn.b >> 32, turn.b as u32)).collect();
+        assert!(counts.iter().any(|(_, effects)| *effects >= MANY), "{counts:?}");
+        assert!(counts.iter().any(|(items, _)| *items >= MANY.into()), "{counts:?}");
+        assert_eq!(rig.core().stats().faults, 0);
+        rig.digests()
+    };
+    let alone = run(0);
+    assert_eq!(run(2), alone);
 }

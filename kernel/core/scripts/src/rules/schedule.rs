@@ -5,7 +5,7 @@ use wasm_engine_abi::page::event;
 use wasm_engine_core::Phase;
 use wasm_engine_setup::{Limits, Restart, Schedule};
 
-use crate::{ECHO, Machine, OUT, Prog, Rig, Scene, at, prog, rules::fresh, to};
+use crate::{ECHO, Machine, OUT, Prog, Rig, SELF, Scene, at, prog, rules::fresh, to};
 
 pub fn q1_3_an_agent_with_leftovers_comes_before_those_it_wakes<M: Machine>() {
     let mut scene = Scene::of(3);
@@ -24,6 +24,37 @@ pub fn q1_3_an_agent_with_leftovers_comes_before_those_it_wakes<M: Machine>() {
         .map(|o| o.from)
         .collect();
     assert_eq!(second, [at(0), at(2), at(1)]);
+}
+
+pub fn q1_2_q1_3_who_is_planned_without_leftovers_gets_the_position_of_what_wakes_it<M: Machine>() {
+    let order = |orders: [(u32, Prog); 2]| {
+        let mut rig = Rig::<M>::new(&Scene::of(3));
+        rig.tick();
+        orders.into_iter().for_each(|(agent, order)| rig.tell(agent, order));
+        rig.tick();
+        let turns = rig.events(&[event::TURN]).into_iter().filter(|event| event.microstep == 2);
+        turns.filter(|event| event.tick == 1).map(|event| event.subject).collect::<Vec<_>>()
+    };
+    // Planned are 0 and 1; the effects of 0 wake 1 before 2.
+    let first = prog().send(to(1), b"a").send(to(2), b"b");
+    assert_eq!(order([(0, first.clone()), (1, prog())]), [to(1), to(2)]);
+    // The other way round 1 wakes 2 first, and 0 is awake before all of it.
+    let second = prog().send(to(2), b"a").send(to(1), b"b");
+    assert_eq!(order([(0, second.clone()), (1, prog())]), [to(2), to(1)]);
+    assert_eq!(order([(0, second.send(SELF, b"c")), (1, prog())]), [to(2), to(1), to(0)]);
+    // A later turn's message finds 0 without leftovers too.
+    let late = prog().send(to(2), b"a").send(to(0), b"b");
+    assert_eq!(order([(0, prog()), (1, late)]), [to(2), to(0)]);
+}
+
+pub fn q3_2_an_init_counts_with_all_its_calls<M: Machine>() {
+    let mut scene = Scene::of(5);
+    // A step of one item has two calls, so an init is what needs the most.
+    scene.limits().receive_max = 1;
+    scene.limits().fuel_per_microstep_max = 2 * 4 * 1_000_000 + 3_999_999;
+    let mut rig = Rig::<M>::new(&scene);
+    let close = rig.tick();
+    assert_eq!((close.microsteps, close.turns), (3, 5), "two inits of four calls at a time");
 }
 
 pub fn q1_4_q3_1_q3_2_who_does_not_fit_keeps_its_position_over_microsteps_and_ticks<M: Machine>() {

@@ -219,3 +219,33 @@ pub fn l6_4_more_inputs_than_a_tick_admits_are_refused_not_fatal<M: Machine>() {
         );
     }
 }
+
+pub fn t5_4_timers_of_incarnations_that_are_over_do_not_pile_up<M: Machine>() {
+    let mut scene = Scene::empty();
+    scene.template("breaker", fresh(1, 1000, 1 << 40));
+    scene.template("worker", Restart::Never);
+    let timers = |due| (0..20).fold(prog(), |program, tag| program.timer(due, tag));
+    scene.agent(0, prog());
+    scene.agent(1, timers(512));
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    // A crash loop whose timers are far away, then agents that end with theirs.
+    for _ in 0..100 {
+        rig.tell(0, timers(1 << 40).send_prog(SELF, prog().trap()));
+        rig.tick();
+        rig.tick();
+    }
+    assert_eq!(rig.core().stats().restarts, 100);
+    assert!(rig.core().timers_held() <= 1024 + 20, "{}", rig.core().timers_held());
+    for _ in 0..100 {
+        let child = prog().spawn("worker", &timers(1 << 40).terminate(SELF));
+        rig.tell(0, child);
+        rig.tick();
+    }
+    assert!(rig.core().timers_held() <= 1024 + 20, "{}", rig.core().timers_held());
+    // What lives is kept, and nothing else names a tick.
+    assert_eq!(rig.next_tick(), Some(512));
+    rig.tick_at(512);
+    assert_eq!(rig.seen_kind(at(1), item::TIMER).len(), 20);
+    assert_eq!((rig.next_tick(), rig.core().timers_held()), (None, 0));
+}
