@@ -73,6 +73,14 @@ pub enum MapError {
         /// Length now.
         now: u64,
     },
+    /// There is no memory of that length.
+    #[error(
+        "there is no memory of {len} bytes for a private region; lower the limits that need it"
+    )]
+    NoMemory {
+        /// Length in bytes.
+        len: u64,
+    },
     /// The path names neither memory nor a regular file.
     #[error("{name} is not a regular file or memory; give the path of a region")]
     NotAFile {
@@ -146,6 +154,16 @@ impl Map {
     pub fn heap(len_bytes: usize) -> Self {
         let mem = RawMem::heap(len_bytes);
         Self { mem, backing: MapBacking::Heap, file: None, owned_path: None }
+    }
+
+    /// The same, if there is memory.
+    ///
+    /// # Errors
+    /// [`MapError::NoMemory`].
+    pub fn try_heap(len: u64) -> Result<Self, MapError> {
+        let mem = usize::try_from(len).ok().and_then(RawMem::try_heap);
+        let mem = mem.ok_or(MapError::NoMemory { len })?;
+        Ok(Self { mem, backing: MapBacking::Heap, file: None, owned_path: None })
     }
 
     /// The whole memory.

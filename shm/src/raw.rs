@@ -85,6 +85,11 @@ impl RawMem {
         Self::zeroed(len_bytes, true)
     }
 
+    /// The same; nothing if there is no memory of that length.
+    pub(crate) fn try_heap(len_bytes: usize) -> Option<Self> {
+        Self::try_zeroed(Self::layout(len_bytes)?, true)
+    }
+
     /// A copy of bytes on the heap, followed by zeros up to a whole block. No writing side can be
     /// opened on it.
     ///
@@ -98,15 +103,24 @@ impl RawMem {
     }
 
     fn zeroed(len_bytes: usize, writable: bool) -> Self {
-        let len = len_bytes.next_multiple_of(ALIGN);
-        assert!(len > 0, "a memory of no bytes has no use");
-        let Ok(layout) = Layout::from_size_align(len, ALIGN) else {
-            panic!("{len_bytes} bytes exceed the address space");
+        let Some(layout) = Self::layout(len_bytes) else {
+            panic!("a memory of {len_bytes} bytes is none or exceeds the address space");
         };
+        Self::try_zeroed(layout, writable).unwrap_or_else(|| handle_alloc_error(layout))
+    }
+
+    /// Whole blocks for at least `len_bytes`, if there are any and they fit the address space.
+    fn layout(len_bytes: usize) -> Option<Layout> {
+        let len = len_bytes.checked_next_multiple_of(ALIGN).filter(|len| *len > 0)?;
+        Layout::from_size_align(len, ALIGN).ok()
+    }
+
+    /// Memory of this layout, which [`RawMem::layout`] made: its size is not 0.
+    fn try_zeroed(layout: Layout, writable: bool) -> Option<Self> {
+        debug_assert!(layout.size() > 0);
         // SAFETY: the layout has a non-zero size.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self::over(start, len, Keep::Heap { start, layout }, writable)
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(Self::over(start, layout.size(), Keep::Heap { start, layout }, writable))
     }
 
     /// The whole of a mapping.

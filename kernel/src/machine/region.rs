@@ -11,7 +11,11 @@
 //!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
 
-use wasm_engine_abi::{limits::BLOCK_BYTES, page::section};
+use wasm_engine_abi::{
+    limits::{ARGS_BYTES_MAX, BLOCK_BYTES},
+    page::section,
+};
+use wasm_engine_guest::worker_codec::{command_bytes, reply_bytes};
 use wasm_engine_shm::{
     bytes,
     header::Identity,
@@ -27,7 +31,7 @@ use wasm_engine_shm::{
 
 use crate::clock;
 use wasm_engine_inference::{InferenceError, InferenceLayout, InferenceMemory};
-use wasm_engine_setup::Setup;
+use wasm_engine_setup::{Limits, Setup};
 use wasm_engine_telemetry::publisher::{PublishError, Sizes};
 
 /// Ids of rings and bells.
@@ -46,8 +50,7 @@ pub(crate) mod ring {
 const OPEN: u32 = 0x1_0000;
 /// Bytes of the log's ring.
 const LOG_RING_BYTES: usize = 4 << 20;
-/// Bytes of a ring to or from a worker; the scheduler drains one while it fills the other, so it
-/// need not hold a whole microstep.
+/// Least bytes of a ring to or from a worker.
 const WORKER_RING_BYTES: usize = 1 << 20;
 
 /// How a region lies in memory; physical.
@@ -93,7 +96,8 @@ pub enum BuildError {
     #[error(
         "the limits of this configuration need a region of {need} bytes, region.bytes_max allows \
          {max}; raise it or lower limits.payload_bytes_per_microstep_max, \
-         limits.payload_bytes_held_max, region.trace_events or workers"
+         limits.payload_bytes_held_max, limits.receive_max, limits.effects_max, \
+         region.trace_events or workers"
     )]
     TooLarge {
         /// Bytes planned.
@@ -115,15 +119,24 @@ pub(crate) struct Built {
 /// Longest payload of a reply or an input is charged whole blocks; so are all of one open.
 fn open_bytes(setup: &Setup) -> usize {
     let limits = &setup.limits;
-    let row = setup.models.iter().map(|m| m.output_len * 4).max().unwrap_or(0);
-    let replies = u64::from(limits.inferences_pending_max) * u64::from(whole(row));
+    let row = setup.models.iter().map(|m| u64::from(m.output_len) * 4).max().unwrap_or(0);
+    let replies = u64::from(limits.inferences_pending_max).saturating_mul(whole(row));
     // An input shorter than a block is charged a whole one here as everywhere.
     let inputs = u64::from(limits.input_bytes_per_tick_max);
-    (replies + inputs) as usize
+    usize::try_from(replies.saturating_add(inputs)).unwrap_or(usize::MAX)
 }
 
-fn whole(bytes: u32) -> u32 {
-    bytes.next_multiple_of(BLOCK_BYTES)
+fn whole(bytes: u64) -> u64 {
+    bytes.next_multiple_of(BLOCK_BYTES.into())
+}
+
+/// Bytes of a ring to or from a worker. The scheduler drains one while it fills the other, so it
+/// need not hold a whole microstep, but the largest command and the largest result of one turn: a
+/// ring takes records of nearly half its length.
+fn worker_ring_bytes(limits: &Limits) -> usize {
+    let command = command_bytes(limits.receive_max as usize, ARGS_BYTES_MAX as usize);
+    let record = command.max(reply_bytes(limits.effects_max as usize)) + bytes::UNIT;
+    (2 * record.next_multiple_of(bytes::UNIT)).next_power_of_two().max(WORKER_RING_BYTES)
 }
 
 fn add_ring(plan: &mut RegionPlan, id: u32, capacity: usize) -> Result<(), BuildError> {
@@ -142,7 +155,7 @@ fn plan(
 ) -> Result<(RegionPlan, Sizes), BuildError> {
     let limits = &setup.limits;
     let mut plan = RegionPlan::new();
-    let half = whole(limits.payload_bytes_per_microstep_max) as usize;
+    let half = whole(limits.payload_bytes_per_microstep_max.into()) as usize;
     for lane in 0..lanes {
         plan.add(SectionKind::OUTBOX, lane, outbox::layout(half)? as u64)?;
     }
@@ -159,8 +172,8 @@ fn plan(
     }
     plan.add(SectionKind::BELL, ring::SCHEDULER, wait::LEN as u64)?;
     for worker in 1..lanes {
-        add_ring(&mut plan, ring::COMMANDS + 2 * worker, WORKER_RING_BYTES)?;
-        add_ring(&mut plan, ring::RESULTS + 2 * worker, WORKER_RING_BYTES)?;
+        add_ring(&mut plan, ring::COMMANDS + 2 * worker, worker_ring_bytes(limits))?;
+        add_ring(&mut plan, ring::RESULTS + 2 * worker, worker_ring_bytes(limits))?;
     }
     let rings = rings(setup, lanes).len() as u32;
     let models = setup.models.len() as u32;
@@ -205,7 +218,7 @@ pub(crate) fn build(
     let map = match (placing, &name_lock) {
         (Placing::File(_), Some(name_lock)) => Map::file(&name_lock.file_path(), need)?,
         (Placing::Memfd(name), _) => Map::memfd(name, need)?,
-        _ => Map::heap(usize::try_from(need).unwrap_or(usize::MAX)),
+        _ => Map::try_heap(need)?,
     };
     let started = clock::unix_ns();
     // The start time tells one run under a name from the next.
