@@ -16,7 +16,7 @@ mod topics;
 use std::{path::PathBuf, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
-use wasm_engine_abi::limits::{BLOCK_BYTES, blocks};
+use wasm_engine_abi::limits::{BLOCK_BYTES, INIT_CALLS, blocks};
 
 use crate::{
     config::{Config, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
@@ -94,6 +94,9 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
     for source in &config.source {
         sources.push(CsvSource::read(source, &config.path(&source.file))?);
     }
+    // Inputs of a tick come in the order of their sources' ids (SEMANTICS T7).
+    sources.sort_by(|one, other| one.id().cmp(other.id()));
+    set_origin(config, &mut sources)?;
     check_inputs(&config.limits, &sources)?;
     let topics = topics::resolve(config, &mut sources)?;
     let mut models = Vec::with_capacity(config.model.len());
@@ -139,8 +142,7 @@ fn physical(config: &Config) -> Physical {
 /// One agent alone fits every limit of a microstep, else its turn could never be planned
 /// (SEMANTICS Q3).
 fn check_alone(limits: &Limits) -> Result<(), ResolveError> {
-    // A call of `agent_receive` for each item and one of `agent_step` (SEMANTICS A1).
-    let calls = u64::from(limits.receive_max) + 1;
+    let calls = limits.calls_of_step().max(INIT_CALLS);
     let blocks_of = |bytes: u32| u64::from(blocks(bytes)) * u64::from(BLOCK_BYTES);
     for (what, needed, limit, max) in [
         (
@@ -156,13 +158,47 @@ fn check_alone(limits: &Limits) -> Result<(), ResolveError> {
             limits.payload_bytes_per_microstep_max.into(),
         ),
         (
-            "the fuel of one turn (limits.fuel_per_call times limits.receive_max + 1)",
+            "the fuel of one turn (limits.fuel_per_call times limits.receive_max + 1, at least 4)",
             limits.fuel_per_call.saturating_mul(calls),
             "limits.fuel_per_microstep_max",
             limits.fuel_per_microstep_max,
         ),
     ] {
         refuse_above(what, needed, limit, max)?;
+    }
+    Ok(())
+}
+
+/// Rows of the same time enter in the same tick, whichever source they are from: ticks have one
+/// length, and tick 1 is the first time of all (SEMANTICS T7).
+fn set_origin(config: &Config, sources: &mut [CsvSource]) -> Result<(), ResolveError> {
+    let Some(first) = sources.iter().min_by_key(|source| source.first_time()) else {
+        return Ok(());
+    };
+    let (id, origin) = (first.id().to_owned(), first.first_time());
+    let period_s = |id: &str| {
+        let source = config.source.iter().find(|source| source.id == id);
+        source.map_or(1, |source| source.period_s)
+    };
+    let tick_s = period_s(&id);
+    for source in sources {
+        let key = format!("source.{}.period_s", source.id());
+        let own_s = period_s(source.id());
+        if own_s != tick_s {
+            let problem = format!(
+                "is {own_s}, and that of source `{id}` is {tick_s}; a tick is as long for all: \
+                 give each source the shortest period, a row need not come in every tick"
+            );
+            return Err(config.value_error(key, problem).into());
+        }
+        if !source.begin_at(origin) {
+            let late_s = source.first_time() - origin;
+            let problem = format!(
+                "is {own_s}, but its first row comes {late_s} s after that of source `{id}`; \
+                 choose a period of which that is a multiple"
+            );
+            return Err(config.value_error(key, problem).into());
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! stream  = copy * keys + key         keys in the order in which the file first names them
-//! tick    = 1 + (time - first time) / period_s
+//! tick    = 1 + (time - origin) / period_s    the first time of all sources is the origin
 //! copy c at tick t sees the step  (t - 1 + c * offset_rows) mod steps
 //!
 //! payload   0 time i64, seconds since 1970 | 8 stream u32 | 12 columns u32 | 16 f64 per column
@@ -117,6 +117,8 @@ pub struct CsvSource {
     pub(crate) copies: u32,
     pub(crate) offset_rows: u64,
     pub(crate) first_time: i64,
+    /// Ticks from the origin to the first row's time.
+    pub(crate) lead: u64,
     pub(crate) period_s: i64,
     /// Time steps from the first row to the last, both counted: the tick of the last.
     pub(crate) length: u64,
@@ -208,12 +210,32 @@ impl CsvSource {
             let at = (self.length - 1 + rotation) % self.length;
             at - self.steps[self.steps.partition_point(|step| step.step <= at) - 1].step
         };
-        self.length - self.rotations.keys().map(from_end).min().unwrap_or(0)
+        self.lead + self.length - self.rotations.keys().map(from_end).min().unwrap_or(0)
+    }
+
+    /// The time at which its first row is due.
+    #[must_use]
+    pub fn first_time(&self) -> i64 {
+        self.first_time
+    }
+
+    /// Sets the time of tick 1, the same for all sources; false, and nothing is changed, if the
+    /// first row's time is not a whole number of periods later.
+    pub fn begin_at(&mut self, origin: i64) -> bool {
+        let late = self.first_time - origin;
+        match u64::try_from(late / self.period_s) {
+            Ok(lead) if late % self.period_s == 0 => {
+                self.lead = lead;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The first tick after `after` at which an input is due.
     #[must_use]
     pub fn next_due(&self, after: Tick) -> Option<Tick> {
+        let after = after.saturating_sub(self.lead);
         if after >= self.length {
             return None;
         }
@@ -223,19 +245,21 @@ impl CsvSource {
             // The last step of the series has a row, so there is one at or behind `at`.
             let distance = self.steps[self.steps.partition_point(|step| step.step < at)].step - at;
             if distance == 0 {
-                return Some(after + 1);
+                return Some(self.lead + after + 1);
             }
             best = best.min(distance);
         }
-        Some(after + 1 + best).filter(|tick| *tick <= self.length)
+        let next = Some(after + 1 + best).filter(|tick| *tick <= self.length);
+        next.map(|tick| self.lead + tick)
     }
 
     /// Gives the inputs of `tick` to `enter`, in stream order; `scratch` holds each payload.
     pub fn inputs_at(&self, tick: Tick, scratch: &mut Vec<u8>, mut enter: impl FnMut(Due<'_>)) {
+        let mut seq = self.first_seq(tick);
+        let tick = tick.saturating_sub(self.lead);
         if tick == 0 || tick > self.length {
             return;
         }
-        let mut seq = self.first_seq(tick);
         for copy in 0..self.copies {
             let at = (tick - 1 + self.rotation(copy)) % self.length;
             let Ok(index) = self.steps.binary_search_by_key(&at, |step| step.step) else {
@@ -254,7 +278,7 @@ impl CsvSource {
     /// Sequence number of the first input at or after `tick`: how many enter before it.
     #[must_use]
     pub fn first_seq(&self, tick: Tick) -> u64 {
-        let ticks = tick.saturating_sub(1).min(self.length);
+        let ticks = tick.saturating_sub(self.lead).saturating_sub(1).min(self.length);
         let rows = self.row_keys.len() as u64;
         let before = |step: u64| {
             let index = self.steps.partition_point(|group| group.step < step);

@@ -80,6 +80,7 @@ impl Reader<'_> {
             copies: self.config.copies,
             offset_rows: self.config.offset_rows,
             first_time: rows.first_time.unwrap_or(0),
+            lead: 0,
             period_s: self.config.period_s as i64,
             length,
             steps: rows.steps,

@@ -15,7 +15,7 @@ use wasm_engine::{
     sources::{CsvSource, Due, SourceError},
 };
 use wasm_engine_log::outputs::{LastOutputs, OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
-use wasm_engine_setup::{Policy, Restart, Schedule, SyncPolicy};
+use wasm_engine_setup::{Limits, Policy, Restart, Schedule, SyncPolicy};
 
 /// A folder with a configuration, a module, a model and a data file.
 struct Folder {
@@ -327,11 +327,42 @@ fn t3_5_q3_3_values_that_do_not_fit_are_refused() {
         (&["kernel.pace=0"], Exit::Usage, &["kernel.pace"]),
         (&["kernel.pace=nan"], Exit::Usage, &["kernel.pace"]),
         (&["kernel.name=a/b"], Exit::Usage, &["kernel.name", "a/b"]),
-        (&["limits.agents_max=3"], Exit::Refused, &["idle", "needs 4", "limits.agents_max is 3"]),
+    ] {
+        folder.refuses(sets, exit, parts);
+    }
+    let expected = "0".repeat(64);
+    folder.refuses(
+        &[&format!("model.0.sha256=\"{expected}\"")],
+        Exit::Usage,
+        &["model.temperature.sha256", &expected, "model.onnx"],
+    );
+}
+
+#[test]
+fn q3_3_limits_that_no_run_can_have_are_refused() {
+    let folder = Folder::new();
+    for (sets, exit, parts) in [
+        (
+            &["limits.agents_max=3"][..],
+            Exit::Refused,
+            &["idle", "needs 4", "limits.agents_max is 3"][..],
+        ),
         (
             &["limits.fuel_per_call=999"],
             Exit::Refused,
             &["forecaster", "1000", "fuel_per_call is 999"],
+        ),
+        (
+            &["limits.payload_bytes_per_microstep_max=4294967233"],
+            Exit::Usage,
+            &["limits.payload_bytes_per_microstep_max", "4294967233", "at most 2147483648"],
+        ),
+        (&["limits.answers_max=0"], Exit::Usage, &["limits.answers_max", "at least 1"]),
+        (&["limits.payload_bytes_max=63"], Exit::Usage, &["is 63, at least 64"]),
+        (
+            &["limits.receive_max=1", "limits.fuel_per_microstep_max=3999999"],
+            Exit::Refused,
+            &["4000000", "3999999"],
         ),
         (&["limits.memory_bytes_max=1024"], Exit::Refused, &["forecaster", "65536"]),
         // SEMANTICS Q3: one agent alone fits every limit of a microstep.
@@ -346,12 +377,6 @@ fn t3_5_q3_3_values_that_do_not_fit_are_refused() {
     ] {
         folder.refuses(sets, exit, parts);
     }
-    let expected = "0".repeat(64);
-    folder.refuses(
-        &[&format!("model.0.sha256=\"{expected}\"")],
-        Exit::Usage,
-        &["model.temperature.sha256", &expected, "model.onnx"],
-    );
 }
 
 #[test]
@@ -439,6 +464,44 @@ fn t7_1_rows_enter_at_their_tick_in_stream_order() {
     let names: Vec<_> =
         topics.iter().map(|t| run.setup.topics[*t as usize].name.as_str()).collect();
     assert_eq!(names, ["observation/EWR", "observation/JFK"]);
+}
+
+/// A second table whose rows begin two hours before those of the first.
+const EARLY: &str = r#"
+[[source]]
+id = "early"
+kind = "csv"
+file = "early.csv"
+topic = "early"
+key = "k"
+time = "t"
+period_s = 3600
+"#;
+
+#[test]
+fn t3_2_t7_4_t7_7_rows_of_one_time_enter_together_by_the_ids_of_their_sources() {
+    let folder = Folder::new();
+    folder.write("weather.toml", &format!("{CONFIG}{EARLY}"));
+    let rows = |times: [&str; 2]| times.map(|time| format!("x,2013-01-01T{time}Z,1\n")).concat();
+    folder.write("early.csv", &format!("k,t,v\n{}", rows(["04:00:00", "06:00:00"])));
+    let run = folder.resolve(&[]).expect("good");
+    let ids: Vec<_> = run.setup.sources.iter().map(|source| source.id.as_str()).collect();
+    assert_eq!(ids, ["early", "weather"], "in the configuration it is the other way round");
+    let ticks = |at: usize| {
+        let all = inputs(&run.sources[at]);
+        all.iter().map(|(tick, _, seq, ..)| (*tick, *seq)).collect::<Vec<_>>()
+    };
+    assert_eq!(ticks(0), [(1, 0), (3, 1)]);
+    assert_eq!(ticks(1), [(3, 0), (3, 1), (4, 2), (4, 3), (7, 4)]);
+    // What would shift one table against the other is refused.
+    let period = "source.1.period_s=1800";
+    folder.refuses(&[period], Exit::Usage, &["source.weather.period_s", "3600", "`early`", "1800"]);
+    folder.write("early.csv", &format!("k,t,v\n{}", rows(["04:30:00", "06:30:00"])));
+    let parts = ["source.weather.period_s", "5400 s after", "`early`"];
+    folder.refuses(&[], Exit::Usage, &parts);
+    let halves = ["source.0.period_s=1800", "source.1.period_s=1800"];
+    let run = folder.resolve(&halves).expect("half an hour divides all times");
+    assert_eq!(inputs(&run.sources[1])[0].0, 4);
 }
 
 #[test]
@@ -587,6 +650,19 @@ fn the_documentation_names_every_key_and_default() {
     }
     let documented = docs.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(documented, rows, "docs/CONFIGURATION.md has rows for keys that do not exist");
+}
+
+#[test]
+fn the_documentation_says_between_what_each_limit_lies() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIGURATION.md");
+    let docs = fs::read_to_string(docs).expect("the documentation");
+    for (key, _, bounds) in Limits::default().bounds() {
+        let row = docs.lines().find(|line| line.starts_with(&format!("| `limits.{key}` |")));
+        let (min, max) = (bounds.start(), bounds.end());
+        let bounds = if *min == 1 { format!("at most {max}") } else { format!("{min} to {max}") };
+        let row = row.expect("a row for each limit");
+        assert!(row.ends_with(&format!("; {bounds} |")), "{row} does not end with {bounds}");
+    }
 }
 
 fn line<'a>(tick: u64, payload: &'a [u8]) -> OutputLine<'a> {
