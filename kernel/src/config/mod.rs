@@ -22,7 +22,8 @@ pub use self::{
     check::check_kernel_name,
     error::ConfigError,
     tables::{
-        AgentConfig, Backing, Config, KernelConfig, LogConfig, LogLevel, ModelConfig, OnFault,
-        OutputConfig, RegionConfig, SourceConfig, SourceKind, TopicConfig, Wait,
+        AgentConfig, Backing, Config, GrantedRights, KernelConfig, LogConfig, LogLevel,
+        ModelConfig, OnFault, OutputConfig, RegionConfig, SourceConfig, SourceKind, TopicConfig,
+        Wait,
     },
 };

@@ -244,10 +244,19 @@ pub struct AgentConfig {
     /// Priority under `schedule = "priority"`, higher first. Default 0.
     #[serde(default)]
     pub priority: i32,
-    /// Capabilities granted; in force is what is both declared by the module and granted.
-    /// Default: whatever the module declares.
-    #[serde(default)]
-    pub grant: Option<Vec<String>>,
+    /// Capabilities granted: a list, of which that is in force which the module declares too, or
+    /// `"declared"`, whatever it declares. Required if it declares any. Default: none.
+    #[serde(default, with = "values::grant")]
+    pub grant: Option<GrantedRights>,
+}
+
+/// `agent.grant`: what the agents of an entry may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GrantedRights {
+    /// Whatever their module declares.
+    Declared,
+    /// What their module declares and one of these allows.
+    Only(Vec<String>),
 }
 
 /// `[[model]]`: an ONNX model.

@@ -6,7 +6,7 @@ use wasm_engine_abi::limits::{AGENTS_MAX, ARGS_BYTES_MAX};
 
 use crate::resolve::error::{ResolveError, hex, read, refuse_above};
 use crate::{
-    config::{AgentConfig, Config, ConfigError, check_group_name},
+    config::{AgentConfig, Config, ConfigError, GrantedRights, check_group_name},
     sources::csv::CsvSource,
 };
 use wasm_engine_guest::admission::{Admitted, Capability, ModuleLimits, Pattern, admit};
@@ -83,8 +83,10 @@ fn template_of(
     refuse_above(&what, fuel_per_call, "limits.fuel_per_call", max)?;
     let declared = &module.manifest.capabilities;
     let capabilities = match &agent.grant {
-        None => declared.clone(),
-        Some(grant) => cut(declared, &parse_grant(config, agent, grant)?),
+        Some(GrantedRights::Declared) => declared.clone(),
+        Some(GrantedRights::Only(grant)) => cut(declared, &parse_grant(config, agent, grant)?),
+        None if declared.is_empty() => Vec::new(),
+        None => return Err(nothing_granted(config, agent, declared).into()),
     };
     Ok(Template {
         name: agent.name.clone(),
@@ -94,6 +96,25 @@ fn template_of(
         priority: agent.priority,
         restart: agent.restart,
     })
+}
+
+/// Capabilities shown of a module that declares more.
+const SHOWN_MAX: usize = 8;
+
+/// Nothing is in force that nobody granted: the error says what the module wants, as the line to
+/// write.
+fn nothing_granted(config: &Config, agent: &AgentConfig, declared: &[Capability]) -> ConfigError {
+    let mut list: Vec<_> =
+        declared.iter().take(SHOWN_MAX).map(|one| format!("\"{one}\"")).collect();
+    if declared.len() > SHOWN_MAX {
+        list.push(format!("and {} more", declared.len() - SHOWN_MAX));
+    }
+    let problem = format!(
+        "is missing and its module declares capabilities; grant what it may do, as in grant = \
+         [{}], or all of it with grant = \"declared\"",
+        list.join(", ")
+    );
+    config.value_error(format!("agent.{}.grant", agent.name), problem)
 }
 
 fn parse_grant(

@@ -43,6 +43,7 @@ period_s = 3600
 name = "forecaster"
 module = "agent.wasm"
 for_each = "weather"
+grant = "declared"
 args = '{"topic": "observation/{key}", "copy": {copy}}'
 restart = { kind = "fresh", backoff_ticks = 1, restarts_max = 3, window_ticks = 24 }
 
@@ -306,6 +307,7 @@ fn t3_5_q3_3_values_that_do_not_fit_are_refused() {
         (&["agent.0.module=none.wasm"], Exit::Usage, &["agent.forecaster.module", "none.wasm"]),
         (&["agent.0.module=bad.wasm"], Exit::Refused, &["forecaster", "invalid WebAssembly"]),
         (&["agent.1.grant=[\"fly\"]"], Exit::Usage, &["agent.idle.grant", "fly"]),
+        (&["agent.1.grant=all"], Exit::Usage, &["grant", "\"all\"", "\"declared\""]),
         (
             &["agent.0.restart.backoff_ticks=0"],
             Exit::Usage,
@@ -336,6 +338,24 @@ fn t3_5_q3_3_values_that_do_not_fit_are_refused() {
         Exit::Usage,
         &["model.temperature.sha256", &expected, "model.onnx"],
     );
+}
+
+#[test]
+fn nothing_is_in_force_that_nobody_granted() {
+    let folder = Folder::new();
+    folder.write("weather.toml", &CONFIG.replace("grant = \"declared\"\n", ""));
+    let line = "grant = [\"infer:temperature\", \"publish:forecast/**\", \
+                \"subscribe:observation/**\"]";
+    let parts = ["agent.forecaster.grant", line, "grant = \"declared\""];
+    folder.refuses(&[], Exit::Usage, &parts);
+    // An empty list is an answer, and who declares nothing needs none.
+    let run = folder.resolve(&["agent.0.grant=[]"]).expect("nothing granted");
+    assert_eq!(run.setup.templates[0].capabilities, [""; 0]);
+    let lines = AGENT.lines().filter(|line| !line.contains("infer:temperature"));
+    let meek: String =
+        lines.map(|line| line.replace("capabilities = [", "capabilities = []\\n") + "\n").collect();
+    folder.write_bytes("agent.wasm", &wat::parse_str(meek).expect("valid text"));
+    folder.resolve(&[]).expect("it wants nothing");
 }
 
 #[test]

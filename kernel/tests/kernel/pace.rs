@@ -30,7 +30,8 @@ fn folder(init: &Prog, hours: &[u32]) -> Folder {
     let config = format!(
         "[limits]\nagents_max = 64\nmemory_bytes_max = 131072\n{source}\n\
          [[topic]]\nname = \"observation\"\n\n\
-         [[agent]]\nname = \"agent\"\nmodule = \"agent.wasm\"\nargs = {args}\n"
+         [[agent]]\nname = \"agent\"\nmodule = \"agent.wasm\"\ngrant = \"declared\"\n\
+         args = {args}\n"
     );
     let mut data = "station,time,value\n".to_owned();
     for hour in hours {

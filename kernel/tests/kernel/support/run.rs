@@ -100,6 +100,7 @@ segment_bytes = 65536
 [[agent]]
 name = "station"
 module = "agent.wasm"
+grant = "declared"
 for_each = "weather"
 args = {args}
 restart = {{ kind = "fresh", backoff_ticks = 1, restarts_max = 3, window_ticks = 24 }}
@@ -107,6 +108,7 @@ restart = {{ kind = "fresh", backoff_ticks = 1, restarts_max = 3, window_ticks =
 [[agent]]
 name = "clumsy"
 module = "agent.wasm"
+grant = "declared"
 args = {clumsy}
 restart = {{ kind = "fresh", backoff_ticks = 2, restarts_max = 3, window_ticks = 24 }}
 
