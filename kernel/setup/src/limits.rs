@@ -104,6 +104,8 @@ pub struct LimitError {
 const COUNT_MAX: u64 = 1 << 26;
 /// Payload bytes of a kernel.
 const BYTES_MAX: u64 = 1 << 31;
+/// Microsteps of a tick: a run is stopped between ticks, and one must end.
+const MICROSTEPS_MAX: u64 = 1 << 16;
 /// Fuel of one call: so that the calls of a turn have less than 2^60 together.
 const FUEL_PER_CALL_MAX: u64 = 1 << 40;
 
@@ -122,7 +124,7 @@ impl Limits {
         let block = u64::from(BLOCK_BYTES);
         vec![
             upto("agents_max", self.agents_max, AGENTS_MAX.into()),
-            upto("microsteps_max", self.microsteps_max, u32::MAX.into()),
+            upto("microsteps_max", self.microsteps_max, MICROSTEPS_MAX),
             upto("inputs_per_tick_max", self.inputs_per_tick_max, COUNT_MAX),
             upto("input_bytes_per_tick_max", self.input_bytes_per_tick_max, BYTES_MAX),
             upto("inbox_items_max", self.inbox_items_max, COUNT_MAX),
@@ -144,7 +146,7 @@ impl Limits {
                 self.payload_bytes_per_microstep_max,
                 BYTES_MAX,
             ),
-            ("fuel_per_microstep_max", self.fuel_per_microstep_max, 1..=u64::MAX),
+            ("fuel_per_microstep_max", self.fuel_per_microstep_max, 1..=i64::MAX as u64),
             upto(
                 "deliveries_per_microstep_max",
                 self.deliveries_per_microstep_max,

@@ -37,7 +37,13 @@ pub(crate) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
             (section, rest)
         }
     };
-    insert(target, rest, parse_value(value.trim())).map_err(fail)
+    let value = value.trim();
+    let digits = value.trim_start_matches(['-', '+']).replace('_', "");
+    let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if number && digits.parse::<i64>().is_err() {
+        return Err(fail(format!("`{value}` is no number up to {}", i64::MAX)));
+    }
+    insert(target, rest, parse_value(value)).map_err(fail)
 }
 
 /// The entry of an array that the first of `keys` name, and the keys inside it.
@@ -135,6 +141,7 @@ mod tests {
             ("kernel.seed", "no `=`"),
             ("seed=1", "section.key"),
             ("kernel..seed=1", "section.key"),
+            ("kernel.seed=9223372036854775808", "no number up to 9223372036854775807"),
             ("agent.a.name.x=1", "no keys"),
         ] {
             let error = applied(file, set).unwrap_err();

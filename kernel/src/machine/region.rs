@@ -14,6 +14,7 @@
 use wasm_engine_abi::{
     limits::{ARGS_BYTES_MAX, BLOCK_BYTES},
     page::section,
+    record::{FactHeader, RECORD_BYTES_MAX, TickClose, TickOpen},
 };
 use wasm_engine_guest::worker_codec::{command_bytes, reply_bytes};
 use wasm_engine_shm::{
@@ -92,6 +93,19 @@ pub enum BuildError {
     /// A thread could not be started.
     #[error("a worker thread cannot be started; lower kernel.workers")]
     Thread(#[from] std::io::Error),
+    /// A tick may be longer than the log can hold.
+    #[error(
+        "{what} may need {need} bytes in a log, a record has at most {RECORD_BYTES_MAX}; lower \
+         {limits}"
+    )]
+    TickTooLong {
+        /// What of a tick.
+        what: &'static str,
+        /// Bytes planned.
+        need: u64,
+        /// The limits that decide it.
+        limits: &'static str,
+    },
     /// The limits need more than the configuration allows.
     #[error(
         "the limits of this configuration need a region of {need} bytes, region.bytes_max allows \
@@ -126,6 +140,34 @@ fn open_bytes(setup: &Setup) -> usize {
     usize::try_from(replies.saturating_add(inputs)).unwrap_or(usize::MAX)
 }
 
+/// Whatever a tick is within the limits, the log has a record for it (SEMANTICS L1).
+fn check_tick(setup: &Setup) -> Result<(), BuildError> {
+    let limits = &setup.limits;
+    let facts = u64::from(limits.inputs_per_tick_max) + u64::from(limits.inferences_pending_max);
+    let facts = (facts * size_of::<FactHeader>() as u64).saturating_add(open_bytes(setup) as u64);
+    let turns = limits.turns_per_microstep_max.min(limits.agents_max);
+    let turns = u64::from(limits.microsteps_max) * u64::from(turns) * size_of::<u64>() as u64;
+    let heads = (size_of::<TickOpen>() + size_of::<TickClose>()) as u64;
+    for (what, need, limits) in [
+        (
+            "the inputs and replies of one tick",
+            facts,
+            "limits.inputs_per_tick_max, limits.input_bytes_per_tick_max or \
+             limits.inferences_pending_max",
+        ),
+        (
+            "the turns of one tick",
+            turns,
+            "limits.microsteps_max, limits.turns_per_microstep_max or limits.agents_max",
+        ),
+    ] {
+        if need.saturating_add(heads) > RECORD_BYTES_MAX as u64 {
+            return Err(BuildError::TickTooLong { what, need, limits });
+        }
+    }
+    Ok(())
+}
+
 fn whole(bytes: u64) -> u64 {
     bytes.next_multiple_of(BLOCK_BYTES.into())
 }
@@ -154,6 +196,7 @@ fn plan(
     trace_events: u32,
 ) -> Result<(RegionPlan, Sizes), BuildError> {
     let limits = &setup.limits;
+    check_tick(setup)?;
     let mut plan = RegionPlan::new();
     let half = whole(limits.payload_bytes_per_microstep_max.into()) as usize;
     for lane in 0..lanes {

@@ -52,7 +52,7 @@ impl HasExitCode for RunError {
             Self::Engine(_) | Self::Threads(_) => Exit::Usage,
             Self::Kernel(KernelError::Build(error)) => match error {
                 BuildError::Locate(_) => Exit::Usage,
-                BuildError::TooLarge { .. } => Exit::Refused,
+                BuildError::TooLarge { .. } | BuildError::TickTooLong { .. } => Exit::Refused,
                 _ => Exit::Failure,
             },
             Self::Log(error) => Exit::of_code(error.exit_code()),

@@ -192,6 +192,11 @@ fn limits_that_do_not_fit_are_refused_by_name() {
         Exit::Refused,
         &["region.bytes_max", "4096"],
     );
+    // A tick must be a record of the log, whatever is in it.
+    let large = ["region.bytes_max=1000000000000", "limits.input_bytes_per_tick_max=2147483648"];
+    says(failure(&folder, &large), Exit::Refused, &["inputs and replies", "input_bytes_per_tick"]);
+    let many = ["limits.microsteps_max=65536", "limits.agents_max=4096"];
+    says(failure(&folder, &many), Exit::Refused, &["turns of one tick", "microsteps_max"]);
     says(failure(&folder, &["limits.agents_max=2"]), Exit::Refused, &["limits.agents_max"]);
     assert!(!folder.path("log").exists(), "nothing is left behind");
 }

@@ -93,10 +93,10 @@ mod without_memory {
         let greedy = prog().on(item::TIMER, &prog().grow()).timer(FAILING, 1);
         let agent = |name: &str, args: &str| {
             let args = toml_string(args);
-            format!(format!(
+            format!(
                 "[[agent]]\nname = \"{name}\"\nmodule = \"agent.wasm\"\ngrant = \"declared\"\n\
-                     args = {args}\n"
-            ))
+                 args = {args}\n"
+            )
         };
         let limits = format!(
             "[limits]\nagents_max = 2\nfuel_per_call = 1000000000\nmemory_bytes_max = {}\n\
