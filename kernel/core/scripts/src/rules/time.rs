@@ -237,10 +237,12 @@ pub fn t5_4_timers_of_incarnations_that_are_over_do_not_pile_up<M: Machine>() {
     }
     assert_eq!(rig.core().stats().restarts, 100);
     assert!(rig.core().timers_held() <= 1024 + 20, "{}", rig.core().timers_held());
-    for _ in 0..100 {
-        let child = prog().spawn("worker", &timers(1 << 40).terminate(SELF));
-        rig.tell(0, child);
-        rig.tick();
+    for ending in [prog().terminate(SELF), prog().send_prog(SELF, prog().trap())] {
+        let child = timers(1 << 40).then(&ending);
+        for _ in 0..100 {
+            rig.tell(0, prog().spawn("worker", &child));
+            rig.tick();
+        }
     }
     assert!(rig.core().timers_held() <= 1024 + 20, "{}", rig.core().timers_held());
     // What lives is kept, and nothing else names a tick.
