@@ -111,11 +111,20 @@ impl<M: Machine> Rig<M> {
 
     /// The tick after the last one.
     pub fn tick(&mut self) -> TickClose {
-        let next = if self.closes.is_empty() { 0 } else { self.core().tick() + 1 };
-        self.tick_at(next)
+        self.try_tick().expect("the tick runs")
     }
 
     pub fn tick_at(&mut self, tick: Tick) -> TickClose {
+        self.try_tick_at(tick).expect("the tick runs")
+    }
+
+    /// The tick after the last one, whose facts may be refused.
+    pub fn try_tick(&mut self) -> Result<TickClose, OpenError> {
+        let next = if self.closes.is_empty() { 0 } else { self.core().tick() + 1 };
+        self.try_tick_at(next)
+    }
+
+    fn try_tick_at(&mut self, tick: Tick) -> Result<TickClose, OpenError> {
         self.facts.begin(tick);
         let mut due = Vec::new();
         self.core().requests_due(tick, &mut due);
@@ -133,7 +142,7 @@ impl<M: Machine> Rig<M> {
             }
         }
         let facts = self.facts.finish().to_vec();
-        self.feed(&facts).expect("the tick runs")
+        self.feed(&facts)
     }
 
     /// One tick on a record of facts.

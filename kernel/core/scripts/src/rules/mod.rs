@@ -16,6 +16,7 @@ pub mod everything;
 pub mod faults;
 pub mod groups;
 pub mod inference;
+pub mod limits;
 pub mod open;
 pub mod schedule;
 pub mod supervision;
@@ -196,6 +197,10 @@ macro_rules! rule_tests {
         fn c4_7_a_refused_message_leaves_the_queued_one_its_turn();
         #[test]
         fn c5_1_strangers_do_not_change_what_a_group_does();
+    }
+    limits {
+        #[test]
+        fn c2_4_q3_1_a3_7_a4_7_t2_2_every_limit_is_reached_on_every_lane_as_documented();
     }
     deliveries {
         #[test]
