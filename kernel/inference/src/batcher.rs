@@ -1,8 +1,15 @@
 //! Which requests run together: a pure state machine without threads, rings or waiting.
 //!
 //! Per model, requests fill the rows of a chunk in the order in which they come; a full chunk or a
-//! flush runs it (SEMANTICS I2). Rows that stay empty are zeros. A row of the wrong length takes no
-//! row of the chunk but keeps its position among the replies.
+//! flush runs it (SEMANTICS I2). Rows that stay empty repeat the last one: what no agent asked, such
+//! as zeros, may be illegal for the model. A row of the wrong length takes no row of the chunk but
+//! keeps its position among the replies.
+//!
+//! ```text
+//!  a b c d  fails: halves, each padded with its own last row, until who fails stands alone
+//!  a b b b  good       c d d d  fails
+//!                      c c c c  good       d d d d  fails: ModelFailed for d, for nobody else
+//! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -41,19 +48,28 @@ struct PendingRow {
 
 /// One model and the chunk being filled.
 struct Chunk {
+    model: Model,
+    entries: Vec<PendingRow>,
+    /// Rows filled, as they will be given to the model.
+    input: Vec<f32>,
+    /// Their output rows; those of rows that failed are zeros.
+    output: Vec<f32>,
+    /// Whether each has an output.
+    good: Vec<bool>,
+    /// A failure was logged; the others are counted.
+    logged: bool,
+}
+
+/// A backend and what it last said.
+struct Model {
     backend: Box<dyn Backend>,
     input_len: usize,
     output_len: usize,
     batch: usize,
-    entries: Vec<PendingRow>,
-    /// Rows filled, as they will be given to the model.
-    input: Vec<f32>,
-    /// One output row, NaN made canonical.
-    output: Vec<f32>,
+    /// Why the last run that failed did so.
+    failure: Option<String>,
     /// It panicked and is not run again.
     panicked: bool,
-    /// A failure was logged; the others are counted.
-    logged: bool,
 }
 
 /// All models.
@@ -70,14 +86,15 @@ impl Batcher {
     /// Puts a request into its model's chunk.
     pub(crate) fn accept(&mut self, model: u32, number: u64, bytes: &[u8]) -> Accepted {
         let Some(chunk) = self.chunks.get_mut(model as usize) else { return Accepted::NoModel };
-        let has_row = bytes.len() == chunk.input_len * size_of::<f32>();
+        let Model { input_len, batch, .. } = chunk.model;
+        let has_row = bytes.len() == input_len * size_of::<f32>();
         chunk.entries.push(PendingRow { number, has_row });
         if !has_row {
             return Accepted::Waits;
         }
         let (values, _) = bytes.as_chunks();
         chunk.input.extend(values.iter().map(|value| canonical(f32::from_le_bytes(*value))));
-        match chunk.input.len() == chunk.batch * chunk.input_len {
+        match chunk.input.len() == batch * input_len {
             true => Accepted::Full,
             false => Accepted::Waits,
         }
@@ -105,69 +122,58 @@ impl Chunk {
     fn new(backend: Box<dyn Backend>) -> Self {
         let (input_len, output_len) = (backend.input_len(), backend.output_len());
         let batch = backend.batch();
+        let model = Model { backend, input_len, output_len, batch, failure: None, panicked: false };
         Self {
-            input_len,
-            output_len,
-            batch,
+            model,
             entries: Vec::with_capacity(batch),
             input: Vec::with_capacity(batch * input_len),
-            output: vec![0.0; output_len],
-            backend,
-            panicked: false,
+            output: Vec::new(),
+            good: Vec::with_capacity(batch),
             logged: false,
         }
     }
 
     fn run(
         &mut self,
-        model: u32,
+        number: u32,
         clock: fn() -> u64,
         sink: &mut impl ReplySink,
     ) -> Result<(), ReserveError> {
-        let Self { backend, entries, input, output, panicked, logged, .. } = self;
+        let Self { model, entries, input, output, good, logged } = self;
         let rows = entries.iter().filter(|entry| entry.has_row).count();
         let misfits = entries.len() - rows;
+        output.clear();
+        output.resize(rows * model.output_len, 0.0);
+        good.clear();
+        good.resize(rows, false);
         let start = clock();
-        let result = match (rows, *panicked) {
-            (0, _) => Ok(&[][..]),
-            (_, true) => Err("it panicked before and is not run again".to_owned()),
-            (_, false) => {
-                let expected = self.batch * self.output_len;
-                guarded(backend.as_mut(), input, expected).map_err(|failure| match failure {
-                    Failure::Error(text) => text,
-                    Failure::Panic(text) => {
-                        *panicked = true;
-                        format!("it panicked: {text}")
-                    }
-                })
-            }
-        };
-        let run_ns = if rows > 0 { clock().saturating_sub(start) } else { 0 };
-        if let Err(error) = &result
-            && !std::mem::replace(logged, true)
-        {
-            tracing::warn!(model, error, "a model failed; its requests are answered with an error");
+        if rows > 0 {
+            model.solve(input, output, good);
         }
-        let errors = if result.is_err() { entries.len() } else { misfits };
+        let run_ns = if rows > 0 { clock().saturating_sub(start) } else { 0 };
+        let failed = good.iter().filter(|good| !**good).count();
+        let error = model.failure.take();
+        if let Some(error) = error.filter(|_| failed > 0 && !std::mem::replace(logged, true)) {
+            tracing::warn!(
+                model = number,
+                error,
+                "a model failed; the requests that it fails on are answered with an error"
+            );
+        }
         sink.batch(BatchDone {
             run_ns,
-            model,
+            model: number,
             rows: rows as u32,
             misfits: misfits as u32,
-            errors: errors as u32,
-            panicked: u32::from(*panicked),
+            errors: (misfits + failed) as u32,
+            panicked: u32::from(model.panicked),
             reserved: 0,
         })?;
-        let mut done = result.unwrap_or_default().chunks_exact(self.output_len.max(1));
+        let mut done = good.iter().zip(output.chunks_exact(model.output_len.max(1)));
         for entry in entries.iter() {
             match entry.has_row.then(|| done.next()).flatten() {
-                Some(row) => {
-                    for (slot, value) in output.iter_mut().zip(row) {
-                        *slot = canonical(*value);
-                    }
-                    sink.row(entry.number, output)?;
-                }
-                None => sink.failed(entry.number)?,
+                Some((true, row)) => sink.row(entry.number, row)?,
+                Some((false, _)) | None => sink.failed(entry.number)?,
             }
         }
         entries.clear();
@@ -176,46 +182,79 @@ impl Chunk {
     }
 }
 
-/// Why a batch has no result.
+impl Model {
+    /// Runs the rows of `input` together and, where that fails, in halves: so a failure is that of
+    /// the rows that fail alone. Which rows those are depends on them only, for rows do not
+    /// influence each other.
+    fn solve(&mut self, input: &[f32], output: &mut [f32], good: &mut [bool]) {
+        if self.panicked {
+            self.failure = Some("it panicked before and is not run again".to_owned());
+            return;
+        }
+        match self.guarded(input) {
+            Ok(rows) => {
+                for (slot, value) in output.iter_mut().zip(rows) {
+                    *slot = canonical(*value);
+                }
+                good.fill(true);
+            }
+            Err(failure) => {
+                self.panicked = matches!(failure, Failure::Panic(_));
+                self.failure = Some(failure.to_string());
+                let half = good.len() / 2;
+                if half > 0 && !self.panicked {
+                    let (in_a, in_b) = input.split_at(half * self.input_len);
+                    let (out_a, out_b) = output.split_at_mut(half * self.output_len);
+                    let (good_a, good_b) = good.split_at_mut(half);
+                    self.solve(in_a, out_a, good_a);
+                    self.solve(in_b, out_b, good_b);
+                }
+            }
+        }
+    }
+
+    /// [`Model::padded`] behind a panic boundary (SEMANTICS I3).
+    fn guarded(&mut self, input: &[f32]) -> Result<&[f32], Failure> {
+        // After a panic the model is not touched again: nobody sees a state that is half changed.
+        let mut this = Some(self);
+        let run = AssertUnwindSafe(|| this.take().map(|this| this.padded(input)));
+        match catch_unwind(run) {
+            Ok(Some(result)) => result.map_err(Failure::Error),
+            Ok(None) => unreachable!("the closure runs once"),
+            Err(panic) => Err(Failure::Panic(panic_text(panic.as_ref()).to_owned())),
+        }
+    }
+
+    /// Runs the backend over `input`, at least one row, its last row repeated up to the batch.
+    fn padded(&mut self, input: &[f32]) -> Result<&[f32], String> {
+        let Self { backend, input_len, output_len, batch, .. } = self;
+        let rows = backend.rows();
+        let (Some((filled, padding)), Some(last)) = (
+            rows.split_at_mut_checked(input.len()),
+            input.len().checked_sub(*input_len).map(|at| &input[at..]),
+        ) else {
+            return Err(format!("it has no room for {} values", input.len()));
+        };
+        filled.copy_from_slice(input);
+        for row in padding.chunks_mut((*input_len).max(1)) {
+            row.copy_from_slice(&last[..row.len()]);
+        }
+        let expected = *batch * *output_len;
+        let result = backend.run()?;
+        match result.len() == expected {
+            true => Ok(result),
+            false => Err(format!("it gave {} values instead of {expected}", result.len())),
+        }
+    }
+}
+
+/// Why a run has no result.
+#[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("{0}")]
     Error(String),
+    #[error("it panicked: {0}")]
     Panic(String),
-}
-
-/// [`padded`] behind a panic boundary (SEMANTICS I3).
-fn guarded<'a>(
-    backend: &'a mut dyn Backend,
-    input: &[f32],
-    expected: usize,
-) -> Result<&'a [f32], Failure> {
-    let mut backend = Some(backend);
-    // After a panic the model is not touched again, so nobody sees a state that is half changed.
-    let run = AssertUnwindSafe(|| backend.take().map(|backend| padded(backend, input, expected)));
-    match catch_unwind(run) {
-        Ok(Some(result)) => result.map_err(Failure::Error),
-        Ok(None) => unreachable!("the closure runs once"),
-        Err(panic) => Err(Failure::Panic(panic_text(panic.as_ref()).to_owned())),
-    }
-}
-
-/// Runs a model over `input` padded with zeros.
-fn padded<'a>(
-    backend: &'a mut dyn Backend,
-    input: &[f32],
-    expected: usize,
-) -> Result<&'a [f32], String> {
-    let rows = backend.rows();
-    if rows.len() < input.len() {
-        return Err(format!("it has room for {} values of {}", rows.len(), input.len()));
-    }
-    let (filled, padding) = rows.split_at_mut(input.len());
-    filled.copy_from_slice(input);
-    padding.fill(0.0);
-    let result = backend.run()?;
-    match result.len() == expected {
-        true => Ok(result),
-        false => Err(format!("it gave {} values instead of {expected}", result.len())),
-    }
 }
 
 fn canonical(value: f32) -> f32 {

@@ -9,13 +9,14 @@
 //! What: [`InferenceHandle`] starts the one inference thread and joins it when dropped. A request
 //! is a record {number, model, row}, a reply {number, code, row}. Requests of a tick are batched
 //! per model in commit order, in chunks of the model's batch; a chunk runs as soon as it is full
-//! and the rest, padded with zeros, at the flush that the scheduler sends when the tick closes
+//! and the rest, its last row repeated, at the flush that the scheduler sends when the tick closes
 //! (SEMANTICS I2). So what runs together depends on the requests alone, never on how fast anything
 //! is.
 //!
 //! - *Every error is a reply* (SEMANTICS I3): a row of the wrong length, a model that fails and a
-//!   model that panics all give [`Status::ModelFailed`](wasm_engine_abi::calls::Status). A model
-//!   that panicked is not run again.
+//!   model that panics all give [`Status::ModelFailed`](wasm_engine_abi::calls::Status). A failure
+//!   is that of the rows that fail, not of those in the same chunk; a model that panicked is not
+//!   run again.
 //! - *NaN* passes through in and out, each one as the quiet NaN `0x7fc00000`: sign and payload of a
 //!   NaN are the processor's choice, and replies are hashed. All other values keep their bits.
 //! - *The rings never fill.* [`InferenceLayout`] sizes them from `inferences_pending_max` and

@@ -203,7 +203,7 @@ impl OnnxModel {
     }
 
     /// The input, row after row, `batch * input_len` floats. It keeps what was last written, so a
-    /// caller pads unused rows with zeros itself.
+    /// caller fills unused rows itself.
     pub fn input_rows(&mut self) -> &mut [f32] {
         self.input.as_mut_slice()
     }
