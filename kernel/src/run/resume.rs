@@ -51,6 +51,20 @@ pub enum ResumeError {
         /// This one's.
         here: String,
     },
+    /// Another library, class of processor or settings of a model.
+    #[error(
+        "model {name} ran on \"{logged}\", here it is \"{here}\": bits are promised only for the \
+         same library, class of processor and settings, so the run would not be the one begun; \
+         resume there, or name that library"
+    )]
+    Model {
+        /// The model.
+        name: String,
+        /// The log's.
+        logged: String,
+        /// This one's.
+        here: String,
+    },
     /// The data changed.
     #[error(
         "the sources give other inputs for tick {tick} than the log holds; restore the data that \
@@ -91,7 +105,9 @@ impl HasExitCode for ResumeError {
         match self {
             Self::Log(error) => Exit::of_code(error.exit_code()),
             Self::RunHeader(error) => error.exit(),
-            Self::Other { .. } | Self::Engine { .. } | Self::Data { .. } => Exit::Usage,
+            Self::Other { .. } | Self::Engine { .. } | Self::Model { .. } | Self::Data { .. } => {
+                Exit::Usage
+            }
             Self::Diverged { .. } | Self::Tick(TickError::Open(_)) => Exit::Divergence,
             Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
             _ => Exit::Failure,
@@ -170,7 +186,16 @@ fn check_same(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {
         let (logged, here) = (logged.engine.to_string(), here.engine.to_string());
         return Err(ResumeError::Engine { logged, here });
     }
-    Ok(())
+    // The setup's models are equal, so both lists name the same ones.
+    let mut models = logged.models.iter().zip(&here.models);
+    match models.find(|(logged, here)| logged.fingerprint != here.fingerprint) {
+        Some((logged, here)) => Err(ResumeError::Model {
+            name: logged.name.clone(),
+            logged: logged.fingerprint.clone(),
+            here: here.fingerprint.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Lets the sources give the inputs of `tick` and compares them with the logged ones.
@@ -203,10 +228,15 @@ fn check_close(tick: Tick, logged: &[u8], kernel: &Kernel) -> Result<(), ResumeE
     }
 }
 
-/// Asks the models again for everything whose reply is outstanding.
+/// Asks the models again for everything whose reply is outstanding, tick by tick: what ran in two
+/// batches does so again (SEMANTICS I2).
 fn resubmit(kernel: &Kernel, sinks: &mut Sinks) -> Result<(), ResumeError> {
     let Some(inference) = &mut sinks.inference else { return Ok(()) };
+    let mut tick = None;
     for (request, input) in kernel.core().requests_outstanding() {
+        if tick.replace(request.tick).is_some_and(|before| before != request.tick) {
+            inference.flush()?;
+        }
         inference.submit(request.number, request.model, input)?;
     }
     Ok(inference.flush()?)

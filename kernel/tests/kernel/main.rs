@@ -6,6 +6,7 @@ mod config;
 mod crash;
 mod log_counters;
 mod machine_fails;
+mod models;
 mod pace;
 #[cfg(target_os = "linux")]
 mod readers;
