@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use wasm_engine_inference::onnx::OnnxModel;
+use wasm_engine_inference::Interrupter;
+use wasm_engine_inference::onnx::{self, OnnxModel};
 use wasm_engine_inference::registry::{LoadedModel, ModelFile, load_models};
 use wasm_engine_inference::{InferenceHandle, InferenceLayout, InferenceOptions};
 use wasm_engine_setup::{Limits, ModelSetup};
@@ -58,7 +59,8 @@ struct Kernel {
 impl Kernel {
     fn new(bytes: &[u8], batch: u32) -> Result<Self, String> {
         let file = ModelFile { name: "m", bytes, sha256: None, batch };
-        let loaded = load_models(&[file], None).map_err(|error| error.to_string())?;
+        let loaded = load_models(&[file], None, &Interrupter::default())
+            .map_err(|error| error.to_string())?;
         let limits = Limits::default();
         let [model] =
             <[LoadedModel; 1]>::try_from(loaded).map_err(|_| "one model was asked for")?;
@@ -105,8 +107,8 @@ fn input(len: usize) -> Vec<f32> {
 
 /// The model without a kernel, its first row filled, the rest zeros, and the first row's result.
 fn bare(bytes: &[u8], batch: u32) -> Result<(OnnxModel, Vec<u8>), String> {
-    let mut model =
-        OnnxModel::load("bare", bytes, batch as usize).map_err(|error| error.to_string())?;
+    let mut model = onnx::load("bare", bytes, batch as usize, &Interrupter::default())
+        .map_err(|error| error.to_string())?;
     let (row, output) = (input(model.input_len()), model.output_len());
     let rows = model.input_rows();
     rows.fill(0.0);

@@ -1,5 +1,7 @@
 //! What the inference thread asks of a model, whatever runs it.
 
+use crate::interrupt::Interrupter;
+
 /// One loaded model: `batch` rows in, `batch` rows out. It belongs to the inference thread.
 ///
 /// Lengths and batch never change. A panic in any method is caught and answered like an error.
@@ -19,4 +21,8 @@ pub trait Backend: Send {
     fn run(&mut self) -> Result<&[f32], String>;
     /// What its bits depend on, for the log.
     fn describe(&self) -> String;
+    /// What stops a run from another thread; one that stops nothing, if there is none.
+    fn interrupter(&self) -> Interrupter {
+        Interrupter::default()
+    }
 }

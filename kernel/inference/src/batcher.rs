@@ -1,12 +1,12 @@
 //! Which requests run together: a pure state machine without threads, rings or waiting.
 //!
 //! Per model, requests fill the rows of a chunk in the order in which they come; a full chunk or a
-//! flush runs it (SEMANTICS I2). Rows that stay empty repeat the last one: what no agent asked, such
-//! as zeros, may be illegal for the model. A row of the wrong length takes no row of the chunk but
-//! keeps its position among the replies.
+//! flush runs it (SEMANTICS I2). Rows that stay empty repeat the last one: what no agent asked,
+//! such as zeros, may be illegal for the model. A row of the wrong length takes no row of the chunk
+//! but keeps its position among the replies.
 //!
 //! ```text
-//!  a b c d  fails: halves, each padded with its own last row, until who fails stands alone
+//!  a b c d  fails: in halves, each padded with its own last row, until who fails is alone
 //!  a b b b  good       c d d d  fails
 //!                      c c c c  good       d d d d  fails: ModelFailed for d, for nobody else
 //! ```
@@ -48,7 +48,7 @@ struct PendingRow {
 
 /// One model and the chunk being filled.
 struct Chunk {
-    model: Model,
+    model: GuardedModel,
     entries: Vec<PendingRow>,
     /// Rows filled, as they will be given to the model.
     input: Vec<f32>,
@@ -61,7 +61,7 @@ struct Chunk {
 }
 
 /// A backend and what it last said.
-struct Model {
+struct GuardedModel {
     backend: Box<dyn Backend>,
     input_len: usize,
     output_len: usize,
@@ -86,7 +86,7 @@ impl Batcher {
     /// Puts a request into its model's chunk.
     pub(crate) fn accept(&mut self, model: u32, number: u64, bytes: &[u8]) -> Accepted {
         let Some(chunk) = self.chunks.get_mut(model as usize) else { return Accepted::NoModel };
-        let Model { input_len, batch, .. } = chunk.model;
+        let GuardedModel { input_len, batch, .. } = chunk.model;
         let has_row = bytes.len() == input_len * size_of::<f32>();
         chunk.entries.push(PendingRow { number, has_row });
         if !has_row {
@@ -122,7 +122,8 @@ impl Chunk {
     fn new(backend: Box<dyn Backend>) -> Self {
         let (input_len, output_len) = (backend.input_len(), backend.output_len());
         let batch = backend.batch();
-        let model = Model { backend, input_len, output_len, batch, failure: None, panicked: false };
+        let model =
+            GuardedModel { backend, input_len, output_len, batch, failure: None, panicked: false };
         Self {
             model,
             entries: Vec::with_capacity(batch),
@@ -182,7 +183,7 @@ impl Chunk {
     }
 }
 
-impl Model {
+impl GuardedModel {
     /// Runs the rows of `input` together and, where that fails, in halves: so a failure is that of
     /// the rows that fail alone. Which rows those are depends on them only, for rows do not
     /// influence each other.
@@ -213,7 +214,7 @@ impl Model {
         }
     }
 
-    /// [`Model::padded`] behind a panic boundary (SEMANTICS I3).
+    /// [`GuardedModel::padded`] behind a panic boundary (SEMANTICS I3).
     fn guarded(&mut self, input: &[f32]) -> Result<&[f32], Failure> {
         // After a panic the model is not touched again: nobody sees a state that is half changed.
         let mut this = Some(self);

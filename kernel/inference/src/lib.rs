@@ -33,6 +33,7 @@ mod backend;
 mod batcher;
 mod error;
 mod handle;
+mod interrupt;
 mod layout;
 #[cfg(feature = "onnx")]
 pub mod onnx;
@@ -46,5 +47,6 @@ pub use self::{
     backend::Backend,
     error::InferenceError,
     handle::{InferenceHandle, InferenceOptions, ModelReply},
+    interrupt::{Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},
 };

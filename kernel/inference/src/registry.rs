@@ -12,9 +12,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::Backend;
 #[cfg(feature = "onnx")]
 use crate::onnx::{self, OnnxError, OnnxModel};
+use crate::{Backend, Interrupter};
 
 /// A model file that was read.
 #[derive(Clone, Copy, Debug)]
@@ -108,20 +108,21 @@ pub enum ModelError {
 }
 
 /// Checks and loads models in the order given; `library` is the library file that the configuration
-/// names, if it does.
+/// names, if it does, and `interrupter` stops it from another thread.
 ///
 /// # Errors
 /// [`ModelError`], for the first model with something wrong.
 pub fn load_models(
     files: &[ModelFile<'_>],
     library: Option<&Path>,
+    interrupter: &Interrupter,
 ) -> Result<Vec<LoadedModel>, ModelError> {
     let mut hashes = Vec::with_capacity(files.len());
     for file in files {
         hashes.push(check_sha256(file)?);
     }
     start_library(files, library)?;
-    files.iter().zip(hashes).map(|(file, sha256)| load(file, sha256)).collect()
+    files.iter().zip(hashes).map(|(file, sha256)| load(file, sha256, interrupter)).collect()
 }
 
 /// The file's hash, if it is the one demanded.
@@ -146,8 +147,12 @@ fn start_library(files: &[ModelFile<'_>], library: Option<&Path>) -> Result<(), 
 }
 
 #[cfg(feature = "onnx")]
-fn load(file: &ModelFile<'_>, sha256: String) -> Result<LoadedModel, ModelError> {
-    let model = OnnxModel::load(file.name, file.bytes, file.batch as usize)?;
+fn load(
+    file: &ModelFile<'_>,
+    sha256: String,
+    interrupter: &Interrupter,
+) -> Result<LoadedModel, ModelError> {
+    let model = onnx::load(file.name, file.bytes, file.batch as usize, interrupter)?;
     let count = |what, value: usize| {
         let too_large = ModelError::TooLarge { model: file.name.to_owned(), what, value };
         u32::try_from(value).map_err(|_| too_large)
@@ -172,7 +177,11 @@ fn start_library(files: &[ModelFile<'_>], _library: Option<&Path>) -> Result<(),
 }
 
 #[cfg(not(feature = "onnx"))]
-fn load(file: &ModelFile<'_>, _sha256: String) -> Result<LoadedModel, ModelError> {
+fn load(
+    file: &ModelFile<'_>,
+    _sha256: String,
+    _interrupter: &Interrupter,
+) -> Result<LoadedModel, ModelError> {
     Err(ModelError::NotBuiltIn { model: file.name.to_owned() })
 }
 
@@ -201,6 +210,10 @@ impl Backend for OnnxModel {
     fn describe(&self) -> String {
         self.fingerprint().to_string()
     }
+
+    fn interrupter(&self) -> Interrupter {
+        self.interrupter()
+    }
 }
 
 #[cfg(test)]
@@ -213,13 +226,20 @@ mod tests {
 
     #[test]
     fn no_models_need_no_library() {
-        assert!(load_models(&[], Some(Path::new("/no/such/library"))).is_ok_and(|m| m.is_empty()));
+        assert!(
+            load_models(&[], Some(Path::new("/no/such/library")), &Interrupter::default())
+                .is_ok_and(|m| m.is_empty())
+        );
     }
 
     #[test]
     fn the_hash_is_checked_before_anything_is_loaded() {
-        let error = load_models(&[file(b"bytes", Some("00"))], Some(Path::new("/no/such/library")))
-            .expect_err("another hash");
+        let error = load_models(
+            &[file(b"bytes", Some("00"))],
+            Some(Path::new("/no/such/library")),
+            &Interrupter::default(),
+        )
+        .expect_err("another hash");
         assert!(matches!(&error, ModelError::Sha256 { wanted, .. } if wanted == "00"));
         assert!(
             error
@@ -233,7 +253,11 @@ mod tests {
 
     #[test]
     fn a_missing_library_says_what_to_do() {
-        let error = load_models(&[file(b"bytes", None)], Some(Path::new("/no/such/library")));
+        let error = load_models(
+            &[file(b"bytes", None)],
+            Some(Path::new("/no/such/library")),
+            &Interrupter::default(),
+        );
         // Where the environment names a good library, it wins, and the bytes are no model.
         let text = error.expect_err("neither library nor model").to_string();
         assert!(

@@ -380,7 +380,7 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let file =
         crate::registry::ModelFile { name: "temperature", bytes: &bytes, sha256: None, batch: 16 };
-    let loaded = match crate::registry::load_models(&[file], None) {
+    let loaded = match crate::registry::load_models(&[file], None, &crate::Interrupter::default()) {
         Ok(mut loaded) => loaded.remove(0),
         Err(error) => {
             assert!(std::env::var_os("REQUIRE_ORT").is_none(), "{error}");

@@ -13,7 +13,7 @@ use wasm_engine_shm::wait::WaitMode;
 use crate::{clock, machine::Kernel, report::Divergence};
 use wasm_engine_core::Request;
 use wasm_engine_inference::{
-    InferenceError, InferenceHandle, InferenceMemory, InferenceOptions,
+    InferenceError, InferenceHandle, InferenceMemory, InferenceOptions, Interrupter,
     registry::{self, ModelError},
 };
 use wasm_engine_log::run_header::RunHeader;
@@ -88,7 +88,7 @@ impl Recompute {
                 batch: model.batch,
             })
             .collect();
-        let loaded = registry::load_models(&files, None)?;
+        let loaded = registry::load_models(&files, None, &Interrupter::default())?;
         for (model, record) in loaded.iter().zip(&header.models) {
             if model.fingerprint != record.fingerprint {
                 return Err(RecomputeError::Fingerprint {

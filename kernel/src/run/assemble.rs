@@ -25,7 +25,7 @@ use wasm_engine_guest::{
     engine::{self, Engine, MemoryProfile},
 };
 use wasm_engine_inference::{
-    InferenceHandle, InferenceOptions,
+    InferenceHandle, InferenceOptions, Interrupter,
     registry::{self, LoadedModel, ModelError},
 };
 use wasm_engine_log::{
@@ -139,7 +139,7 @@ fn load_models(files: &[ReadModel], setup: &mut Setup) -> Result<Vec<LoadedModel
             batch: model.batch,
         })
         .collect();
-    let loaded = registry::load_models(&wanted, None)?;
+    let loaded = registry::load_models(&wanted, None, &Interrupter::default())?;
     for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
         (model.input_len, model.output_len) = (loaded.input_len, loaded.output_len);
     }

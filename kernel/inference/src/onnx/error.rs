@@ -58,7 +58,7 @@ pub enum OnnxError {
         /// The library asked for.
         wanted: PathBuf,
     },
-    /// [`OnnxModel::load`](crate::onnx::OnnxModel::load) came before a successful
+    /// [`load`](crate::onnx::load) came before a successful
     /// [`init`](crate::onnx::init).
     #[error("model {model} cannot be loaded: ONNX Runtime is not initialised; call init first")]
     NotInitialised {
@@ -73,13 +73,32 @@ pub enum OnnxError {
         /// What the reader met.
         reason: &'static str,
     },
-    /// The model contains something that cannot be replayed or is not covered by its hash.
-    #[error("model {model} is refused: it contains {what}; export it without")]
+    /// The model contains something that cannot be replayed, is not covered by its hash or could
+    /// end the process.
+    #[error("model {model} is refused: it contains {what}; {cure}")]
     ModelRefused {
         /// The model.
         model: String,
         /// What it contains.
         what: String,
+        /// What to do about it.
+        cure: &'static str,
+    },
+    /// Rows of a batch influence each other, so who is asked together would decide results.
+    #[error("model {model}: rows influence each other; set batch = 1 (it is {batch}): {reason}")]
+    RowsMix {
+        /// The model.
+        model: String,
+        /// Rows of the slot.
+        batch: usize,
+        /// How that is known.
+        reason: String,
+    },
+    /// It was stopped from outside.
+    #[error("model {model} was stopped before it was done")]
+    Interrupted {
+        /// The model.
+        model: String,
     },
     /// Inputs, outputs or the batch size do not fit a slot.
     #[error(

@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::Session;
+use ort::session::{RunOptions, Session};
 use ort::{AsPointer, ortsys, sys};
 
 /// A cache line, so that every tensor begins on one.
@@ -85,6 +85,7 @@ impl Drop for Tensor {
 /// the model, the output's before it writes, and returns an error for any that differs.
 pub(super) fn run(
     session: &mut Session,
+    options: &RunOptions,
     input_name: &CStr,
     input: &Tensor,
     output_name: &CStr,
@@ -95,12 +96,13 @@ pub(super) fn run(
     let inputs = [input.value.as_ptr().cast_const()];
     let mut outputs = [output.value.as_ptr()];
     // SAFETY: the session is alive and borrowed mutably, so no other run is under way; the
-    // arrays hold one live pointer each and outlive the call; null options are the defaults.
+    // arrays hold one live pointer each and outlive the call, and so do the options, which another
+    // thread may change during it, for that is what their flag is for.
     // The input is only read, the output only written, and they are different memory. The
     // output is bound, so the library leaves its pointer as it is.
     ortsys![@ort: unsafe Run(
         session.ptr_mut(),
-        ptr::null(),
+        options.ptr(),
         input_names.as_ptr(),
         inputs.as_ptr(),
         1,

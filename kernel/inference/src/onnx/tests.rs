@@ -1,0 +1,210 @@
+//! What needs the library is skipped, aloud, where none is found; `REQUIRE_ORT=1` makes that fail.
+
+use std::{env, fs};
+
+use super::{
+    port::SLOT_FLOATS_MAX,
+    scan::{self, ScanFault, Scanned},
+    *,
+};
+use crate::Interrupter;
+
+fn load(name: &str, bytes: &[u8], batch: usize) -> Result<OnnxModel, OnnxError> {
+    super::load(name, bytes, batch, &Interrupter::default())
+}
+
+/// A protobuf field with bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    assert!(number < 16 && bytes.len() < 1 << 14, "the test writer knows short fields only");
+    let mut out = vec![number << 3 | 2];
+    out.extend([bytes.len() as u8 & 0x7f | 0x80, (bytes.len() >> 7) as u8]);
+    out.extend(bytes);
+    out
+}
+
+/// A protobuf field with a number below 128.
+fn number(number: u8, value: u8) -> Vec<u8> {
+    vec![number << 3, value]
+}
+
+/// A graph input or output; a dimension of 0 is symbolic, `None` leaves the shape out.
+fn port(name: &str, kind: u8, dims: Option<&[u8]>) -> Vec<u8> {
+    let mut tensor = number(1, kind);
+    if let Some(dims) = dims {
+        let dim = |dim: &u8| if *dim == 0 { field(2, b"N") } else { number(1, *dim) };
+        let shape: Vec<u8> = dims.iter().flat_map(|one| field(1, &dim(one))).collect();
+        tensor.extend(field(2, &shape));
+    }
+    [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
+}
+
+/// `y = operator(x, ...)`, float to float, one symbolic and one fixed dimension.
+fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
+    let mut out: Vec<u8> = inputs.iter().flat_map(|name| field(1, name.as_bytes())).collect();
+    out.extend(outputs.iter().flat_map(|name| field(2, name.as_bytes())));
+    out.extend(field(4, operator.as_bytes()));
+    out
+}
+
+fn model(nodes: &[Vec<u8>], inputs: &[Vec<u8>], outputs: &[Vec<u8>]) -> Vec<u8> {
+    let mut graph: Vec<u8> = nodes.iter().flat_map(|node| field(1, node)).collect();
+    graph.extend(field(2, b"g"));
+    graph.extend(inputs.iter().flat_map(|port| field(11, port)));
+    graph.extend(outputs.iter().flat_map(|port| field(12, port)));
+    [number(1, 8), field(7, &graph), field(8, &number(2, 17))].concat()
+}
+
+fn unary(operator: &str, input: &[u8], output: &[u8]) -> Vec<u8> {
+    let (x, y) = (port("x", 1, Some(input)), port("y", 1, Some(output)));
+    model(&[node(operator, &["x"], &["y"])], &[x], &[y])
+}
+
+/// True if the library runs; false, with the reason said, if there is none.
+pub(super) fn ready() -> bool {
+    let result = locate_library(None).and_then(|library| init(&library));
+    if let Err(error) = &result {
+        assert!(env::var_os("REQUIRE_ORT").is_none(), "{error}");
+        eprintln!("SKIPPED: {error}");
+    }
+    result.is_ok()
+}
+
+fn temperature() -> Vec<u8> {
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/weather/model/temperature.onnx");
+    fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn scan_accepts_plain_models_and_every_cut_is_typed() {
+    let bytes = temperature();
+    assert_eq!(scan::model(&bytes), Ok(Scanned::default()));
+    // Cut within the graph: the scan must notice, wherever it is.
+    for len in (0..bytes.len() - 64).step_by(97) {
+        assert!(matches!(scan::model(&bytes[..len]), Err(ScanFault::Malformed(_))), "{len}");
+    }
+}
+
+#[test]
+fn scan_refuses_random_operators_at_any_depth() {
+    for operator in ["RandomNormalLike", "RandomUniform", "Bernoulli", "Multinomial"] {
+        let plain = unary(operator, &[0, 3], &[0, 3]);
+        assert!(matches!(scan::model(&plain), Err(ScanFault::Refused { .. })), "{operator}");
+        // The same node as the body of an `If`: Node.attribute(5).g(6).node(1).
+        let body = field(1, &node(operator, &["x"], &["y"]));
+        let outer = [node("If", &["c"], &["y"]), field(5, &field(6, &body))].concat();
+        let nested = model(&[outer], &[], &[]);
+        assert!(matches!(scan::model(&nested), Err(ScanFault::Refused { .. })), "{operator}");
+    }
+    let training = model(&[node("Dropout", &["x", "", "t"], &["y"])], &[], &[]);
+    assert!(matches!(scan::model(&training), Err(ScanFault::Refused { .. })));
+    let inference = model(&[node("Dropout", &["x", "r", ""], &["y"])], &[], &[]);
+    assert_eq!(scan::model(&inference), Ok(Scanned::default()));
+}
+
+#[test]
+fn scan_refuses_external_weights_and_deep_nesting() {
+    let external = field(7, &field(5, &number(14, 1)));
+    assert!(matches!(scan::model(&external), Err(ScanFault::Refused { .. })));
+    assert_eq!(scan::model(&field(7, &field(5, &number(14, 0)))), Ok(Scanned::default()));
+    let mut graph = Vec::new();
+    for _ in 0..100 {
+        graph = field(1, &field(5, &field(6, &graph)));
+    }
+    assert!(matches!(scan::model(&field(7, &graph)), Err(ScanFault::Malformed(_))));
+}
+
+#[test]
+fn i5_2_temperature_runs_and_rows_are_independent() {
+    if !ready() {
+        return;
+    }
+    let bytes = temperature();
+    let mut model = load("temperature", &bytes, 16).expect("the model loads");
+    assert_eq!((model.input_len(), model.output_len(), model.batch()), (149, 1, 16));
+    // The example of temperature.json: 25 equal hours, observed at 12 h.
+    let mut row = [50.0, 40.0, 70.0, 8.0, 1015.0].repeat(25);
+    row.extend((0..24).map(|hour| f32::from(hour == 12)));
+    let mut first = None;
+    for row_index in 0..16 {
+        for filler in [0.0, 1e6, f32::NAN] {
+            model.input_rows().fill(filler);
+            model.input_rows()[row_index * 149..][..149].copy_from_slice(&row);
+            let y = model.run().expect("runs")[row_index];
+            assert_eq!(first.get_or_insert(y).to_bits(), y.to_bits(), "row {row_index}");
+        }
+    }
+    let mut single = load("temperature", &bytes, 1).expect("the model loads");
+    single.input_rows().copy_from_slice(&row);
+    let y = single.run().expect("runs")[0];
+    assert_eq!(first.map(f32::to_bits), Some(y.to_bits()));
+    assert!((y - EXAMPLE_Y).abs() < 1e-3, "{y}");
+    let text = model.fingerprint().to_string();
+    assert!(text.starts_with("onnxruntime 1.") && text.ends_with("batch=16"), "{text}");
+}
+
+/// `example.y` of temperature.json.
+const EXAMPLE_Y: f32 = 50.757_977;
+
+#[test]
+fn unfit_models_are_typed_errors() {
+    if !ready() {
+        return;
+    }
+    let load = |bytes: &[u8], batch| load("m", bytes, batch).map(|_| ());
+    assert!(load(&unary("Relu", &[0, 3], &[0, 3]), 4).is_ok());
+    assert!(load(&unary("Relu", &[4, 3], &[4, 3]), 4).is_ok());
+    let (x, y) = (port("x", 1, Some(&[0, 3])), port("y", 1, Some(&[0, 3])));
+    let z = port("z", 1, Some(&[0, 3]));
+    let relu = node("Relu", &["x"], &["y"]);
+    let add = node("Add", &["x", "z"], &["y"]);
+    let shapes: [(&str, Vec<u8>); 7] = [
+        ("another batch", unary("Relu", &[5, 3], &[5, 3])),
+        ("a free second dimension", unary("Relu", &[0, 0], &[0, 0])),
+        ("a scalar", unary("Relu", &[], &[])),
+        ("two inputs", model(&[add], &[x.clone(), z.clone()], std::slice::from_ref(&y))),
+        (
+            "two outputs",
+            model(&[relu, node("Relu", &["x"], &["z"])], std::slice::from_ref(&x), &[y, z]),
+        ),
+        ("an integer output", {
+            let node = node("Shape", &["x"], &["y"]);
+            model(&[node], &[x], &[port("y", 7, Some(&[2]))])
+        }),
+        ("another batch in the output", {
+            let (x, y) = (port("x", 1, Some(&[0, 3])), port("y", 1, None));
+            model(&[node("Transpose", &["x"], &["y"])], &[x], &[y])
+        }),
+    ];
+    for (what, bytes) in shapes {
+        let error = load(&bytes, 4).expect_err(what);
+        assert!(matches!(error, OnnxError::ModelShape { .. }), "{what}: {error}");
+    }
+    let relu = unary("Relu", &[0, 3], &[0, 3]);
+    assert!(matches!(load(&relu, 0), Err(OnnxError::ModelShape { .. })));
+    assert!(matches!(load(&relu, usize::MAX), Err(OnnxError::ModelShape { .. })));
+    assert!(matches!(load(&relu, SLOT_FLOATS_MAX / 2), Err(OnnxError::ModelShape { .. })));
+    assert!(matches!(load(b"", 4), Err(OnnxError::ModelMalformed { .. })));
+    assert!(matches!(load(b"garbage, not a model", 4), Err(OnnxError::ModelMalformed { .. })));
+    let random = unary("RandomNormalLike", &[0, 3], &[0, 3]);
+    assert!(matches!(load(&random, 4), Err(OnnxError::ModelRefused { .. })));
+    let unknown = unary("NoSuchOperator", &[0, 3], &[0, 3]);
+    assert!(matches!(load(&unknown, 4), Err(OnnxError::Runtime { action: "load", .. })));
+}
+
+#[test]
+fn a_failed_run_leaves_the_slot_usable() {
+    if !ready() {
+        return;
+    }
+    // Says [N, 3] and is [3, N]: only a run can tell, and the one in `load` does.
+    let (x, y) = (port("x", 1, Some(&[0, 3])), port("y", 1, Some(&[0, 0])));
+    let lying = model(&[node("Transpose", &["x"], &["y"])], &[x], &[y]);
+    assert!(load("lying", &lying, 4).is_err());
+    let mut model = load("relu", &unary("Relu", &[0, 3], &[0, 3]), 2).expect("loads");
+    model.input_rows().copy_from_slice(&[-1.0, 2.0, f32::INFINITY, 0.5, f32::NAN, -0.0]);
+    let y = model.run().expect("runs");
+    assert_eq!(y[..4], [0.0, 2.0, f32::INFINITY, 0.5]);
+    let moved = std::thread::spawn(move || model.run().map(|y| y[1])).join();
+    assert!(matches!(moved, Ok(Ok(2.0))));
+}
