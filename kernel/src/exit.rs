@@ -8,12 +8,13 @@
 //! | 2 | usage or configuration: something to be written differently |
 //! | 3 | divergence: a replay did not give what the log says |
 //! | 4 | corrupt or truncated: a log or an outputs file was damaged |
-//! | 5 | refused: ABI, import, capability or limit |
+//! | 5 | refused: ABI, import, capability, limit or model |
 //! | 6 | a fault, where by configuration a fault ends the run |
 //! | 7 | timeout |
 //! | 130 | interrupted |
 
 use wasm_engine_guest::admission::AdmissionError;
+use wasm_engine_inference::registry::ModelError;
 use wasm_engine_log::{outputs::OutputError, run_header::RunHeaderError};
 
 /// How a command ended.
@@ -41,11 +42,12 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The code of a log's failure, as [`LogError::exit_code`](wasm_engine_log::LogError) gives it.
+    /// The code of a failure of another crate, as its `exit_code` gives it.
     pub(crate) const fn of_code(code: u8) -> Self {
         match code {
             2 => Self::Usage,
             4 => Self::Corrupt,
+            5 => Self::Refused,
             _ => Self::Failure,
         }
     }
@@ -72,6 +74,12 @@ pub trait HasExitCode {
 impl HasExitCode for AdmissionError {
     fn exit(&self) -> Exit {
         Exit::Refused
+    }
+}
+
+impl HasExitCode for ModelError {
+    fn exit(&self) -> Exit {
+        Exit::of_code(self.exit_code())
     }
 }
 

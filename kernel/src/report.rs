@@ -101,6 +101,8 @@ macro_rules! run_report {
             pub durable_tick: Option<Tick>,
             /// What recovery dropped from the log's end, in words (SEMANTICS L5).
             pub recovered: Option<String>,
+            /// The model whose reply was waited for when the run was ended from outside.
+            pub waited_for: Option<String>,
             /// The last message of each output topic.
             pub outputs: BTreeMap<String, Value>,
         }

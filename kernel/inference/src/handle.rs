@@ -14,6 +14,7 @@ use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
 use crate::backend::Backend;
 use crate::batcher::Batcher;
 use crate::error::InferenceError;
+use crate::interrupt::Interrupter;
 use crate::layout::InferenceMemory;
 use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, STOP};
 use crate::server::{self, Replies, Server};
@@ -65,9 +66,12 @@ struct ModelShape {
     filled: u32,
 }
 
-/// Longest sleep between two looks at whether the thread still lives; a dying thread rings, so this
-/// is only the last resort.
-const LIFE_SIGN: Duration = Duration::from_secs(1);
+/// Longest sleep before it is asked again whether the thread still lives, for a dying thread rings,
+/// and whether the wait is to end, for which nobody rings.
+const NAP: Duration = Duration::from_millis(20);
+
+/// Naps that a model gets to stop in, about two seconds, before its thread is left alone.
+const NAPS_TO_STOP: u32 = 100;
 
 /// The scheduler's side of the inference thread.
 pub struct InferenceHandle {
@@ -78,6 +82,8 @@ pub struct InferenceHandle {
     wait: WaitMode,
     shapes: Vec<ModelShape>,
     rows: Vec<ModelRow>,
+    /// What stops the models.
+    interrupters: Vec<Interrupter>,
     /// In order of number.
     slots: VecDeque<Slot>,
     /// Row buffers for reuse.
@@ -110,6 +116,7 @@ impl InferenceHandle {
         let InferenceMemory { requests, replies, requests_bell, replies_bell } = memory;
         let shapes: Vec<ModelShape> =
             models.iter().map(|model| ModelShape::of(model.as_ref())).collect();
+        let interrupters = models.iter().map(|model| model.interrupter()).collect();
         let rows = shapes
             .iter()
             .map(|shape| ModelRow {
@@ -145,6 +152,7 @@ impl InferenceHandle {
             wait: options.wait,
             shapes,
             rows,
+            interrupters,
             slots: VecDeque::with_capacity(limits.inferences_pending_max as usize),
             spare: Vec::new(),
             unflushed: false,
@@ -225,14 +233,33 @@ impl InferenceHandle {
     /// [`InferenceError::Misuse`] if the request is not outstanding, [`InferenceError::Died`],
     /// [`InferenceError::CorruptRing`].
     pub fn wait_for(&mut self, number: u64) -> Result<ModelReply<'_>, InferenceError> {
+        match self.wait_until(number, &mut || false)? {
+            Some(reply) => Ok(reply),
+            None => unreachable!("nobody ends this wait"),
+        }
+    }
+
+    /// As [`InferenceHandle::wait_for`]; `stop` is asked from time to time whether to give up, and
+    /// then there is no reply and the request stays outstanding.
+    ///
+    /// # Errors
+    /// Those of [`InferenceHandle::wait_for`].
+    pub fn wait_until(
+        &mut self,
+        number: u64,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<ModelReply<'_>>, InferenceError> {
         self.flush()?;
         self.prune();
         self.receive()?;
         let at = self.find(number)?;
         while self.slots[at].arrival == Arrival::Outstanding {
+            if stop() {
+                return Ok(None);
+            }
             let Self { replies, replies_bell, thread, wait, .. } = self;
             let ended = || thread.as_ref().is_none_or(JoinHandle::is_finished);
-            replies_bell.wait_at_most(*wait, LIFE_SIGN, || replies.has_next());
+            replies_bell.wait_at_most(*wait, NAP, || replies.has_next());
             let ended = !replies.has_next() && ended();
             self.receive()?;
             if ended && self.slots[at].arrival == Arrival::Outstanding {
@@ -245,7 +272,7 @@ impl InferenceHandle {
             // `find` gives no taken slot and the loop ended.
             Arrival::Outstanding | Arrival::Taken => unreachable!("the reply has arrived"),
         };
-        Ok(ModelReply { number, code, row: &slot.row })
+        Ok(Some(ModelReply { number, code, row: &slot.row }))
     }
 
     /// Takes every reply that has arrived, in request order, without waiting; gives how many.
@@ -326,16 +353,23 @@ impl InferenceHandle {
 }
 
 impl Drop for InferenceHandle {
-    /// Tells the thread to stop and joins it: a chunk that runs is waited for, the rest is dropped.
+    /// Tells the thread to stop and joins it: a chunk that runs is interrupted, the rest is dropped.
+    /// A model that does not stop keeps its thread, which is left alone.
     fn drop(&mut self) {
         let stopped = self.requests.push(STOP, 0, &[]);
         self.requests.publish();
         self.requests_bell.ring();
+        self.interrupters.iter().for_each(Interrupter::interrupt);
         // The layout keeps room for the stop; without it the thread could only be left alone.
-        if let (Ok(()), Some(thread)) = (stopped, self.thread.take()) {
-            // It catches its panics itself, so there is nothing more to learn.
-            let _ = thread.join();
+        let (Ok(()), Some(thread)) = (stopped, self.thread.take()) else { return };
+        for _ in 0..NAPS_TO_STOP {
+            if self.replies_bell.wait_at_most(WaitMode::Park, NAP, || thread.is_finished()) {
+                // It catches its panics itself, so there is nothing more to learn.
+                let _ = thread.join();
+                return;
+            }
         }
+        self.interrupters.iter().take(1).for_each(Interrupter::leave);
     }
 }
 

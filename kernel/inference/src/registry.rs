@@ -55,7 +55,7 @@ impl std::fmt::Debug for LoadedModel {
     }
 }
 
-/// Why a model of the configuration cannot be used. A run that needs it ends with exit code 1.
+/// Why a model of the configuration cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -105,6 +105,23 @@ pub enum ModelError {
         /// How many.
         value: usize,
     },
+}
+
+impl ModelError {
+    /// The exit code of a run that it ends: 1 if the machine lacks something, 2 if the configuration
+    /// names another file, 5 if the model is refused.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Sha256 { .. } => 2,
+            Self::NotBuiltIn { .. } => 1,
+            #[cfg(feature = "onnx")]
+            Self::Library { .. } | Self::Model(OnnxError::NotInitialised { .. }) => 1,
+            #[cfg(feature = "onnx")]
+            Self::Model(_) => 5,
+            Self::TooLarge { .. } => 5,
+        }
+    }
 }
 
 /// Checks and loads models in the order given; `library` is the library file that the configuration

@@ -77,7 +77,8 @@ pub(crate) fn main(mut server: Server, on_start: Option<Box<dyn FnOnce() + Send>
         server.serve()
     }));
     let words = match served {
-        Ok(Ok(())) => return,
+        // Whoever asked it to stop waits for its end.
+        Ok(Ok(())) => return server.replies.bell.ring(),
         Ok(Err(fatal)) => fatal.to_string(),
         Err(panic) => format!("it panicked: {}", panic_text(panic.as_ref())),
     };

@@ -371,6 +371,74 @@ fn a_dying_thread_says_so() {
     assert!(matches!(handle.wait_for(0), Err(InferenceError::Died { .. })));
 }
 
+/// Runs until it is interrupted, or, if it is deaf, until the test ends.
+struct Endless {
+    sums: Sums,
+    interrupter: crate::Interrupter,
+    end: std::sync::mpsc::Receiver<()>,
+}
+
+impl Endless {
+    fn new(deaf: bool) -> (Box<dyn Backend>, std::sync::mpsc::Sender<()>) {
+        let (sender, end) = std::sync::mpsc::channel();
+        let interrupter = crate::Interrupter::default();
+        let stop = sender.clone();
+        interrupter.add(move || {
+            if !deaf {
+                let _ = stop.send(());
+            }
+        });
+        let sums = Sums { input: vec![0.0; 2], output: vec![0.0; 3] };
+        (Box::new(Self { sums, interrupter, end }), sender)
+    }
+}
+
+impl Backend for Endless {
+    fn input_len(&self) -> usize {
+        self.sums.input_len()
+    }
+    fn output_len(&self) -> usize {
+        self.sums.output_len()
+    }
+    fn batch(&self) -> usize {
+        self.sums.batch()
+    }
+    fn rows(&mut self) -> &mut [f32] {
+        self.sums.rows()
+    }
+    fn run(&mut self) -> Result<&[f32], String> {
+        match self.end.recv() {
+            Ok(()) => Err("it was interrupted".to_owned()),
+            Err(_) => self.sums.run(),
+        }
+    }
+    fn describe(&self) -> String {
+        self.sums.describe()
+    }
+    fn interrupter(&self) -> crate::Interrupter {
+        self.interrupter.clone()
+    }
+}
+
+#[test]
+fn a_wait_for_a_model_that_never_returns_can_be_ended_and_its_thread_stopped_or_left() {
+    for deaf in [false, true] {
+        let (model, _end) = Endless::new(deaf);
+        let mut handle = start(vec![model]);
+        submit(&mut handle, 0, 0, [1.0, 2.0]);
+        let mut asked = 0;
+        let reply = handle.wait_until(0, &mut || {
+            asked += 1;
+            asked > 3
+        });
+        assert_eq!((reply.expect("no failure"), asked), (None, 4));
+        // The request is still outstanding.
+        assert!(!handle.is_ready(0).expect("is outstanding"));
+        drop(handle);
+        assert_eq!(crate::is_thread_left(), deaf);
+    }
+}
+
 /// SEMANTICS I5: same rows, same bits, however they are spread over ticks and chunks.
 #[cfg(feature = "onnx")]
 #[test]

@@ -95,29 +95,28 @@ pub enum BuildError {
     Thread(#[from] std::io::Error),
     /// A tick may be longer than the log can hold.
     #[error(
-        "{what} may need {need} bytes in a log, a record has at most {RECORD_BYTES_MAX}; lower \
-         {limits}"
+        "{what} may need {need} bytes in a log, a record has at most {RECORD_BYTES_MAX}; {cure}"
     )]
     TickTooLong {
         /// What of a tick.
         what: &'static str,
         /// Bytes planned.
         need: u64,
-        /// The limits that decide it.
-        limits: &'static str,
+        /// What to do.
+        cure: String,
     },
     /// The limits need more than the configuration allows.
     #[error(
         "the limits of this configuration need a region of {need} bytes, region.bytes_max allows \
-         {max}; raise it or lower limits.payload_bytes_per_microstep_max, \
-         limits.payload_bytes_held_max, limits.receive_max, limits.effects_max, \
-         region.trace_events or workers"
+         {max}; {cure}"
     )]
     TooLarge {
         /// Bytes planned.
         need: u64,
         /// Bytes allowed.
         max: u64,
+        /// What to do.
+        cure: String,
     },
 }
 
@@ -162,7 +161,7 @@ fn check_tick(setup: &Setup) -> Result<(), BuildError> {
         ),
     ] {
         if need.saturating_add(heads) > RECORD_BYTES_MAX as u64 {
-            return Err(BuildError::TickTooLong { what, need, limits });
+            return Err(BuildError::TickTooLong { what, need, cure: format!("lower {limits}") });
         }
     }
     Ok(())
@@ -240,6 +239,31 @@ pub(crate) fn rings(setup: &Setup, lanes: u32) -> Vec<(u32, String)> {
     rings
 }
 
+/// What to do about a region that is too large, whatever made it so.
+const LOWER: &str = "raise it or lower limits.payload_bytes_per_microstep_max, \
+                     limits.payload_bytes_held_max, limits.receive_max, limits.effects_max, \
+                     region.trace_events or workers";
+
+/// What to do about a region or a tick that is too large, where fewer inferences would do: the most
+/// that fit.
+fn fewer_inferences(setup: &Setup, fits: &dyn Fn(&Setup) -> bool) -> Option<String> {
+    let mut fewer = setup.clone();
+    let most = std::iter::from_fn(|| {
+        fewer.limits.inferences_pending_max /= 2;
+        (fewer.limits.inferences_pending_max > 0 && !setup.models.is_empty()).then(|| fewer.clone())
+    })
+    .find(fits);
+    let model = setup.models.iter().max_by_key(|model| model.output_len)?;
+    Some(format!(
+        "a reply of model {} has {} bytes, and there is room for each pending one: \
+         limits.inferences_pending_max = {} fits, it is {}",
+        model.name,
+        u64::from(model.output_len) * 4,
+        most?.limits.inferences_pending_max,
+        setup.limits.inferences_pending_max
+    ))
+}
+
 /// Plans, maps and formats the region of a run. A name is locked first.
 pub(crate) fn build(
     setup: &Setup,
@@ -253,10 +277,25 @@ pub(crate) fn build(
         Placing::Private => None,
         Placing::Memfd(name) | Placing::File(name) => Some(locate::lock(name)?),
     };
-    let (plan, sizes) = plan(setup, lanes, names_bytes, trace_events)?;
+    let of = |setup: &Setup| plan(setup, lanes, names_bytes, trace_events);
+    let fits = |setup: &Setup| of(setup).is_ok_and(|(plan, _)| plan.total_bytes() <= bytes_max);
+    let too_large = |need| {
+        let cure = fewer_inferences(setup, &fits).unwrap_or_else(|| LOWER.to_owned());
+        BuildError::TooLarge { need, max: bytes_max, cure }
+    };
+    let (plan, sizes) = match of(setup) {
+        Err(BuildError::Inference(InferenceError::Size { bytes, .. })) => {
+            return Err(too_large(bytes));
+        }
+        Err(BuildError::TickTooLong { what, need, cure }) => {
+            let cure = fewer_inferences(setup, &fits).unwrap_or(cure);
+            return Err(BuildError::TickTooLong { what, need, cure });
+        }
+        planned => planned?,
+    };
     let need = plan.total_bytes();
     if need > bytes_max {
-        return Err(BuildError::TooLarge { need, max: bytes_max });
+        return Err(too_large(need));
     }
     let map = match (placing, &name_lock) {
         (Placing::File(_), Some(name_lock)) => Map::file(&name_lock.file_path(), need)?,

@@ -118,6 +118,7 @@ impl HasExitCode for ReplayError {
             Self::Torn { .. } => Exit::Corrupt,
             Self::Engine { .. } => Exit::Refused,
             Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
+            Self::Recompute(error) => error.exit(),
             Self::Diverged(_) | Self::Tick(TickError::Open(_)) => Exit::Divergence,
             _ => Exit::Failure,
         }

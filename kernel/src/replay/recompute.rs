@@ -10,7 +10,12 @@ use wasm_engine_abi::{
 };
 use wasm_engine_shm::wait::WaitMode;
 
-use crate::{clock, machine::Kernel, report::Divergence};
+use crate::{
+    clock,
+    exit::{Exit, HasExitCode},
+    machine::Kernel,
+    report::Divergence,
+};
 use wasm_engine_core::Request;
 use wasm_engine_inference::{
     InferenceError, InferenceHandle, InferenceMemory, InferenceOptions, Interrupter,
@@ -51,6 +56,17 @@ pub enum RecomputeError {
         /// This one's.
         here: String,
     },
+}
+
+impl HasExitCode for RecomputeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::File { .. } => Exit::Usage,
+            Self::Model(error) => error.exit(),
+            Self::Inference(_) => Exit::Failure,
+            Self::Fingerprint { .. } => Exit::Refused,
+        }
+    }
 }
 
 /// Compares logged replies with computed ones.

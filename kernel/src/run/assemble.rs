@@ -16,6 +16,8 @@ use crate::{
     machine::{Kernel, KernelError, Parts, TraceOptions},
     resolve::{Physical, ReadModel, Resolved},
     run::error::RunError,
+    run::halt::Halt,
+    run::models,
     run::resume,
     run::sinks::Sinks,
     sources::ingest::Ingest,
@@ -24,10 +26,7 @@ use wasm_engine_guest::{
     admission::Admitted,
     engine::{self, Engine, MemoryProfile},
 };
-use wasm_engine_inference::{
-    InferenceHandle, InferenceOptions, Interrupter,
-    registry::{self, LoadedModel, ModelError},
-};
+use wasm_engine_inference::{InferenceHandle, InferenceOptions, registry::LoadedModel};
 use wasm_engine_log::{
     LogCounters, LogOptions, LogRing, LogWriter,
     outputs::OutputFile,
@@ -51,9 +50,12 @@ pub(crate) fn start(
     physical: &Physical,
     log_dir: Option<PathBuf>,
     resume: Option<PathBuf>,
+    halt: Halt<'_>,
 ) -> Result<Started, RunError> {
     let Resolved { mut setup, modules, sources, models, .. } = resolved;
-    let loaded = load_models(&models, &mut setup)?;
+    let models = Arc::new(models);
+    let loaded = models::load(&models, &mut setup, halt)?;
+    models::check_limits(&setup)?;
     let setup = Arc::new(setup);
     let engine = engine::deterministic_engine(MemoryProfile {
         agents_max: setup.limits.agents_max,
@@ -122,28 +124,6 @@ fn kernel(
     })?;
     let inference = start_inference(loaded, setup, &kernel, &threads)?;
     Ok((kernel, inference))
-}
-
-/// Loads the models and completes the setup with their row lengths.
-fn load_models(files: &[ReadModel], setup: &mut Setup) -> Result<Vec<LoadedModel>, ModelError> {
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let wanted: Vec<_> = files
-        .iter()
-        .zip(&setup.models)
-        .map(|(file, model)| registry::ModelFile {
-            name: &file.name,
-            bytes: &file.bytes,
-            sha256: Some(&model.sha256),
-            batch: model.batch,
-        })
-        .collect();
-    let loaded = registry::load_models(&wanted, None, &Interrupter::default())?;
-    for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
-        (model.input_len, model.output_len) = (loaded.input_len, loaded.output_len);
-    }
-    Ok(loaded)
 }
 
 fn model_records(files: &[ReadModel], loaded: &[LoadedModel]) -> Vec<ModelRecord> {

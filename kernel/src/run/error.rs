@@ -1,13 +1,13 @@
 //! Why a run failed, and with which exit code it ends.
 
 use wasm_engine_guest::engine::EngineError;
-use wasm_engine_inference::{InferenceError, registry::ModelError};
+use wasm_engine_inference::InferenceError;
 use wasm_engine_log::{LogError, outputs::OutputError};
 
 use crate::{
     exit::{Exit, HasExitCode},
     machine::{BuildError, KernelError, ThreadError, TickError},
-    run::{resume::ResumeError, sinks::SinkError},
+    run::{models::ModelsError, resume::ResumeError, sinks::SinkError},
 };
 
 /// Why a run failed.
@@ -23,9 +23,9 @@ pub enum RunError {
     /// The kernel could not be built.
     #[error(transparent)]
     Kernel(#[from] KernelError),
-    /// A model.
+    /// The models.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Models(#[from] ModelsError),
     /// The inference thread.
     #[error(transparent)]
     Inference(#[from] InferenceError),
@@ -58,6 +58,7 @@ impl HasExitCode for RunError {
             Self::Log(error) => Exit::of_code(error.exit_code()),
             Self::Output(error) | Self::Sink(SinkError::Output(error)) => error.exit(),
             Self::Resume(error) => error.exit(),
+            Self::Models(error) => error.exit(),
             _ => Exit::Failure,
         }
     }

@@ -8,6 +8,8 @@
 
 mod assemble;
 pub(crate) mod error;
+pub(crate) mod halt;
+pub(crate) mod models;
 mod refused_inputs;
 pub(crate) mod resume;
 pub(crate) mod sinks;
@@ -15,10 +17,7 @@ pub(crate) mod tally;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -38,6 +37,7 @@ use crate::{
     report::{Ended, FaultReport, OnProgress, Progress, RunReport},
     resolve::{Physical, Resolved},
     run::assemble::{Started, start},
+    run::halt::Halt,
     run::sinks::Sinks,
     run::tally::tally,
     sources::ingest::Ingest,
@@ -45,7 +45,7 @@ use crate::{
 use wasm_engine_core::{FactsBuilder, Request};
 use wasm_engine_log::{LogError, LogWriter};
 
-pub use self::{error::RunError, resume::ResumeError, sinks::SinkError};
+pub use self::{error::RunError, models::ModelsError, resume::ResumeError, sinks::SinkError};
 
 /// How to run; the configuration says the rest.
 pub struct RunOptions {
@@ -61,7 +61,8 @@ pub struct RunOptions {
     pub resume: Option<PathBuf>,
     /// Name of the kernel.
     pub name: Option<String>,
-    /// Stop at the first tick boundary after this time.
+    /// Stop at the first tick boundary after this time, loading included; while a model is loaded or
+    /// waited for, at once.
     pub timeout: Option<Duration>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
@@ -90,6 +91,8 @@ struct Run {
     first_paced: Option<Tick>,
     load_ns: u64,
     recovered: Option<String>,
+    /// The model whose reply was waited for when the run was ended.
+    waited_for: Option<String>,
 }
 
 /// Runs `resolved` to its end.
@@ -104,8 +107,12 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     physical.ticks = options.ticks.or(physical.ticks);
     physical.pace = options.pace.or(physical.pace);
     physical.name = options.name.unwrap_or(physical.name);
+    let deadline_ns = timeout.map(|timeout| {
+        loading_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+    });
+    let halt = Halt { stop: &stop, deadline_ns };
     let Started { kernel, sinks, ingest, log, recovered } =
-        start(resolved, &physical, log_dir, resume)?;
+        start(resolved, &physical, log_dir, resume, halt)?;
     let start_ns = clock::now_ns();
     let mut run = Run {
         first_paced: None,
@@ -120,34 +127,31 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         start_ns,
         load_ns: start_ns - loading_ns,
         recovered,
+        waited_for: None,
     };
-    let deadline_ns = timeout.map(|timeout| {
-        run.start_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
-    });
-    let ended = run.ticks(&stop, deadline_ns, progress.as_deref_mut());
+    let ended = run.ticks(halt, progress.as_deref_mut());
     run.end(ended)
 }
 
 impl Run {
     fn ticks(
         &mut self,
-        stop: &AtomicBool,
-        deadline_ns: Option<u64>,
+        halt: Halt<'_>,
         mut progress: Option<&mut (dyn FnMut(&Progress) + 'static)>,
     ) -> Result<Ended, RunError> {
         loop {
-            // Relaxed, here and below: the flag stands for itself; nothing else is read because of
-            // it.
-            if stop.load(Ordering::Relaxed) {
+            if halt.is_interrupted() {
                 return Ok(Ended::Interrupted);
             }
             let Some(tick) = self.next_tick() else { return Ok(Ended::Done) };
             if self.physical.ticks.is_some_and(|end| tick >= end) {
                 return Ok(Ended::Ticks);
             }
-            if !self.wait_for_pace(tick, stop, deadline_ns) {
-                let interrupted = stop.load(Ordering::Relaxed);
-                return Ok(if interrupted { Ended::Interrupted } else { Ended::Timeout });
+            if !self.wait_for_pace(tick, halt) {
+                return Ok(halt.asked().unwrap_or(Ended::Timeout));
+            }
+            if let Some(ended) = self.gather(tick, halt)? {
+                return Ok(ended);
             }
             self.tick(tick)?;
             if let Some(progress) = &mut progress {
@@ -156,7 +160,7 @@ impl Run {
             if self.physical.on_fault == OnFault::EndRun && self.kernel.core().stats().faults > 0 {
                 return Ok(Ended::Fault);
             }
-            if deadline_ns.is_some_and(|deadline| clock::now_ns() >= deadline) {
+            if halt.is_late() {
                 return Ok(Ended::Timeout);
             }
         }
@@ -173,7 +177,7 @@ impl Run {
     }
 
     /// T6: tick n opens no earlier than start + n / R. False if it will not open at all.
-    fn wait_for_pace(&mut self, tick: Tick, stop: &AtomicBool, deadline_ns: Option<u64>) -> bool {
+    fn wait_for_pace(&mut self, tick: Tick, halt: Halt<'_>) -> bool {
         let Some(pace) = self.physical.pace else { return true };
         let first = *self.first_paced.get_or_insert(tick);
         let after = tick.saturating_sub(first) as f64;
@@ -186,13 +190,13 @@ impl Run {
             self.publish();
         }
         self.kernel.set_state(OwnerState::Idle);
-        clock::sleep_until(due_ns.min(deadline_ns.unwrap_or(u64::MAX)), stop);
+        clock::sleep_until(due_ns.min(halt.deadline_ns.unwrap_or(u64::MAX)), halt.stop);
         self.kernel.set_state(OwnerState::Running);
         clock::now_ns() >= due_ns
     }
 
+    /// Executes `tick` on the facts that were gathered.
     fn tick(&mut self, tick: Tick) -> Result<(), RunError> {
-        self.gather(tick)?;
         let facts = self.facts.finish();
         if let Some(log) = &mut self.log {
             log.check()?;
@@ -224,8 +228,9 @@ impl Run {
         Ok(())
     }
 
-    /// The facts of `tick`: replies in request order (I1), then inputs (T7).
-    fn gather(&mut self, tick: Tick) -> Result<(), RunError> {
+    /// The facts of `tick`: replies in request order (I1), then inputs (T7). Says why the run ends
+    /// if it has to while a model is waited for; then the tick does not begin.
+    fn gather(&mut self, tick: Tick, halt: Halt<'_>) -> Result<Option<Ended>, RunError> {
         self.facts.begin(tick);
         self.kernel.core().requests_due(tick, &mut self.due);
         for request in &self.due {
@@ -240,7 +245,17 @@ impl Run {
                     self.kernel.publish();
                 }
                 self.kernel.set_state(OwnerState::WaitingForModel);
-                let reply = inference.wait_for(request.number)?;
+                let mut ended = None;
+                let reply = inference.wait_until(request.number, &mut || {
+                    ended = halt.asked();
+                    ended.is_some()
+                })?;
+                let Some(reply) = reply else {
+                    self.kernel.set_state(OwnerState::Running);
+                    let models = &self.kernel.core().setup().models;
+                    self.waited_for = Some(models[model as usize].name.clone());
+                    return Ok(ended);
+                };
                 self.facts.push(fact(reply.code), reply.row);
                 self.kernel.set_state(OwnerState::Running);
                 self.kernel.count_stall(stall::MODEL, tick, clock::now_ns() - begin);
@@ -250,7 +265,7 @@ impl Run {
             self.facts.push(fact(reply.code), reply.row);
         }
         self.ingest.enter(tick, &mut self.facts);
-        Ok(())
+        Ok(None)
     }
 
     /// The first agent that faulted in the tick just closed.
@@ -322,6 +337,7 @@ impl Run {
         report.lanes = self.physical.workers + 1;
         report.first_fault = self.first_fault;
         report.recovered = self.recovered;
+        report.waited_for = self.waited_for;
         Ok(report)
     }
 

@@ -178,7 +178,7 @@ fn t8_6_no_tick_is_executed_unless_every_module_and_model_can_be_loaded() {
     let folder = changed("run.toml", config("") + model);
     fs::write(folder.path("model.onnx"), "not a model").expect("written");
     let (failed, ticks) = tried(&folder, folder.resolved());
-    assert!(matches!(failed, Err(RunError::Model(_))), "{failed:?}");
+    assert!(matches!(failed, Err(RunError::Models(_))), "{failed:?}");
     assert_eq!((ticks, folder.path("log").exists()), (0, false));
 }
 

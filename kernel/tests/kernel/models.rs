@@ -3,12 +3,21 @@
 //! Needs the ONNX Runtime library, which `cargo xtask setup` provides; without it a test says so
 //! and skips, with `REQUIRE_ORT` it fails.
 
-use std::{env, fs};
+use std::{
+    env, fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use wasm_engine::{
     exit::{Exit, HasExitCode},
     replay::{ReplayOptions, verify},
-    report::Ended,
+    report::{Ended, RunReport},
+    run::{ModelsError, RunError, RunOptions},
 };
 use wasm_engine_abi::{frame::item, record::kind};
 use wasm_engine_inference::onnx;
@@ -16,7 +25,7 @@ use wasm_engine_log::{run_header::ModelRecord, tamper};
 
 use crate::support::{
     Prog, prog,
-    run::{Folder, SOURCE, data, toml_string},
+    run::{Folder, SOURCE, data, options, toml_string},
 };
 
 /// `y = x + how many rows of the batch are 0x42424242`, for `[N, 1]`:
@@ -119,4 +128,117 @@ fn refused(folder: &Folder) {
     let options = ReplayOptions { recompute: true, ..ReplayOptions::default() };
     let error = verify(&folder.path("other"), options).expect_err("bits may differ");
     assert!(error.to_string().contains("model counts"), "{error}");
+}
+
+/// A model of the inference crate's cases.
+fn case(name: &str) -> Vec<u8> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("inference/cases");
+    fs::read(dir.join(name).with_extension("onnx")).expect("a case")
+}
+
+/// The error of a run that does not begin.
+#[track_caller]
+fn not_begun(name: &str, keys: &str, options: RunOptions) -> (Exit, String) {
+    let failed = folder(&case(name), keys).run(options);
+    let error = failed.expect_err("it does not begin");
+    (error.exit(), error.to_string())
+}
+
+#[test]
+fn a_model_that_never_returns_while_it_is_loaded_ends_with_the_timeout_and_by_a_signal() {
+    if !ready() {
+        return;
+    }
+    let timeout = RunOptions { timeout: Some(Duration::from_millis(200)), ..options() };
+    let signal = RunOptions { stop: Arc::new(AtomicBool::new(true)), ..options() };
+    for (options, exit) in [(timeout, Exit::Timeout), (signal, Exit::Interrupted)] {
+        let folder = folder(&case("loop_forever"), "batch = 1");
+        let log = folder.path("log");
+        let error = folder
+            .run(RunOptions { log_dir: Some(log.clone()), ..options })
+            .expect_err("it is not loaded");
+        assert_eq!(error.exit(), exit, "{error}");
+        assert!(matches!(error, RunError::Models(ModelsError::Halted { .. })), "{error}");
+        assert!(error.to_string().contains("while model counts was loading"), "{error}");
+        assert!(!log.exists(), "nothing was begun");
+    }
+}
+
+#[test]
+fn t9_3_a_model_that_never_answers_does_not_hold_a_run_that_is_to_end() {
+    if !ready() {
+        return;
+    }
+    let ended = || -> (Folder, RunReport) {
+        let folder = folder(&case("loop_on_request"), "batch = 1");
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        // Once the first request was made, the next tick waits for its reply.
+        let progress = move |progress: &wasm_engine::report::Progress| {
+            let flag = Arc::clone(&flag);
+            if progress.tick == 1 {
+                std::thread::spawn(move || {
+                    let (_sender, never) = std::sync::mpsc::channel::<()>();
+                    let _ = never.recv_timeout(Duration::from_millis(300));
+                    flag.store(true, Ordering::Relaxed);
+                });
+            }
+        };
+        let options = RunOptions {
+            stop,
+            progress: Some(Box::new(progress)),
+            log_dir: Some(folder.path("log")),
+            ..options()
+        };
+        let report = folder.run(options).expect("it ends");
+        (folder, report)
+    };
+    // A machine may stand still for so long that the tick has not begun yet: then again.
+    let (folder, report) =
+        (0..20).map(|_| ended()).find(|(_, report)| report.waited_for.is_some()).expect("it waits");
+    assert_eq!((report.ended, report.last_tick), (Ended::Interrupted, 1));
+    assert_eq!(report.waited_for.as_deref(), Some("counts"));
+    // The log is whole, and the tick that waited is not in it.
+    let verified = verify(&folder.path("log"), ReplayOptions::default()).expect("it verifies");
+    assert_eq!((verified.divergence, verified.run.digest), (None, report.digest));
+}
+
+#[test]
+fn rows_that_no_limit_allows_are_refused_at_start_with_the_value_that_works() {
+    if !ready() {
+        return;
+    }
+    let (exit, text) = not_begun("wide_in", "batch = 2", options());
+    assert_eq!(exit, Exit::Refused, "{text}");
+    for part in ["model counts", "49152", "limits.payload_bytes_max is 4096", "raise limits."] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    let (exit, text) = not_begun("wide_out", "batch = 2", options());
+    assert_eq!(exit, Exit::Refused, "{text}");
+    let value = text.split("limits.inferences_pending_max = ").nth(1).expect("it names the key");
+    let value: u32 = value.split(' ').next().and_then(|value| value.parse().ok()).expect("it");
+    let folder = folder(&case("wide_out"), "batch = 2");
+    let config = fs::read_to_string(folder.path("run.toml")).expect("read");
+    let limit = format!("[limits]\ninferences_pending_max = {value}\n");
+    fs::write(folder.path("run.toml"), config.replace("[limits]\n", &limit)).expect("written");
+    let report = folder.run(options()).expect("the value that was named works");
+    assert_eq!((report.ended, report.faults), (Ended::Done, 0));
+}
+
+#[test]
+fn a_model_that_is_refused_exits_as_refused_and_names_its_cure() {
+    if !ready() {
+        return;
+    }
+    for (name, keys, part) in [
+        ("intmin_i64", "batch = 1", "divide as float"),
+        ("cumsum_batch", "", "set batch = 1"),
+        ("fixed_batch1", "", "set batch = 1"),
+        ("batchnorm_training", "batch = 1", "export it without"),
+        ("ort_config_meta", "", "metadata `ort_config`"),
+    ] {
+        let (exit, text) = not_begun(name, keys, options());
+        assert_eq!(exit, Exit::Refused, "{text}");
+        assert!(text.contains("model counts") && text.contains(part), "{text}");
+    }
 }

@@ -56,7 +56,16 @@ fn main() -> ExitCode {
         Verb::Verify(args) => verify::verify(args),
         Verb::Inspect(args) => inspect::inspect(args),
     };
-    outcome.print(cli.json)
+    end(outcome.print(cli.json))
+}
+
+/// Ends the process. A model that does not stop still has a thread: then nothing is torn down under
+/// it; what was to be written is written.
+fn end(exit: Exit) -> ExitCode {
+    if wasm_engine_inference::is_thread_left() {
+        signal_hook::low_level::exit(exit.code().into());
+    }
+    exit.into()
 }
 
 /// Help and version are results; anything else clap says is wrong usage.
@@ -69,7 +78,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let json = std::env::args_os().any(|arg| arg == "--json");
-            Outcome::failed("usage", Exit::Usage, error.render().to_string()).print(json)
+            Outcome::failed("usage", Exit::Usage, error.render().to_string()).print(json).into()
         }
     }
 }

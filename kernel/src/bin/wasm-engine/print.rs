@@ -1,9 +1,6 @@
 //! What a command hands back, and how it is printed: one document, as text or as JSON.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -54,14 +51,14 @@ impl Outcome {
     }
 
     /// Prints the document and gives the process's exit code.
-    pub(crate) fn print(self, json: bool) -> ExitCode {
+    pub(crate) fn print(self, json: bool) -> Exit {
         match self.write(json, &mut io::stdout().lock()) {
             // A reader that has seen enough is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 eprintln!("error: the result cannot be printed: {error}");
-                Exit::Failure.into()
+                Exit::Failure
             }
-            _ => self.exit.into(),
+            _ => self.exit,
         }
     }
 

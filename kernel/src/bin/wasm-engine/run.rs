@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Name under which monitors find the run; the configuration's file stem by default.
     #[arg(long, value_parser = kernel_name)]
     name: Option<String>,
-    /// Seconds after which the run stops at a tick boundary, with exit code 7.
+    /// Seconds, loading included, after which the run stops at a tick boundary, with exit code 7.
     #[arg(long, value_name = "S", value_parser = positive)]
     timeout: Option<f64>,
 }
@@ -170,6 +170,10 @@ fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
     let more = match dir {
         Some(dir) => format!("continue with --resume {}", dir.display()),
         None => "without --log it cannot be continued".to_owned(),
+    };
+    let more = match &report.waited_for {
+        Some(model) => format!("model {model} had not answered; {more}"),
+        None => more,
     };
     let error = match report.ended {
         Ended::Done | Ended::Ticks => None,
