@@ -66,12 +66,12 @@ struct ModelShape {
     filled: u32,
 }
 
-/// Longest sleep before it is asked again whether the thread still lives, for a dying thread rings,
-/// and whether the wait is to end, for which nobody rings.
-const NAP: Duration = Duration::from_millis(20);
+/// Longest sleep before it is asked again whether the thread still lives, which rings when it
+/// dies, and whether the wait is to end, for which nobody rings.
+const POLL: Duration = Duration::from_millis(20);
 
-/// Naps that a model gets to stop in, about two seconds, before its thread is left alone.
-const NAPS_TO_STOP: u32 = 100;
+/// Polls that a model gets to stop in, about two seconds, before its thread is left alone.
+const POLLS_TO_STOP: u32 = 100;
 
 /// The scheduler's side of the inference thread.
 pub struct InferenceHandle {
@@ -259,7 +259,7 @@ impl InferenceHandle {
             }
             let Self { replies, replies_bell, thread, wait, .. } = self;
             let ended = || thread.as_ref().is_none_or(JoinHandle::is_finished);
-            replies_bell.wait_at_most(*wait, NAP, || replies.has_next());
+            replies_bell.wait_at_most(*wait, POLL, || replies.has_next());
             let ended = !replies.has_next() && ended();
             self.receive()?;
             if ended && self.slots[at].arrival == Arrival::Outstanding {
@@ -353,8 +353,8 @@ impl InferenceHandle {
 }
 
 impl Drop for InferenceHandle {
-    /// Tells the thread to stop and joins it: a chunk that runs is interrupted, the rest is dropped.
-    /// A model that does not stop keeps its thread, which is left alone.
+    /// Tells the thread to stop and joins it: a chunk that runs is interrupted, the rest is
+    /// dropped. A model that does not stop keeps its thread, which is left alone.
     fn drop(&mut self) {
         let stopped = self.requests.push(STOP, 0, &[]);
         self.requests.publish();
@@ -362,8 +362,8 @@ impl Drop for InferenceHandle {
         self.interrupters.iter().for_each(Interrupter::interrupt);
         // The layout keeps room for the stop; without it the thread could only be left alone.
         let (Ok(()), Some(thread)) = (stopped, self.thread.take()) else { return };
-        for _ in 0..NAPS_TO_STOP {
-            if self.replies_bell.wait_at_most(WaitMode::Park, NAP, || thread.is_finished()) {
+        for _ in 0..POLLS_TO_STOP {
+            if self.replies_bell.wait_at_most(WaitMode::Park, POLL, || thread.is_finished()) {
                 // It catches its panics itself, so there is nothing more to learn.
                 let _ = thread.join();
                 return;

@@ -24,8 +24,8 @@
 //!   is a mistake of ours and ends the run as [`InferenceError::Full`].
 //! - *Nothing is allocated* per request once the buffers have seen the largest tick.
 //!
-//! - *A model that never returns* holds its thread, not the scheduler: [`InferenceHandle::wait_until`]
-//!   can be ended, and dropping the handle interrupts what runs.
+//! - *A model that never returns* holds its thread, not the scheduler:
+//!   [`InferenceHandle::wait_until`] can be ended, and dropping the handle interrupts what runs.
 //!
 //! What not: no limit on a model's run time (SEMANTICS I4 is off), no clock of its own (it is
 //! handed one, for telemetry), no agents: who asked and when the reply is due, the core knows.

@@ -108,8 +108,8 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// The exit code of a run that it ends: 1 if the machine lacks something, 2 if the configuration
-    /// names another file, 5 if the model is refused.
+    /// The exit code of a run that it ends: 1 if the machine lacks something, 2 if the
+    /// configuration names another file, 5 if the model is refused.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -379,7 +379,7 @@ struct Endless {
 }
 
 impl Endless {
-    fn new(deaf: bool) -> (Box<dyn Backend>, std::sync::mpsc::Sender<()>) {
+    fn start(deaf: bool) -> (Box<dyn Backend>, std::sync::mpsc::Sender<()>) {
         let (sender, end) = std::sync::mpsc::channel();
         let interrupter = crate::Interrupter::default();
         let stop = sender.clone();
@@ -423,7 +423,7 @@ impl Backend for Endless {
 #[test]
 fn a_wait_for_a_model_that_never_returns_can_be_ended_and_its_thread_stopped_or_left() {
     for deaf in [false, true] {
-        let (model, _end) = Endless::new(deaf);
+        let (model, _end) = Endless::start(deaf);
         let mut handle = start(vec![model]);
         submit(&mut handle, 0, 0, [1.0, 2.0]);
         let mut asked = 0;

@@ -61,8 +61,8 @@ pub struct RunOptions {
     pub resume: Option<PathBuf>,
     /// Name of the kernel.
     pub name: Option<String>,
-    /// Stop at the first tick boundary after this time, loading included; while a model is loaded or
-    /// waited for, at once.
+    /// Stop at the first tick boundary after this time, loading included; while a model is loaded
+    /// or waited for, at once.
     pub timeout: Option<Duration>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,

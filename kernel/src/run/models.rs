@@ -1,5 +1,5 @@
-//! Models of a live run: loaded on a thread of their own, for loading may take for ever, and checked
-//! against the limits of the run.
+//! Models of a live run: loaded on a thread of their own, for loading may take for ever, and
+//! checked against the limits of the run.
 
 use std::{
     sync::{Arc, mpsc},
@@ -42,8 +42,8 @@ pub enum ModelsError {
     },
     /// A row that no agent could ever ask.
     #[error(
-        "a row of model {model} has {bytes} bytes, and {limit} is {max}, so no agent could ever ask \
-         it; {}",
+        "a row of model {model} has {bytes} bytes, and {limit} is {max}, so no agent could ever \
+         ask it; {}",
         cure(limit, *.needed)
     )]
     Row {

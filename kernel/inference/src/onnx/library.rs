@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::onnx::error::OnnxError;
 use crate::onnx::pinned::{LIBRARY_ENV, LIBRARY_FILE, TELEMETRY_ENV};
+use crate::onnx::{elf, raw};
 
 /// First minor version whose official Linux builds contain the uploader.
 const UPLOADER_MINOR: u32 = 29;
@@ -53,6 +54,9 @@ impl OnnxLibrary {
         }
         if find(&bytes, b"OrtGetApiBase\0").is_none() {
             return Err("it is not ONNX Runtime".to_owned());
+        }
+        if cfg!(target_os = "linux") {
+            refuse_truncated(&bytes)?;
         }
         let version = version_tag(&bytes);
         if let Some(minor) = version.as_deref().and_then(minor_of)
@@ -148,6 +152,15 @@ fn candidates(exe: &Path) -> Vec<PathBuf> {
     out
 }
 
+/// A file that is shorter than its tables say would end the process when it is mapped.
+fn refuse_truncated(bytes: &[u8]) -> Result<(), String> {
+    match elf::whole_len(bytes) {
+        Some(len) if len <= bytes.len() as u64 => Ok(()),
+        Some(len) => Err(format!("it is truncated, {} bytes of at least {len}", bytes.len())),
+        None => Err("it is truncated or no library for this machine".to_owned()),
+    }
+}
+
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
@@ -203,9 +216,10 @@ pub fn init(lib: &OnnxLibrary) -> Result<(), OnnxError> {
     if let Some(minor) = minor_of(&lib.version) {
         lib.refuse_uploader(minor)?;
     }
-    let minor = ort::util::probe(&lib.path).ok_or_else(|| {
-        lib.unusable("the dynamic loader refuses it, `ldd` shows what it misses".to_owned())
-    })?;
+    let version =
+        raw::version_of(&lib.path, ort::MINOR_VERSION).map_err(|reason| lib.unusable(reason))?;
+    let minor = minor_of(&version)
+        .ok_or_else(|| lib.unusable(format!("it is version {}", version.escape_debug())))?;
     lib.refuse_uploader(minor)?;
     if minor < ort::MINOR_VERSION {
         return Err(lib.unusable(too_old(minor)));
@@ -262,21 +276,69 @@ mod tests {
         assert!(reason(&path).contains("not a shared library"));
         fs::write(&path, b"\x7fELF but nothing else").expect("writes");
         assert!(reason(&path).contains("not ONNX Runtime"));
-        fs::write(&path, b"\x7fELF\0OrtGetApiBase\0VERS_1.20.1\0").expect("writes");
-        assert!(reason(&path).contains("version 1.20"));
-        // It says what a library would say and is none: the loader has the last word.
         fs::write(&path, b"\x7fELF\0OrtGetApiBase\0VERS_1.28.0\0").expect("writes");
-        let fake = OnnxLibrary::identify(&path, "a test").expect("looks like one");
-        let error = init(&fake).expect_err("cannot be loaded");
-        // Another test may have started the real one meanwhile.
-        assert!(matches!(
-            error,
-            OnnxError::LibraryUnusable { .. } | OnnxError::LibraryActive { .. }
-        ));
+        assert!(reason(&path).contains("truncated"));
+        // Libraries that say what ONNX Runtime would say and are none: they are loaded, and asked.
+        for (code, words) in [
+            ("void *OrtGetApiBase(void) { return 0; }", "gives no API"),
+            ("static void *b[2]; void *OrtGetApiBase(void) { return b; }", "gives no API"),
+            (
+                "static const void *g(unsigned v) { return 0; } \
+                 static const char *s(void) { return \"1.28.0\"; } \
+                 static void *b[2] = {g, s}; void *OrtGetApiBase(void) { return b; }",
+                "gives no API of version 1.24",
+            ),
+            (
+                "static const void *g(unsigned v) { return 0; } \
+                 static const char *s(void) { return 0; } \
+                 static void *b[2] = {g, s}; void *OrtGetApiBase(void) { return b; }",
+                "gives no version",
+            ),
+        ] {
+            let Some(fake) = compiled(&dir, code) else { return };
+            let fake = OnnxLibrary::identify(&fake, "a test").expect("it looks like one");
+            let error = raw::version_of(fake.path(), ort::MINOR_VERSION).expect_err("is none");
+            assert!(error.contains(words), "{error}");
+            // Another test may have started the real one meanwhile.
+            assert!(matches!(
+                init(&fake),
+                Err(OnnxError::LibraryUnusable { .. } | OnnxError::LibraryActive { .. })
+            ));
+        }
+        let code = "void *OrtGetApiBase(void) { return 0; }";
+        let Some(cut) = compiled(&dir, code) else { return };
+        let whole = fs::read(&cut).expect("reads");
+        fs::write(&cut, &whole[..whole.len() - 1]).expect("writes");
+        assert!(reason(&cut).contains("it is truncated"));
+        let fake = OnnxLibrary {
+            path: cut,
+            version: "1.28.0".to_owned(),
+            sha256: String::new(),
+            origin: "a test",
+        };
         if env::var_os(TELEMETRY_ENV).is_none() {
             let library = OnnxLibrary { version: "1.29.0".to_owned(), ..fake };
             let error = library.refuse_uploader(29).expect_err("is not silenced");
             assert!(error.to_string().contains("ORT_DISABLE_TELEMETRY=1"));
         }
+    }
+    /// A shared library of `code` that names the pinned version; `None`, aloud, without a compiler.
+    fn compiled(dir: &tempfile::TempDir, code: &str) -> Option<PathBuf> {
+        let source = dir.path().join("fake.c");
+        let library = dir.path().join(format!("fake-{:x}.so", Sha256::digest(code)));
+        fs::write(&source, format!("{code} const char v[] = \"\\0VERS_1.28.0\";\n"))
+            .expect("writes");
+        let made = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-w", "-o"])
+            .args([&library, &source])
+            .status();
+        match made {
+            Ok(status) => assert!(status.success(), "the compiler fails: {code}"),
+            Err(error) => {
+                eprintln!("SKIPPED: no C compiler: {error}");
+                return None;
+            }
+        }
+        Some(library)
     }
 }

@@ -8,7 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `cpu.rs`, `fingerprint.rs` | the class of the processor, and all that bits depend on |
-//! | `library.rs` | the search, the library's identity, its start |
+//! | `library.rs`, `elf.rs` | the search, the library's identity, its start |
 //! | `scan/` | what a model may hold, classified before the library sees it |
 //! | `model.rs`, `port.rs` | a session, its one input and its one output |
 //! | `load.rs`, `probe.rs` | a model tried before it is used: do its rows influence each other? |
@@ -38,6 +38,7 @@
 #[cfg(test)]
 mod case_tests;
 mod cpu;
+mod elf;
 mod error;
 mod fingerprint;
 mod library;

@@ -1,15 +1,66 @@
-//! Tensors over memory of ours, and the run over them: all unsafe code of the crate.
+//! Tensors over memory of ours, the run over them, and the first question to a library: all unsafe
+//! code of the crate.
 //!
-//! Invariant: `memory` and `value` are made and freed together, `value` describes exactly the
-//! first `len` floats of `memory`, and nobody outside this module sees either pointer.
+//! Invariant of a tensor: `memory` and `value` are made and freed together, `value` describes
+//! exactly the first `len` floats of `memory`, and nobody outside this module sees either pointer.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char, c_void};
+use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{RunOptions, Session};
 use ort::{AsPointer, ortsys, sys};
+
+/// `OrtApiBase`, its functions as addresses: a library that is none may have none there.
+#[repr(C)]
+struct ApiBase {
+    get_api: Option<unsafe extern "system" fn(u32) -> *const c_void>,
+    get_version: Option<unsafe extern "system" fn() -> *const c_char>,
+}
+
+type GetApiBase = unsafe extern "system" fn() -> *const ApiBase;
+
+/// Loads a library and asks it for its version, and whether it gives the API of `minor`. What `ort`
+/// takes for granted, and panics without, is an error here: why the library cannot be used.
+///
+/// A library that passes stays loaded, so that it is not started twice.
+pub(super) fn version_of(path: &Path, minor: u32) -> Result<String, String> {
+    // SAFETY: loading runs the library's constructors. The file is whole by its own tables and was
+    // named by the user, or is the pinned one; for the code in it answers whoever named it.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|error| {
+        let error = std::error::Error::source(&error).map_or(error.to_string(), |e| e.to_string());
+        format!("the dynamic loader refuses it, `ldd` shows what it misses: {error}")
+    })?;
+    // SAFETY: a symbol of this name has this type in every version of ONNX Runtime; of a library
+    // that is none, no more can be known than that the symbol is there.
+    let get_base = unsafe { library.get::<GetApiBase>(b"OrtGetApiBase\0") }
+        .map_err(|_| "it has no `OrtGetApiBase`".to_owned())?;
+    // SAFETY: as above; it takes nothing.
+    let base = unsafe { get_base() };
+    // SAFETY: null or the address of the library's static structure, which lives as long as it.
+    let base = unsafe { base.as_ref() };
+    let (Some(get_api), Some(get_version)) =
+        (base.and_then(|base| base.get_api), base.and_then(|base| base.get_version))
+    else {
+        return Err("its `OrtGetApiBase` gives no API".to_owned());
+    };
+    // SAFETY: it takes nothing and gives null or a static text.
+    let version = unsafe { get_version() };
+    if version.is_null() {
+        return Err("its `OrtGetApiBase` gives no version".to_owned());
+    }
+    // SAFETY: not null, so a text that ends with a zero byte, static in the library.
+    let version = unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned();
+    // SAFETY: any number may be asked; it gives null for those that it does not have.
+    if unsafe { get_api(minor) }.is_null() {
+        let version = version.escape_debug();
+        return Err(format!("it says to be {version} and gives no API of version 1.{minor}"));
+    }
+    std::mem::forget(library);
+    Ok(version)
+}
 
 /// A cache line, so that every tensor begins on one.
 #[derive(Clone, Copy)]
