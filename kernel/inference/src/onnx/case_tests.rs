@@ -163,6 +163,17 @@ fn a_model_that_never_returns_is_stopped_while_it_is_loaded() {
 }
 
 #[test]
+fn outputs_that_are_constants_are_given() {
+    if !ready() {
+        return;
+    }
+    for name in ["constant_out", "initializer_out"] {
+        let mut model = load(name, 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(run(&mut model, &[1.0]).expect("runs"), [5.0], "{name}");
+    }
+}
+
+#[test]
 fn old_operator_sets_are_run() {
     if !ready() {
         return;

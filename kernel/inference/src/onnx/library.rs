@@ -231,7 +231,8 @@ pub fn init(lib: &OnnxLibrary) -> Result<(), OnnxError> {
         .with_telemetry(false)
         .build()
         .map_err(|error| lib.unusable(error.to_string()))?;
-    environment.set_log_level(LogLevel::Warning);
+    // As of a session: what fails comes back as an error, and is not said again for each request.
+    environment.set_log_level(LogLevel::Fatal);
     let _ = ENVIRONMENT.set(environment);
     tracing::info!(path = %lib.path.display(), version = lib.version, sha256 = lib.sha256,
         "ONNX Runtime loaded");
