@@ -6,6 +6,7 @@
 use std::{
     env, fs,
     path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -61,7 +62,7 @@ fn folder(model: &[u8], keys: &str) -> Folder {
         let module = "module = \"agent.wasm\"\ngrant = \"declared\"";
         format!("[[agent]]\nname = \"{name}\"\n{module}\nargs = {args}\n")
     };
-    let agents = agent("counted", COUNTED) + &agent("other", 2.0_f32.to_le_bytes());
+    let agents = agent("counted", COUNTED) + &agent("other", 3.0_f32.to_le_bytes());
     let config = format!(
         "[limits]\nagents_max = 8\nmemory_bytes_max = 131072\n[log]\nsync = \"none\"\n{SOURCE}\n\
          {agents}[[topic]]\nname = \"out\"\n[[output]]\ntopic = \"out\"\n\
@@ -241,4 +242,35 @@ fn a_model_that_is_refused_exits_as_refused_and_names_its_cure() {
         assert_eq!(exit, Exit::Refused, "{text}");
         assert!(text.contains("model counts") && text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn i3_5_an_agent_whose_rows_fail_takes_no_reply_of_another_and_is_said_once() {
+    if !ready() {
+        return;
+    }
+    // -128 / (x - 3) in `int8`: the rows of one agent divide by zero, in one batch with the others.
+    let folder = folder(&case("intmin_i8"), "batch = 8");
+    let done = Command::new(env!("CARGO_BIN_EXE_wasm-engine"))
+        .arg("run")
+        .arg(folder.path("run.toml"))
+        .arg("--log")
+        .arg(folder.path("log"))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("a model failed"), "{said}");
+    let outputs = fs::read_to_string(folder.path("log/outputs.jsonl")).expect("read");
+    // What is echoed begins with the item's header: kind 3 is a reply, then the payload's length.
+    let of = |agent: &str, head: &str| {
+        let from = |line: &&str| line.contains(agent) && line.contains(head);
+        outputs.lines().filter(from).count() as u64
+    };
+    let (good, empty) = ("\"base64\":\"AwAAAAQAAAD", "\"base64\":\"AwAAAAAAAAD");
+    let asked = of("counted/", good);
+    assert!(asked > 2 * ROWS, "{outputs}");
+    assert_eq!((of("counted/", empty), of("other/", good)), (0, 0), "{outputs}");
+    assert_eq!(of("other/", empty), asked, "{outputs}");
 }
