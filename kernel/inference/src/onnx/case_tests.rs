@@ -34,7 +34,7 @@ fn refusal(name: &str) -> String {
 
 #[test]
 fn a_division_that_may_end_the_process_never_reaches_the_library() {
-    // By a request, by constants at load, inside subgraphs and functions.
+    // By a request, by constants when it is loaded, inside subgraphs and functions.
     for name in
         ["intmin_i64", "intmin_mod", "intmin_div", "div_folded", "div_in_if", "div_in_function"]
     {
@@ -47,7 +47,15 @@ fn a_division_that_may_end_the_process_never_reaches_the_library() {
             assert!(matches!(error, OnnxError::ModelRefused { .. }), "{name}: {error}");
         }
     }
-    assert!(refusal("groups_zero").contains("a ConvTranspose with 0 groups"));
+    for (name, words) in [
+        ("groups_zero", "operator ConvTranspose with 0 `group`"),
+        ("heads_zero", "operator Attention with 0 `kv_num_heads`"),
+        ("trilu_by_request", "operator Trilu with a diagonal that may be the smallest integer"),
+        ("stft_by_request", "operator STFT with a frame length that may be 0"),
+    ] {
+        let text = refusal(name);
+        assert!(text.contains(words), "{name}: {text}");
+    }
 }
 
 #[test]
@@ -75,6 +83,8 @@ fn divisions_that_cannot_overflow_are_run() {
     assert_eq!(run(&mut by, &[5.0, 7.0, 3.0]).expect("runs"), [20.0, 14.0, 33.0]);
     let mut halves = load("div_in_function_float", 2).expect("loads");
     assert_eq!(run(&mut halves, &[3.0, -1.0]).expect("runs"), [1.5, -0.5]);
+    let mut lower = load("trilu_constant", 1).expect("loads");
+    assert_eq!(run(&mut lower, &[1.0, 2.0, 3.0, 4.0]).expect("runs"), [1.0, 2.0, 3.0, 4.0]);
     let mut constant = load("div_constant", 2).expect("loads");
     assert_eq!(run(&mut constant, &[7.0, 4.0]).expect("runs"), [1.0, 0.0]);
 }
@@ -106,7 +116,7 @@ fn i2_3_rows_that_influence_each_other_are_refused_with_more_than_one() {
 
 #[test]
 fn what_keeps_state_is_refused_and_a_training_mode_that_is_off_is_not() {
-    assert!(refusal("batchnorm_training").contains("a BatchNormalization, which learns"));
+    assert!(refusal("batchnorm_training").contains("operator BatchNormalization, which learns"));
     if !ready() {
         return;
     }

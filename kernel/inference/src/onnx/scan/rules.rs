@@ -48,14 +48,16 @@ fn node(node: &NodeProto<'_>, mixing: &mut Option<String>) -> Result<(), ScanFau
             described(node)
         )));
     }
-    for name in [&b"group"[..], b"num_groups"] {
-        let groups = node.attribute(name).filter(|groups| groups.reference.is_empty());
-        if groups.is_some_and(|groups| groups.number < 1) {
-            return Err(ScanFault::Refused {
-                what: format!("{} with {} groups", described(node), groups.map_or(0, |g| g.number)),
-                cure: "give it at least one",
-            });
-        }
+    if let Some(count) = node.attributes.iter().find(|one| divides_by(node, one)) {
+        return Err(ScanFault::Refused {
+            what: format!(
+                "{} with {} `{}`, by which the library divides",
+                described(node),
+                count.number,
+                shown(count.name)
+            ),
+            cure: "give it at least one",
+        });
     }
     if MIXING.contains(&node.operator) {
         mixing.get_or_insert_with(|| described(node));
@@ -67,9 +69,20 @@ fn node(node: &NodeProto<'_>, mixing: &mut Option<String>) -> Result<(), ScanFau
 pub(super) fn described(node: &NodeProto<'_>) -> String {
     let operator = shown(node.operator);
     match node.name {
-        [] => format!("a {operator}"),
-        name => format!("a {operator} (node `{}`)", shown(name)),
+        [] => format!("operator {operator}"),
+        name => format!("operator {operator} (node `{}`)", shown(name)),
     }
+}
+
+/// Whether an attribute counts groups or heads and is 0 for the library, which keeps it in 32 bits
+/// and divides by it: the processor stops the process for that.
+fn divides_by(node: &NodeProto<'_>, attribute: &AttributeProto<'_>) -> bool {
+    const COUNTS: [&[u8]; 6] =
+        [b"group", b"groups", b"num_groups", b"num_heads", b"q_num_heads", b"kv_num_heads"];
+    // For it 0 heads are as many as the input says.
+    let optional = node.operator == b"RotaryEmbedding";
+    let fits = i32::try_from(attribute.number).is_ok_and(|count| count > 0);
+    COUNTS.contains(&attribute.name) && attribute.reference.is_empty() && !fits && !optional
 }
 
 /// Whether a BatchNormalization computes with the batch's own mean: by its attribute, or, before

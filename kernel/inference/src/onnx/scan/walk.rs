@@ -1,5 +1,6 @@
 //! Follows values through graphs, subgraphs and calls of functions, and refuses the nodes for which
-//! the values matter: integer divisions that may overflow, and a Dropout that may train.
+//! the values matter: integer divisions that may overflow, other values by which the library ends
+//! the process, and a Dropout that may train.
 
 use std::collections::BTreeMap;
 
@@ -187,6 +188,19 @@ fn refuse(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Result<(), ScanFaul
                     described(node)
                 ),
                 cure: CURE,
+            });
+        }
+    }
+    // Input 2 is the diagonal, which the library adds to an address; input 4 the length of a frame,
+    // by which it divides.
+    for (operator, at, at_least, what) in [
+        (&b"Trilu"[..], 1, -(1_i64 << 62), "a diagonal that may be the smallest integer"),
+        (b"STFT", 3, 1, "a frame length that may be 0"),
+    ] {
+        if node.operator == operator && input(at).is_some_and(|known| known.at_least < at_least) {
+            return Err(ScanFault::Refused {
+                what: format!("{} with {what}, which ends the process", described(node)),
+                cure: "give it a constant, or what Clip or Max bounds",
             });
         }
     }
