@@ -5,7 +5,7 @@
 //! what results do not depend on, like the time of the run's start.
 //!
 //! ```text
-//!  RUN     JSON {name, started_unix_ns, setup}
+//!  RUN     JSON {name, started_unix_ns, setup, data}
 //!  ENGINE  JSON of the engine's fingerprint
 //!  MODULE  blake3 of the original 32 bytes | the original module      one per distinct module
 //!  MODEL   JSON {name, path, sha256, fingerprint}                     one per model
@@ -28,6 +28,9 @@ pub struct RunRecord {
     pub started_unix_ns: u64,
     /// Everything that its results depend on.
     pub setup: Setup,
+    /// blake3 of the file of each source, in the order of the setup, in hexadecimal: what was
+    /// still to come of them is in no fact.
+    pub data: Vec<String>,
 }
 
 /// A model as a log describes it: metadata, not weights.

@@ -26,7 +26,8 @@ use wasm_engine_guest::admission::Admitted;
 use wasm_engine_setup::{Limits, ModelSetup, Setup, SourceSetup};
 
 pub use self::error::ResolveError;
-use self::error::{hex, read, refuse_above};
+pub(crate) use self::error::hex;
+use self::error::{read, refuse_above};
 
 /// A model's file, read.
 #[derive(Clone, PartialEq, Eq)]

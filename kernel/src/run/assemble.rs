@@ -14,6 +14,7 @@ use crate::{
     machine::Threads,
     machine::{BuildError, Placing, region::ring},
     machine::{Kernel, KernelError, Parts, TraceOptions},
+    resolve::hex,
     resolve::{Physical, ReadModel, Resolved},
     run::error::RunError,
     run::halt::Halt,
@@ -65,6 +66,7 @@ pub(crate) fn start(
         name: physical.name.clone(),
         started_unix_ns: clock::unix_ns(),
         setup: Setup::clone(&setup),
+        data: sources.iter().map(|source| hex(&source.hash())).collect(),
     };
     let originals = setup
         .templates

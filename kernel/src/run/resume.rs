@@ -74,6 +74,15 @@ pub enum ResumeError {
         /// The first such tick.
         tick: Tick,
     },
+    /// The data that is still to come changed.
+    #[error(
+        "source {id}'s file is not the one that the run began with, though its rows up to the \
+         end of the log are the same; restore it, or begin a new run"
+    )]
+    File {
+        /// Its id.
+        id: String,
+    },
     /// The tick gave something else than the log says.
     #[error(
         "executed again, tick {tick} has digest {found}, the log says {logged}; verify the log"
@@ -105,9 +114,8 @@ impl HasExitCode for ResumeError {
         match self {
             Self::Log(error) => Exit::of_code(error.exit_code()),
             Self::RunHeader(error) => error.exit(),
-            Self::Other { .. } | Self::Engine { .. } | Self::Model { .. } | Self::Data { .. } => {
-                Exit::Usage
-            }
+            Self::Other { .. } | Self::Engine { .. } | Self::Model { .. } => Exit::Usage,
+            Self::Data { .. } | Self::File { .. } => Exit::Usage,
             Self::Diverged { .. } | Self::Tick(TickError::Open(_)) => Exit::Divergence,
             Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
             _ => Exit::Failure,
@@ -158,6 +166,7 @@ pub(crate) fn catch_up(
             _ => {}
         }
     }
+    check_files(&logged, header)?;
     sinks.inference = inference;
     resubmit(kernel, sinks)?;
     let recovered = match &report.ending {
@@ -194,6 +203,16 @@ fn check_same(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {
             logged: logged.fingerprint.clone(),
             here: here.fingerprint.clone(),
         }),
+        None => Ok(()),
+    }
+}
+
+/// The rows that are still to come are those of the files that the run began with.
+fn check_files(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {
+    let sources = &here.run.setup.sources;
+    let mut files = logged.run.data.iter().zip(&here.run.data).zip(sources);
+    match files.find(|((logged, here), _)| logged != here) {
+        Some((_, source)) => Err(ResumeError::File { id: source.id.clone() }),
         None => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use crate::support::{
 use wasm_engine::{
     exit::{Exit, HasExitCode},
     replay::{ReplayError, ReplayOptions, inspect, replay, verify},
-    report::{Divergence, Ended, SegmentReport, VerifyReport},
+    report::{Divergence, Ended, RunReport, SegmentReport, VerifyReport},
     run::ResumeError,
     run::RunError,
     run::{RunOptions, run},
@@ -436,6 +436,40 @@ fn t9_2_t9_3_l5_4_l5_6_a_run_that_was_cut_anywhere_goes_on_to_the_same_end() {
     }
 }
 
+/// A report without what depends on the machine.
+fn logical(report: &RunReport) -> serde_json::Value {
+    let mut report = serde_json::to_value(report).expect("plain data");
+    let fields = report.as_object_mut().expect("a table");
+    for physical in [
+        "name",
+        "log_bytes",
+        "durable_tick",
+        "elapsed_ns",
+        "load_ns",
+        "stalls",
+        "stalls_by_cause",
+        "first_fault",
+    ] {
+        assert!(fields.remove(physical).is_some(), "a report has {physical}");
+    }
+    report
+}
+
+#[test]
+fn t7_3_t9_3_l5_4_a_cut_with_inputs_left_over_timers_and_backoffs_changes_no_count() {
+    // Three inputs an hour, of which two enter.
+    let folder = Folder::with(&config("inputs_per_tick_max = 2"), &data(12));
+    let whole = folder.logged("whole", None);
+    assert!(whole.ticks > 18 && whole.restarts > 0, "{whole:?}");
+    for cut in 1..whole.ticks {
+        folder.logged("part", Some(cut));
+        let resumed = folder.resumed("part", None).expect("it goes on");
+        assert_eq!(logical(&resumed), logical(&whole), "cut at {cut}");
+        assert_eq!(outputs(&folder, "part"), outputs(&folder, "whole"), "cut at {cut}");
+        fs::remove_dir_all(folder.path("part")).expect("removed");
+    }
+}
+
 #[test]
 fn l5_1_l5_2_l5_5_l5_6_a_run_that_lost_its_tail_goes_on_to_the_same_end_even_twice() {
     let folder = Folder::new(ROWS);
@@ -531,6 +565,10 @@ fn l5_4_l5_7_another_setup_or_other_data_is_not_resumed() {
     let changed = data(ROWS).replacen("T07:00:00Z,", "T07:00:00Z,9", 1);
     let error = resume_with("data.csv", &changed);
     assert!(matches!(error, RunError::Resume(ResumeError::Data { tick: 8 })), "{error}");
+    let longer = data(ROWS) + "EWR,2013-02-01T00:00:00Z,1\n";
+    let error = resume_with("data.csv", &longer);
+    let named = |id: &str| id == "weather";
+    assert!(matches!(&error, RunError::Resume(ResumeError::File { id }) if named(id)), "{error}");
     // With everything as it was, it goes on.
     folder.resumed("log", None).expect("it goes on");
 }
