@@ -1,12 +1,12 @@
 //! Configurations, good and bad: what is read, what is refused and with which words, what a data
-//! file becomes, and that the documentation names every key with its default.
+//! file becomes.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use wasm_engine::{
     config::Config,
@@ -15,7 +15,7 @@ use wasm_engine::{
     sources::{CsvSource, Due, SourceError},
 };
 use wasm_engine_log::outputs::{LastOutputs, OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
-use wasm_engine_setup::{Limits, Policy, Restart, Schedule, SyncPolicy};
+use wasm_engine_setup::{Policy, Restart, Schedule, SyncPolicy};
 
 /// A folder with a configuration, a module, a model and a data file.
 struct Folder {
@@ -638,53 +638,6 @@ fn errors_are_of_their_type() {
 }
 
 /// Every key of the structs stands in the documentation's table with its default.
-#[test]
-fn the_documentation_names_every_key_and_default() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIGURATION.md");
-    let docs = fs::read_to_string(docs).expect("the documentation");
-    let smallest = "[[source]]\nid = 'a'\nkind = 'csv'\nfile = 'a'\ntopic = 'a'\n\
-        key = 'k'\ntime = 't'\nperiod_s = 1\n\
-        [[agent]]\nname = 'a'\nmodule = 'a'\n[[model]]\nname = 'a'\nfile = 'a'\n\
-        [[topic]]\nname = 'a'\n[[output]]\ntopic = 'a'\n";
-    let config = Config::parse(Path::new("a.toml"), smallest, &[]).expect("only what is required");
-    let config = serde_json::to_value(&config).expect("plain data");
-    let required = smallest.split("[[").skip(1).flat_map(|section| {
-        let (name, rest) = section.split_once("]]").expect("a section");
-        rest.lines().filter_map(move |line| Some(format!("{name}.{}", line.split_once(" = ")?.0)))
-    });
-    let required: Vec<String> = required.collect();
-    let mut rows = 0;
-    for (section, value) in config.as_object().expect("sections") {
-        let entry = value.as_array().map_or(value, |entries| &entries[0]);
-        for (key, default) in entry.as_object().expect("keys") {
-            let key = format!("{section}.{key}");
-            let default = match default {
-                _ if required.contains(&key) => "required".to_owned(),
-                Value::Null => "none".to_owned(),
-                other => format!("`{other}`"),
-            };
-            let row = format!("| `{key}` | {default} |");
-            assert!(docs.contains(&row), "docs/CONFIGURATION.md lacks the row {row}");
-            rows += 1;
-        }
-    }
-    let documented = docs.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(documented, rows, "docs/CONFIGURATION.md has rows for keys that do not exist");
-}
-
-#[test]
-fn the_documentation_says_between_what_each_limit_lies() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIGURATION.md");
-    let docs = fs::read_to_string(docs).expect("the documentation");
-    for (key, _, bounds) in Limits::default().bounds() {
-        let row = docs.lines().find(|line| line.starts_with(&format!("| `limits.{key}` |")));
-        let (min, max) = (bounds.start(), bounds.end());
-        let bounds = if *min == 1 { format!("at most {max}") } else { format!("{min} to {max}") };
-        let row = row.expect("a row for each limit");
-        assert!(row.ends_with(&format!("; {bounds} |")), "{row} does not end with {bounds}");
-    }
-}
-
 fn line<'a>(tick: u64, payload: &'a [u8]) -> OutputLine<'a> {
     OutputLine { tick, microstep: 1, topic: "a", from: "b/0", seq: tick, payload }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod config;
 mod crash;
+mod documents;
 mod log_counters;
 mod machine_fails;
 mod models;
