@@ -83,6 +83,9 @@ impl Instance {
         let limiter = MemoryLimiter::new(bytes_max);
         let mut store = Store::new(engine, Host::new(Arc::clone(&program.terms), limiter));
         store.limiter(Host::limiter);
+        // In some layouts segments are written by compiled code, which takes fuel. How much there
+        // is to write, admission has bounded; no turn pays for it.
+        store.set_fuel(u64::MAX).map_err(|error| Stop::engine(&error))?;
         let instance = program.code.instantiate(&mut store).map_err(failed)?;
         let exports = &program.exports;
         let memory = kind(find(&mut store, &instance, &exports.memory)?.into_memory())?;

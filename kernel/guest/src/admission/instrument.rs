@@ -20,6 +20,9 @@
 //! copied byte for byte between `return`s. After a trap, `__we_depth` above `DEPTH_WORDS_MAX`
 //! means that depth was the cause. A counted call costs 12 units of fuel more, an early return 1.
 //!
+//! - What `guards.rs` guards becomes a call of a function that is added behind the module's own, so
+//!   that their indices stay.
+//!
 //! Custom sections are dropped. Equal input gives equal bytes; what changes the output must raise
 //! [`INSTRUMENTATION_VERSION`].
 
@@ -33,20 +36,26 @@ use wasmparser::{BinaryReader, Operator, OperatorsReader, Validator};
 
 use crate::admission::depth::DEPTH_WORDS_MAX;
 use crate::admission::error::Refusal;
+use crate::admission::guards::{Guard, GuardFinder};
 use crate::admission::shape::{Defined, Shape};
 use crate::profile::AGENT_FEATURES;
 
 /// Version of the rewriting; part of the engine's fingerprint.
-pub const INSTRUMENTATION_VERSION: u32 = 1;
+pub const INSTRUMENTATION_VERSION: u32 = 2;
 /// Export of the depth counter, an `i32`.
 pub const DEPTH_EXPORT: &str = "__we_depth";
 /// Prefix of the exports of state globals; their ordinal follows.
 pub const STATE_GLOBAL_PREFIX: &str = "__we_g";
 
 /// Rewrites a module that has passed all checks.
-pub(crate) fn instrument(wasm: &[u8], shape: &Shape<'_>) -> Result<Vec<u8>, Refusal> {
-    let mut rewriter = Rewriter { wasm, shape, block_types: BTreeMap::new() };
-    let code = rewriter.code()?;
+pub(crate) fn instrument(
+    wasm: &[u8],
+    shape: &Shape<'_>,
+    memory_bytes_max: u64,
+) -> Result<Vec<u8>, Refusal> {
+    let mut rewriter = Rewriter { wasm, shape, added_types: BTreeMap::new() };
+    let code = rewriter.code(memory_bytes_max)?;
+    let functions = rewriter.functions();
     let mut module = Module::new();
     let mut globals_done = false;
     for (id, range) in &shape.sections {
@@ -57,6 +66,8 @@ pub(crate) fn instrument(wasm: &[u8], shape: &Shape<'_>) -> Result<Vec<u8>, Refu
         let contents = &wasm[range.clone()];
         if *id == SectionId::Type as u8 {
             raw(&mut module, *id, &rewriter.types(&wasm[shape.types_start..range.end]));
+        } else if *id == SectionId::Function as u8 {
+            raw(&mut module, *id, &functions);
         } else if *id == SectionId::Global as u8 {
             raw(&mut module, *id, &rewriter.globals(&wasm[shape.globals_start..range.end]));
             globals_done = true;
@@ -82,25 +93,64 @@ fn raw(module: &mut Module, id: u8, data: &[u8]) {
 struct Rewriter<'a> {
     wasm: &'a [u8],
     shape: &'a Shape<'a>,
-    /// Results of a block with several, to the index of the added type `() -> results`.
-    block_types: BTreeMap<Vec<u8>, u32>,
+    /// Parameters and results, encoded, to the index of the type that is added for them.
+    added_types: BTreeMap<Vec<u8>, u32>,
 }
 
 impl Rewriter<'_> {
-    fn code(&mut self) -> Result<CodeSection, Refusal> {
+    fn code(&mut self, memory_bytes_max: u64) -> Result<CodeSection, Refusal> {
         let mut code = CodeSection::new();
         let mut body = Vec::new();
         for function in &self.shape.functions {
+            body.clear();
             match function.weight {
-                None => code.raw(&self.wasm[function.body.clone()]),
-                Some(weight) => {
-                    body.clear();
-                    self.counted(function, weight, &mut body)?;
-                    code.raw(&body)
+                None if !function.guarded => {
+                    code.raw(&self.wasm[function.body.clone()]);
+                    continue;
                 }
-            };
+                None => {
+                    let locals = function.body.start..function.operators_start;
+                    body.extend_from_slice(&self.wasm[locals]);
+                    self.copy_body(function, &mut body)?;
+                }
+                Some(weight) => self.counted(function, weight, &mut body)?,
+            }
+            code.raw(&body);
+        }
+        for guard in &self.shape.guards {
+            code.function(&guard.body(memory_bytes_max));
         }
         Ok(code)
+    }
+
+    /// The function section: types of the module's own functions, then of the guards.
+    fn functions(&mut self) -> Vec<u8> {
+        let mut section = Vec::new();
+        (self.shape.functions.len() + self.shape.guards.len()).encode(&mut section);
+        self.shape.functions.iter().for_each(|own| own.type_index.encode(&mut section));
+        for guard in &self.shape.guards {
+            let (params, results) = guard.signature();
+            self.added_type(params, results).encode(&mut section);
+        }
+        section
+    }
+
+    /// Index of a guard's function: behind the module's own.
+    fn guard_function(&self, guard: Guard) -> u32 {
+        let own = self.shape.imports.len() + self.shape.functions.len();
+        let position = self.shape.guards.iter().position(|known| *known == guard);
+        // The pass that found the guards saw these same operators.
+        (own + position.unwrap_or_default()) as u32
+    }
+
+    fn added_type(&mut self, params: &[ValType], results: &[ValType]) -> u32 {
+        let mut key = Vec::new();
+        for types in [params, results] {
+            types.len().encode(&mut key);
+            types.iter().for_each(|ty| ty.encode(&mut key));
+        }
+        let next = (self.shape.types.len() + self.added_types.len()) as u32;
+        *self.added_types.entry(key).or_insert(next)
     }
 
     /// The body of a counted function.
@@ -142,26 +192,32 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// Copies the operators, the final `end` included, with branches in place of returns.
+    /// Copies the operators, the final `end` included, with calls in place of what is guarded
+    /// and, in a counted function, branches in place of returns.
     fn copy_body(&self, function: &Defined, body: &mut Vec<u8>) -> Result<(), Refusal> {
         let bytes = &self.wasm[function.operators_start..function.body.end];
         let mut operators = OperatorsReader::new(BinaryReader::new(bytes, 0));
         let (mut nesting, mut copied) = (0_u32, 0);
+        let mut finder = GuardFinder::default();
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
+            let guard = finder.next(&operator);
             match operator {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                     nesting += 1
                 }
                 // The last `end` closes the function itself.
                 Operator::End => nesting = nesting.saturating_sub(1),
-                Operator::Return => {
-                    body.extend_from_slice(&bytes[copied..offset]);
-                    Instruction::Br(nesting).encode(body);
-                    copied = operators.original_position();
-                }
                 _ => {}
             }
+            let instead = match (guard, operator) {
+                (Some(guard), _) => Instruction::Call(self.guard_function(guard)),
+                (None, Operator::Return) if function.weight.is_some() => Instruction::Br(nesting),
+                _ => continue,
+            };
+            body.extend_from_slice(&bytes[copied..offset]);
+            instead.encode(body);
+            copied = operators.original_position();
         }
         body.extend_from_slice(&bytes[copied..]);
         Ok(())
@@ -173,26 +229,23 @@ impl Rewriter<'_> {
             [] => BlockType::Empty,
             [one] => BlockType::Result(val_type(*one)),
             several => {
-                let mut key = Vec::new();
-                several.len().encode(&mut key);
-                several.iter().for_each(|ty| val_type(*ty).encode(&mut key));
-                let next = (self.shape.types.len() + self.block_types.len()) as u32;
-                BlockType::FunctionType(*self.block_types.entry(key).or_insert(next))
+                let several: Vec<ValType> = several.iter().copied().map(val_type).collect();
+                BlockType::FunctionType(self.added_type(&[], &several))
             }
         }
     }
 
     fn types(&self, entries: &[u8]) -> Vec<u8> {
         let mut added: Vec<(&u32, &Vec<u8>)> =
-            self.block_types.iter().map(|(results, index)| (index, results)).collect();
+            self.added_types.iter().map(|(types, index)| (index, types)).collect();
         added.sort();
         let mut section = Vec::new();
         (self.shape.types.len() + added.len()).encode(&mut section);
         section.extend_from_slice(entries);
-        for (_, results) in added {
-            // A function type without parameters.
-            section.extend_from_slice(&[0x60, 0]);
-            section.extend_from_slice(results);
+        for (_, types) in added {
+            // A function type.
+            section.push(0x60);
+            section.extend_from_slice(types);
         }
         section
     }

@@ -8,9 +8,11 @@
 //! 2. It is instantiated without running guest code and cannot fail to be, but for a failure of
 //!    the machine (`shape.rs`: no start function, segments in bounds; `bounds.rs`: sizes).
 //! 3. Too deep recursion traps at the same call on every machine (`depth.rs`).
+//! 4. A growth, fill or copy that cannot be is answered as such, whatever fuel is left
+//!    (`guards.rs`).
 //!
 //! ```text
-//!  bytes -> shape.rs (bounds.rs, operators.rs, depth.rs) -> manifest.rs (capability.rs)
+//!  bytes -> shape.rs (bounds.rs, operators.rs, depth.rs, guards.rs) -> manifest.rs (capability.rs)
 //!        -> imports.rs -> exports.rs -> instrument.rs -> Admitted
 //! ```
 //!
@@ -22,6 +24,7 @@ mod capability;
 mod depth;
 mod error;
 mod exports;
+mod guards;
 mod imports;
 mod instrument;
 mod manifest;
@@ -69,7 +72,7 @@ fn check_all(wasm: &[u8], limits: &ModuleLimits) -> Result<Admitted, Refusal> {
     imports::check(&shape, &manifest)?;
     exports::check(&shape)?;
     let memory_bytes_max = manifest.memory_limit(&shape.memory, limits)?;
-    let instrumented = instrument::instrument(wasm, &shape)?;
+    let instrumented = instrument::instrument(wasm, &shape, memory_bytes_max)?;
     Ok(Admitted {
         manifest,
         original: wasm.to_vec(),

@@ -4,6 +4,7 @@
 //! Limits come before the work they bound: a count is checked before its section is read, a body
 //! before it is validated. Everything the pass keeps borrows from the module's bytes.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use wasmparser::{
@@ -15,6 +16,7 @@ use wasmparser::{
 use crate::admission::bounds::{self, ModuleLimits};
 use crate::admission::depth::{self, FrameFacts};
 use crate::admission::error::Refusal;
+use crate::admission::guards::{self, Guard, GuardFinder};
 use crate::admission::operators;
 use crate::profile::AGENT_FEATURES;
 
@@ -42,6 +44,8 @@ pub(crate) struct Defined {
     pub(crate) body: Range<usize>,
     pub(crate) operators_start: usize,
     pub(crate) weight: Option<u32>,
+    /// Whether some operator in it needs a guard.
+    pub(crate) guarded: bool,
 }
 
 /// What one pass over a valid module learnt.
@@ -53,6 +57,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) globals: Vec<GlobalType>,
     pub(crate) exports: Vec<Export<'a>>,
     pub(crate) memory: MemoryShape,
+    /// The guards that its functions need.
+    pub(crate) guards: BTreeSet<Guard>,
     /// Contents of the manifest sections.
     pub(crate) manifests: Vec<&'a [u8]>,
     /// Every section but custom ones: id and contents, in order.
@@ -201,6 +207,7 @@ impl<'a> Shape<'a> {
         let operators_start = reader.original_position();
         let mut operators = OperatorsReader::new(reader);
         let imported = self.imports.len() as u32;
+        let (mut finder, mut guarded) = (GuardFinder::default(), false);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             operators::check(&operator, offset)?;
@@ -215,6 +222,11 @@ impl<'a> Shape<'a> {
             facts.calls_guest |= operators::calls_guest(&operator, imported);
             let called = self.called_type(&operator).map_or(0, depth::signature_words);
             facts.call_words_max = facts.call_words_max.max(called);
+            if let Some(guard) = finder.next(&operator) {
+                guarded = true;
+                self.guards.insert(guard);
+                facts.call_words_max = facts.call_words_max.max(guards::ARGUMENT_WORDS);
+            }
         }
         operators.finish()?;
         *scratch = validator.into_allocations();
@@ -225,6 +237,7 @@ impl<'a> Shape<'a> {
             body: body.range(),
             operators_start,
             weight: facts.weight(index)?,
+            guarded,
         });
         Ok(())
     }
