@@ -6,6 +6,7 @@
 //! | export | type | meaning |
 //! |---|---|---|
 //! | `memory` | memory | one memory with a declared maximum |
+//! | `_initialize` | `() -> ()` | may be left out; once per incarnation, before all others: constructors of a language's runtime |
 //! | `agent_init` | `() -> i32` | once per incarnation; a [`Context`](crate::frame::Context) and the arguments lie in the inbox |
 //! | `agent_receive` | `(i32) -> i32` | one item: an [`ItemHeader`](crate::frame::ItemHeader) and its payload lie at the pointer |
 //! | `agent_step` | `(i32) -> i32` | once per turn, after the items; a [`Context`](crate::frame::Context) lies at the pointer |
@@ -26,6 +27,10 @@ use crate::codes;
 
 /// Import module of every host call.
 pub const MODULE: &str = "wasm_engine";
+
+/// Export that runs once per incarnation before every other, if a module has it: what a language's
+/// runtime must do first. Its name is the one that compilers give it in modules without `main`.
+pub const INITIALIZE: &str = "_initialize";
 
 /// Type of a number that crosses the boundary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,8 +5,11 @@
  * provides the calls. What it does not do: it keeps no state and checks nothing.
  *
  * Build (clang and lld 14 or newer):
- *   clang --target=wasm32 -O2 -nostdlib -ffreestanding -Wl,--no-entry -Wl,-z,stack-size=16384 \
- *     -Wl,--initial-memory=65536 -Wl,--max-memory=65536 -o agent.wasm agent.c
+ *   clang --target=wasm32 -O2 -nostdlib -ffreestanding -Wl,--no-entry -Wl,--stack-first \
+ *     -Wl,-z,stack-size=16384 -Wl,--initial-memory=65536 -Wl,--max-memory=65536 \
+ *     -o agent.wasm agent.c
+ * In C++ the same with clang++ and -fno-exceptions -fno-rtti -fno-c++-static-destructors.
+ * With --stack-first a stack that is too deep is a fault; without, it overwrites static data.
  *
  * A module:
  *   #include "wasm_engine_agent.h"
@@ -159,11 +162,23 @@ static inline const void *we_args(const we_context *context) { return context + 
 #define WE_MANIFEST(text) static const char we_manifest[] WE_SECTION("manifest") = text;
 #endif
 
-/* The inbox, once per module: at least 128 bytes. An item of up to `bytes` - 64 fits. */
+/* The inbox, once per module: at least 128 bytes. An item of up to `bytes` - 64 fits.
+ * With it comes _initialize, which the kernel calls once per incarnation, before all else: it runs
+ * the constructors of static objects. Without one the linker would run them before every call. */
 #define WE_INBOX(bytes)                                                                            \
+  WE_INITIALIZE                                                                                    \
   static unsigned char we_inbox[bytes] __attribute__((aligned(8)));                                 \
   WE_EXPORT(agent_inbox) int32_t agent_inbox(void) { return (int32_t)(uintptr_t)we_inbox; }        \
   WE_EXPORT(agent_inbox_cap) int32_t agent_inbox_cap(void) { return (int32_t)sizeof we_inbox; }
+
+#ifdef __wasm__
+/* Made by the linker; weak, because a C library may bring an _initialize of its own. */
+void __wasm_call_ctors(void);
+#define WE_INITIALIZE                                                                              \
+  WE_EXPORT(_initialize) __attribute__((weak)) void _initialize(void) { __wasm_call_ctors(); }
+#else
+#define WE_INITIALIZE
+#endif
 
 /* What a module exports beside memory and the two functions of WE_INBOX. */
 int32_t agent_init(void);

@@ -12,6 +12,7 @@ use wasm_engine_abi::limits::INBOX_BYTES_MIN;
 use wasm_engine_abi::{AgentId, Digest};
 use wasmtime::{
     Engine, Extern, Global, Memory, ModuleExport, Store, Trap, TypedFunc, Val, WasmParams,
+    WasmResults,
 };
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -137,12 +138,15 @@ impl Instance {
         self.store.data_mut().end_context()
     }
 
-    /// The init turn: asks for the inbox, then calls `agent_init` with context and arguments in
-    /// it.
+    /// The init turn: lets the module initialise itself, asks for the inbox, then calls
+    /// `agent_init` with context and arguments in it.
     ///
-    /// The two questions are part of the call for `random` (SEMANTICS A6) and may have effects,
-    /// but give no code. Arguments that do not fit are [`fault::BAD_INBOX`].
+    /// What comes before it is part of the call of `agent_init` for `random` (SEMANTICS A6) and may
+    /// have effects, but gives no code. Arguments that do not fit are [`fault::BAD_INBOX`].
     pub(crate) fn init(&mut self, command: &TurnCommand, args: &[u8]) -> Result<(), Stop> {
+        if let Some(export) = Arc::clone(&self.program).exports.initialize.as_ref() {
+            self.ask::<()>(export)?;
+        }
         let at = self.ask(&Arc::clone(&self.program).exports.inbox)?;
         let capacity = self.ask(&Arc::clone(&self.program).exports.inbox_cap)?;
         let inbox = GuestInbox::checked(at, capacity, self.memory.data_size(&self.store));
@@ -203,9 +207,9 @@ impl Instance {
         Ok(Digest::new(hasher.digest128()))
     }
 
-    /// Calls a function that says where the inbox is.
-    fn ask(&mut self, export: &ModuleExport) -> Result<i32, Stop> {
-        let question = function::<()>(&mut self.store, &self.instance, export)?;
+    /// Calls a function that comes before `agent_init`: it has a budget and gives no code.
+    fn ask<R: WasmResults>(&mut self, export: &ModuleExport) -> Result<R, Stop> {
+        let question = function::<(), R>(&mut self.store, &self.instance, export)?;
         enter(&mut self.store, self.program.terms.fuel_per_call, self.depth, &question, ())
             .map(|(answer, _)| answer)
     }
@@ -261,11 +265,11 @@ fn find(
     kind(instance.get_module_export(store, export))
 }
 
-fn function<P: WasmParams>(
+fn function<P: WasmParams, R: WasmResults>(
     store: &mut Store<Host>,
     instance: &wasmtime::Instance,
     export: &ModuleExport,
-) -> Result<TypedFunc<P, i32>, Stop> {
+) -> Result<TypedFunc<P, R>, Stop> {
     let function = kind(find(store, instance, export)?.into_func())?;
     function.typed(&*store).map_err(|error| Stop::engine(&error))
 }
@@ -293,20 +297,20 @@ fn call<P: WasmParams>(
 /// Calls a guest function with a budget of its own and charges what it used, or the whole of it if
 /// the function does not return.
 #[inline]
-fn enter<'a, P: WasmParams>(
+fn enter<'a, P: WasmParams, R: WasmResults>(
     store: &'a mut Store<Host>,
     budget: u64,
     depth: Global,
-    function: &TypedFunc<P, i32>,
+    function: &TypedFunc<P, R>,
     params: P,
-) -> Result<(i32, &'a mut TurnContext), Stop> {
+) -> Result<(R, &'a mut TurnContext), Stop> {
     store.set_fuel(budget).map_err(|error| Stop::engine(&error))?;
     match function.call(&mut *store, params) {
-        Ok(code) => {
+        Ok(answer) => {
             let rest = store.get_fuel().map_err(|error| Stop::engine(&error))?;
             let context = store.data_mut().context().ok_or_else(no_work)?;
             context.charge(budget - rest.min(budget), budget);
-            Ok((code, context))
+            Ok((answer, context))
         }
         Err(error) => {
             let stop = stopped(&error, store, depth);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wasm_engine_abi::calls::INITIALIZE;
 use wasm_engine_abi::limits::BLOCK_BYTES;
 use wasm_engine_setup::{Setup, Template};
 use wasmtime::{Engine, InstancePre, Module, ModuleExport};
@@ -85,6 +86,7 @@ impl LoadedModule {
 /// Exports by place, so that making an instance looks up no name.
 pub(crate) struct Exports {
     pub(crate) memory: ModuleExport,
+    pub(crate) initialize: Option<ModuleExport>,
     pub(crate) init: ModuleExport,
     pub(crate) receive: ModuleExport,
     pub(crate) step: ModuleExport,
@@ -100,6 +102,7 @@ impl Exports {
         let find = |name: &str| loaded.module.get_export_index(name).ok_or(name.to_owned());
         Ok(Self {
             memory: find("memory")?,
+            initialize: loaded.module.get_export_index(INITIALIZE),
             init: find("agent_init")?,
             receive: find("agent_receive")?,
             step: find("agent_step")?,

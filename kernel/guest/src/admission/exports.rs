@@ -2,6 +2,7 @@
 //!
 //! A module may export more; names that begin with `__we_` belong to the instrumentation.
 
+use wasm_engine_abi::calls::INITIALIZE;
 use wasmparser::{ExternalKind, FuncType, ValType};
 
 use crate::admission::error::Refusal;
@@ -32,15 +33,23 @@ pub(crate) fn check(shape: &Shape<'_>) -> Result<(), Refusal> {
         let found = found.map_or("missing".to_owned(), |export| kind_text(export.kind));
         return Err(Refusal::Export { name: "memory", found, expected: "the memory".to_owned() });
     }
-    FUNCTIONS.into_iter().try_for_each(|(name, params)| check_function(shape, name, params))
+    let i32 = &[ValType::I32][..];
+    for (name, params) in FUNCTIONS {
+        check_function(shape, name, params, i32)?;
+    }
+    if shape.exports.iter().any(|export| export.name == INITIALIZE) {
+        check_function(shape, INITIALIZE, &[], &[])?;
+    }
+    Ok(())
 }
 
 fn check_function(
     shape: &Shape<'_>,
     name: &'static str,
     params: &[ValType],
+    results: &[ValType],
 ) -> Result<(), Refusal> {
-    let expected = FuncType::new(params.iter().copied(), [ValType::I32]);
+    let expected = FuncType::new(params.iter().copied(), results.iter().copied());
     let found = match shape.exports.iter().find(|export| export.name == name) {
         None => "missing".to_owned(),
         Some(export) if export.kind != ExternalKind::Func => kind_text(export.kind),

@@ -1,7 +1,9 @@
 //! Modules and turns, without scheduler or threads.
 
 mod admission;
+mod c_agents;
 mod hostile;
+mod initialize;
 mod lane;
 mod rig;
 mod worker;

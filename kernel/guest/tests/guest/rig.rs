@@ -91,22 +91,30 @@ pub(crate) fn setup() -> Setup {
     }
 }
 
-pub(crate) fn compile(wat: &str, setup: &Setup) -> Result<LaneShared, LoadError> {
-    let engine = deterministic_engine(MemoryProfile {
-        agents_max: setup.limits.agents_max,
-        memory_bytes_max: setup.limits.memory_bytes_max,
-    })
-    .expect("engine starts");
+/// The module of `wat`, with the manifest in it.
+pub(crate) fn wasm(wat: &str) -> Vec<u8> {
     let manifest = MANIFEST.bytes().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "\\{byte:02x}");
         text
     });
     let at = wat.rfind(')').expect("a module ends");
     let text = format!("{} (@custom \"wasm_engine.manifest\" \"{manifest}\"))", &wat[..at]);
-    let wasm = wat::parse_str(text).expect("fixture parses");
+    wat::parse_str(text).expect("fixture parses")
+}
+
+pub(crate) fn compile(wat: &str, setup: &Setup) -> Result<LaneShared, LoadError> {
+    load(&wasm(wat), setup)
+}
+
+fn load(wasm: &[u8], setup: &Setup) -> Result<LaneShared, LoadError> {
+    let engine = deterministic_engine(MemoryProfile {
+        agents_max: setup.limits.agents_max,
+        memory_bytes_max: setup.limits.memory_bytes_max,
+    })
+    .expect("engine starts");
     let limits =
         ModuleLimits { memory_bytes_max: setup.limits.memory_bytes_max, ..ModuleLimits::default() };
-    let admitted = admit("probe", &wasm, &limits).expect("fixture is admitted");
+    let admitted = admit("probe", wasm, &limits).expect("fixture is admitted");
     let loaded = LoadedModule::compile(&engine, &admitted)?;
     LaneShared::new(setup, &BTreeMap::from([("m".to_owned(), loaded)]), engine)
 }
@@ -189,7 +197,11 @@ pub(crate) fn areas() -> (Areas, OutboxWriter<RawMem>, OutboxReader<RawMem>, Spi
 
 impl Rig {
     pub(crate) fn of(wat: &str, setup: &Setup) -> Self {
-        let shared = Arc::new(compile(wat, setup).expect("loads"));
+        Self::of_wasm(&wasm(wat), setup)
+    }
+
+    pub(crate) fn of_wasm(wasm: &[u8], setup: &Setup) -> Self {
+        let shared = Arc::new(load(wasm, setup).expect("loads"));
         let (areas, open, own, spill) = areas();
         let lane = Lane::new(shared, 0, areas);
         Self { lane, open, own, spill, epoch: 0, seq: 0 }
