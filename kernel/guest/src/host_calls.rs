@@ -12,8 +12,8 @@
 //! ```
 //! The order above is part of the contract: of several reasons the first is the answer. Lengths
 //! that depend on a handle (`infer`) are checked after 3. All bytes a call names are charged, names
-//! too, and rounded down together. `random` has no room for a status: without the right it is
-//! misuse.
+//! too, and rounded down together. Calls that name a channel pay for
+//! their patterns too. `random` has no room for a status: without the right it is misuse.
 //!
 //! What this does not do: it keeps no state of its own; everything is in the
 //! [`TurnContext`].
@@ -231,6 +231,7 @@ fn publish(caller: &mut Caller<'_, Host>, fuel: u64, topic: i32, payload: GuestS
 }
 
 fn cast(caller: &mut Caller<'_, Host>, fuel: u64, name: GuestSlice, payload: GuestSlice) -> Answer {
+    let fuel = fuel + caller.data().terms.rights.channel_fuel;
     let (call, [name, payload]) = enter(caller, fuel, [name, payload])?;
     within(payload, PAYLOAD_BYTES_MAX)?;
     let wanted = on_channel(&call, effect::CAST, name)?;
@@ -246,6 +247,7 @@ fn leave(caller: &mut Caller<'_, Host>, fuel: u64, name: GuestSlice) -> Answer {
 }
 
 fn membership(caller: &mut Caller<'_, Host>, fuel: u64, kind: u32, name: GuestSlice) -> Answer {
+    let fuel = fuel + caller.data().terms.rights.channel_fuel;
     let (call, [name]) = enter(caller, fuel, [name])?;
     let wanted = on_channel(&call, kind, name)?;
     // Only what may be refused for a limit has an outcome.

@@ -3,17 +3,23 @@
 //! Why: a host call answers from static rights alone (SEMANTICS A3), millions of times, so the
 //! question "may this template publish on topic 17" must cost one bit test. Patterns over topics,
 //! models and templates are therefore matched when a run is loaded; only channels, whose names
-//! agents make up, are matched when they are named.
+//! agents make up, are matched when they are named. That takes as long as the patterns are, and is
+//! paid for in fuel (SEMANTICS A3.8).
 //!
 //! What this does not do: it does not decide which capabilities are granted; a
 //! [`Template`] holds only those in force.
+
+use wasm_engine_abi::plain::plain_name;
 
 use crate::admission::{Capability, Pattern};
 use wasm_engine_setup::{Setup, Template};
 
 /// Why the rights of a template could not be resolved.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("template {template} has the capability {text:?}, which cannot be read: {reason}")]
+#[error(
+    "template {} has the capability `{}`, which cannot be read: {reason}",
+    plain_name(.template), plain_name(.text)
+)]
 pub struct RightsError {
     /// Name of the template.
     pub template: String,
@@ -51,6 +57,8 @@ pub(crate) struct Rights {
     infer: HandleSet,
     spawn: HandleSet,
     channels: Vec<Pattern>,
+    /// Fuel of asking whether a channel's name is covered: one for each byte of the patterns.
+    pub(crate) channel_fuel: u64,
     /// May send to an address.
     pub(crate) send: bool,
     /// May set timers.
@@ -90,12 +98,14 @@ impl Rights {
             Capability::Over("channel:", pattern) => Some(pattern.clone()),
             _ => None,
         });
+        let channels: Vec<Pattern> = channels.collect();
         Ok(Self {
             publish: topics("publish:"),
             subscribe: topics("subscribe:"),
             infer: HandleSet::collect(setup.models.iter().map(|m| covers("infer:", &m.name))),
             spawn: HandleSet::collect(setup.templates.iter().map(|t| covers("spawn:", &t.name))),
-            channels: channels.collect(),
+            channel_fuel: channels.iter().map(|pattern| pattern.as_str().len() as u64).sum(),
+            channels,
             send: plain("send"),
             timer: plain("timer"),
             lifecycle: plain("lifecycle"),
@@ -200,6 +210,16 @@ pub(crate) mod tests {
         assert!(rights.send && !rights.timer && !rights.lifecycle && !rights.random && !rights.log);
         let none = Rights::resolve(&setup, &setup.templates[1]).expect("well-formed");
         assert!(!none.publishes(0) && !none.send && !none.channel("room/1"));
+    }
+
+    #[test]
+    fn a3_8_asking_about_a_channel_costs_the_length_of_the_patterns() {
+        let capabilities = ["channel:room/**", "channel:b/*", "publish:a-long-name/**", "send"];
+        let setup = setup(&[], &[], &[("a", &capabilities), ("b", &["log"])]);
+        let fuel = |template: &Template| {
+            Rights::resolve(&setup, template).expect("well-formed").channel_fuel
+        };
+        assert_eq!(setup.templates.iter().map(fuel).collect::<Vec<_>>(), [10, 0]);
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use wasm_engine_abi::limits::{AGENTS_MAX, ARGS_BYTES_MAX};
+use wasm_engine_abi::manifest::FILE_ENDING;
 
 use crate::resolve::error::{ResolveError, hex, read, refuse_above};
 use crate::{
     config::{AgentConfig, Config, ConfigError, GrantedRights, check_group_name},
     sources::csv::CsvSource,
 };
-use wasm_engine_guest::admission::{Admitted, Capability, ModuleLimits, Pattern, admit};
+use wasm_engine_guest::admission::{
+    Admitted, Capability, ModuleLimits, Pattern, admit, attach_manifest,
+};
 use wasm_engine_setup::{AgentSetup, Template, agent_name};
 
 /// Templates and agents, and what belongs to them outside the setup.
@@ -66,7 +69,12 @@ fn admit_file(
     agent: &AgentConfig,
     path: &std::path::Path,
 ) -> Result<Admitted, ResolveError> {
-    let bytes = read(&format!("agent.{}.module", agent.name), path)?;
+    let key = format!("agent.{}.module", agent.name);
+    let mut bytes = read(&key, path)?;
+    let beside = path.with_extension(FILE_ENDING);
+    if beside.exists() {
+        bytes = attach_manifest(&bytes, &read(&key, &beside)?);
+    }
     let memory_bytes_max = config.limits.memory_bytes_max;
     let limits = ModuleLimits { memory_bytes_max, ..ModuleLimits::default() };
     Ok(admit(&agent.name, &bytes, &limits)?)

@@ -8,6 +8,7 @@ mod documents;
 mod log_counters;
 mod machine_fails;
 mod models;
+mod modules;
 mod pace;
 #[cfg(target_os = "linux")]
 mod readers;

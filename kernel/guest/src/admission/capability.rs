@@ -6,11 +6,10 @@
 use std::fmt;
 
 use wasm_engine_abi::calls::Needs;
+use wasm_engine_abi::manifest::CAPABILITY_BYTES_MAX;
+use wasm_engine_abi::plain::is_plain;
 
 use crate::admission::error::Refusal;
-
-/// Bytes of one capability, at most.
-const CAPABILITY_BYTES_MAX: usize = 256;
 
 /// Capabilities without a pattern.
 const PLAIN: [&str; 5] = ["lifecycle", "log", "random", "send", "timer"];
@@ -31,7 +30,7 @@ impl Pattern {
     /// Whether `name` is one of those the pattern stands for.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        pattern_matches(&self.0, name)
+        is_name(name) && covers(self.0.as_bytes(), name.as_bytes())
     }
 
     /// The pattern as written.
@@ -114,20 +113,33 @@ impl fmt::Display for Capability {
 /// Nothing matches a malformed pattern, and no pattern matches a name with an empty segment.
 #[must_use]
 pub fn pattern_matches(pattern: &str, name: &str) -> bool {
-    if !is_well_formed(pattern) || name.split('/').any(str::is_empty) {
-        return false;
-    }
-    let mut segments = name.split('/');
-    for wanted in pattern.split('/') {
-        if wanted == "**" {
-            return true;
+    is_well_formed(pattern) && is_name(name) && covers(pattern.as_bytes(), name.as_bytes())
+}
+
+/// Whether no segment of `name` is empty.
+fn is_name(name: &str) -> bool {
+    !name.split('/').any(str::is_empty)
+}
+
+/// Whether a well-formed pattern stands for a name without empty segments: one pass over both, at
+/// most as long as the pattern.
+fn covers(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut read) = (0, 0);
+    while let Some(&wanted) = pattern.get(at) {
+        if wanted == b'*' {
+            if pattern.get(at + 1) == Some(&b'*') {
+                return true;
+            }
+            read += name[read..].iter().position(|&byte| byte == b'/').unwrap_or(name.len() - read);
+        } else if name.get(read) == Some(&wanted) {
+            read += 1;
+        } else {
+            // None of the segments that `**` stands for.
+            return read == name.len() && pattern[at..] == *b"/**";
         }
-        match segments.next() {
-            Some(segment) if wanted == "*" || wanted == segment => {}
-            _ => return false,
-        }
+        at += 1;
     }
-    segments.next().is_none()
+    read == name.len()
 }
 
 fn is_well_formed(pattern: &str) -> bool {
@@ -135,7 +147,7 @@ fn is_well_formed(pattern: &str) -> bool {
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         let wildcard = segment == "*" || (segment == "**" && last);
-        let control = segment.chars().any(|c| c.is_control() || c.is_whitespace());
+        let control = segment.chars().any(|c| !is_plain(c) || c.is_whitespace());
         if segment.is_empty() || control || (segment.contains('*') && !wildcard) {
             return false;
         }

@@ -1,8 +1,15 @@
 //! Why a module was refused: one variant per rule, each naming the place and the way out.
+//!
+//! Fields hold the module's own words as they are; messages show them as one short line.
+
+use wasm_engine_abi::plain::{plain, plain_name};
+
+/// Characters that a message of a parser, or a type, takes in a refusal.
+const WORDS_MAX: usize = 300;
 
 /// A module that was refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("module `{module}` is refused: {refusal}")]
+#[error("module `{}` is refused: {refusal}", plain_name(.module))]
 pub struct AdmissionError {
     /// The module's name in the configuration.
     pub module: String,
@@ -18,12 +25,14 @@ pub struct AdmissionError {
 #[non_exhaustive]
 pub enum Refusal {
     /// Not a valid core module of the supported features.
-    #[error("invalid WebAssembly at byte {offset}: {message}; build for wasm32 without extensions")]
+    #[error("invalid WebAssembly at byte {offset}: {}; {cure}", plain(.message, WORDS_MAX))]
     Invalid {
         /// Where in the file.
         offset: u64,
         /// What the validator says.
         message: String,
+        /// What to do about it.
+        cure: &'static str,
     },
     /// The file is too large.
     #[error("the module has {bytes} bytes, at most {max} are allowed; strip it or split it")]
@@ -64,8 +73,15 @@ pub enum Refusal {
         count: u32,
     },
     /// The memory has no declared maximum.
-    #[error("the memory has no maximum, declare one (linker option --max-memory)")]
-    MemoryUnbounded,
+    #[error(
+        "the memory has no maximum, declare one of at most {max} bytes: clang \
+         -Wl,--max-memory=BYTES, rustc -C link-arg=--max-memory=BYTES, zig --max-memory=BYTES, \
+         AssemblyScript --maximumMemory PAGES (64 KiB each)"
+    )]
+    MemoryUnbounded {
+        /// The most that is allowed.
+        max: u64,
+    },
     /// The memory may become too large.
     #[error("the memory may grow to {bytes} bytes, at most {max} are allowed; lower --max-memory")]
     MemoryTooLarge {
@@ -106,7 +122,11 @@ pub enum Refusal {
         index: u32,
     },
     /// The manifest section is missing or there are several.
-    #[error("the module has {count} sections `{section}`, embed exactly one")]
+    #[error(
+        "the module has {count} manifests, it must have exactly one: a custom section \
+         `{section}` in it or a file NAME.{} beside NAME.wasm",
+        wasm_engine_abi::manifest::FILE_ENDING
+    )]
     ManifestCount {
         /// Name of the section.
         section: &'static str,
@@ -114,7 +134,7 @@ pub enum Refusal {
         count: u32,
     },
     /// The manifest is not TOML of the documented form.
-    #[error("the manifest cannot be read: {problem}")]
+    #[error("the manifest cannot be read: {}", plain(.problem, WORDS_MAX))]
     ManifestSyntax {
         /// What is wrong with it.
         problem: String,
@@ -139,7 +159,7 @@ pub enum Refusal {
         supported: u32,
     },
     /// No such capability.
-    #[error("capability `{text}` is unknown or malformed: {problem}")]
+    #[error("capability `{}` is unknown or malformed: {problem}", plain_name(.text))]
     UnknownCapability {
         /// What the manifest says.
         text: String,
@@ -148,7 +168,8 @@ pub enum Refusal {
     },
     /// An import the host does not offer.
     #[error(
-        "import `{module}.{name}` does not exist, the host offers functions of `{offered}` only"
+        "import `{}.{}` does not exist, the host offers the functions of `{offered}` only: {cure}",
+        plain_name(.module), plain_name(.name)
     )]
     UnknownImport {
         /// Module of the import.
@@ -157,9 +178,11 @@ pub enum Refusal {
         name: String,
         /// The only module there is.
         offered: &'static str,
+        /// How modules that have such an import are built without.
+        cure: &'static str,
     },
     /// A host call is declared with another type.
-    #[error("import `{name}` has type {found}, it must have {expected}")]
+    #[error("import `{name}` has type {}, it must have {expected}", plain(.found, WORDS_MAX))]
     ImportType {
         /// Name of the host call.
         name: String,
@@ -177,7 +200,7 @@ pub enum Refusal {
         capability: String,
     },
     /// An export of the guest contract is missing or of another type.
-    #[error("export `{name}` is {found}, it must be {expected}")]
+    #[error("export `{name}` is {}, it must be {expected}", plain(.found, WORDS_MAX))]
     Export {
         /// Name of the export.
         name: &'static str,
@@ -187,7 +210,7 @@ pub enum Refusal {
         expected: String,
     },
     /// An export uses a name of the kernel's own.
-    #[error("export `{name}` uses the reserved prefix `{prefix}`, rename it")]
+    #[error("export `{}` uses the reserved prefix `{prefix}`, rename it", plain_name(.name))]
     ReservedExport {
         /// Name of the export.
         name: String,
@@ -195,7 +218,10 @@ pub enum Refusal {
         prefix: &'static str,
     },
     /// The kernel's own rewriting produced an invalid module.
-    #[error("the instrumented module is invalid: {message}; report this as a bug of the kernel")]
+    #[error(
+        "the instrumented module is invalid: {}; report this as a bug of the kernel",
+        plain(.message, WORDS_MAX)
+    )]
     Instrumentation {
         /// What the validator says.
         message: String,
@@ -206,6 +232,29 @@ impl From<wasmparser::Error> for Refusal {
     fn from(error: wasmparser::Error) -> Self {
         // One line for the operator, whatever the validator draws.
         let words: Vec<&str> = error.message().split_whitespace().collect();
-        Self::Invalid { offset: error.offset() as u64, message: words.join(" ") }
+        let message = words.join(" ");
+        let cure = cure_of(&message);
+        Self::Invalid { offset: error.offset() as u64, message, cure }
     }
+}
+
+/// What to do about what the validator says, where its own words lead astray: a feature that is not
+/// offered is to it one that somebody forgot to switch on.
+fn cure_of(message: &str) -> &'static str {
+    const CURES: [(&str, &str); 5] = [
+        (
+            "gc types are disallowed",
+            "references to objects of the host (externref) and GC are not offered",
+        ),
+        (
+            "constant expression",
+            "extended constants are not offered: -mno-extended-const in clang, \
+          -C target-feature=-extended-const in rustc, and link without -pie",
+        ),
+        ("relaxed SIMD support", "relaxed SIMD is not offered: -mno-relaxed-simd"),
+        ("threads support", "threads are not offered: build without -pthread and without +atomics"),
+        ("tail calls support", "tail calls are not offered: -mno-tail-call"),
+    ];
+    let cure = CURES.into_iter().find(|(word, _)| message.contains(word));
+    cure.map_or("build for wasm32 without extensions", |(_, cure)| cure)
 }

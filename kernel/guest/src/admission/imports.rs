@@ -2,24 +2,18 @@
 //!
 //! The list of calls is `wasm_engine_abi::calls::CALLS`, the same that guests declare them from.
 
-use wasm_engine_abi::calls::{CALLS, Call, MODULE, Needs, Type};
+use wasm_engine_abi::calls::{Call, Needs, Type};
 use wasmparser::{FuncType, ValType};
 
 use crate::admission::error::Refusal;
 use crate::admission::manifest::Manifest;
+use crate::admission::offered;
 use crate::admission::shape::Shape;
 
 /// Checks every import of the module.
 pub(crate) fn check(shape: &Shape<'_>, manifest: &Manifest) -> Result<(), Refusal> {
     for import in &shape.imports {
-        let call = CALLS.iter().find(|call| import.module == MODULE && call.name == import.name);
-        let Some(call) = call else {
-            return Err(Refusal::UnknownImport {
-                module: import.module.to_owned(),
-                name: import.name.to_owned(),
-                offered: MODULE,
-            });
-        };
+        let call = offered::find(import.module, import.name)?;
         check_type(call, shape.types.get(import.type_index as usize))?;
         if !manifest.opens(call.needs) {
             let (name, capability) = (call.name.to_owned(), describe(call.needs));

@@ -4,11 +4,13 @@
 //! else, so that a module of another version is refused for that and not for a field it has.
 
 use serde::Deserialize;
+use wasm_encoder::{CustomSection, Section as _};
 use wasm_engine_abi::ABI_VERSION;
 use wasm_engine_abi::calls::Needs;
-use wasm_engine_abi::manifest::SECTION;
+use wasm_engine_abi::manifest::{CAPABILITIES_MAX, SECTION};
+use wasm_engine_abi::plain::is_plain;
 
-use crate::admission::bounds::ModuleLimits;
+use crate::admission::bounds::{self, ModuleLimits};
 use crate::admission::capability::Capability;
 use crate::admission::error::Refusal;
 use crate::admission::shape::MemoryShape;
@@ -76,6 +78,17 @@ struct Written {
     memory_bytes: Option<u64>,
 }
 
+/// The module with `manifest` as the last of its sections, for one that lies beside it in a file.
+///
+/// A module that has a manifest has two then, and is refused for that.
+#[must_use]
+pub fn attach_manifest(wasm: &[u8], manifest: &[u8]) -> Vec<u8> {
+    let mut module = wasm.to_vec();
+    let section = CustomSection { name: SECTION.into(), data: manifest.into() };
+    section.append_to(&mut module);
+    module
+}
+
 /// Reads the manifest from the module's sections of that name.
 pub(crate) fn read(sections: &[&[u8]]) -> Result<Manifest, Refusal> {
     let [bytes] = sections else {
@@ -123,13 +136,14 @@ fn check(written: Written) -> Result<Manifest, Refusal> {
         let problem = "must be 1 to 64 ASCII letters, digits, `-`, `_` or `.`".to_owned();
         return Err(field("name", problem));
     }
-    if version.is_empty() || version.len() > NAME_BYTES_MAX || version.chars().any(char::is_control)
-    {
+    if version.is_empty() || version.len() > NAME_BYTES_MAX || !version.chars().all(is_plain) {
         return Err(field("version", "must be 1 to 64 bytes of printable text".to_owned()));
     }
     if fuel_per_call == Some(0) {
         return Err(field("fuel_per_call", "is 0, leave it out or ask for some".to_owned()));
     }
+    let count = u32::try_from(capabilities.len()).unwrap_or(u32::MAX);
+    bounds::too_many("capabilities in its manifest", count, CAPABILITIES_MAX)?;
     let mut parsed = Vec::with_capacity(capabilities.len());
     for text in &capabilities {
         parsed.push(Capability::parse(text)?);

@@ -28,6 +28,7 @@ mod guards;
 mod imports;
 mod instrument;
 mod manifest;
+mod offered;
 mod operators;
 mod shape;
 
@@ -36,7 +37,7 @@ pub use capability::{Capability, Pattern, pattern_matches};
 pub use depth::DEPTH_WORDS_MAX;
 pub use error::{AdmissionError, Refusal};
 pub use instrument::{DEPTH_EXPORT, INSTRUMENTATION_VERSION, STATE_GLOBAL_PREFIX};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, attach_manifest};
 
 /// A module that may be compiled.
 #[derive(Clone, PartialEq, Eq, Debug)]

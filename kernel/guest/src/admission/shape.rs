@@ -17,7 +17,7 @@ use crate::admission::bounds::{self, ModuleLimits};
 use crate::admission::depth::{self, FrameFacts};
 use crate::admission::error::Refusal;
 use crate::admission::guards::{self, Guard, GuardFinder};
-use crate::admission::operators;
+use crate::admission::{offered, operators};
 use crate::profile::AGENT_FEATURES;
 
 const WASM_PAGE_BYTES: u64 = 64 << 10;
@@ -102,10 +102,9 @@ impl<'a> Shape<'a> {
                     let import = import?;
                     let (module, name) = (import.module, import.name);
                     let TypeRef::Func(type_index) = import.ty else {
-                        let offered = wasm_engine_abi::calls::MODULE;
-                        let (module, name) = (module.to_owned(), name.to_owned());
-                        return Err(Refusal::UnknownImport { module, name, offered });
+                        return Err(offered::unknown(module, name));
                     };
+                    offered::find(module, name)?;
                     self.imports.push(ImportedFunction { module, name, type_index });
                 }
                 limits.check_entries("imports", self.imports.len() as u32)?;
@@ -326,7 +325,8 @@ fn check_count(payload: &Payload<'_>, limits: &ModuleLimits) -> Result<(), Refus
         Payload::StartSection { range, .. } => Err(Refusal::Forbidden {
             what: "a start function",
             offset: range.start as u64,
-            instead: "do its work in agent_init",
+            instead: "export it as _initialize (AssemblyScript: --exportStart _initialize) or do \
+                      its work in agent_init",
         }),
         _ => Ok(()),
     }
@@ -336,7 +336,8 @@ fn memory_shape(
     memory: wasmparser::MemoryType,
     limits: &ModuleLimits,
 ) -> Result<MemoryShape, Refusal> {
-    let maximum = memory.maximum.ok_or(Refusal::MemoryUnbounded)?;
+    let maximum =
+        memory.maximum.ok_or(Refusal::MemoryUnbounded { max: limits.memory_bytes_max })?;
     // No overflow: the validator allows at most 65,536 pages.
     let bytes_max = maximum.saturating_mul(WASM_PAGE_BYTES);
     if bytes_max > limits.memory_bytes_max {

@@ -226,6 +226,27 @@ fn a3_8_a8_3_host_calls_cost_fuel_by_their_bytes() {
 }
 
 #[test]
+fn a3_8_asking_for_a_channel_costs_fuel_by_the_patterns() {
+    let fuel = |op: u32, patterns: &[String]| {
+        let mut setup = setup();
+        setup.templates[0].capabilities = patterns.iter().map(|p| format!("channel:{p}")).collect();
+        let mut rig = Rig::of(PROBE, &setup);
+        rig.init(0, b"");
+        let turn = match op {
+            7 => rig.one(order(7, [BYTES_AT, 4, BYTES_AT, 0], b"hall")),
+            _ => rig.one(naming(op, b"hall")),
+        };
+        assert_eq!(turn.status(), Status::Denied);
+        turn.result.fuel
+    };
+    for op in [5, 6, 7] {
+        let none = fuel(op, &[]);
+        let many: Vec<String> = (0..200).map(|n| format!("hal/{n:0200}")).collect();
+        assert_eq!(fuel(op, &many), none + 200 * 204, "op {op}");
+    }
+}
+
+#[test]
 fn a1_6_a8_1_a8_3_a_bad_inbox_is_a_fault() {
     let args = [0; 100];
     for (at, capacity) in [

@@ -5,5 +5,6 @@ mod c_agents;
 mod hostile;
 mod initialize;
 mod lane;
+mod refusals;
 mod rig;
 mod worker;
