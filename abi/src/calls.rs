@@ -166,7 +166,7 @@ macro_rules! calls {
         publish(topic: u32, payload: bytes) -> sequence; 100; Pattern("publish:");
             PUBLISH = 2 "`target` topic, payload.";
             "Message to every subscriber of a topic.";
-        random() -> number; 20; Capability("random"); ;
+        random() -> number; 60; Capability("random"); ;
             "64 bits from the seed, the agent's key and the place in time (SEMANTICS A6).";
         resume(agent: u64) -> sequence; 100; Capability("lifecycle");
             RESUME = 13 "`target` address.";
@@ -183,7 +183,7 @@ macro_rules! calls {
         terminate(agent: u64) -> sequence; 100; Capability("lifecycle");
             TERMINATE = 11 "`target` address.";
             "Ends an agent; exactly one outcome item.";
-        tick() -> number; 10; Nothing; ;
+        tick() -> number; 40; Nothing; ;
             "The current tick.";
         timer(delay_ticks: u64, tag: u64) -> sequence; 100; Capability("timer");
             TIMER = 9 "`target` delay in ticks, `arg` tag.";

@@ -1,11 +1,15 @@
 //! How large a module and its parts may be.
 //!
 //! Why: what the engine's validator accepts is large enough to keep its compiler busy for
-//! minutes (7.6 MB functions, 50,000 locals). Measured against these limits the slowest known
-//! module compiles in about a second.
+//! minutes (7.6 MB functions, 50,000 locals). Within these limits the slowest function known
+//! compiles in about a second and takes some hundred megabytes; a module takes as long as ordinary
+//! code of its effort (`effort.rs`), for the most that is allowed some seconds on two cores.
 
 use crate::admission::error::Refusal;
 use crate::profile::TABLE_ELEMENTS_MAX;
+
+/// What effort is called.
+const FUNCTION_EFFORT: &str = "units of work for the compiler (each a byte of ordinary code)";
 
 /// Limits on one module; the defaults are meant to be kept, but for the memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,9 +26,16 @@ pub struct ModuleLimits {
     pub br_table_max: u32,
     /// Functions defined.
     pub functions_max: u32,
-    /// Types, imports, exports, globals, and data or element segments: each at most this many.
+    /// Parameters and results of one type of functions or blocks.
+    pub values_max: u32,
+    /// Work for the compiler of one function, in bytes of ordinary code.
+    pub function_effort_max: u64,
+    /// The same of all functions together.
+    pub effort_max: u64,
+    /// Types, imports, exports, globals, data or element segments, and elements that are
+    /// expressions: each at most this many.
     pub entries_max: u32,
-    /// Elements of the table.
+    /// Elements of the table, and of all segments together.
     pub table_elements_max: u32,
     /// Bytes the memory may grow to.
     pub memory_bytes_max: u64,
@@ -36,9 +47,12 @@ impl Default for ModuleLimits {
             module_bytes_max: 4 << 20,
             body_bytes_max: 128 << 10,
             locals_max: 1_000,
-            nesting_max: 256,
+            nesting_max: 1_024,
             br_table_max: 4_096,
             functions_max: 10_000,
+            values_max: 128,
+            function_effort_max: 256 << 10,
+            effort_max: 2 << 20,
             entries_max: 1_000,
             table_elements_max: TABLE_ELEMENTS_MAX,
             memory_bytes_max: 16 << 20,
@@ -66,6 +80,23 @@ impl ModuleLimits {
 
     pub(crate) fn check_locals(&self, function: u32, count: u64) -> Result<(), Refusal> {
         too_large(function, "parameters and locals", count, self.locals_max.into())
+    }
+
+    pub(crate) fn check_values(&self, index: u32, count: usize) -> Result<(), Refusal> {
+        let (count, max) = (count as u64, u64::from(self.values_max));
+        if count > max { Err(Refusal::TypeTooLarge { index, count, max }) } else { Ok(()) }
+    }
+
+    pub(crate) fn check_effort(&self, function: u32, effort: u64) -> Result<(), Refusal> {
+        too_large(function, FUNCTION_EFFORT, effort, self.function_effort_max)
+    }
+
+    pub(crate) fn check_module_effort(&self, count: u64) -> Result<(), Refusal> {
+        let max = self.effort_max;
+        if count > max {
+            return Err(Refusal::TooMany { what: FUNCTION_EFFORT, count, max });
+        }
+        Ok(())
     }
 
     pub(crate) fn check_nesting(&self, function: u32, depth: u32) -> Result<(), Refusal> {

@@ -66,6 +66,19 @@ pub enum Refusal {
         /// The limit.
         max: u64,
     },
+    /// A type has too many parameters and results.
+    #[error(
+        "type {index} has {count} parameters and results, at most {max} are allowed; pass some in \
+         memory"
+    )]
+    TypeTooLarge {
+        /// The type's index.
+        index: u32,
+        /// How many there are.
+        count: u64,
+        /// The limit.
+        max: u64,
+    },
     /// Not exactly one memory.
     #[error("the module has {count} memories of its own, define exactly one")]
     MemoryCount {

@@ -12,7 +12,8 @@
 //!    (`guards.rs`).
 //!
 //! ```text
-//!  bytes -> shape.rs (bounds.rs, operators.rs, depth.rs, guards.rs) -> manifest.rs (capability.rs)
+//!  bytes -> shape.rs (bounds.rs, operators.rs, depth.rs, effort.rs, guards.rs, offered.rs)
+//!        -> manifest.rs (capability.rs)
 //!        -> imports.rs -> exports.rs -> instrument.rs -> Admitted
 //! ```
 //!
@@ -22,6 +23,7 @@
 mod bounds;
 mod capability;
 mod depth;
+mod effort;
 mod error;
 mod exports;
 mod guards;

@@ -15,8 +15,9 @@ use wasmparser::{
 
 use crate::admission::bounds::{self, ModuleLimits};
 use crate::admission::depth::{self, FrameFacts};
+use crate::admission::effort::CompileEffort;
 use crate::admission::error::Refusal;
-use crate::admission::guards::{self, Guard, GuardFinder};
+use crate::admission::guards::{ARGUMENT_WORDS as GUARD_ARGUMENT_WORDS, Guard, GuardFinder};
 use crate::admission::{offered, operators};
 use crate::profile::AGENT_FEATURES;
 
@@ -69,6 +70,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) exports_start: usize,
     memories: u32,
     table_elements: u64,
+    /// Work for the compiler, of all functions so far.
+    effort: u64,
     function_types: Vec<u32>,
 }
 
@@ -93,8 +96,10 @@ impl<'a> Shape<'a> {
         match payload {
             Payload::TypeSection(section) => {
                 self.types_start = section.original_position();
-                for ty in section.into_iter_err_on_gc_types() {
-                    self.types.push(ty?);
+                for (index, ty) in (0..).zip(section.into_iter_err_on_gc_types()) {
+                    let ty = ty?;
+                    limits.check_values(index, ty.params().len() + ty.results().len())?;
+                    self.types.push(ty);
                 }
             }
             Payload::ImportSection(section) => {
@@ -141,7 +146,7 @@ impl<'a> Shape<'a> {
                     self.exports.push(export?);
                 }
             }
-            Payload::ElementSection(section) => self.check_elements(section)?,
+            Payload::ElementSection(section) => self.check_elements(section, limits)?,
             Payload::DataSection(section) => self.check_data(section)?,
             Payload::CustomSection(section)
                 if section.name() == wasm_engine_abi::manifest::SECTION =>
@@ -156,13 +161,20 @@ impl<'a> Shape<'a> {
     fn check_elements(
         &self,
         section: SectionLimited<'a, wasmparser::Element<'a>>,
+        limits: &ModuleLimits,
     ) -> Result<(), Refusal> {
+        let (mut total, mut expressions) = (0_u32, 0_u32);
         for (index, element) in section.into_iter_with_offsets().enumerate() {
             let (offset, element) = element?;
-            let count = match element.items {
-                ElementItems::Functions(items) => items.count(),
-                ElementItems::Expressions(_, items) => items.count(),
+            let (count, computed) = match element.items {
+                ElementItems::Functions(items) => (items.count(), 0),
+                // Each becomes code that the compiler writes.
+                ElementItems::Expressions(_, items) => (items.count(), items.count()),
             };
+            total = total.saturating_add(count);
+            bounds::too_many("elements in segments", total, limits.table_elements_max)?;
+            expressions = expressions.saturating_add(computed);
+            limits.check_entries("elements that are expressions", expressions)?;
             match element.kind {
                 ElementKind::Passive => return Err(passive("a passive element segment", offset)),
                 ElementKind::Declared => {}
@@ -199,36 +211,48 @@ impl<'a> Shape<'a> {
         let index = function.index;
         limits.check_body(index, body.as_bytes().len())?;
         let mut facts = FrameFacts::default();
-        self.count_locals(index, body, limits, &mut facts)?;
+        let locals = self.count_locals(index, body, limits, &mut facts)?;
         let mut validator = function.into_validator(std::mem::take(scratch));
         let mut reader = body.get_binary_reader();
         validator.read_locals(&mut reader)?;
         let operators_start = reader.original_position();
         let mut operators = OperatorsReader::new(reader);
         let imported = self.imports.len() as u32;
+        let mut guards = BTreeSet::new();
         let (mut finder, mut guarded) = (GuardFinder::default(), false);
+        let (own, bytes) = (self.function_type(index), body.as_bytes().len());
+        let mut effort = CompileEffort::begin(&self.types, own, locals, bytes);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             operators::check(&operator, offset)?;
             if let Operator::BrTable { targets } = &operator {
                 limits.check_br_table(index, targets.len())?;
             }
+            let operands = validator.operand_stack_height();
+            let reachable = validator.get_control_frame(0).is_some_and(|frame| !frame.unreachable);
             validator.op(offset, &operator)?;
+            let called = self.called_type(&operator);
+            effort.add(&operator, operands, reachable, called);
+            limits.check_effort(index, effort.total())?;
             // The function itself is one frame of control.
             limits.check_nesting(index, validator.control_stack_height().saturating_sub(1))?;
             facts.operands_max = facts.operands_max.max(validator.operand_stack_height());
             facts.kept_words += u64::from(operators::kept_words(&operator));
             facts.calls_guest |= operators::calls_guest(&operator, imported);
-            let called = self.called_type(&operator).map_or(0, depth::signature_words);
-            facts.call_words_max = facts.call_words_max.max(called);
+            let words = called.map_or(0, depth::signature_words);
+            facts.call_words_max = facts.call_words_max.max(words);
             if let Some(guard) = finder.next(&operator) {
                 guarded = true;
-                self.guards.insert(guard);
-                facts.call_words_max = facts.call_words_max.max(guards::ARGUMENT_WORDS);
+                guards.insert(guard);
+                facts.call_words_max = facts.call_words_max.max(GUARD_ARGUMENT_WORDS);
             }
         }
         operators.finish()?;
         *scratch = validator.into_allocations();
+        let effort = effort.total();
+        self.effort += effort;
+        limits.check_module_effort(self.effort)?;
+        self.guards.append(&mut guards);
         let position = self.functions.len();
         self.functions.push(Defined {
             // The validator has matched bodies to declared functions.
@@ -256,7 +280,7 @@ impl<'a> Shape<'a> {
         body: &FunctionBody<'a>,
         limits: &ModuleLimits,
         facts: &mut FrameFacts,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         let ty = self.function_type(index);
         let mut count = ty.map_or(0, |ty| ty.params().len() as u64);
         facts.local_words = ty.map_or(0, depth::signature_words);
@@ -266,7 +290,8 @@ impl<'a> Shape<'a> {
             facts.local_words += u64::from(of_type) * depth::words(ty);
             limits.check_locals(index, count)?;
         }
-        limits.check_locals(index, count)
+        limits.check_locals(index, count)?;
+        Ok(count)
     }
 }
 

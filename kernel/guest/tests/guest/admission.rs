@@ -133,9 +133,9 @@ fn functions_are_limited() {
             max: 1_000
         }
     );
-    let ifs = format!("(func {} {})", "i32.const 1 if ".repeat(300), "end ".repeat(300));
+    let ifs = format!("(func {} {})", "i32.const 1 if ".repeat(1_100), "end ".repeat(1_100));
     assert_refused!(agent("", &ifs), Refusal::FunctionTooLarge { what: "nested blocks", .. });
-    let edge = format!("(func {} {})", "block ".repeat(256), "end ".repeat(256));
+    let edge = format!("(func {} {})", "block ".repeat(1_024), "end ".repeat(1_024));
     admitted(&agent("", &edge));
     let table = format!("(func i32.const 0 br_table {})", "0 ".repeat(60_000));
     assert_refused!(
@@ -650,22 +650,22 @@ fn fat_recursions() -> Vec<(String, String)> {
     }
     for (ty, value) in [("i64 ", "(i64.const 1)"), ("v128 ", "(v128.const i64x2 1 2)")] {
         all.push((
-            format!("200 results {ty}"),
+            format!("60 results {ty}"),
             format!(
                 "(func $f (param i64) (result {}) (call $f (local.get 0)))
                  (func (export \"run\") (param i32) (call $f (i64.const 5)) {})",
-                ty.repeat(200),
-                "drop ".repeat(200)
+                ty.repeat(60),
+                "drop ".repeat(60)
             ),
         ));
         all.push((
-            format!("500 arguments {ty}"),
+            format!("120 arguments {ty}"),
             format!(
                 "(func $f (param {}) (call $f {}))
                  (func (export \"run\") (param i32) (call $f {}))",
-                ty.repeat(500),
-                repeat(500, |i| format!("(local.get {i})")),
-                value.repeat(500)
+                ty.repeat(120),
+                repeat(120, |i| format!("(local.get {i})")),
+                value.repeat(120)
             ),
         ));
     }

@@ -1,10 +1,12 @@
 //! Modules and turns, without scheduler or threads.
 
 mod admission;
+mod bombs;
 mod c_agents;
 mod hostile;
 mod initialize;
 mod lane;
+mod prices;
 mod refusals;
 mod rig;
 mod worker;

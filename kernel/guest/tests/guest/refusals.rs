@@ -117,7 +117,7 @@ fn refusals_name_the_cure() {
 #[test]
 fn a_foreign_import_is_named_before_what_is_wrong_with_the_code() {
     // As Go's compiler makes them: more blocks than are allowed, and the imports of its host.
-    let deep = format!("(func {} {})", "block ".repeat(300), "end ".repeat(300));
+    let deep = format!("(func {} {})", "block ".repeat(1_100), "end ".repeat(1_100));
     let wasm = module("(import \"gojs\" \"debug\" (func (param i32)))", &deep);
     let text = refused(&wasm).to_string();
     assert!(text.contains("gojs"), "{text}");
