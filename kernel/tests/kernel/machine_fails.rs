@@ -115,7 +115,9 @@ mod without_memory {
 
     /// The program on the folder's configuration, with so much memory if that is bounded.
     fn engine(folder: &Folder, memory_kib: &str, log: [&str; 2]) -> Output {
-        let name = format!("memory-{}-{}", std::process::id(), log[1]);
+        // Tests run side by side: the folder is each one's own.
+        let own = folder.dir.path().file_name().expect("a name").to_string_lossy();
+        let name = format!("memory-{}-{}", own.replace('.', "t"), log[1]);
         Command::new("sh")
             .args(["-c", &format!("ulimit -d {memory_kib} && exec \"$@\""), "sh"])
             .arg(env!("CARGO_BIN_EXE_wasm-engine"))

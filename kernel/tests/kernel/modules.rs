@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::support::{
     ALL, SCRIPT,
-    run::{Folder, config, data},
+    run::{Folder, SOURCE, config, data, options},
     wasm,
 };
 use wasm_engine::replay::{ReplayOptions, verify};
@@ -56,4 +56,29 @@ fn l4_1_a_manifest_beside_the_module_is_part_of_it() {
         fs::remove_file(folder.path(file)).expect("removed");
     }
     verify(&folder.path("beside"), ReplayOptions::default()).expect("verifies");
+}
+
+/// AssemblyScript makes its heap in `_initialize`; without that call its texts are garbage.
+#[test]
+fn a1_6_a_module_of_assemblyscript_counts() {
+    let config = format!(
+        "{SOURCE}
+[[agent]]
+name = 'stats'
+module = 'as_count.wasm'
+args = 'observation'
+
+[[topic]]
+name = 'stats'
+
+[[output]]
+topic = 'stats'
+"
+    );
+    let folder = Folder::with(&config, &data(4));
+    fs::write(folder.path("as_count.wasm"), include_bytes!("fixtures/as_count.wasm"))
+        .expect("written");
+    let report = folder.run(options()).expect("runs");
+    assert_eq!((report.faults, report.inputs), (0, 12));
+    assert_eq!(report.outputs["stats"], serde_json::json!({ "n": 12 }));
 }
