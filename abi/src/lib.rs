@@ -9,7 +9,8 @@
 //!  frame.rs    items, effects, turn frames     record/    log blocks and records
 //!  page/       rows and pages for monitors     counter.rs counter ids, names, units
 //!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
-//!  plain.rs    text of others, for people
+//!  plain.rs    text from outside, fit to be shown
+//!  short.rs    the same, as one short line
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -34,6 +35,7 @@ pub mod page;
 pub mod plain;
 pub mod record;
 mod schema;
+pub mod short;
 
 pub use ids::{AgentId, Digest, Tick};
 pub use schema::SCHEMA;

@@ -9,7 +9,7 @@
 //! What this does not do: it does not decide which capabilities are granted; a
 //! [`Template`] holds only those in force.
 
-use wasm_engine_abi::plain::plain_name;
+use wasm_engine_abi::short::short_name;
 
 use crate::admission::{Capability, Pattern};
 use wasm_engine_setup::{Setup, Template};
@@ -18,7 +18,7 @@ use wasm_engine_setup::{Setup, Template};
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "template {} has the capability `{}`, which cannot be read: {reason}",
-    plain_name(.template), plain_name(.text)
+    short_name(.template), short_name(.text)
 )]
 pub struct RightsError {
     /// Name of the template.

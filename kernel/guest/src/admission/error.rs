@@ -2,14 +2,14 @@
 //!
 //! Fields hold the module's own words as they are; messages show them as one short line.
 
-use wasm_engine_abi::plain::{plain, plain_name};
+use wasm_engine_abi::short::{short, short_name};
 
 /// Characters that a message of a parser, or a type, takes in a refusal.
 const WORDS_MAX: usize = 300;
 
 /// A module that was refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("module `{}` is refused: {refusal}", plain_name(.module))]
+#[error("module `{}` is refused: {refusal}", short_name(.module))]
 pub struct AdmissionError {
     /// The module's name in the configuration.
     pub module: String,
@@ -25,7 +25,7 @@ pub struct AdmissionError {
 #[non_exhaustive]
 pub enum Refusal {
     /// Not a valid core module of the supported features.
-    #[error("invalid WebAssembly at byte {offset}: {}; {cure}", plain(.message, WORDS_MAX))]
+    #[error("invalid WebAssembly at byte {offset}: {}; {cure}", short(.message, WORDS_MAX))]
     Invalid {
         /// Where in the file.
         offset: u64,
@@ -147,7 +147,7 @@ pub enum Refusal {
         count: u32,
     },
     /// The manifest is not TOML of the documented form.
-    #[error("the manifest cannot be read: {}", plain(.problem, WORDS_MAX))]
+    #[error("the manifest cannot be read: {}", short(.problem, WORDS_MAX))]
     ManifestSyntax {
         /// What is wrong with it.
         problem: String,
@@ -172,7 +172,7 @@ pub enum Refusal {
         supported: u32,
     },
     /// No such capability.
-    #[error("capability `{}` is unknown or malformed: {problem}", plain_name(.text))]
+    #[error("capability `{}` is unknown or malformed: {problem}", short_name(.text))]
     UnknownCapability {
         /// What the manifest says.
         text: String,
@@ -182,7 +182,7 @@ pub enum Refusal {
     /// An import the host does not offer.
     #[error(
         "import `{}.{}` does not exist, the host offers the functions of `{offered}` only: {cure}",
-        plain_name(.module), plain_name(.name)
+        short_name(.module), short_name(.name)
     )]
     UnknownImport {
         /// Module of the import.
@@ -195,7 +195,7 @@ pub enum Refusal {
         cure: &'static str,
     },
     /// A host call is declared with another type.
-    #[error("import `{name}` has type {}, it must have {expected}", plain(.found, WORDS_MAX))]
+    #[error("import `{name}` has type {}, it must have {expected}", short(.found, WORDS_MAX))]
     ImportType {
         /// Name of the host call.
         name: String,
@@ -213,7 +213,7 @@ pub enum Refusal {
         capability: String,
     },
     /// An export of the guest contract is missing or of another type.
-    #[error("export `{name}` is {}, it must be {expected}", plain(.found, WORDS_MAX))]
+    #[error("export `{name}` is {}, it must be {expected}", short(.found, WORDS_MAX))]
     Export {
         /// Name of the export.
         name: &'static str,
@@ -223,7 +223,7 @@ pub enum Refusal {
         expected: String,
     },
     /// An export uses a name of the kernel's own.
-    #[error("export `{}` uses the reserved prefix `{prefix}`, rename it", plain_name(.name))]
+    #[error("export `{}` uses the reserved prefix `{prefix}`, rename it", short_name(.name))]
     ReservedExport {
         /// Name of the export.
         name: String,
@@ -233,7 +233,7 @@ pub enum Refusal {
     /// The kernel's own rewriting produced an invalid module.
     #[error(
         "the instrumented module is invalid: {}; report this as a bug of the kernel",
-        plain(.message, WORDS_MAX)
+        short(.message, WORDS_MAX)
     )]
     Instrumentation {
         /// What the validator says.
