@@ -7,7 +7,7 @@
 //! each function and for the module (`bounds.rs`).
 //!
 //! ```text
-//!  effort = 150 + bytes             a function and its body
+//!  effort = 150 + bytes + locals / 4  a function and its body
 //!         + 4 * values              of each block, loop, branch, return and target of a table of
 //!                                   branches, and, beyond 8, of each call and the function itself
 //!         + live / 4                of each block, loop, if and branch
@@ -93,7 +93,8 @@ impl<'a> CompileEffort<'a> {
     ) -> Self {
         let values = ty.map_or(0, values_of);
         let results = ty.map_or(0, |ty| ty.results().len() as u64);
-        let total = FUNCTION + bytes as u64 + VALUE * values.saturating_sub(VALUES_FREE);
+        let signature = VALUE * values.saturating_sub(VALUES_FREE);
+        let total = FUNCTION + bytes as u64 + locals / LIVE_DIVISOR + signature;
         let open = vec![OpenBlock { values: results, ..OpenBlock::default() }];
         // Lossless: the number of locals is limited.
         let set_at = vec![0; locals as usize];

@@ -292,6 +292,9 @@ fn of_code() -> Vec<(&'static str, Shape)> {
             agent(50, &vec![(THROUGH, body); n as usize], 0)
         }),
         ("empty functions", |n| agent(1, &vec![(NOTHING, function(0, |_| {})); n as usize], 0)),
+        ("functions of 1,000 locals", |n| {
+            agent(1, &vec![(NOTHING, function(1_000, |_| {})); n as usize], 0)
+        }),
         ("null elements", |n| agent(1, &[], n)),
     ]
 }
@@ -330,6 +333,11 @@ fn every_bomb_is_refused_by_a_bound_that_it_names() {
         );
         assert!(largest(shape) > 0, "{name}");
     }
+    // As many as there may be, if each is small.
+    let locals = |count| vec![(NOTHING, function(count, |_| {})); 9_900];
+    assert_eq!(refusal(&agent(1, &locals(10), 0)), None);
+    let error = refusal(&agent(1, &locals(1_000), 0)).expect("refused");
+    assert!(matches!(error, Refusal::TooMany { what, .. } if what.contains("work")), "{error}");
     let wide = agent(65, &[], 0);
     let error = refusal(&wide).expect("refused");
     assert!(matches!(error, Refusal::TypeTooLarge { index: 1, count: 130, max: 128 }), "{error}");
