@@ -9,6 +9,7 @@
 //!  frame.rs    items, effects, turn frames     record/    log blocks and records
 //!  page/       rows and pages for monitors     counter.rs counter ids, names, units
 //!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
+//!  plain.rs    text from outside, fit to be shown
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -30,6 +31,7 @@ pub mod ids;
 pub mod limits;
 pub mod manifest;
 pub mod page;
+pub mod plain;
 pub mod record;
 mod schema;
 

@@ -23,18 +23,20 @@
 //! never chosen: making and dropping an instance costs it 3 to 8 times as much.
 
 use std::error::Error;
+use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS};
 pub use wasmtime::Engine;
 use wasmtime::{
     Config, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
-    VariableOperatorCost,
+    VariableOperatorCost, WasmBacktraceDetails,
 };
 
 use wasm_engine_setup::EngineFingerprint;
 
 use crate::admission::INSTRUMENTATION_VERSION;
+use crate::call_note::FRAMES_MAX;
 use crate::profile::{AGENT_FEATURES, TABLE_ELEMENTS_MAX};
 pub use crate::profile::{THREAD_STACK_BYTES_MIN, WASM_STACK_BYTES_MAX};
 
@@ -169,7 +171,8 @@ fn deterministic_config() -> Config {
         .wasm_features(AGENT_FEATURES.complement(), false)
         .wasm_features(AGENT_FEATURES, true)
         .max_wasm_stack(WASM_STACK_BYTES_MAX)
-        .wasm_backtrace_max_frames(None);
+        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 

@@ -8,8 +8,10 @@ use wasm_engine_setup::{Setup, Template};
 use wasmtime::{Engine, InstancePre, Module, ModuleExport};
 
 use crate::admission::{Admitted, DEPTH_EXPORT, STATE_GLOBAL_PREFIX};
+use crate::fault::FaultBook;
 use crate::host_calls;
 use crate::rights::{Rights, RightsError};
+use crate::symbols::Symbols;
 use crate::terms::{NameTable, Terms};
 use crate::turn::Host;
 
@@ -22,6 +24,7 @@ pub struct LoadedModule {
     pub globals: u32,
     /// Bytes that a memory of it may grow to.
     pub memory_bytes_max: u64,
+    pub(crate) symbols: Arc<Symbols>,
 }
 
 /// Why the modules of a run could not be made ready.
@@ -78,7 +81,8 @@ impl LoadedModule {
             source: source.into(),
         })?;
         let (globals, memory_bytes_max) = (admitted.globals, admitted.memory_bytes_max);
-        Ok(Self { module, globals, memory_bytes_max })
+        let symbols = Arc::new(Symbols::of(admitted));
+        Ok(Self { module, globals, memory_bytes_max, symbols })
     }
 }
 
@@ -120,6 +124,7 @@ pub(crate) struct Program {
     pub(crate) exports: Exports,
     pub(crate) memory_bytes_max: u64,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) symbols: Arc<Symbols>,
 }
 
 /// What all lanes share.
@@ -130,6 +135,8 @@ pub struct LaneShared {
     pub(crate) calls_max: usize,
     pub(crate) effects_max: u32,
     pub(crate) seed: u64,
+    /// Accounts of the faults of the microstep under way.
+    pub(crate) faults: FaultBook,
 }
 
 impl std::fmt::Debug for LaneShared {
@@ -163,6 +170,7 @@ impl LaneShared {
             calls_max: limits.receive_max as usize + 1,
             effects_max: limits.effects_max,
             seed: setup.seed,
+            faults: FaultBook::default(),
         })
     }
 }
@@ -185,6 +193,7 @@ fn load(
         code: linker.instantiate_pre(&loaded.module).map_err(link)?,
         exports: Exports::of(loaded)
             .map_err(|export| LoadError::NoExport { template: name(), export })?,
+        symbols: Arc::clone(&loaded.symbols),
         memory_bytes_max: loaded.memory_bytes_max.min(setup.limits.memory_bytes_max),
         terms: Arc::new(Terms {
             rights: Rights::resolve(setup, template)?,

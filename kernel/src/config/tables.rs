@@ -60,7 +60,8 @@ pub struct KernelConfig {
     pub wait: Wait,
     /// Pin the kernel's own threads where cores suffice. Default true.
     pub pin: bool,
-    /// What a fault does to the run: `continue` or `end_run` (exit code 6). Default `continue`.
+    /// What a fault does to the run: `continue`, `end_run` (at once, exit code 6) or `fail` (the
+    /// run goes on and ends with exit code 6). Default `continue`.
     pub on_fault: OnFault,
 }
 
@@ -104,6 +105,8 @@ pub enum OnFault {
     Continue,
     /// The run ends at the close of the fault's tick with exit code 6.
     EndRun,
+    /// The run goes on, and its exit code is 6.
+    Fail,
 }
 
 /// `[region]`: the mapping that lanes and monitors share. Physical.

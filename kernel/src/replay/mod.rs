@@ -25,7 +25,7 @@ use crate::{
     machine::{Kernel, KernelError, Parts, TickError, TraceOptions},
     replay::recompute::Recompute,
     report::{Divergence, InspectReport, ModuleReport, RunReport, SegmentReport, VerifyReport},
-    run::sinks::{SinkError, Sinks},
+    run::sinks::{ShownLines, SinkError, Sinks},
     run::tally::tally,
 };
 use wasm_engine_core::OpenError;
@@ -260,7 +260,7 @@ impl Replay {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut sinks = Sinks::new(setup, false);
+        let mut sinks = Sinks::new(setup, ShownLines::Faults);
         if self.dir.join(OUTPUTS_FILE).exists() {
             sinks.outputs = Some(OutputFile::verify(&self.dir)?);
         }
@@ -288,7 +288,7 @@ impl Execution {
         }
         match self.kernel.tick(facts, &mut self.sinks) {
             Ok(_) => {
-                self.held = self.sinks.settle().err();
+                self.held = self.sinks.settle(&self.kernel).err();
                 Ok(())
             }
             Err(TickError::Open(error)) => {

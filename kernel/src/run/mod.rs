@@ -8,6 +8,7 @@
 
 mod assemble;
 pub(crate) mod error;
+mod faults;
 pub(crate) mod resume;
 pub(crate) mod sinks;
 pub(crate) mod tally;
@@ -25,7 +26,7 @@ use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
     page::{NONE_U64, stall},
-    record::{ReplyFact, TickClose, kind},
+    record::{ReplyFact, kind},
 };
 use wasm_engine_shm::header::OwnerState;
 
@@ -34,7 +35,7 @@ use crate::{
     config::OnFault,
     exit::HasExitCode,
     machine::Kernel,
-    report::{Ended, FaultReport, OnProgress, Progress, RunReport},
+    report::{Ended, OnProgress, Progress, RunReport},
     resolve::{Physical, Resolved},
     run::assemble::{Started, start},
     run::sinks::Sinks,
@@ -82,7 +83,6 @@ struct Run {
     log: Option<LogWriter>,
     facts: FactsBuilder,
     due: Vec<Request>,
-    first_fault: Option<FaultReport>,
     physical: Physical,
     start_ns: u64,
     /// The first tick of this process, which is due at once (T6).
@@ -114,7 +114,6 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         log,
         facts: FactsBuilder::default(),
         due: Vec::new(),
-        first_fault: None,
         physical,
         start_ns,
         load_ns: start_ns - loading_ns,
@@ -152,7 +151,8 @@ impl Run {
             if let Some(progress) = &mut progress {
                 progress(&self.progress());
             }
-            if self.physical.on_fault == OnFault::EndRun && self.kernel.core().stats().faults > 0 {
+            // Those before a resumed run ended the run before it.
+            if self.physical.on_fault == OnFault::EndRun && self.sinks.faults.first.is_some() {
                 return Ok(Ended::Fault);
             }
             if deadline_ns.is_some_and(|deadline| clock::now_ns() >= deadline) {
@@ -200,7 +200,6 @@ impl Run {
                 self.kernel.count_stall(stall::LOG, tick, ns);
             }
         }
-        let faults = self.kernel.core().stats().faults;
         let close = self.kernel.tick(facts, &mut self.sinks)?;
         if let Some(log) = &mut self.log {
             let waited = {
@@ -212,10 +211,7 @@ impl Run {
                 self.kernel.count_stall(stall::LOG, tick, ns);
             }
         }
-        if self.first_fault.is_none() && self.kernel.core().stats().faults > faults {
-            self.first_fault = self.find_fault(&close);
-        }
-        self.sinks.settle()?;
+        self.sinks.settle(&self.kernel)?;
         if self.kernel.publish_due() {
             self.publish();
         }
@@ -249,21 +245,6 @@ impl Run {
         }
         self.ingest.enter(tick, &mut self.facts);
         Ok(())
-    }
-
-    /// The first agent that faulted in the tick just closed.
-    fn find_fault(&self, close: &TickClose) -> Option<FaultReport> {
-        let core = self.kernel.core();
-        let index = core.turn_agents().iter().copied().find(|&index| {
-            let activity = core.agent(index).activity;
-            activity.faults > 0 && activity.last_tick == close.tick
-        })?;
-        let cause = core.agent(index).activity.last_fault;
-        Some(FaultReport {
-            tick: close.tick,
-            agent: self.kernel.agent_name(index),
-            what: wasm_engine_abi::frame::fault::text(cause).to_owned(),
-        })
     }
 
     fn publish(&mut self) {
@@ -308,17 +289,20 @@ impl Run {
         report.elapsed_ns = elapsed_ns;
         let closed = self.close_log(&mut report);
         let result = ended.and_then(|ended| closed.map(|()| ended));
+        report.fails = self.physical.on_fault == OnFault::Fail;
         let exit = match &result {
-            Ok(ended) => ended.exit(),
+            Ok(ended) => {
+                report.ended = *ended;
+                report.exit()
+            }
             Err(error) => error.exit(),
         };
         self.kernel.page().durable_tick = report.durable_tick.unwrap_or(NONE_U64);
         self.kernel.finish(u32::from(exit.code()));
-        report.ended = result?;
+        result?;
         report.load_ns = self.load_ns;
         report.name = self.physical.name;
         report.lanes = self.physical.workers + 1;
-        report.first_fault = self.first_fault;
         report.recovered = self.recovered;
         Ok(report)
     }

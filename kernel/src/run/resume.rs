@@ -13,7 +13,7 @@ use wasm_engine_abi::{
 use crate::{
     exit::{Exit, HasExitCode},
     machine::{Kernel, TickError},
-    run::sinks::{SinkError, Sinks},
+    run::sinks::{ShownLines, SinkError, Sinks},
     sources::ingest::Ingest,
 };
 use wasm_engine_core::{FactsBuilder, first_digest};
@@ -125,14 +125,19 @@ pub(crate) fn catch_up(
     sinks.outputs = Some(outputs);
     // While executing again, replies come from the log.
     let inference = sinks.inference.take();
+    // So does what agents say, which was shown when it happened.
+    sinks.shown = ShownLines::Nothing;
     let mut facts = FactsBuilder::default();
     while let Some(record) = reader.next()? {
         match record.kind {
             kind::TICK_OPEN => {
                 let tick = record.tick;
                 rebuild(tick, record.payload, &mut facts, ingest)?;
+                if redo == Some(tick) {
+                    sinks.shown = ShownLines::All;
+                }
                 let close = kernel.tick(record.payload, sinks)?;
-                sinks.settle()?;
+                sinks.settle(kernel)?;
                 if redo == Some(tick) {
                     let turns = cast_slice(kernel.core().turn_digests());
                     log.append(kind::TICK_CLOSE, tick, &[bytes_of(&close), turns])?;
@@ -143,6 +148,7 @@ pub(crate) fn catch_up(
         }
     }
     sinks.inference = inference;
+    sinks.shown = ShownLines::All;
     resubmit(kernel, sinks)?;
     let recovered = match &report.ending {
         Ending::Torn(torn) => Some(torn.to_string()),

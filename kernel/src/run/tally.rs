@@ -17,6 +17,7 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
         fuel_digest: core.fuel_digest(),
         region_bytes: kernel.built().bytes,
         outputs: sinks.last_outputs(),
+        first_fault: sinks.faults.first.clone(),
         ..RunReport::of(&core.stats())
     }
 }

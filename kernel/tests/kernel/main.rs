@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod config;
 mod crash;
+mod faults;
 mod log_counters;
 mod machine_fails;
 mod pace;

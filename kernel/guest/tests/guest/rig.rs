@@ -97,18 +97,23 @@ pub(crate) fn compile(wat: &str, setup: &Setup) -> Result<LaneShared, LoadError>
         memory_bytes_max: setup.limits.memory_bytes_max,
     })
     .expect("engine starts");
+    let wasm = wasm(wat);
+    let limits =
+        ModuleLimits { memory_bytes_max: setup.limits.memory_bytes_max, ..ModuleLimits::default() };
+    let admitted = admit("probe", &wasm, &limits).expect("fixture is admitted");
+    let loaded = LoadedModule::compile(&engine, &admitted)?;
+    LaneShared::new(setup, &BTreeMap::from([("m".to_owned(), loaded)]), engine)
+}
+
+/// A fixture with its manifest, as bytes.
+pub(crate) fn wasm(wat: &str) -> Vec<u8> {
     let manifest = MANIFEST.bytes().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "\\{byte:02x}");
         text
     });
     let at = wat.rfind(')').expect("a module ends");
     let text = format!("{} (@custom \"wasm_engine.manifest\" \"{manifest}\"))", &wat[..at]);
-    let wasm = wat::parse_str(text).expect("fixture parses");
-    let limits =
-        ModuleLimits { memory_bytes_max: setup.limits.memory_bytes_max, ..ModuleLimits::default() };
-    let admitted = admit("probe", &wasm, &limits).expect("fixture is admitted");
-    let loaded = LoadedModule::compile(&engine, &admitted)?;
-    LaneShared::new(setup, &BTreeMap::from([("m".to_owned(), loaded)]), engine)
+    wat::parse_str(text).expect("fixture parses")
 }
 
 /// A lane, and the scheduler's side of the bytes it reads.

@@ -10,6 +10,7 @@
 
 mod inspect;
 mod print;
+mod progress;
 mod replay;
 mod run;
 mod verify;
@@ -80,10 +81,11 @@ fn start_logging() {
     use tracing_subscriber::EnvFilter;
 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(progress::LogStream::default)
+        .with_ansi(colour && std::io::stderr().is_terminal())
         .without_time()
         .init();
 }

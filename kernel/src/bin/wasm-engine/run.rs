@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::{IsTerminal, Write, stderr},
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -12,16 +11,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use wasm_engine::{
     config::{Config, check_kernel_name},
     exit::{Exit, HasExitCode},
-    report::{Ended, OnProgress, Progress, RunReport},
+    report::{Ended, RunReport},
     resolve::resolve,
     run::{self, RunOptions},
 };
 
-use crate::print::Outcome;
+use crate::{print::Outcome, progress};
 
 const KIND: &str = "run";
-/// Time between two lines of progress.
-const PROGRESS_NS: u64 = 200_000_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -94,10 +91,10 @@ pub(crate) fn run(args: Args) -> Outcome {
         name: args.name,
         timeout: args.timeout.map(Duration::from_secs_f64),
         stop,
-        progress: progress(),
+        progress: progress::show(),
     };
     let result = run::run(resolved, options);
-    clear_progress();
+    progress::clear();
     match result {
         Ok(report) => finished(&report, args.resume.or(args.log).as_deref()),
         Err(error) => Outcome::error(KIND, &error),
@@ -137,34 +134,6 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn progress() -> Option<OnProgress> {
-    if !stderr().is_terminal() {
-        return None;
-    }
-    let mut next_ns = 0;
-    Some(Box::new(move |progress: &Progress| {
-        if progress.elapsed_ns < next_ns {
-            return;
-        }
-        next_ns = progress.elapsed_ns + PROGRESS_NS;
-        let Progress { tick, agents, messages, faults, elapsed_ns, .. } = *progress;
-        let of = progress.last_tick.map_or_else(String::new, |last| format!(" of {last}"));
-        let rate = tick as f64 * 1e9 / elapsed_ns.max(1) as f64;
-        // A terminal that is gone changes nothing about the run.
-        let _ = write!(
-            stderr(),
-            "\r\x1b[Ktick {tick}{of}, {rate:.0} ticks/s, {agents} agents, {messages} messages, \
-             {faults} faults"
-        );
-    }))
-}
-
-fn clear_progress() {
-    if stderr().is_terminal() {
-        let _ = write!(stderr(), "\r\x1b[K");
-    }
-}
-
 fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
     let tick = report.last_tick;
     let more = match dir {
@@ -175,13 +144,13 @@ fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
         Ended::Done | Ended::Ticks => None,
         Ended::Interrupted => Some(format!("interrupted after tick {tick}; {more}")),
         Ended::Timeout => Some(format!("the timeout ended the run after tick {tick}; {more}")),
-        Ended::Fault => Some(match &report.first_fault {
-            Some(fault) => format!(
-                "agent {} faulted in tick {} ({}), and kernel.on_fault is \"end_run\"",
-                fault.agent, fault.tick, fault.what
-            ),
-            None => format!("a fault ended the run after tick {tick} (kernel.on_fault)"),
-        }),
+        Ended::Fault => {
+            Some("a fault ended the run, because kernel.on_fault is \"end_run\"".to_owned())
+        }
     };
-    Outcome::of(KIND, report, report.ended.exit(), error)
+    let error = error.or_else(|| {
+        let fails = report.exit() == Exit::Fault;
+        fails.then(|| "agents faulted, and kernel.on_fault is \"fail\"".to_owned())
+    });
+    Outcome::of(KIND, report, report.exit(), error).with_faults(report)
 }
