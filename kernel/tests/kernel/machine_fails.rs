@@ -105,14 +105,19 @@ mod without_memory {
         let memory = "(memory (export \"memory\") 1 2)";
         assert!(SCRIPT.contains(memory), "the fixture is another one");
         let large = format!("(memory (export \"memory\") 1 {})", AGENT_KIB / 64);
-        let module = wasm(&SCRIPT.replace(memory, &large), ALL);
+        // At once: page by page nothing would be left to say so with.
+        let grow = "(memory.grow (i32.const 1))";
+        assert!(SCRIPT.contains(grow), "the fixture is another one");
+        let all = format!("(memory.grow (i32.const {}))", AGENT_KIB / 64 - 1);
+        let module = wasm(&SCRIPT.replace(memory, &large).replace(grow, &all), ALL);
         fs::write(folder.path("agent.wasm"), module).expect("written");
         folder
     }
 
     /// The program on the folder's configuration, with so much memory if that is bounded.
     fn engine(folder: &Folder, memory_kib: &str, log: [&str; 2]) -> Output {
-        let name = format!("memory-{}-{}", std::process::id(), log[1]);
+        let unique = folder.dir.path().file_name().expect("a name").to_string_lossy();
+        let name = format!("memory{}-{}", unique.replace('.', "-"), log[1]);
         Command::new("sh")
             .args(["-c", &format!("ulimit -d {memory_kib} && exec \"$@\""), "sh"])
             .arg(env!("CARGO_BIN_EXE_wasm-engine"))
