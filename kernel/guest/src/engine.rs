@@ -24,6 +24,7 @@
 
 use std::error::Error;
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS};
@@ -153,7 +154,19 @@ pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineErro
     let layout = profile.layout()?;
     let mut config = deterministic_config();
     lay_out(&mut config, layout, profile);
+    config.parallel_compilation(compiles_in_parallel());
     Engine::new(&config).map_err(|error| EngineError::Start(error.into()))
+}
+
+/// Whether there are the threads on which modules are compiled at once; the code is the same
+/// without. The compiler would start them by itself, and panic where the system refuses.
+fn compiles_in_parallel() -> bool {
+    static THREADS: OnceLock<bool> = OnceLock::new();
+    *THREADS.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // Only a refusal of the system has a source: else somebody has started them before.
+        Err(error) => error.source().is_none(),
+    })
 }
 
 /// Everything that decides bits.

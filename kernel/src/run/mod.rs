@@ -9,6 +9,7 @@
 mod assemble;
 pub(crate) mod error;
 mod faults;
+mod loading;
 pub(crate) mod resume;
 pub(crate) mod sinks;
 pub(crate) mod tally;
@@ -45,7 +46,7 @@ use crate::{
 use wasm_engine_core::{FactsBuilder, Request};
 use wasm_engine_log::{LogError, LogWriter};
 
-pub use self::{error::RunError, resume::ResumeError, sinks::SinkError};
+pub use self::{error::RunError, loading::Loading, resume::ResumeError, sinks::SinkError};
 
 /// How to run; the configuration says the rest.
 pub struct RunOptions {
@@ -61,8 +62,10 @@ pub struct RunOptions {
     pub resume: Option<PathBuf>,
     /// Name of the kernel.
     pub name: Option<String>,
-    /// Stop at the first tick boundary after this time.
+    /// Stop at the first tick boundary after this time, from the call on.
     pub timeout: Option<Duration>,
+    /// Who watches over the loading; its timeout, which began earlier, is the run's then.
+    pub loading: Option<Loading>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
     /// Told at tick boundaries how far the run is.
@@ -96,7 +99,7 @@ struct Run {
 /// # Errors
 /// [`RunError`]. A run that ended early on request is no error: see [`RunReport::ended`].
 pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunError> {
-    let RunOptions { log_dir, resume, timeout, stop, mut progress, .. } = options;
+    let RunOptions { log_dir, resume, timeout, loading, stop, mut progress, .. } = options;
     let loading_ns = clock::now_ns();
     let mut physical = resolved.physical.clone();
     physical.workers = options.workers.unwrap_or(physical.workers);
@@ -120,8 +123,9 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         recovered,
     };
     let deadline_ns = timeout.map(|timeout| {
-        run.start_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+        loading_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
     });
+    let deadline_ns = loading.and_then(Loading::done).or(deadline_ns);
     let ended = run.ticks(&stop, deadline_ns, progress.as_deref_mut());
     run.end(ended)
 }

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod crash;
 mod faults;
+mod limits_of_the_process;
 mod log_counters;
 mod machine_fails;
 mod pace;

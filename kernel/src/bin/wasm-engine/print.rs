@@ -46,6 +46,13 @@ impl Outcome {
         outcome
     }
 
+    /// The system gives no thread.
+    pub(crate) fn no_thread(kind: &str, error: &io::Error) -> Self {
+        let advice = "allow this user more processes (ulimit -u)";
+        let problem = format!("no thread can be started: {error}; {advice}");
+        Self::failed(kind, Exit::Failure, problem)
+    }
+
     /// The failure that `error` is.
     pub(crate) fn error(kind: &str, error: &(impl HasExitCode + std::error::Error)) -> Self {
         Self::failed(kind, error.exit(), chain(error))
@@ -76,6 +83,11 @@ impl Outcome {
 
     /// Prints the document and gives the process's exit code.
     pub(crate) fn print(self, json: bool) -> ExitCode {
+        self.print_code(json).into()
+    }
+
+    /// As [`Outcome::print`], for who exits at once.
+    pub(crate) fn print_code(self, json: bool) -> u8 {
         let written = self.write(json, &mut io::stdout().lock());
         if let Some(faults) = &self.faults {
             // A terminal that is gone changes nothing.
@@ -85,9 +97,9 @@ impl Outcome {
             // A reader that has seen enough is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 let _ = writeln!(io::stderr(), "error: the result cannot be printed: {error}");
-                Exit::Failure.into()
+                Exit::Failure.code()
             }
-            _ => self.exit.into(),
+            _ => self.exit.code(),
         }
     }
 

@@ -7,16 +7,16 @@ use std::{
     time::Duration,
 };
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use wasm_engine::{
     config::{Config, check_kernel_name},
     exit::{Exit, HasExitCode},
     report::{Ended, RunReport},
     resolve::resolve,
-    run::{self, RunOptions},
+    run::{self, Loading, RunOptions},
 };
 
-use crate::{print::Outcome, progress};
+use crate::{print::Outcome, progress, signals};
 
 const KIND: &str = "run";
 
@@ -62,10 +62,23 @@ fn kernel_name(text: &str) -> Result<String, String> {
     check_kernel_name(text).map(|()| text.to_owned())
 }
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: Args, json: bool) -> Outcome {
     if let Some(outcome) = args.log.as_deref().and_then(refuse_log) {
         return outcome;
     }
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            let problem = format!("signals cannot be caught: {error}");
+            return Outcome::failed(KIND, Exit::Failure, problem);
+        }
+    };
+    let timeout = args.timeout.map(Duration::from_secs_f64);
+    let loading =
+        match Loading::watch(timeout, Arc::clone(&stop), move |ended| give_up(ended, json)) {
+            Ok(loading) => loading,
+            Err(error) => return Outcome::no_thread(KIND, &error),
+        };
     let mut config = match Config::load(&args.config, &all_sets(&args)) {
         Ok(config) => config,
         Err(error) => return Outcome::error(KIND, &error),
@@ -75,13 +88,6 @@ pub(crate) fn run(args: Args) -> Outcome {
         Ok(resolved) => resolved,
         Err(error) => return Outcome::error(KIND, &error),
     };
-    let stop = match stop_on_signals() {
-        Ok(stop) => stop,
-        Err(error) => {
-            let problem = format!("signals cannot be caught: {error}");
-            return Outcome::failed(KIND, Exit::Failure, problem);
-        }
-    };
     let options = RunOptions {
         workers: args.workers,
         ticks: args.ticks,
@@ -89,7 +95,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         log_dir: args.log.clone(),
         resume: args.resume.clone(),
         name: args.name,
-        timeout: args.timeout.map(Duration::from_secs_f64),
+        timeout,
+        loading: Some(loading),
         stop,
         progress: progress::show(),
     };
@@ -123,10 +130,22 @@ fn refuse_log(dir: &Path) -> Option<Outcome> {
     problem.map(|problem| Outcome::failed(KIND, Exit::Usage, text(problem)))
 }
 
+/// Ends the process before the first tick.
+fn give_up(ended: Ended, json: bool) {
+    let problem = match ended {
+        Ended::Interrupted => "interrupted while data, modules and models were loaded",
+        _ => "the timeout ended the run while data, modules and models were loaded",
+    };
+    let outcome = Outcome::failed(KIND, ended.exit(), problem.to_owned());
+    std::process::exit(outcome.print_code(json).into());
+}
+
 /// A flag that the first signal sets; a second one ends the process at once.
 fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    // Who started this with hang-ups ignored (nohup) wants it to survive them.
+    let hang_up = (!signals::is_ignored(SIGHUP)).then_some(SIGHUP);
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
         let code = i32::from(Exit::Interrupted.code());
         signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
