@@ -94,6 +94,8 @@ macro_rules! run_report {
             pub last_tick: Tick,
             /// Agents that exist at the end.
             pub agents: u64,
+            /// Items that wait in the inboxes of paused agents, which end no run (SEMANTICS T9).
+            pub paused_items: u64,
             $(#[doc = $help] pub $report: u64,)*
             /// The first fault, in a resumed run the first since.
             pub first_fault: Option<FaultReport>,
@@ -165,6 +167,8 @@ pub struct Divergence {
 pub struct VerifyReport {
     /// The first difference, none if there is none.
     pub divergence: Option<Divergence>,
+    /// How the log ends, in words: `in order`, or why nothing is known of what came behind.
+    pub log_end: String,
     /// Inference results computed again, with `--recompute`.
     pub recomputed: Option<u64>,
     /// Lines of `outputs.jsonl` compared.

@@ -7,6 +7,7 @@
 //! Everything here is physical: how long it takes, never what comes out.
 
 mod assemble;
+pub(crate) mod closing;
 pub(crate) mod error;
 mod faults;
 mod loading;

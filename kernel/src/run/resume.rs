@@ -7,12 +7,14 @@
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    record::{Facts, TickClose, fact, kind},
+    record::{Facts, fact, kind},
 };
 
 use crate::{
     exit::{Exit, HasExitCode},
     machine::{Kernel, TickError},
+    report::Divergence,
+    run::closing::closed_otherwise,
     run::sinks::{ShownLines, SinkError, Sinks},
     sources::ingest::Ingest,
 };
@@ -62,16 +64,9 @@ pub enum ResumeError {
     },
     /// The tick gave something else than the log says.
     #[error(
-        "executed again, tick {tick} has digest {found}, the log says {logged}; verify the log"
+        "executed again, tick {} is not what the log says: {}; verify the log", .0.tick, .0.what
     )]
-    Diverged {
-        /// The tick.
-        tick: Tick,
-        /// The digest now.
-        found: String,
-        /// The digest logged.
-        logged: String,
-    },
+    Diverged(Box<Divergence>),
     /// A tick.
     #[error(transparent)]
     Tick(#[from] TickError),
@@ -92,7 +87,7 @@ impl HasExitCode for ResumeError {
             Self::Log(error) => Exit::of_code(error.exit_code()),
             Self::RunHeader(error) => error.exit(),
             Self::Other { .. } | Self::Engine { .. } | Self::Data { .. } => Exit::Usage,
-            Self::Diverged { .. } | Self::Tick(TickError::Open(_)) => Exit::Divergence,
+            Self::Diverged(_) | Self::Tick(TickError::Open(_)) => Exit::Divergence,
             Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
             _ => Exit::Failure,
         }
@@ -196,16 +191,9 @@ fn rebuild(
 }
 
 fn check_close(tick: Tick, logged: &[u8], kernel: &Kernel) -> Result<(), ResumeError> {
-    let head = logged.get(..size_of::<TickClose>());
-    let logged = head.map(bytemuck::pod_read_unaligned::<TickClose>);
-    let found = kernel.core().digest();
-    match logged {
-        Some(close) if close.digest == found => Ok(()),
-        _ => Err(ResumeError::Diverged {
-            tick,
-            found: found.to_string(),
-            logged: logged.map_or_else(|| "nothing".to_owned(), |close| close.digest.to_string()),
-        }),
+    match closed_otherwise(kernel, tick, logged) {
+        None => Ok(()),
+        Some(divergence) => Err(ResumeError::Diverged(Box::new(divergence))),
     }
 }
 

@@ -11,6 +11,11 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
     RunReport {
         last_tick: core.tick(),
         agents: u64::from(core.agents_alive()),
+        paused_items: (0..core.slots())
+            .map(|index| core.agent(index))
+            .filter(|agent| agent.paused)
+            .map(|agent| u64::from(agent.inbox_items))
+            .sum(),
         stalls,
         stalls_by_cause: [(stall::text(stall::MODEL).to_owned(), stalls)].into(),
         digest: core.digest(),

@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod config;
 mod crash;
+mod damage;
 mod faults;
 mod limits_of_the_process;
 mod log_counters;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use serde::Deserialize;
 use serde_json::Value;
 use wasm_engine_abi::ids::Tick;
 
@@ -42,6 +43,17 @@ impl OutputLine<'_> {
         write_payload(self.payload, into);
         into.extend_from_slice(b"}\n");
     }
+}
+
+/// The tick of a line, which is all that cutting and the end of a comparison need.
+#[derive(Deserialize)]
+struct LineTick {
+    tick: Tick,
+}
+
+/// The tick of a line.
+pub(super) fn parse_tick(line: &[u8]) -> Result<Tick, serde_json::Error> {
+    serde_json::from_slice::<LineTick>(line).map(|line| line.tick)
 }
 
 /// What a payload is to a reader of JSON.

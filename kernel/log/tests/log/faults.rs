@@ -114,7 +114,7 @@ fn give_lines(mut file: OutputFile) -> Result<(), OutputError> {
         let (topic, from, payload) = ("score", "scorer", &b"{}"[..]);
         file.line(&OutputLine { tick, microstep: 1, topic, from, seq: tick, payload })?;
     }
-    file.finish(false)
+    file.finish(None)
 }
 
 #[test]
