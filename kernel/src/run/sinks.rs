@@ -144,6 +144,7 @@ impl Sink for Sinks {
             microstep: output.microstep,
             topic: &self.setup.topics[output.topic as usize].name,
             from: &self.setup.agent_name(output.from, output.template, output.copy),
+            address: output.from,
             seq: output.from_seq,
             payload: output.payload,
         };

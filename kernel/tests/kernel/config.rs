@@ -14,6 +14,7 @@ use wasm_engine::{
     resolve::{ResolveError, Resolved, resolve},
     sources::{CsvSource, Due, SourceError},
 };
+use wasm_engine_abi::AgentId;
 use wasm_engine_log::outputs::{LastOutputs, OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
 use wasm_engine_setup::{Policy, Restart, Schedule, SyncPolicy};
 
@@ -590,7 +591,8 @@ fn the_documentation_names_every_key_and_default() {
 }
 
 fn line<'a>(tick: u64, payload: &'a [u8]) -> OutputLine<'a> {
-    OutputLine { tick, microstep: 1, topic: "a", from: "b/0", seq: tick, payload }
+    let address = AgentId::new(1, 0);
+    OutputLine { tick, microstep: 1, topic: "a", from: "b/0", address, seq: tick, payload }
 }
 
 #[test]
