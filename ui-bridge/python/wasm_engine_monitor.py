@@ -673,6 +673,10 @@ def _start_of(pid):
         return None
 
 
+# What stands for the topic of a message that came by none.
+NO_TOPICS = {0xFFFFFFFF: "none", 0xFFFFFFFE: "channel"}
+
+
 def document(seen, names):
     """What a follower of the trace found as a dictionary, as `wasm-engine-monitor --trace --json` prints it.
     `names` is what `Region.names` gives, or empty."""
@@ -699,10 +703,11 @@ def document(seen, names):
         elif form == "pair":
             out[key], out[detail[2]] = value >> 32, value & 0xFFFFFFFF
         elif form in ("topic", "source"):
-            out[key] = value >> 32 if form == "topic" else value
+            number = value >> 32 if form == "topic" else value
             known = names.get(form + "s")
-            if isinstance(known, list) and out[key] < len(known):
-                out[key + "_name"] = _clean(str(known[out[key]]))
+            if isinstance(known, list) and number < len(known):
+                out[key + "_name"] = _clean(str(known[number]))
+            out[key] = NO_TOPICS.get(number, number) if form == "topic" else number
             if form == "topic":
                 out[detail[2]] = value & 0xFFFFFFFF
         elif form == "number":
@@ -889,7 +894,9 @@ def main(arguments):
         elif options.counters:
             print(json.dumps({"$type": "wasm-engine/counters/1", "counters": _counter_values(region)}))
         else:
-            print(json.dumps({"status": region.status(), "kernel": region.kernel()}, indent=1))
+            # A number that means "none".
+            kernel = {key: None if value == MASK else value for key, value in region.kernel().items()}
+            print(json.dumps({"status": region.status(), "kernel": kernel}, indent=1))
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
