@@ -16,8 +16,9 @@ use wasm_engine_abi::record::{
 };
 
 /// How the task is called.
-pub(crate) const USAGE: &str = "cargo xtask tamper DIR --kind input|reply|module|run|engine|model|close \
-    [--nth N] [--byte K] [--xor X] | --at PAYLOAD_BYTE | --random SEED";
+pub(crate) const USAGE: &str = "cargo xtask tamper DIR \
+    --kind input|reply|module|run|engine|model|close [--nth N] [--byte K] [--xor X] \
+    | --at PAYLOAD_BYTE | --random SEED";
 
 /// What a byte belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -110,7 +110,7 @@ fn stopped_killed_and_started_again() {
     assert_eq!(view.rates.window_ns, again.kernel.now_ns - again.kernel.start_ns);
 }
 
-/// One that says that it waits may do so for ever, but not while a signal holds it.
+/// One in the state idle may be so for ever, but not while a signal holds it.
 #[test]
 #[cfg(target_os = "linux")]
 fn an_owner_that_waits_and_is_held_by_a_signal_is_not_live() {
