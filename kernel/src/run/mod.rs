@@ -294,6 +294,13 @@ impl Run {
         report.elapsed_ns = elapsed_ns;
         let closed = self.close_log(&mut report);
         let result = ended.and_then(|ended| closed.map(|()| ended));
+        let durable = report.durable_tick;
+        let result = result.map_err(|error| match error {
+            RunError::Output(source) | RunError::Sink(SinkError::Output(source)) => {
+                RunError::Outputs { source, durable }
+            }
+            error => error,
+        });
         report.fails = self.physical.on_fault == OnFault::Fail;
         let exit = match &result {
             Ok(ended) => {

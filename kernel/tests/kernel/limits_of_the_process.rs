@@ -5,8 +5,13 @@ use std::{fs, process::Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use wasm_engine_abi::frame::item;
 
-use crate::support::{ALL, SCRIPT, run::SOURCE, wasm};
+use crate::support::{
+    ALL, SCRIPT, prog,
+    run::{SOURCE, toml_string},
+    wasm,
+};
 
 /// A folder with a run whose data file is `data.csv`; the run has `more` in its configuration.
 fn folder(more: &str) -> TempDir {
@@ -60,6 +65,19 @@ fn the_timeout_and_a_signal_end_a_run_whose_data_never_come() {
 fn a_file_beyond_the_limit_of_sizes_is_an_error() {
     // The region is larger.
     ends_with(&run(&folder(""), "ulimit -f 10;", ""), 1, "File too large");
+}
+
+/// The log is small and the outputs are not: they end the run as a full disk does.
+#[test]
+fn l2_4_outputs_beyond_the_limit_of_sizes_end_the_run_with_the_durable_tick() {
+    let often = prog().publish_len(0, 3_967).timer(1, 1);
+    let program = prog().on(item::TIMER, &often).timer(1, 1);
+    let args = toml_string(&program.args());
+    let dir = folder(&format!("args = {args}\n[[output]]\ntopic = \"out\"\n"));
+    let found = run(&dir, "ulimit -f 65536;", "--log log --ticks 20000");
+    ends_with(&found, 1, "outputs.jsonl cannot be written: File too large");
+    ends_with(&found, 1, "is durable");
+    ends_with(&run(&dir, "ulimit -f 65536;", "--log log"), 2, "not empty");
 }
 
 #[test]
