@@ -14,8 +14,8 @@
 //! | `agent_inbox` | `() -> i32` | address of the inbox, 8-aligned, constant |
 //! | `agent_inbox_cap` | `() -> i32` | bytes of the inbox, constant |
 //!
-//! A function returns 0 for ok, a positive code of its own (logged and digested), or a negative
-//! one, which is a fault (SEMANTICS A1).
+//! A function returns 0 for ok, a positive code of its own (counted and digested; a monitor shows
+//! the last), or a negative one, which is a fault (SEMANTICS A1).
 //!
 //! # Calls
 //! Calls answer only from the agent's own rights, arguments and quotas (SEMANTICS A3). Those that
@@ -160,6 +160,8 @@ macro_rules! calls {
             "A line for the operator: level 1 error, 2 warning, 3 information, 4 and more detail.";
         model(name: text) -> handle; 100; Nothing; ;
             "Handle of a configured model.";
+        panic(message: text) -> status; 100; Nothing; ;
+            "Why the agent is about to trap: shown with the fault; no effect and not digested.";
         pause(agent: u64) -> sequence; 100; Capability("lifecycle");
             PAUSE = 12 "`target` address.";
             "Pauses an agent; exactly one outcome item.";

@@ -129,6 +129,7 @@ macro_rules! counters {
             outputs as output_messages: Total Count, "Messages on output topics.";
             inferences: Total Count, "Inference requests accepted.";
             faults: Total Count, "Turns that faulted.";
+            own_codes: Total Count, "Turns whose last code other than 0 is an agent's own.";
             restarts: Total Count, "Incarnations begun after a fault.";
             fuel: Total Count, "Fuel used.";
         }

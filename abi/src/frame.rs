@@ -213,7 +213,7 @@ pub struct TurnResult {
     pub incarnation: u32,
     /// Items consumed, the faulting one included.
     pub items: u32,
-    /// Code of the last call made.
+    /// The last code other than 0 that a call returned, 0 if there is none.
     pub code: i32,
     /// One of [`fault`].
     pub fault: u32,

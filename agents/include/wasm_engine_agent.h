@@ -28,7 +28,7 @@
  *   WE_EXPORT(agent_step) int32_t agent_step(const we_context *context) { return 0; }
  *   WE_EXPORT(agent_shutdown) int32_t agent_shutdown(void) { return 0; }
  *
- * A function returns 0 for ok, a positive code of its own (logged and digested) or a negative one,
+ * A function returns 0 for ok, a positive code of its own (counted and digested) or a negative one,
  * which is a fault: the turn's effects are discarded and so is the agent's state.
  *
  * Numbers are little-endian. All text is UTF-8 with a length, without a closing zero.
@@ -208,6 +208,9 @@ int32_t we_log(int32_t level, const char *text, size_t text_len);
 /* Handle of a configured model. */
 WE_IMPORT("model")
 int32_t we_model(const char *name, size_t name_len);
+/* Why the agent is about to trap: shown with the fault; no effect and not digested. */
+WE_IMPORT("panic")
+int32_t we_panic(const char *message, size_t message_len);
 /* Pauses an agent; exactly one outcome item. */
 WE_IMPORT("pause")
 int64_t we_pause(uint64_t agent);
@@ -245,6 +248,24 @@ int32_t we_topic(const char *name, size_t name_len);
 WE_IMPORT("unsubscribe")
 int64_t we_unsubscribe(int32_t topic);
 /* end of generated */
+
+/* Ends the call with a fault that says which condition does not hold, and where. */
+#ifdef __wasm__
+#define WE_ASSERT(condition) ((condition) ? (void)0 : we_fail(#condition ", at " WE_PLACE_))
+#else
+#define WE_ASSERT(condition) ((void)sizeof(condition))
+#endif
+#define WE_PLACE_ __FILE__ ":" WE_TEXT_(__LINE__)
+#define WE_TEXT_(token) WE_TEXT_OF_(token)
+#define WE_TEXT_OF_(token) #token
+
+/* Ends the call with a fault that carries `message`, which is closed with a zero. */
+static inline void we_fail(const char *message) {
+  size_t len = 0;
+  while (len < 1024 && message[len] != 0) len++;
+  we_panic(message, len);
+  __builtin_trap();
+}
 
 #ifdef __cplusplus
 }

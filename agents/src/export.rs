@@ -127,8 +127,10 @@ pub const fn section_bytes<const N: usize>(text: &str) -> [u8; N] {
 /// - `manifest`: the text of the section, see `wasm_engine_abi::manifest`; `include_str!` works.
 /// - `inbox`: bytes of the inbox. The longest item that can arrive is this less 64 for its header,
 ///   the longest arguments this less 40.
-/// - `panic_handler`: in a `no_std` module, a panic becomes the wasm instruction `unreachable` and
-///   its message is dropped. With `std` leave it out; the result is the same.
+/// - `panic_handler`: in a `no_std` module, a panic tells the kernel its message and place and
+///   becomes the wasm instruction `unreachable`.
+/// - `panic_hook`: the same in a module with `std`; without it, its panics end in `unreachable`
+///   without a word.
 ///
 /// Once per module. On targets other than wasm32 nothing is exported.
 ///
@@ -158,6 +160,7 @@ macro_rules! export {
 
                 #[unsafe(no_mangle)]
                 extern "C" fn agent_init() -> i32 {
+                    $($crate::export!(@at_init $option);)?
                     INSTANCE.init(&mut $crate::Host::kernel())
                 }
                 #[unsafe(no_mangle)]
@@ -186,9 +189,18 @@ macro_rules! export {
     };
     (@panic_handler) => {
         #[panic_handler]
-        fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+            $crate::export_support::say(&info.message(), info.location());
             core::arch::wasm32::unreachable()
         }
+    };
+    (@at_init panic_handler) => {};
+    (@panic_hook) => {};
+    (@at_init panic_hook) => {
+        ::std::panic::set_hook(::std::boxed::Box::new(|info| {
+            let message = info.payload_as_str().unwrap_or("a panic without words");
+            $crate::export_support::say(&message, info.location());
+        }))
     };
 }
 

@@ -29,7 +29,8 @@ pub enum Level {
 
 /// The kernel, as an agent sees it during one call.
 ///
-/// Every call but [`tick`](Self::tick), [`topic`](Self::topic) and [`model`](Self::model) needs a
+/// Every call but [`tick`](Self::tick), [`topic`](Self::topic), [`model`](Self::model) and
+/// [`panic`](Self::panic) needs a
 /// capability in the manifest; a module that uses one without declaring it is not admitted.
 #[derive(Debug)]
 pub struct Host {
@@ -143,6 +144,12 @@ impl Host {
     /// A line for the operator.
     pub fn log(&mut self, level: Level, text: &str) -> Result<(), Status> {
         status(self.raw.log(level as u32, text.as_bytes()))
+    }
+
+    /// Why the agent is about to trap: shown to the operator with the fault, and decides nothing.
+    /// `export!` calls it for every panic, if it is asked to.
+    pub fn panic(&mut self, message: &str) -> Result<(), Status> {
+        status(self.raw.panic(message.as_bytes()))
     }
 
     /// 64 random bits: a function of the run's seed, this agent and the place in time.

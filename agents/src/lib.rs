@@ -47,7 +47,7 @@
 //! ```
 //!
 //! then `cargo build --release --target wasm32-unknown-unknown`. A `no_std` module also needs
-//! `panic_handler` in [`export!`].
+//! `panic_handler` in [`export!`]; one with `std` shows its panics with `panic_hook`.
 //!
 //! # Where what runs
 //! On wasm32 [`Host`] calls the kernel. On any other target the same agent compiles against a
@@ -82,6 +82,8 @@ mod host;
 #[expect(unsafe_code, reason = "calls of the kernel, which reads what they point at")]
 mod imports;
 mod item;
+#[cfg(any(target_arch = "wasm32", test))]
+mod panic;
 #[cfg(not(target_arch = "wasm32"))]
 mod recorder;
 #[cfg(not(target_arch = "wasm32"))]
@@ -102,6 +104,8 @@ pub use wasm_engine_abi::{frame, limits};
 #[doc(hidden)]
 pub mod export_support {
     pub use crate::export::{Instance, section_bytes};
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::panic::say;
 }
 
 #[cfg(all(feature = "alloc", target_arch = "wasm32"))]
@@ -146,7 +150,7 @@ pub trait Agent: Sized {
 }
 
 /// What a function of the guest contract returns when it is not ok: positive for a code of the
-/// agent's own, which the kernel logs and digests, negative for a fault.
+/// agent's own, which the kernel counts and digests, negative for a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Code(i32);
 

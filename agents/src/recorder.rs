@@ -157,6 +157,11 @@ impl Raw {
         handle.map_or_else(|status| status as i32, |handle| handle as i32)
     }
 
+    /// Takes no number: what was said decides nothing.
+    pub(crate) fn panic(&mut self, message: &[u8]) -> i32 {
+        text(message).map_or_else(|status| status as i32, |_| 0)
+    }
+
     pub(crate) fn pause(&mut self, agent: u64) -> i64 {
         self.accept("pause", Ok(Call::Pause { agent: AgentId::from_bits(agent) }))
     }

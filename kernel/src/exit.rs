@@ -9,7 +9,7 @@
 //! | 3 | divergence: a replay did not give what the log says |
 //! | 4 | corrupt or truncated: a log or an outputs file was damaged |
 //! | 5 | refused: ABI, import, capability, limit or model |
-//! | 6 | a fault, where by configuration a fault ends the run |
+//! | 6 | a fault, where by configuration a fault ends the run or makes it fail |
 //! | 7 | timeout |
 //! | 130 | interrupted |
 
@@ -33,7 +33,7 @@ pub enum Exit {
     Corrupt = 4,
     /// A module or a run exceeds what is allowed.
     Refused = 5,
-    /// An agent's fault ended the run.
+    /// An agent's fault ended the run, or made it fail.
     Fault = 6,
     /// The time was up.
     Timeout = 7,

@@ -41,15 +41,35 @@ impl HasExitCode for Ended {
     }
 }
 
-/// An agent's fault, as far as a report names it.
+/// An agent's fault, in words.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct FaultReport {
     /// Tick of the faulted turn.
     pub tick: Tick,
+    /// Microstep of it.
+    pub microstep: u32,
     /// Name of the agent.
     pub agent: String,
-    /// What happened.
+    /// Its address, slot and generation.
+    pub address: String,
+    /// Function of the guest contract that faulted.
+    pub function: String,
+    /// The kind of fault, in words.
+    pub fault: String,
+    /// The negative code that it returned, if it did.
+    pub code: Option<i32>,
+    /// Name of the status that this code is, if it is one.
+    pub status: Option<String>,
+    /// What the agent said when it panicked.
+    pub message: Option<String>,
+    /// All of it in one sentence.
     pub what: String,
+    /// What to do about it.
+    pub advice: String,
+    /// Functions on the agent's stack, innermost first, with their place in the module.
+    pub backtrace: Vec<String>,
+    /// What the turn logged, the last lines.
+    pub lines: Vec<String>,
 }
 
 /// The report around the counters that the table gives to the state machine.
@@ -74,9 +94,14 @@ macro_rules! run_report {
             pub last_tick: Tick,
             /// Agents that exist at the end.
             pub agents: u64,
+            /// Items that wait in the inboxes of paused agents, which end no run (SEMANTICS T9).
+            pub paused_items: u64,
             $(#[doc = $help] pub $report: u64,)*
-            /// The first fault.
+            /// The first fault, in a resumed run the first since.
             pub first_fault: Option<FaultReport>,
+            /// Whether a fault gives exit code 6: `kernel.on_fault = "fail"`.
+            #[serde(skip)]
+            pub fails: bool,
             /// Times the scheduler had to wait for something outside.
             pub stalls: u64,
             /// The same by what it waited for (`model`, `log`, `outputs`).
@@ -107,6 +132,15 @@ macro_rules! run_report {
             pub outputs: BTreeMap<String, Value>,
         }
 
+        impl HasExitCode for RunReport {
+            fn exit(&self) -> Exit {
+                match self.ended.exit() {
+                    Exit::Ok if self.fails && self.faults > 0 => Exit::Fault,
+                    exit => exit,
+                }
+            }
+        }
+
         impl RunReport {
             /// A report of these counts and nothing else yet.
             pub(crate) fn of(stats: &Stats) -> Self {
@@ -135,6 +169,8 @@ pub struct Divergence {
 pub struct VerifyReport {
     /// The first difference, none if there is none.
     pub divergence: Option<Divergence>,
+    /// How the log ends, in words: `in order`, or why nothing is known of what came behind.
+    pub log_end: String,
     /// Inference results computed again, with `--recompute`.
     pub recomputed: Option<u64>,
     /// Lines of `outputs.jsonl` compared.

@@ -55,7 +55,7 @@ STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the
           "waiting for a source", "driven by its host", "stopped")
 
 # generated: layouts
-SCHEMA = 0xa8b28341426f170b
+SCHEMA = 0xd544905259487977
 KERNEL_PAGE = {
     "now_ns": (0, "Q"),
     "start_ns": (8, "Q"),
@@ -76,28 +76,29 @@ KERNEL_PAGE = {
     "outputs": (144, "Q"),
     "inferences": (152, "Q"),
     "faults": (160, "Q"),
-    "restarts": (168, "Q"),
-    "fuel": (176, "Q"),
-    "log_records": (184, "Q"),
-    "log_bytes": (192, "Q"),
-    "stalls_model": (200, "Q"),
-    "stalls_log": (208, "Q"),
-    "stall_model_ns": (216, "Q"),
-    "stall_log_ns": (224, "Q"),
-    "tick_ns_sum": (232, "Q"),
-    "tick_ns_max": (240, "Q"),
-    "tick_ns_last": (248, "Q"),
-    "payload_bytes_held": (256, "Q"),
-    "region_bytes": (264, "Q"),
-    "tick_ns_buckets": (272, "32Q"),
-    "run_state": (528, "I"),
-    "exit_code": (532, "I"),
-    "agents": (536, "I"),
-    "agents_max": (540, "I"),
-    "messages_held": (544, "I"),
-    "inferences_pending": (548, "I"),
-    "inputs_left": (552, "I"),
-    "runnable": (556, "I"),
+    "own_codes": (168, "Q"),
+    "restarts": (176, "Q"),
+    "fuel": (184, "Q"),
+    "log_records": (192, "Q"),
+    "log_bytes": (200, "Q"),
+    "stalls_model": (208, "Q"),
+    "stalls_log": (216, "Q"),
+    "stall_model_ns": (224, "Q"),
+    "stall_log_ns": (232, "Q"),
+    "tick_ns_sum": (240, "Q"),
+    "tick_ns_max": (248, "Q"),
+    "tick_ns_last": (256, "Q"),
+    "payload_bytes_held": (264, "Q"),
+    "region_bytes": (272, "Q"),
+    "tick_ns_buckets": (280, "32Q"),
+    "run_state": (536, "I"),
+    "exit_code": (540, "I"),
+    "agents": (544, "I"),
+    "agents_max": (548, "I"),
+    "messages_held": (552, "I"),
+    "inferences_pending": (556, "I"),
+    "inputs_left": (560, "I"),
+    "runnable": (564, "I"),
 }
 AGENT_ROW = {
     "address": (0, "Q"),
@@ -672,6 +673,10 @@ def _start_of(pid):
         return None
 
 
+# What stands for the topic of a message that came by none.
+NO_TOPICS = {0xFFFFFFFF: "none", 0xFFFFFFFE: "channel"}
+
+
 def document(seen, names):
     """What a follower of the trace found as a dictionary, as `wasm-engine-monitor --trace --json` prints it.
     `names` is what `Region.names` gives, or empty."""
@@ -698,10 +703,11 @@ def document(seen, names):
         elif form == "pair":
             out[key], out[detail[2]] = value >> 32, value & 0xFFFFFFFF
         elif form in ("topic", "source"):
-            out[key] = value >> 32 if form == "topic" else value
+            number = value >> 32 if form == "topic" else value
             known = names.get(form + "s")
-            if isinstance(known, list) and out[key] < len(known):
-                out[key + "_name"] = _clean(str(known[out[key]]))
+            if isinstance(known, list) and number < len(known):
+                out[key + "_name"] = _clean(str(known[number]))
+            out[key] = NO_TOPICS.get(number, number) if form == "topic" else number
             if form == "topic":
                 out[detail[2]] = value & 0xFFFFFFFF
         elif form == "number":
@@ -888,7 +894,9 @@ def main(arguments):
         elif options.counters:
             print(json.dumps({"$type": "wasm-engine/counters/1", "counters": _counter_values(region)}))
         else:
-            print(json.dumps({"status": region.status(), "kernel": region.kernel()}, indent=1))
+            # A number that means "none".
+            kernel = {key: None if value == MASK else value for key, value in region.kernel().items()}
+            print(json.dumps({"status": region.status(), "kernel": kernel}, indent=1))
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 
 use serde_json::{Map, Value};
-use wasm_engine_abi::frame::fault;
+use wasm_engine_abi::frame::{CHANNEL, NO_TOPIC, fault};
 use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::page::event::{self, Detail};
 use wasm_engine_abi::page::{TraceEvent, stall};
@@ -95,7 +95,12 @@ fn details<'a>(event: &TraceEvent, names: &'a Names) -> Vec<Shown<'a>> {
             }
             Detail::Source(key) => show(key, value.into(), at(&names.sources, value)),
             Detail::Topic(key, second) => {
-                show(key, upper.into(), at(&names.topics, upper));
+                let value = match u32::try_from(upper) {
+                    Ok(NO_TOPIC) => "none".into(),
+                    Ok(CHANNEL) => "channel".into(),
+                    _ => upper.into(),
+                };
+                show(key, value, at(&names.topics, upper));
                 show(second, lower.into(), None);
             }
             Detail::Fault(key) => {
@@ -110,4 +115,20 @@ fn details<'a>(event: &TraceEvent, names: &'a Names) -> Vec<Shown<'a>> {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_by_no_topic_names_none() {
+        let names = Names { topics: vec!["a".to_owned()], ..Names::default() };
+        for (topic, word) in [(NO_TOPIC, "none"), (CHANNEL, "channel"), (0, "a"), (7, "7")] {
+            let b = u64::from(topic) << 32 | 3;
+            let event = TraceEvent { kind: event::DELIVERED, b, ..TraceEvent::default() };
+            let text = line(&Followed::Event { number: 1, event }, &names);
+            assert!(text.contains(&format!(" topic={word} ")), "{text}");
+        }
+    }
 }

@@ -16,8 +16,9 @@ use wasm_engine_abi::record::{
 };
 
 /// How the task is called.
-pub(crate) const USAGE: &str = "cargo xtask tamper DIR --kind input|reply|module|run|close \
-    [--nth N] [--byte K] [--xor X] | --at PAYLOAD_BYTE | --random SEED";
+pub(crate) const USAGE: &str = "cargo xtask tamper DIR \
+    --kind input|reply|module|run|engine|model|close [--nth N] [--byte K] [--xor X] \
+    | --at PAYLOAD_BYTE | --random SEED";
 
 /// What a byte belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +31,10 @@ pub(crate) enum Part {
     Module,
     /// The setup of the run.
     Run,
+    /// The engine's fingerprint.
+    Engine,
+    /// What is said of a model.
+    Model,
     /// A tick's close record: digests from byte 8 on.
     Close,
 }
@@ -150,6 +155,8 @@ fn parse_part(name: &str) -> Result<Part> {
         "reply" => Part::Reply,
         "module" => Part::Module,
         "run" => Part::Run,
+        "engine" => Part::Engine,
+        "model" => Part::Model,
         "close" => Part::Close,
         other => bail!("{other} is no kind; use: {USAGE}"),
     })
@@ -240,6 +247,8 @@ fn find_part(
         Part::Reply => fact::REPLY,
         Part::Module => return Ok(whole(kind::MODULE)),
         Part::Run => return Ok(whole(kind::RUN)),
+        Part::Engine => return Ok(whole(kind::ENGINE)),
+        Part::Model => return Ok(whole(kind::MODEL)),
         Part::Close => return Ok(whole(kind::TICK_CLOSE)),
     };
     let mut left = nth;

@@ -216,7 +216,7 @@ AgentRow {
     last_fault: u32,
     /// Lane that it lives on.
     lane: u32,
-    /// Bits of the code that its last call returned.
+    /// Bits of the last code other than 0 that its last turn returned, 0 if there was none.
     last_code: u32,
 }
 }

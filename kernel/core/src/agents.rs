@@ -41,7 +41,7 @@ pub struct Activity {
     pub last_fault: u32,
     /// Tick of the last turn.
     pub last_tick: Tick,
-    /// Code of its last call.
+    /// The last code other than 0 that its last turn returned, 0 if there was none.
     pub last_code: i32,
 }
 

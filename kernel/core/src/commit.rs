@@ -155,6 +155,7 @@ impl Core {
         activity.fuel += result.fuel;
         activity.last_tick = self.tick;
         activity.last_code = result.code;
+        self.stats.own_codes += u64::from(result.code > 0);
         self.stats.items += u64::from(result.items);
         if !std::mem::replace(&mut agent.ran, true) {
             self.ran.push(planned.agent);

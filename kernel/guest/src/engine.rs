@@ -23,18 +23,21 @@
 //! never chosen: making and dropping an instance costs it 3 to 8 times as much.
 
 use std::error::Error;
+use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS};
 pub use wasmtime::Engine;
 use wasmtime::{
     Config, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
-    VariableOperatorCost,
+    VariableOperatorCost, WasmBacktraceDetails,
 };
 
 use wasm_engine_setup::EngineFingerprint;
 
 use crate::admission::INSTRUMENTATION_VERSION;
+use crate::call_note::FRAMES_MAX;
 use crate::profile::{AGENT_FEATURES, TABLE_ELEMENTS_MAX};
 pub use crate::profile::{THREAD_STACK_BYTES_MIN, WASM_STACK_BYTES_MAX};
 
@@ -151,7 +154,19 @@ pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineErro
     let layout = profile.layout()?;
     let mut config = deterministic_config();
     lay_out(&mut config, layout, profile);
+    config.parallel_compilation(compiles_in_parallel());
     Engine::new(&config).map_err(|error| EngineError::Start(error.into()))
+}
+
+/// Whether there are the threads on which modules are compiled at once; the code is the same
+/// without. The compiler would start them by itself, and panic where the system refuses.
+fn compiles_in_parallel() -> bool {
+    static THREADS: OnceLock<bool> = OnceLock::new();
+    *THREADS.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // Only a refusal of the system has a source: else somebody has started them before.
+        Err(error) => error.source().is_none(),
+    })
 }
 
 /// Everything that decides bits.
@@ -169,7 +184,8 @@ fn deterministic_config() -> Config {
         .wasm_features(AGENT_FEATURES.complement(), false)
         .wasm_features(AGENT_FEATURES, true)
         .max_wasm_stack(WASM_STACK_BYTES_MAX)
-        .wasm_backtrace_max_frames(None);
+        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 

@@ -15,6 +15,8 @@
 //! too, and rounded down together. Calls that name a channel pay for
 //! their patterns too. `random` has no room for a status: without the right it is misuse.
 //!
+//! What a call refused or broke is noted for the operator (`fault.rs`); guests learn nothing of it.
+//!
 //! What this does not do: it keeps no state of its own; everything is in the
 //! [`TurnContext`].
 
@@ -28,6 +30,7 @@ use wasm_engine_setup::channel_key;
 use wasmtime::{Caller, Engine, Linker, Trap};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::call_note::{Argument, CallNote};
 use crate::terms::Terms;
 use crate::turn::{Host, HostError, TurnContext};
 
@@ -54,20 +57,42 @@ impl From<HostError> for Refused {
 
 type Answer = Result<u64, Refused>;
 
-/// The answer as guests get it: a number ≥ 0 or a negative status.
+/// The answer as guests get it: a number ≥ 0 or a negative status. What was not accepted is noted,
+/// with the name of the call and its arguments.
 #[inline]
-fn reply(answer: Answer) -> wasmtime::Result<i64> {
+fn reply(
+    caller: &mut Caller<'_, Host>,
+    call: &'static str,
+    arguments: &[Argument],
+    answer: Answer,
+) -> wasmtime::Result<i64> {
     match answer {
         Ok(value) => Ok(value as i64),
-        Err(Refused::Status(status)) => Ok(i64::from(status as i32)),
-        Err(Refused::Error(error)) => Err(error),
+        Err(refused) => refuse(caller, call, arguments, refused),
     }
 }
 
-/// The same for calls whose answers fit into an `i32`: handles and statuses.
-#[inline]
-fn reply_short(answer: Answer) -> wasmtime::Result<i32> {
-    reply(answer).map(|value| value as i32)
+#[cold]
+fn refuse(
+    caller: &mut Caller<'_, Host>,
+    call: &'static str,
+    arguments: &[Argument],
+    refused: Refused,
+) -> wasmtime::Result<i64> {
+    let status = match &refused {
+        Refused::Status(status) => Some(*status),
+        Refused::Error(_) => None,
+    };
+    if let Some(memory) = caller.data().memory {
+        let (memory, host) = memory.data_and_store_mut(caller);
+        if let Some(turn) = host.context() {
+            turn.note = Some(CallNote::new(call, arguments, status, memory));
+        }
+    }
+    match refused {
+        Refused::Status(status) => Ok(i64::from(status as i32)),
+        Refused::Error(error) => Err(error),
+    }
 }
 
 /// A pointer and a length that a guest slices.
@@ -349,6 +374,15 @@ fn model(caller: &mut Caller<'_, Host>, fuel: u64, name_slice: GuestSlice) -> An
     Ok(model.into())
 }
 
+/// Remembers the message for the fault that follows; nothing of it is digested.
+fn panic(caller: &mut Caller<'_, Host>, fuel: u64, message: GuestSlice) -> Answer {
+    let (call, [message]) = enter(caller, fuel, [message])?;
+    within(message, LOG_LINE_BYTES_MAX)?;
+    call.turn.message.clear();
+    call.turn.message.extend_from_slice(message);
+    Ok(0)
+}
+
 fn random(caller: &mut Caller<'_, Host>, fuel: u64) -> Answer {
     let (call, []) = enter(caller, fuel, [])?;
     if !call.terms.rights.random {
@@ -376,12 +410,14 @@ macro_rules! define {
         }
     };
     (@ $linker:ident, $name:ident, $fuel:literal, $answer:ident,
-        [$($params:tt)*] [$($args:tt)*]) => {
+        [$($params:tt)*] [$($arg:tt,)*]) => {
         $linker.func_wrap(
             MODULE,
             stringify!($name),
             |mut guest: Caller<'_, Host>, $($params)*| {
-                define!(@$answer $name(&mut guest, $fuel, $($args)*))
+                let answer = $name(&mut guest, $fuel, $($arg,)*);
+                let arguments = [$(Argument::from($arg)),*];
+                define!(@$answer reply(&mut guest, stringify!($name), &arguments, answer))
             },
         )?
     };
@@ -401,10 +437,11 @@ macro_rules! define {
         define!(@ $linker, $name, $fuel, $answer,
             [$($params)* at: i32, len: i32,] [$($args)* (at, len),] $($rest)*)
     };
-    (@sequence $answer:expr) => { reply($answer) };
-    (@number $answer:expr) => { reply($answer) };
-    (@handle $answer:expr) => { reply_short($answer) };
-    (@status $answer:expr) => { reply_short($answer) };
+    (@sequence $reply:expr) => { $reply };
+    (@number $reply:expr) => { $reply };
+    // Handles and statuses fit into an `i32`.
+    (@handle $reply:expr) => { $reply.map(|value| value as i32) };
+    (@status $reply:expr) => { $reply.map(|value| value as i32) };
 }
 calls!(define);
 

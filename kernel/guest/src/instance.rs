@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytemuck::{Pod, bytes_of};
+use wasm_engine_abi::calls::INITIALIZE;
 use wasm_engine_abi::frame::{Context, ItemFrame, ItemHeader, TurnCommand, fault};
 use wasm_engine_abi::limits::INBOX_BYTES_MIN;
 use wasm_engine_abi::{AgentId, Digest};
@@ -18,6 +19,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::admission::DEPTH_WORDS_MAX;
 use crate::areas::Sources;
+use crate::call_note::Trace;
 use crate::error::{MachineFailure, Stop};
 use crate::memory_limiter::{GrowFailed, MemoryLimiter};
 use crate::program::Program;
@@ -144,17 +146,37 @@ impl Instance {
     /// What comes before it is part of the call of `agent_init` for `random` (SEMANTICS A6) and may
     /// have effects, but gives no code. Arguments that do not fit are [`fault::BAD_INBOX`].
     pub(crate) fn init(&mut self, command: &TurnCommand, args: &[u8]) -> Result<(), Stop> {
-        if let Some(export) = Arc::clone(&self.program).exports.initialize.as_ref() {
-            self.ask::<()>(export)?;
+        let program = Arc::clone(&self.program);
+        if let Some(export) = &program.exports.initialize {
+            self.ask::<()>(INITIALIZE, export)?;
         }
-        let at = self.ask(&Arc::clone(&self.program).exports.inbox)?;
-        let capacity = self.ask(&Arc::clone(&self.program).exports.inbox_cap)?;
-        let inbox = GuestInbox::checked(at, capacity, self.memory.data_size(&self.store));
+        let at = self.ask("agent_inbox", &program.exports.inbox)?;
+        let capacity = self.ask("agent_inbox_cap", &program.exports.inbox_cap)?;
+        let memory_bytes = self.memory.data_size(&self.store);
+        let inbox = GuestInbox::checked(at, capacity, memory_bytes);
         let inbox = inbox.filter(|inbox| CONTEXT_BYTES + args.len() <= inbox.capacity);
-        self.inbox = inbox.ok_or(Stop::Fault(fault::BAD_INBOX))?;
+        let Some(inbox) = inbox else {
+            return Err(self.bad_inbox(at, capacity, args.len(), memory_bytes));
+        };
+        self.inbox = inbox;
         self.write(&Context::of(command, command.args_len))?;
         self.inbox_bytes(CONTEXT_BYTES, args.len())?.0.copy_from_slice(args);
-        call(&mut self.store, self.program.terms.fuel_per_call, self.depth, &self.init, ())
+        let entry = self.entry("agent_init");
+        call(&mut self.store, entry, &self.init, ())
+    }
+
+    /// Says what is wrong with the inbox that a module names.
+    #[cold]
+    fn bad_inbox(&mut self, at: i32, capacity: i32, args: usize, memory_bytes: usize) -> Stop {
+        let Some(context) = self.store.data_mut().context() else { return no_work() };
+        let (at, capacity) = (at as u32, capacity as u32);
+        context.function = "agent_inbox";
+        context.detail = format!(
+            "the inbox is {capacity} bytes at {at}; it must lie at a multiple of 8 inside the \
+             memory of {memory_bytes} bytes and have at least {INBOX_BYTES_MIN}, and \
+             {CONTEXT_BYTES} for the context with the {args} of the arguments"
+        );
+        Stop::Fault(fault::BAD_INBOX)
     }
 
     /// A step turn: `agent_receive` for each item, then `agent_step`.
@@ -171,16 +193,18 @@ impl Instance {
         let pointer = self.inbox.pointer();
         for item in items {
             self.put_item(item, areas, epoch)?;
-            let (store, depth) = (&mut self.store, self.depth);
-            call(store, self.program.terms.fuel_per_call, depth, &self.receive, pointer)?;
+            let entry = self.entry("agent_receive");
+            call(&mut self.store, entry, &self.receive, pointer)?;
         }
         self.write(&Context::of(command, 0))?;
-        call(&mut self.store, self.program.terms.fuel_per_call, self.depth, &self.step, pointer)
+        let entry = self.entry("agent_step");
+        call(&mut self.store, entry, &self.step, pointer)
     }
 
     /// The shutdown turn.
     pub(crate) fn shutdown(&mut self) -> Result<(), Stop> {
-        call(&mut self.store, self.program.terms.fuel_per_call, self.depth, &self.shutdown, ())
+        let entry = self.entry("agent_shutdown");
+        call(&mut self.store, entry, &self.shutdown, ())
     }
 
     /// The state digest (SEMANTICS D5): xxh3-128 over the memory, its length as `u64`, then each
@@ -208,10 +232,20 @@ impl Instance {
     }
 
     /// Calls a function that comes before `agent_init`: it has a budget and gives no code.
-    fn ask<R: WasmResults>(&mut self, export: &ModuleExport) -> Result<R, Stop> {
+    fn ask<R: WasmResults>(
+        &mut self,
+        name: &'static str,
+        export: &ModuleExport,
+    ) -> Result<R, Stop> {
         let question = function::<(), R>(&mut self.store, &self.instance, export)?;
-        enter(&mut self.store, self.program.terms.fuel_per_call, self.depth, &question, ())
-            .map(|(answer, _)| answer)
+        let entry = self.entry(name);
+        enter(&mut self.store, entry, &question, ()).map(|(answer, _)| answer)
+    }
+
+    /// How the function of this name is entered.
+    #[inline]
+    fn entry(&self, name: &'static str) -> CallEntry {
+        CallEntry { name, budget: self.program.terms.fuel_per_call, depth: self.depth }
     }
 
     /// Consumes an item: it is the cause of what follows, and lies in the inbox.
@@ -280,18 +314,29 @@ fn kind<T>(found: Option<T>) -> Result<T, Stop> {
     found.ok_or_else(|| Stop::Machine(MachineFailure::Engine, missing()))
 }
 
+/// How a function of the contract is entered.
+#[derive(Clone, Copy)]
+struct CallEntry {
+    name: &'static str,
+    budget: u64,
+    depth: Global,
+}
+
 /// Calls a function of the contract and notes its code; a negative one is a fault (SEMANTICS A1).
 #[inline]
 fn call<P: WasmParams>(
     store: &mut Store<Host>,
-    budget: u64,
-    depth: Global,
+    entry: CallEntry,
     function: &TypedFunc<P, i32>,
     params: P,
 ) -> Result<(), Stop> {
-    let (code, context) = enter(store, budget, depth, function, params)?;
+    let (code, context) = enter(store, entry, function, params)?;
     context.returned(code);
-    if code < 0 { Err(Stop::Fault(fault::NEGATIVE_CODE)) } else { Ok(()) }
+    if code < 0 {
+        context.function = entry.name;
+        return Err(Stop::Fault(fault::NEGATIVE_CODE));
+    }
+    Ok(())
 }
 
 /// Calls a guest function with a budget of its own and charges what it used, or the whole of it if
@@ -299,11 +344,11 @@ fn call<P: WasmParams>(
 #[inline]
 fn enter<'a, P: WasmParams, R: WasmResults>(
     store: &'a mut Store<Host>,
-    budget: u64,
-    depth: Global,
+    entry: CallEntry,
     function: &TypedFunc<P, R>,
     params: P,
 ) -> Result<(R, &'a mut TurnContext), Stop> {
+    let budget = entry.budget;
     store.set_fuel(budget).map_err(|error| Stop::engine(&error))?;
     match function.call(&mut *store, params) {
         Ok(answer) => {
@@ -313,8 +358,11 @@ fn enter<'a, P: WasmParams, R: WasmResults>(
             Ok((answer, context))
         }
         Err(error) => {
-            let stop = stopped(&error, store, depth);
-            store.data_mut().context().ok_or_else(no_work)?.charge(0, budget);
+            let stop = stopped(&error, store, entry.depth);
+            let context = store.data_mut().context().ok_or_else(no_work)?;
+            context.charge(0, budget);
+            context.function = entry.name;
+            context.backtrace = Trace::of(&error);
             Err(stop)
         }
     }

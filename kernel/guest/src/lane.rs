@@ -38,6 +38,7 @@ use wasm_engine_abi::{AgentId, Digest};
 
 use crate::areas::{Areas, Sources};
 use crate::error::{MachineError, MachineFailure, Stop};
+use crate::fault::{ACCOUNTS_MAX, FaultAccount, FaultBook};
 use crate::instance::Instance;
 use crate::program::LaneShared;
 use crate::turn::TurnContext;
@@ -56,6 +57,8 @@ pub struct Lane {
     digest: TurnDigest,
     /// Whose turn is or was executed last.
     agent: u64,
+    /// Accounts of faults given in this microstep.
+    accounts: usize,
 }
 
 impl std::fmt::Debug for Lane {
@@ -78,6 +81,7 @@ impl Lane {
             context: Some(Box::new(TurnContext::new(outbox, shared.seed, effects, calls))),
             digest: TurnDigest::with_room(calls, effects),
             agent: AgentId::NONE.to_bits(),
+            accounts: 0,
             shared,
         }
     }
@@ -94,6 +98,12 @@ impl Lane {
         AgentId::from_bits(self.agent)
     }
 
+    /// Accounts of the faults of all lanes in this microstep.
+    #[must_use]
+    pub fn faults(&self) -> &FaultBook {
+        &self.shared.faults
+    }
+
     /// Outbox bytes in use, and how many a microstep may use.
     #[must_use]
     pub fn outbox_bytes(&self) -> (u64, u64) {
@@ -103,6 +113,7 @@ impl Lane {
     /// Begins a microstep: what was written two epochs ago is gone from the outbox.
     pub fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
+        self.accounts = 0;
         if let Some(context) = &mut self.context {
             context.begin_epoch(epoch);
         }
@@ -165,12 +176,15 @@ impl Lane {
             turn::STEP => instance.step(command, items, &self.sources, self.epoch),
             _ => instance.shutdown(),
         };
-        let context = instance.end_context().ok_or_else(|| bad("the turn lost its state"))?;
+        let mut context = instance.end_context().ok_or_else(|| bad("the turn lost its state"))?;
         let fault = match ending {
             Ok(()) => fault::NONE,
             Err(Stop::Fault(fault)) => fault,
             Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
         };
+        if fault != fault::NONE {
+            self.account(command, &mut context, fault);
+        }
         let item_bytes_max = if command.kind == turn::INIT { instance.item_bytes_max() } else { 0 };
         self.report(command, &context, fault, item_bytes_max, out);
         self.context = Some(context);
@@ -212,6 +226,26 @@ impl Lane {
         self.instances.get_mut(index).ok_or_else(|| bad("there is no such agent slot"))
     }
 
+    /// Tells of a fault beside the result.
+    #[cold]
+    fn account(&mut self, command: &TurnCommand, context: &mut TurnContext, fault: u32) {
+        let Some(program) = self.shared.programs.get(command.template as usize) else { return };
+        self.accounts += 1;
+        if self.accounts > ACCOUNTS_MAX {
+            return;
+        }
+        let backtrace = program.symbols.describe(&std::mem::take(&mut context.backtrace));
+        let own = self.sources.lanes.get(self.number as usize);
+        let read = |effect: &Effect| {
+            let mut text = vec![0; effect.len as usize];
+            own?.copy_to(effect.block, &mut text).ok()?;
+            Some(text)
+        };
+        let terms = &program.terms;
+        let account = FaultAccount::new(command, fault, context, terms, backtrace, read);
+        self.shared.faults.add(account);
+    }
+
     #[inline]
     fn report(
         &mut self,
@@ -238,7 +272,7 @@ impl Lane {
             fuel: if faulted { context.fuel_budgets() } else { context.fuel_used() },
             digest,
             items: context.items(),
-            code: context.codes().last().copied().unwrap_or(0),
+            code: context.code(),
             fault,
             effects: effects.len() as u32,
             answers: if faulted { 0 } else { context.answers() },

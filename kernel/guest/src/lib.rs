@@ -8,6 +8,7 @@
 //! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
 //! - `lane.rs`, `instance.rs` one lane and the instances that live on it
 //! - `turn.rs`, `host_calls.rs`, `turn_digest.rs` one turn: what the guest asks for, and its digest
+//! - `fault.rs`, `call_note.rs`, `symbols.rs` a fault in words
 //! - `worker.rs`, `worker_codec.rs` a lane on a thread of its own, and both ends of its rings
 //!
 //! This is the only crate that names wasmtime, wasmparser or wasm-encoder. It schedules nothing,
@@ -16,8 +17,10 @@
 
 pub mod admission;
 mod areas;
+mod call_note;
 pub mod engine;
 mod error;
+mod fault;
 mod host_calls;
 mod instance;
 pub mod lane;
@@ -26,6 +29,7 @@ mod memory_limiter;
 mod profile;
 mod program;
 mod rights;
+mod symbols;
 mod terms;
 mod turn;
 mod turn_digest;
@@ -35,6 +39,7 @@ pub mod worker_codec;
 pub use self::{
     areas::Areas,
     error::{MachineError, MachineFailure},
+    fault::{FaultAccount, FaultBook},
     lane_use::LaneUse,
     program::{LaneShared, LoadError, LoadedModule},
     rights::RightsError,

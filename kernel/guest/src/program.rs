@@ -9,8 +9,10 @@ use wasm_engine_setup::{Setup, Template};
 use wasmtime::{Engine, InstancePre, Module, ModuleExport};
 
 use crate::admission::{Admitted, DEPTH_EXPORT, STATE_GLOBAL_PREFIX};
+use crate::fault::FaultBook;
 use crate::host_calls;
 use crate::rights::{Rights, RightsError};
+use crate::symbols::Symbols;
 use crate::terms::{NameTable, Terms};
 use crate::turn::Host;
 
@@ -23,6 +25,7 @@ pub struct LoadedModule {
     pub globals: u32,
     /// Bytes that a memory of it may grow to.
     pub memory_bytes_max: u64,
+    pub(crate) symbols: Arc<Symbols>,
 }
 
 /// Why the modules of a run could not be made ready.
@@ -79,7 +82,8 @@ impl LoadedModule {
             source: source.into(),
         })?;
         let (globals, memory_bytes_max) = (admitted.globals, admitted.memory_bytes_max);
-        Ok(Self { module, globals, memory_bytes_max })
+        let symbols = Arc::new(Symbols::of(admitted));
+        Ok(Self { module, globals, memory_bytes_max, symbols })
     }
 }
 
@@ -123,6 +127,7 @@ pub(crate) struct Program {
     pub(crate) exports: Exports,
     pub(crate) memory_bytes_max: u64,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) symbols: Arc<Symbols>,
 }
 
 /// What all lanes share.
@@ -133,6 +138,8 @@ pub struct LaneShared {
     pub(crate) calls_max: usize,
     pub(crate) effects_max: u32,
     pub(crate) seed: u64,
+    /// Accounts of the faults of the microstep under way.
+    pub(crate) faults: FaultBook,
 }
 
 impl std::fmt::Debug for LaneShared {
@@ -166,6 +173,7 @@ impl LaneShared {
             calls_max: limits.receive_max as usize + 1,
             effects_max: limits.effects_max,
             seed: setup.seed,
+            faults: FaultBook::default(),
         })
     }
 }
@@ -188,6 +196,7 @@ fn load(
         code: linker.instantiate_pre(&loaded.module).map_err(link)?,
         exports: Exports::of(loaded)
             .map_err(|export| LoadError::NoExport { template: name(), export })?,
+        symbols: Arc::clone(&loaded.symbols),
         memory_bytes_max: loaded.memory_bytes_max.min(setup.limits.memory_bytes_max),
         terms: Arc::new(Terms {
             rights: Rights::resolve(setup, template)?,

@@ -17,6 +17,7 @@ use wasm_engine_shm::outbox::OutboxWriter;
 use wasmtime::{Memory, ResourceLimiter};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::call_note::{CallNote, Trace};
 use crate::memory_limiter::MemoryLimiter;
 use crate::terms::Terms;
 use crate::turn_digest::receive;
@@ -82,6 +83,8 @@ pub(crate) struct TurnContext {
     pub(crate) command: TurnCommand,
     pub(crate) effects: Vec<Effect>,
     pub(crate) codes: Vec<i32>,
+    /// The last of them that is not 0.
+    pub(crate) code: i32,
     pub(crate) seq: u64,
     pub(crate) answers: u32,
     pub(crate) blocks: u32,
@@ -93,6 +96,16 @@ pub(crate) struct TurnContext {
     pub(crate) received: u64,
     /// Cause and trace: hash of the header of the item being received or received last, its trace.
     pub(crate) origin: Option<(u64, u64)>,
+    /// What the function under way said with `panic`; for the operator only, like all below.
+    pub(crate) message: Vec<u8>,
+    /// The last host call that it made in vain.
+    pub(crate) note: Option<CallNote>,
+    /// The function that faulted.
+    pub(crate) function: &'static str,
+    /// Where in the module it did.
+    pub(crate) backtrace: Trace,
+    /// What else is known of the fault.
+    pub(crate) detail: String,
 }
 
 impl TurnContext {
@@ -111,6 +124,7 @@ impl TurnContext {
             command: TurnCommand::default(),
             effects: Vec::with_capacity(effects_max),
             codes: Vec::with_capacity(calls_max),
+            code: 0,
             seq: 0,
             answers: 0,
             blocks: 0,
@@ -120,6 +134,11 @@ impl TurnContext {
             draws: 0,
             received: 0,
             origin: None,
+            message: Vec::new(),
+            note: None,
+            function: "",
+            backtrace: Trace::default(),
+            detail: String::new(),
         }
     }
 
@@ -140,10 +159,13 @@ impl TurnContext {
         self.command = *command;
         self.effects.clear();
         self.codes.clear();
+        self.code = 0;
         self.seq = command.seq;
         (self.answers, self.blocks, self.items, self.draws) = (0, 0, 0, 0);
         (self.fuel_used, self.fuel_budgets) = (0, 0);
         (self.received, self.origin) = (0, None);
+        self.message.clear();
+        self.note = None;
     }
 
     /// The next item is consumed and the cause of what follows.
@@ -167,6 +189,13 @@ impl TurnContext {
     pub(crate) fn returned(&mut self, code: i32) {
         self.codes.push(code);
         self.draws = 0;
+        if code != 0 {
+            self.code = code;
+        }
+        if code >= 0 {
+            self.message.clear();
+            self.note = None;
+        }
     }
 
     #[inline]
@@ -177,6 +206,12 @@ impl TurnContext {
     #[inline]
     pub(crate) fn codes(&self) -> &[i32] {
         &self.codes
+    }
+
+    /// The last code that is not 0.
+    #[inline]
+    pub(crate) fn code(&self) -> i32 {
+        self.code
     }
 
     /// Next own sequence number.

@@ -59,7 +59,8 @@ pub enum LogError {
     },
     /// The operating system refused something while writing (SEMANTICS L2).
     #[error(
-        "cannot {action} {}; {}; make room or repair the disk, then resume",
+        "cannot {action} {}; {}; make room or repair the disk, then resume, or begin \
+         in another directory if nothing can be resumed",
         path.display(), durable_text(*durable)
     )]
     Disk {

@@ -168,15 +168,15 @@ impl Setup {
     }
 
     /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of
-    /// a configured slot by its configured name, a spawned agent by template and copy. Only the
-    /// latter allocates.
+    /// a configured slot by its configured name, a spawned agent by template, copy and address,
+    /// which no other has. Only the latter allocates.
     #[must_use]
     pub fn agent_name(&self, id: AgentId, template: u32, copy: u32) -> Cow<'_, str> {
         match self.agents.get(id.index() as usize) {
             Some(configured) if id.generation() == 0 => Cow::Borrowed(&configured.name),
             _ => {
                 let template = &self.templates[template as usize].name;
-                Cow::Owned(agent_name(template, &copy.to_string()))
+                Cow::Owned(agent_name(template, &format!("{copy}@{id}")))
             }
         }
     }

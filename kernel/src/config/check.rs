@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use wasm_engine_abi::limits::NAME_BYTES_MAX;
 
 use crate::config::error::ConfigError;
-use crate::config::tables::{AgentConfig, Config, LogLevel, ModelConfig, SourceConfig};
+use crate::config::tables::{
+    AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, SourceConfig,
+};
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_setup::{BATCH_MAX, LimitError, Restart};
 
-/// Longest name of a kernel; it becomes part of file names.
-const KERNEL_NAME_BYTES_MAX: usize = 64;
 /// What a trace ring may hold.
 const TRACE_EVENTS_RANGE: std::ops::RangeInclusive<u32> = 64..=1 << 24;
 const BLOCK_BYTES_RANGE: std::ops::RangeInclusive<u32> = 4 << 10..=1 << 20;
@@ -36,6 +36,16 @@ pub fn check_kernel_name(name: &str) -> Result<(), String> {
         "`{name}` is no name of a kernel; use 1 to {KERNEL_NAME_BYTES_MAX} ASCII letters, digits, \
          `-`, `_` or `.`, beginning with a letter, a digit or `_`"
     ))
+}
+
+/// A word in braces that is no placeholder; what else stands in braces, as in JSON, is text.
+fn unknown_placeholder(text: &str) -> Option<&str> {
+    let word = |word: &str| {
+        let rest = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.chars().all(rest)
+    };
+    let mut inside = text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+    inside.find(|inside| word(inside) && !matches!(*inside, "key" | "copy"))
 }
 
 /// Whether `name` can be the name of anything; the error says what is wrong.
@@ -186,6 +196,11 @@ impl Config {
             return Err(self.value_error(key("name"), problem));
         }
         let group = agent.group.as_deref().unwrap_or_default();
+        if let Some(unknown) = unknown_placeholder(&agent.args) {
+            let problem =
+                format!("holds {{{unknown}}}; {{copy}} is known, and under for_each {{key}}");
+            return Err(self.value_error(key("args"), problem));
+        }
         for (name, text) in [("args", agent.args.as_str()), ("group", group)] {
             if agent.for_each.is_none() && text.contains("{key}") {
                 let problem = "holds {key}, which exists only with for_each; add it or use {copy}";

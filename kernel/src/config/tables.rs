@@ -8,6 +8,9 @@ use wasm_engine_setup::{Limits, Policy, Restart, Schedule, SyncPolicy, TraceLeve
 use crate::config::error::ConfigError;
 use crate::config::values;
 
+/// Longest name of a kernel; it becomes part of file names.
+pub(crate) const KERNEL_NAME_BYTES_MAX: usize = 64;
+
 /// A whole configuration file.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -60,7 +63,8 @@ pub struct KernelConfig {
     pub wait: Wait,
     /// Pin the kernel's own threads where cores suffice. Default true.
     pub pin: bool,
-    /// What a fault does to the run: `continue` or `end_run` (exit code 6). Default `continue`.
+    /// What a fault does to the run: `continue`, `end_run` (at once, exit code 6) or `fail` (the
+    /// run goes on and ends with exit code 6). Default `continue`.
     pub on_fault: OnFault,
 }
 
@@ -104,6 +108,8 @@ pub enum OnFault {
     Continue,
     /// The run ends at the close of the fault's tick with exit code 6.
     EndRun,
+    /// The run goes on, and its exit code is 6.
+    Fail,
 }
 
 /// `[region]`: the mapping that lanes and monitors share. Physical.
@@ -317,14 +323,23 @@ const fn latency_ticks() -> u64 {
     1
 }
 
+/// The name of a kernel that is nearest to the stem of a configuration file.
+fn kernel_name_of(stem: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let legal: String = stem.chars().map(|c| if plain(c) { c } else { '-' }).collect();
+    let name: String =
+        legal.trim_start_matches(['.', '-']).chars().take(KERNEL_NAME_BYTES_MAX).collect();
+    if name.is_empty() { "run".to_owned() } else { name }
+}
+
 impl Config {
-    /// The kernel's name: configured, or the file's stem.
+    /// The kernel's name: configured, or the file's stem, made legal.
     #[must_use]
     pub fn name(&self) -> String {
         self.kernel.name.clone().unwrap_or_else(|| {
             self.file
                 .file_stem()
-                .map(|stem| stem.to_string_lossy().into_owned())
+                .map(|stem| kernel_name_of(&stem.to_string_lossy()))
                 .unwrap_or_default()
         })
     }

@@ -28,7 +28,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::clock;
 use wasm_engine_core::{Core, Results, TurnOutput};
 use wasm_engine_guest::{
-    Areas, LaneShared, LaneUse, MachineError, MachineFailure,
+    Areas, FaultAccount, LaneShared, LaneUse, MachineError, MachineFailure,
     lane::Lane,
     worker::{Worker, guarded},
     worker_codec::{Reply, push_begin, push_stop, push_turn, read_reply},
@@ -187,6 +187,11 @@ impl LanePool {
             uses: vec![LaneUse::default(); lanes],
             stepped_ns: 0,
         }
+    }
+
+    /// Accounts of the faults of the last round, in the order of the plan.
+    pub(crate) fn faults(&self) -> Vec<FaultAccount> {
+        self.local.faults().take()
     }
 
     /// Whether the thread of `lane` has been stopped.

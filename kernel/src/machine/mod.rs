@@ -40,7 +40,8 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Phase, Sink};
 use wasm_engine_guest::{
-    LaneShared, LoadError, LoadedModule, MachineError, admission::Admitted, engine::Engine,
+    FaultAccount, LaneShared, LoadError, LoadedModule, MachineError, admission::Admitted,
+    engine::Engine,
 };
 use wasm_engine_setup::{Setup, TraceLevel};
 use wasm_engine_telemetry::publisher::Publisher;
@@ -114,6 +115,9 @@ pub enum TickError {
 /// short tick costs less than what it would publish.
 const PUBLISH_INTERVAL_NS: u64 = 1_000_000;
 
+/// Accounts of faults that are kept of one tick.
+const FAULTS_MAX: usize = 64;
+
 /// A run between two ticks.
 #[derive(Debug)]
 pub struct Kernel {
@@ -127,6 +131,8 @@ pub struct Kernel {
     built: Built,
     agents: Vec<AgentId>,
     dirty: Vec<u32>,
+    /// Of the last tick, as many as are kept.
+    faults: Vec<FaultAccount>,
     /// By slot: whether an agent lives there, as monitors were told.
     alive: Vec<bool>,
     /// By lane: how many do.
@@ -190,6 +196,7 @@ impl Kernel {
             built,
             agents,
             dirty,
+            faults: Vec::new(),
             alive: vec![false; core_slots],
             lane_agents: vec![0; lanes_count],
             page,
@@ -258,6 +265,7 @@ impl Kernel {
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<TickClose, TickError> {
         let begin = clock::now_ns();
+        self.faults.clear();
         let mut env = TickEnvironment { payloads: &mut self.payloads, sink };
         self.core.open(facts, &mut env)?;
         publish_trace(&mut self.core, &mut self.publisher, begin);
@@ -268,7 +276,12 @@ impl Kernel {
                 publish_trace(&mut self.core, &mut self.publisher, clock::now_ns());
             }
             let results = self.lanes.step(&self.core).map_err(machine)?;
+            let faults = self.core.stats().faults;
             self.core.commit(results, &mut env);
+            if self.core.stats().faults > faults {
+                let room = FAULTS_MAX - self.faults.len();
+                self.faults.extend(self.lanes.faults().into_iter().take(room));
+            }
             publish_trace(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
             self.core.drain_group_stopped(&mut self.agents);
             if !self.agents.is_empty() {
@@ -286,6 +299,11 @@ impl Kernel {
         publish_trace(&mut self.core, &mut self.publisher, self.closed_ns);
         self.page.count_tick(self.closed_ns - begin);
         Ok(close)
+    }
+
+    /// What is known of the faults of the last tick, in their order: the first 64.
+    pub(crate) fn faults(&self) -> &[FaultAccount] {
+        &self.faults
     }
 
     /// Counts a wait of `ns` for `cause`, one of `stall`, and tells of it; it was at the edge of

@@ -1,5 +1,7 @@
 //! What the numbers that monitors read point to.
 
+use wasm_engine_abi::page::NAMES_BYTES_MAX;
+
 use crate::machine::region;
 use wasm_engine_setup::Setup;
 
@@ -23,19 +25,55 @@ fn agent_names(setup: &Setup) -> Vec<&str> {
         .collect()
 }
 
+/// Bytes of the page for all but the names in lists.
+const OTHER_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes left for names, and how many names had no room.
+struct NameRoom {
+    left: usize,
+    left_out: usize,
+}
+
+impl NameRoom {
+    /// As many of the names, from the first on, as there is room for: monitors are no reason to
+    /// refuse a run.
+    fn take<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let mut names = names.peekable();
+        let mut taken = Vec::new();
+        while let Some(name) = names.peek() {
+            // With its quotation marks and comma; a character is written as 6 bytes at most.
+            let plain = name.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
+            let bytes = if plain { name.len() } else { 6 * name.len() } + 3;
+            let Some(left) = self.left.checked_sub(bytes) else { break };
+            self.left = left;
+            taken.extend(names.next());
+        }
+        self.left_out += names.count();
+        taken
+    }
+}
+
 /// The text that tells monitors what the numbers point to.
 pub(super) fn names(setup: &Setup, name: &str, lanes: u32) -> String {
-    let templates: Vec<&str> = setup.templates.iter().map(|t| t.name.as_str()).collect();
-    let models: Vec<&str> = setup.models.iter().map(|m| m.name.as_str()).collect();
+    let agents = agent_names(setup);
+    let agents_bytes = serde_json::json!(agents).to_string().len();
+    let others = NAMES_BYTES_MAX as usize - OTHER_BYTES_MAX;
+    let mut room = NameRoom { left: others.saturating_sub(agents_bytes), left_out: 0 };
     let rings: Vec<String> =
         region::rings(setup, lanes).into_iter().map(|(_, name)| name).collect();
-    let topics: Vec<&str> = setup.topics.iter().map(|t| t.name.as_str()).collect();
-    let sources: Vec<&str> = setup.sources.iter().map(|s| s.id.as_str()).collect();
+    let rings = room.take(rings.iter().map(String::as_str));
+    let models = room.take(setup.models.iter().map(|m| m.name.as_str()));
+    let sources = room.take(setup.sources.iter().map(|s| s.id.as_str()));
+    let templates = room.take(setup.templates.iter().map(|t| t.name.as_str()));
+    let topics = room.take(setup.topics.iter().map(|t| t.name.as_str()));
+    if room.left_out > 0 {
+        tracing::warn!("monitors show {} names as numbers, there are too many", room.left_out);
+    }
     let agents_max = setup.limits.agents_max;
     serde_json::json!({
         "name": name, "templates": templates, "models": models, "rings": rings,
-        "topics": topics, "sources": sources,
-        "lanes": lanes, "agents_max": agents_max, "agents": agent_names(setup),
+        "topics": topics, "sources": sources, "left_out": room.left_out,
+        "lanes": lanes, "agents_max": agents_max, "agents": agents,
     })
     .to_string()
 }

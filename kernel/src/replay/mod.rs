@@ -25,7 +25,8 @@ use crate::{
     machine::{Kernel, KernelError, Parts, TickError, TraceOptions},
     replay::recompute::Recompute,
     report::{Divergence, InspectReport, ModuleReport, RunReport, SegmentReport, VerifyReport},
-    run::sinks::{SinkError, Sinks},
+    run::closing::closed_otherwise,
+    run::sinks::{ShownLines, SinkError, Sinks},
     run::tally::tally,
 };
 use wasm_engine_core::OpenError;
@@ -207,10 +208,12 @@ impl Replay {
         if let (Some(outputs), None) = (execution.sinks.outputs.take(), &execution.divergence) {
             // Of a tick that was left open, by a crash or a failure of the machine, some may lack.
             let torn_tail = !matches!(self.log.ending, Ending::Closed) || !self.log.closed;
-            outputs.finish(torn_tail)?;
+            outputs.finish(torn_tail.then_some(run.last_tick))?;
         }
+        let log_end = log_end(&self.log);
         let recomputed = execution.recompute.map(|recompute| recompute.compared());
-        Ok(VerifyReport { divergence: execution.divergence, recomputed, output_lines, run })
+        let divergence = execution.divergence;
+        Ok(VerifyReport { divergence, log_end, recomputed, output_lines, run })
     }
 
     /// A kernel for this log, or the divergence that its modules are before any tick.
@@ -219,10 +222,8 @@ impl Replay {
         let modules = match admit_modules(&self.header) {
             Ok(modules) => modules,
             Err(mismatch) => {
-                let of = |a: &&wasm_engine_setup::AgentSetup| a.template as usize == mismatch.index;
-                let agent = setup.agents.iter().find(of).map(|agent| agent.name.clone());
                 let what = mismatch.to_string();
-                return Ok(Err(Divergence { tick: 0, agent, message: None, what }));
+                return Ok(Err(Divergence { tick: 0, agent: None, message: None, what }));
             }
         };
         match self.header.check(&self.log) {
@@ -255,13 +256,12 @@ impl Replay {
             Ok(kernel) => kernel,
             // The run could load what it logged, so the record was changed after it.
             Err(KernelError::Load(error)) => {
-                let agent = setup.agents.first().map(|agent| agent.name.clone());
                 let what = error.to_string();
-                return Ok(Err(Divergence { tick: 0, agent, message: None, what }));
+                return Ok(Err(Divergence { tick: 0, agent: None, message: None, what }));
             }
             Err(error) => return Err(error.into()),
         };
-        let mut sinks = Sinks::new(setup, false);
+        let mut sinks = Sinks::new(setup, ShownLines::Faults);
         if self.dir.join(OUTPUTS_FILE).exists() {
             sinks.outputs = Some(OutputFile::verify(&self.dir)?);
         }
@@ -289,7 +289,7 @@ impl Execution {
         }
         match self.kernel.tick(facts, &mut self.sinks) {
             Ok(_) => {
-                self.held = self.sinks.settle().err();
+                self.held = self.sinks.settle(&self.kernel).err();
                 Ok(())
             }
             Err(TickError::Open(error)) => {
@@ -326,49 +326,7 @@ impl Execution {
 
     /// Compares a tick's result with the logged `TickClose`.
     fn close(&mut self, tick: Tick, logged: &[u8]) {
-        let core = self.kernel.core();
-        let Some((head, turns)) = logged.split_at_checked(size_of::<TickClose>()) else {
-            let what = "the log's record of its result is cut short".to_owned();
-            self.divergence = Some(Divergence { tick, agent: None, message: None, what });
-            return;
-        };
-        let close: TickClose = bytemuck::pod_read_unaligned(head);
-        let same = (close.tick, close.digest, close.fuel, close.microsteps)
-            == (tick, core.digest(), core.fuel_digest(), core.microstep())
-            && close.turns as usize == core.turn_digests().len();
-        let equal_turns = turns
-            .chunks_exact(8)
-            .map(bytemuck::pod_read_unaligned::<u64>)
-            .eq(core.turn_digests().iter().copied());
-        if same && equal_turns {
-            return;
-        }
-        self.divergence = Some(self.describe(tick, &close, turns));
-    }
-
-    /// Names the first turn that differs.
-    fn describe(&self, tick: Tick, close: &TickClose, turns: &[u8]) -> Divergence {
-        let core = self.kernel.core();
-        let logged = turns.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>);
-        let first = logged.zip(core.turn_digests()).position(|(a, b)| a != *b);
-        let (here, there) = (core.turn_digests().len(), turns.len() / 8);
-        let at = first.or((here != there).then(|| here.min(there)));
-        let agent =
-            at.and_then(|at| core.turn_agents().get(at)).map(|&i| self.kernel.agent_name(i));
-        let what = match (first, &agent) {
-            (Some(at), _) => format!("turn {} of {here} has another digest", at + 1),
-            (None, _) if here != there => format!("{here} turns were taken, the log has {there}"),
-            _ if close.tick != tick => format!("its result names tick {}", close.tick),
-            _ if close.microsteps != core.microstep() => {
-                format!("{} microsteps ran, the log has {}", core.microstep(), close.microsteps)
-            }
-            _ if close.digest == core.digest() => "the fuel used differs".to_owned(),
-            _ => format!("the tick's digest is {}, the log has {}", core.digest(), close.digest),
-        };
-        // Without a turn that differs, the receiver of the tick's first fact comes nearest.
-        let agent =
-            agent.or_else(|| core.turn_agents().first().map(|&i| self.kernel.agent_name(i)));
-        Divergence { tick, agent, message: None, what }
+        self.divergence = closed_otherwise(&self.kernel, tick, logged);
     }
 }
 
@@ -376,6 +334,15 @@ fn recovered(log: &LogReport) -> Option<String> {
     match &log.ending {
         Ending::Torn(torn) => Some(torn.to_string()),
         _ => None,
+    }
+}
+
+/// How the log ends, in words.
+fn log_end(log: &LogReport) -> String {
+    match &log.ending {
+        Ending::Closed => "in order".to_owned(),
+        Ending::Stopped => "without its end: the run was cut off, or the log was".to_owned(),
+        Ending::Torn(torn) => torn.to_string(),
     }
 }
 

@@ -121,6 +121,10 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
         agents: templates.agents,
         models: model_setups,
     };
+    if setup.agents.is_empty() {
+        let problem = "is given nowhere, so nothing would run; add one whose count is not 0";
+        return Err(config.value_error("[[agent]]", problem).into());
+    }
     let modules = templates.modules;
     Ok(Resolved { setup, modules, sources, models, physical: physical(config) })
 }

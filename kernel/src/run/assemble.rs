@@ -20,7 +20,7 @@ use crate::{
     run::halt::Halt,
     run::models,
     run::resume,
-    run::sinks::Sinks,
+    run::sinks::{ShownLines, Sinks},
     sources::ingest::Ingest,
 };
 use wasm_engine_guest::{
@@ -77,7 +77,7 @@ pub(crate) fn start(
     let records = model_records(&models, &loaded);
     let header = RunHeader::new(run, engine::fingerprint(&engine), originals, records);
     let (mut kernel, inference) = kernel(&setup, &modules, engine, loaded, physical)?;
-    let mut sinks = Sinks::new(Arc::clone(&setup), true);
+    let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     sinks.inference = inference;
     let mut ingest = Ingest::new(sources, &setup.limits);
     let (mut log, mut recovered) = (None, None);

@@ -1,5 +1,6 @@
 //! Why a run failed, and with which exit code it ends.
 
+use wasm_engine_abi::Tick;
 use wasm_engine_guest::engine::EngineError;
 use wasm_engine_inference::InferenceError;
 use wasm_engine_log::{LogError, outputs::OutputError};
@@ -35,6 +36,17 @@ pub enum RunError {
     /// The outputs file.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// The outputs file, in a run that has a log.
+    #[error("{source}; {}", durable.map_or_else(
+        || "no tick is known to be durable".to_owned(),
+        |tick| format!("tick {tick} is durable"),
+    ))]
+    Outputs {
+        /// What happened.
+        source: OutputError,
+        /// The last tick whose facts are on disk.
+        durable: Option<Tick>,
+    },
     /// A tick.
     #[error(transparent)]
     Tick(#[from] TickError),
@@ -56,7 +68,9 @@ impl HasExitCode for RunError {
                 _ => Exit::Failure,
             },
             Self::Log(error) => Exit::of_code(error.exit_code()),
-            Self::Output(error) | Self::Sink(SinkError::Output(error)) => error.exit(),
+            Self::Output(error)
+            | Self::Outputs { source: error, .. }
+            | Self::Sink(SinkError::Output(error)) => error.exit(),
             Self::Resume(error) => error.exit(),
             Self::Models(error) => error.exit(),
             _ => Exit::Failure,

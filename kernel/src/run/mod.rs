@@ -7,8 +7,11 @@
 //! Everything here is physical: how long it takes, never what comes out.
 
 mod assemble;
+pub(crate) mod closing;
 pub(crate) mod error;
+mod faults;
 pub(crate) mod halt;
+mod loading;
 pub(crate) mod models;
 mod refused_inputs;
 pub(crate) mod resume;
@@ -25,7 +28,7 @@ use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
     page::{NONE_U64, stall},
-    record::{ReplyFact, TickClose, kind},
+    record::{ReplyFact, kind},
 };
 use wasm_engine_shm::header::OwnerState;
 
@@ -34,7 +37,7 @@ use crate::{
     config::OnFault,
     exit::HasExitCode,
     machine::Kernel,
-    report::{Ended, FaultReport, OnProgress, Progress, RunReport},
+    report::{Ended, OnProgress, Progress, RunReport},
     resolve::{Physical, Resolved},
     run::assemble::{Started, start},
     run::halt::Halt,
@@ -45,7 +48,9 @@ use crate::{
 use wasm_engine_core::{FactsBuilder, Request};
 use wasm_engine_log::{LogError, LogWriter};
 
-pub use self::{error::RunError, models::ModelsError, resume::ResumeError, sinks::SinkError};
+pub use self::{
+    error::RunError, loading::Loading, models::ModelsError, resume::ResumeError, sinks::SinkError,
+};
 
 /// How to run; the configuration says the rest.
 pub struct RunOptions {
@@ -61,9 +66,11 @@ pub struct RunOptions {
     pub resume: Option<PathBuf>,
     /// Name of the kernel.
     pub name: Option<String>,
-    /// Stop at the first tick boundary after this time, loading included; while a model is loaded
-    /// or waited for, at once.
+    /// Stop at the first tick boundary after this time, from the call on, loading included; while
+    /// a model is loaded or waited for, at once.
     pub timeout: Option<Duration>,
+    /// Who watches over the loading; its timeout, which began earlier, is the run's then.
+    pub loading: Option<Loading>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
     /// Told at tick boundaries how far the run is.
@@ -84,7 +91,6 @@ struct Run {
     log: Option<LogWriter>,
     facts: FactsBuilder,
     due: Vec<Request>,
-    first_fault: Option<FaultReport>,
     physical: Physical,
     start_ns: u64,
     /// The first tick of this process, which is due at once (T6).
@@ -100,7 +106,7 @@ struct Run {
 /// # Errors
 /// [`RunError`]. A run that ended early on request is no error: see [`RunReport::ended`].
 pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunError> {
-    let RunOptions { log_dir, resume, timeout, stop, mut progress, .. } = options;
+    let RunOptions { log_dir, resume, timeout, loading, stop, mut progress, .. } = options;
     let loading_ns = clock::now_ns();
     let mut physical = resolved.physical.clone();
     physical.workers = options.workers.unwrap_or(physical.workers);
@@ -110,6 +116,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     let deadline_ns = timeout.map(|timeout| {
         loading_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
     });
+    let deadline_ns = loading.as_ref().and_then(Loading::deadline_ns).or(deadline_ns);
     let halt = Halt { stop: &stop, deadline_ns };
     let Started { kernel, sinks, ingest, log, recovered } =
         start(resolved, &physical, log_dir, resume, halt)?;
@@ -122,13 +129,13 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         log,
         facts: FactsBuilder::default(),
         due: Vec::new(),
-        first_fault: None,
         physical,
         start_ns,
         load_ns: start_ns - loading_ns,
         recovered,
         waited_for: None,
     };
+    drop(loading);
     let ended = run.ticks(halt, progress.as_deref_mut());
     run.end(ended)
 }
@@ -157,7 +164,8 @@ impl Run {
             if let Some(progress) = &mut progress {
                 progress(&self.progress());
             }
-            if self.physical.on_fault == OnFault::EndRun && self.kernel.core().stats().faults > 0 {
+            // Those before a resumed run ended the run before it.
+            if self.physical.on_fault == OnFault::EndRun && self.sinks.faults.any_new {
                 return Ok(Ended::Fault);
             }
             if halt.is_late() {
@@ -206,7 +214,6 @@ impl Run {
                 self.kernel.count_stall(stall::LOG, tick, ns);
             }
         }
-        let faults = self.kernel.core().stats().faults;
         let close = self.kernel.tick(facts, &mut self.sinks)?;
         if let Some(log) = &mut self.log {
             let waited = {
@@ -218,10 +225,7 @@ impl Run {
                 self.kernel.count_stall(stall::LOG, tick, ns);
             }
         }
-        if self.first_fault.is_none() && self.kernel.core().stats().faults > faults {
-            self.first_fault = self.find_fault(&close);
-        }
-        self.sinks.settle()?;
+        self.sinks.settle(&self.kernel)?;
         if self.kernel.publish_due() {
             self.publish();
         }
@@ -268,21 +272,6 @@ impl Run {
         Ok(None)
     }
 
-    /// The first agent that faulted in the tick just closed.
-    fn find_fault(&self, close: &TickClose) -> Option<FaultReport> {
-        let core = self.kernel.core();
-        let index = core.turn_agents().iter().copied().find(|&index| {
-            let activity = core.agent(index).activity;
-            activity.faults > 0 && activity.last_tick == close.tick
-        })?;
-        let cause = core.agent(index).activity.last_fault;
-        Some(FaultReport {
-            tick: close.tick,
-            agent: self.kernel.agent_name(index),
-            what: wasm_engine_abi::frame::fault::text(cause).to_owned(),
-        })
-    }
-
     fn publish(&mut self) {
         if let Some(log) = &self.log {
             let page = self.kernel.page();
@@ -325,17 +314,27 @@ impl Run {
         report.elapsed_ns = elapsed_ns;
         let closed = self.close_log(&mut report);
         let result = ended.and_then(|ended| closed.map(|()| ended));
+        let durable = report.durable_tick;
+        let result = result.map_err(|error| match error {
+            RunError::Output(source) | RunError::Sink(SinkError::Output(source)) => {
+                RunError::Outputs { source, durable }
+            }
+            error => error,
+        });
+        report.fails = self.physical.on_fault == OnFault::Fail;
         let exit = match &result {
-            Ok(ended) => ended.exit(),
+            Ok(ended) => {
+                report.ended = *ended;
+                report.exit()
+            }
             Err(error) => error.exit(),
         };
         self.kernel.page().durable_tick = report.durable_tick.unwrap_or(NONE_U64);
         self.kernel.finish(u32::from(exit.code()));
-        report.ended = result?;
+        result?;
         report.load_ns = self.load_ns;
         report.name = self.physical.name;
         report.lanes = self.physical.workers + 1;
-        report.first_fault = self.first_fault;
         report.recovered = self.recovered;
         report.waited_for = self.waited_for;
         Ok(report)

@@ -7,13 +7,15 @@
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    record::{Facts, TickClose, fact, kind},
+    record::{Facts, fact, kind},
 };
 
 use crate::{
     exit::{Exit, HasExitCode},
     machine::{Kernel, TickError},
-    run::sinks::{SinkError, Sinks},
+    report::Divergence,
+    run::closing::closed_otherwise,
+    run::sinks::{ShownLines, SinkError, Sinks},
     sources::ingest::Ingest,
 };
 use wasm_engine_core::{FactsBuilder, first_digest};
@@ -85,16 +87,9 @@ pub enum ResumeError {
     },
     /// The tick gave something else than the log says.
     #[error(
-        "executed again, tick {tick} has digest {found}, the log says {logged}; verify the log"
+        "executed again, tick {} is not what the log says: {}; verify the log", .0.tick, .0.what
     )]
-    Diverged {
-        /// The tick.
-        tick: Tick,
-        /// The digest now.
-        found: String,
-        /// The digest logged.
-        logged: String,
-    },
+    Diverged(Box<Divergence>),
     /// A tick.
     #[error(transparent)]
     Tick(#[from] TickError),
@@ -116,7 +111,7 @@ impl HasExitCode for ResumeError {
             Self::RunHeader(error) => error.exit(),
             Self::Other { .. } | Self::Engine { .. } | Self::Model { .. } => Exit::Usage,
             Self::Data { .. } | Self::File { .. } => Exit::Usage,
-            Self::Diverged { .. } | Self::Tick(TickError::Open(_)) => Exit::Divergence,
+            Self::Diverged(_) | Self::Tick(TickError::Open(_)) => Exit::Divergence,
             Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
             _ => Exit::Failure,
         }
@@ -149,14 +144,19 @@ pub(crate) fn catch_up(
     sinks.outputs = Some(outputs);
     // While executing again, replies come from the log.
     let inference = sinks.inference.take();
+    // So does what agents say, which was shown when it happened.
+    sinks.shown = ShownLines::Nothing;
     let mut facts = FactsBuilder::default();
     while let Some(record) = reader.next()? {
         match record.kind {
             kind::TICK_OPEN => {
                 let tick = record.tick;
                 rebuild(tick, record.payload, &mut facts, ingest)?;
+                if redo == Some(tick) {
+                    sinks.shown = ShownLines::All;
+                }
                 let close = kernel.tick(record.payload, sinks)?;
-                sinks.settle()?;
+                sinks.settle(kernel)?;
                 if redo == Some(tick) {
                     let turns = cast_slice(kernel.core().turn_digests());
                     log.append(kind::TICK_CLOSE, tick, &[bytes_of(&close), turns])?;
@@ -168,6 +168,7 @@ pub(crate) fn catch_up(
     }
     check_files(&logged, header)?;
     sinks.inference = inference;
+    sinks.shown = ShownLines::All;
     resubmit(kernel, sinks)?;
     let recovered = match &report.ending {
         Ending::Torn(torn) => Some(torn.to_string()),
@@ -234,16 +235,9 @@ fn rebuild(
 }
 
 fn check_close(tick: Tick, logged: &[u8], kernel: &Kernel) -> Result<(), ResumeError> {
-    let head = logged.get(..size_of::<TickClose>());
-    let logged = head.map(bytemuck::pod_read_unaligned::<TickClose>);
-    let found = kernel.core().digest();
-    match logged {
-        Some(close) if close.digest == found => Ok(()),
-        _ => Err(ResumeError::Diverged {
-            tick,
-            found: found.to_string(),
-            logged: logged.map_or_else(|| "nothing".to_owned(), |close| close.digest.to_string()),
-        }),
+    match closed_otherwise(kernel, tick, logged) {
+        None => Ok(()),
+        Some(divergence) => Err(ResumeError::Diverged(Box::new(divergence))),
     }
 }
 

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use wasm_engine_abi::{AgentId, Tick};
+use wasm_engine_abi::{AgentId, Tick, plain::PlainText};
 
+use crate::{machine::Kernel, run::faults::FaultNews};
 use wasm_engine_core::{Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine};
@@ -26,6 +27,9 @@ pub enum SinkError {
     Inference(#[from] InferenceError),
 }
 
+/// Lines of agents that are shown of one tick, so that what a tick may hold of them is bounded.
+const LINES_PER_TICK_MAX: usize = 4096;
+
 /// A line that an agent logged.
 #[derive(Debug)]
 struct LogLine {
@@ -33,6 +37,17 @@ struct LogLine {
     tick: Tick,
     level: u64,
     text: Vec<u8>,
+}
+
+/// What is shown of what agents say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ShownLines {
+    /// Log lines and faults: a live run.
+    All,
+    /// Faults: a replay repeats no other log lines.
+    Faults,
+    /// Nothing: what a resumed run has shown before.
+    Nothing,
 }
 
 /// The sinks of a run or a replay.
@@ -45,37 +60,58 @@ pub(crate) struct Sinks {
     pub(crate) inference: Option<InferenceHandle>,
     last: LastOutputs,
     lines: Vec<LogLine>,
+    lines_left_out: u64,
     refused_inputs: RefusedInputs,
-    /// Whether agents' log lines are shown: a replay repeats none.
-    show_lines: bool,
+    /// What is shown of what agents say.
+    pub(crate) shown: ShownLines,
+    /// What was shown of faults.
+    pub(crate) faults: FaultNews,
     failure: Option<SinkError>,
     pub(crate) output_lines: u64,
 }
 
 impl Sinks {
-    pub(crate) fn new(setup: Arc<Setup>, show_lines: bool) -> Self {
+    pub(crate) fn new(setup: Arc<Setup>, shown: ShownLines) -> Self {
         Self {
             setup,
             outputs: None,
             inference: None,
             last: LastOutputs::default(),
             lines: Vec::new(),
+            lines_left_out: 0,
             refused_inputs: RefusedInputs::default(),
-            show_lines,
+            shown,
+            faults: FaultNews::default(),
             failure: None,
             output_lines: 0,
         }
     }
 
-    /// At a tick's boundary: shows log lines, hands over what was begun, gives the first failure.
-    pub(crate) fn settle(&mut self) -> Result<(), SinkError> {
+    /// At the boundary of the tick that `kernel` closed: shows log lines and faults, hands over
+    /// what was begun, gives the first failure.
+    pub(crate) fn settle(&mut self, kernel: &Kernel) -> Result<(), SinkError> {
         for LogLine { agent, tick, level, text } in self.lines.drain(..) {
             let text = String::from_utf8_lossy(&text);
-            match level {
-                0 | 1 => tracing::error!(target: "agent", %agent, tick, "{text}"),
-                2 => tracing::warn!(target: "agent", %agent, tick, "{text}"),
-                3 => tracing::info!(target: "agent", %agent, tick, "{text}"),
-                _ => tracing::debug!(target: "agent", %agent, tick, "{text}"),
+            show(&name_of(kernel, agent), tick, level, "", &text);
+        }
+        match std::mem::take(&mut self.lines_left_out) {
+            0 => {}
+            count => tracing::warn!(target: "agent", "{count} further lines of this tick"),
+        }
+        if self.shown == ShownLines::Nothing {
+            for account in kernel.faults() {
+                self.faults.take_old(account, &self.setup);
+            }
+        } else {
+            for account in kernel.faults() {
+                if self.faults.take(account, &self.setup) {
+                    continue;
+                }
+                let agent = name_of(kernel, AgentId::from_bits(account.command.agent));
+                for (level, text) in &account.lines {
+                    let tick = account.command.tick;
+                    show(&agent, tick, *level, ", in a turn that faulted", text);
+                }
             }
         }
         for line in self.refused_inputs.drain() {
@@ -96,6 +132,28 @@ impl Sinks {
     }
 }
 
+/// Name of the agent at `id`; of a spawned one that is gone its address.
+fn name_of(kernel: &Kernel, id: AgentId) -> String {
+    let core = kernel.core();
+    let index = id.index();
+    if index < core.slots() && core.agent(index).id == id {
+        return kernel.agent_name(index);
+    }
+    let configured = core.setup().agents.get(index as usize).filter(|_| id.generation() == 0);
+    configured.map_or_else(|| id.to_string(), |agent| agent.name.clone())
+}
+
+/// Shows a line that an agent logged.
+fn show(agent: &str, tick: Tick, level: u64, mark: &str, text: &str) {
+    let (agent, text) = (PlainText(agent), PlainText(text));
+    match level {
+        0 | 1 => tracing::error!(target: "agent", "{agent} in tick {tick}{mark}: {text}"),
+        2 => tracing::warn!(target: "agent", "{agent} in tick {tick}{mark}: {text}"),
+        3 => tracing::info!(target: "agent", "{agent} in tick {tick}{mark}: {text}"),
+        _ => tracing::debug!(target: "agent", "{agent} in tick {tick}{mark}: {text}"),
+    }
+}
+
 impl Sink for Sinks {
     fn output(&mut self, output: &Output<'_>) {
         self.last.note(output.topic, output.payload);
@@ -106,6 +164,7 @@ impl Sink for Sinks {
             microstep: output.microstep,
             topic: &self.setup.topics[output.topic as usize].name,
             from: &self.setup.agent_name(output.from, output.template, output.copy),
+            address: output.from,
             seq: output.from_seq,
             payload: output.payload,
         };
@@ -122,13 +181,15 @@ impl Sink for Sinks {
     }
 
     fn input_refused(&mut self, refused: &RefusedInput) {
-        if self.show_lines {
+        if self.shown == ShownLines::All {
             self.refused_inputs.note(&self.setup, refused);
         }
     }
 
     fn log_line(&mut self, agent: AgentId, tick: Tick, level: u64, text: &[u8]) {
-        if self.show_lines {
+        if self.shown == ShownLines::All && self.lines.len() >= LINES_PER_TICK_MAX {
+            self.lines_left_out += 1;
+        } else if self.shown == ShownLines::All {
             self.lines.push(LogLine { agent, tick, level, text: text.to_vec() });
         }
     }

@@ -11,12 +11,18 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
     RunReport {
         last_tick: core.tick(),
         agents: u64::from(core.agents_alive()),
+        paused_items: (0..core.slots())
+            .map(|index| core.agent(index))
+            .filter(|agent| agent.paused)
+            .map(|agent| u64::from(agent.inbox_items))
+            .sum(),
         stalls,
         stalls_by_cause: [(stall::text(stall::MODEL).to_owned(), stalls)].into(),
         digest: core.digest(),
         fuel_digest: core.fuel_digest(),
         region_bytes: kernel.built().bytes,
         outputs: sinks.last_outputs(),
+        first_fault: sinks.faults.first.clone(),
         ..RunReport::of(&core.stats())
     }
 }

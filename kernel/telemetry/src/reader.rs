@@ -26,7 +26,7 @@ use wasm_engine_abi::page::{
 use wasm_engine_shm::broadcast::BroadcastReader;
 use wasm_engine_shm::header::{OwnerState, OwnerStatus, Pulse, STALE_AFTER_NS};
 use wasm_engine_shm::layout::{Section, SectionKind};
-use wasm_engine_shm::locate::{self, LocateError};
+use wasm_engine_shm::locate::{self, LocateError, OwnerProcess};
 use wasm_engine_shm::mem::ReadMem;
 use wasm_engine_shm::page::{PageError, PageReader};
 use wasm_engine_shm::read_map::ReadMap;
@@ -189,12 +189,25 @@ impl Live {
     /// Classifies the owner; also the time for which it has shown no sign of life, in ns.
     fn classify(&mut self, status: OwnerStatus, kernel: &KernelPage) -> (Liveness, u64) {
         let now_ns = self.now_ns();
-        let seen = self.pulse.classify(status, self.attached.view.owner(), now_ns);
+        let owner = self.attached.view.owner();
+        let mut seen = self.pulse.classify(status, owner, now_ns);
+        // Whatever it says it waits for, a process that a signal holds does nothing.
+        let pid = self.attached.view.header().identity.pid;
+        if seen == Liveness::Live && owner == OwnerProcess::Alive && is_held(pid) {
+            seen = Liveness::Stale;
+        }
         // A kernel writes that it has finished to its page before its status.
         let ended = matches!(kernel.run_state, run_state::FINISHED | run_state::FAILED);
         let liveness = if ended { Liveness::Finished } else { seen };
         (liveness, self.pulse.idle_ns(now_ns))
     }
+}
+
+/// Whether a signal (`SIGSTOP`, Ctrl-Z) or a debugger holds the process, as far as the system says.
+fn is_held(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The command's name is in parentheses and may hold anything; the state is behind it.
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['T', 't']))
 }
 
 /// What an owner's state is called.

@@ -299,7 +299,7 @@ fn exit_codes_of_runs_that_end_early() {
     assert_eq!((report.ended, report.ended.exit()), (Ended::Fault, Exit::Fault));
     let fault = report.first_fault.expect("it is named");
     assert_eq!((fault.tick, fault.agent.as_str()), (1, "clumsy/0"));
-    assert_eq!(fault.what, "unreachable executed");
+    assert_eq!(fault.fault, "unreachable executed");
     let slow = RunOptions {
         pace: Some(10.0),
         timeout: Some(std::time::Duration::from_millis(300)),

@@ -49,6 +49,24 @@ fn wrong_usage_is_exit_2() {
 }
 
 #[test]
+fn a_configuration_that_runs_nothing_or_names_what_is_not_there_is_refused() {
+    let dir = TempDir::new().expect("a temporary folder");
+    // A name of a file that no kernel can have becomes one.
+    let config = dir.path().join("my run.toml");
+    fs::write(&config, "").expect("writable");
+    let config = config.to_str().expect("text");
+    fails(&["run", config], 2, &["[[agent]]", "nothing would run"]);
+    let agent = "[[agent]]\nname = \"a\"\nmodule = \"a.wasm\"\n";
+    fs::write(config, format!("{agent}args = '{{\"t\":\"reading/{{kye}}\"}}'\n"))
+        .expect("writable");
+    fails(&["run", config], 2, &["agent.a.args", "{kye}", "{copy}"]);
+    // Braces of JSON are text.
+    fs::write(config, format!("{agent}args = '{{\"t\":{{\"x\":1}},\"n\":{{}}}}'\n"))
+        .expect("writable");
+    fails(&["run", config], 2, &["a.wasm", "cannot be read"]);
+}
+
+#[test]
 fn configurations_and_directories_are_checked_first() {
     let dir = TempDir::new().expect("a temporary folder");
     let config = dir.path().join("run.toml");

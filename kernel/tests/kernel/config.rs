@@ -14,6 +14,7 @@ use wasm_engine::{
     resolve::{ResolveError, Resolved, resolve},
     sources::{CsvSource, Due, SourceError},
 };
+use wasm_engine_abi::AgentId;
 use wasm_engine_log::outputs::{LastOutputs, OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
 use wasm_engine_setup::{Policy, Restart, Schedule, SyncPolicy};
 
@@ -639,7 +640,8 @@ fn errors_are_of_their_type() {
 
 /// Every key of the structs stands in the documentation's table with its default.
 fn line<'a>(tick: u64, payload: &'a [u8]) -> OutputLine<'a> {
-    OutputLine { tick, microstep: 1, topic: "a", from: "b/0", seq: tick, payload }
+    let address = AgentId::new(1, 0);
+    OutputLine { tick, microstep: 1, topic: "a", from: "b/0", address, seq: tick, payload }
 }
 
 #[test]
@@ -653,7 +655,7 @@ fn l5_6_outputs_are_written_compared_cut_and_completed() {
     let mut file = OutputFile::create(dir.path()).expect("a new file");
     write_through(&mut file, 0..6).expect("room");
     file.sync().expect("a disk");
-    file.finish(false).expect("nothing to compare");
+    file.finish(None).expect("nothing to compare");
     assert!(OutputFile::create(dir.path()).is_err(), "an existing file is never overwritten");
     let whole = fs::read(&path).expect("the file");
 
@@ -662,17 +664,20 @@ fn l5_6_outputs_are_written_compared_cut_and_completed() {
         write_through(&mut file, ticks)?;
         file.finish(torn)
     };
-    verify(0..6, false).expect("equal");
-    assert!(matches!(verify(0..7, false), Err(OutputError::Length { found: 6, expected: 7, .. })));
-    assert!(matches!(verify(0..5, false), Err(OutputError::Length { .. })));
-    verify(0..7, true).expect("the file may lag after a crash");
+    verify(0..6, None).expect("equal");
+    assert!(matches!(verify(0..7, None), Err(OutputError::Length { found: 6, expected: 7, .. })));
+    assert!(matches!(verify(0..5, None), Err(OutputError::Length { .. })));
+    verify(0..7, Some(6)).expect("the file may lag after a crash");
+    verify(0..5, Some(4)).expect("or be ahead of the log");
+    let more = verify(0..5, Some(5)).expect_err("not of a tick that was executed");
+    assert!(matches!(more, OutputError::Length { found: 6, expected: 5, .. }), "{more}");
 
     // A flipped bit anywhere is found (exit 4), and verifying writes nothing.
     for byte in 0..whole.len() {
         let mut flipped = whole.clone();
         flipped[byte] ^= 1;
         fs::write(&path, &flipped).expect("writable");
-        let error = verify(0..6, false).expect_err("a flip is found");
+        let error = verify(0..6, None).expect_err("a flip is found");
         assert_eq!(error.exit(), Exit::Corrupt, "byte {byte}: {error}");
         assert_eq!(fs::read(&path).expect("the file"), flipped);
     }
@@ -682,14 +687,14 @@ fn l5_6_outputs_are_written_compared_cut_and_completed() {
         fs::write(&path, &whole[..cut]).expect("writable");
         let (mut file, _) = OutputFile::resume(dir.path(), 4).expect("torn ends are normal");
         write_through(&mut file, 0..6).expect("equal as far as it goes");
-        file.finish(false).expect("complete");
+        file.finish(None).expect("complete");
         assert_eq!(fs::read(&path).expect("the file"), whole, "cut at {cut}");
     }
     fs::remove_file(&path).expect("it was there");
     let (mut file, cut) = OutputFile::resume(dir.path(), 4).expect("missing is empty");
     assert_eq!((cut.lines_kept, cut.bytes_dropped), (0, 0));
     write_through(&mut file, 0..6).expect("room");
-    file.finish(false).expect("complete");
+    file.finish(None).expect("complete");
     assert_eq!(fs::read(&path).expect("the file"), whole);
     fs::write(&path, b"{\"tick\":1}\nrubbish\n").expect("writable");
     let error = OutputFile::resume(dir.path(), 4).expect_err("rubbish in front of the cut");

@@ -108,7 +108,11 @@ mod without_memory {
         let memory = "(memory (export \"memory\") 1 2)";
         assert!(SCRIPT.contains(memory), "the fixture is another one");
         let large = format!("(memory (export \"memory\") 1 {})", AGENT_KIB / 64);
-        let module = wasm(&SCRIPT.replace(memory, &large), ALL);
+        // At once: page by page nothing would be left to say so with.
+        let grow = "(memory.grow (i32.const 1))";
+        assert!(SCRIPT.contains(grow), "the fixture is another one");
+        let all = format!("(memory.grow (i32.const {}))", AGENT_KIB / 64 - 1);
+        let module = wasm(&SCRIPT.replace(memory, &large).replace(grow, &all), ALL);
         fs::write(folder.path("agent.wasm"), module).expect("written");
         folder
     }

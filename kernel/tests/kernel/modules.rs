@@ -66,6 +66,7 @@ fn a1_6_a_module_of_assemblyscript_counts() {
 [[agent]]
 name = 'stats'
 module = 'as_count.wasm'
+grant = 'declared'
 args = 'observation'
 
 [[topic]]

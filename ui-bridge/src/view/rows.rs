@@ -42,7 +42,7 @@ pub struct Agent {
     pub faults: u32,
     /// The last one in words, if any.
     pub last_fault: Option<&'static str>,
-    /// Code that its last call returned.
+    /// The last code other than 0 that its last turn returned.
     pub last_code: i32,
     /// Tick of its last turn.
     pub last_tick: Option<u64>,

@@ -8,6 +8,7 @@ use bytemuck::Zeroable;
 use wasm_engine_abi::SCHEMA;
 use wasm_engine_abi::counter;
 use wasm_engine_abi::frame::fault;
+use wasm_engine_abi::frame::{CHANNEL, NO_TOPIC};
 use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::page::{
     AgentRow, KernelPage, LaneRow, ModelRow, NONE_U32, NONE_U64, RingRow, TraceEvent, agent_state,
@@ -172,7 +173,11 @@ pub fn event_of(number: u64) -> TraceEvent {
             _ => address.to_bits(),
         },
         a: if kind == event::FAULTED { number / kinds % 12 } else { number * 31 },
-        b: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        b: match (kind, number / kinds % 3) {
+            (event::DELIVERED, 1) => u64::from(NO_TOPIC) << 32 | number,
+            (event::DELIVERED, 2) => u64::from(CHANNEL) << 32 | number,
+            _ => number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        },
         kind,
         microstep: (number % 7) as u32,
     }

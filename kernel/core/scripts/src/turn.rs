@@ -362,7 +362,7 @@ impl<'a> Turn<'a> {
             position: self.command.position,
             incarnation: self.command.incarnation,
             items: self.items,
-            code: self.codes.last().copied().unwrap_or(0),
+            code: self.codes.iter().rfind(|code| **code != 0).copied().unwrap_or(0),
             fault,
             effects: self.effects.len() as u32,
             answers: self.answers,

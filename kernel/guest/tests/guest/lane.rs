@@ -8,7 +8,7 @@ use wasm_engine_abi::limits::{
 use wasm_engine_abi::{AgentId, Digest};
 use wasm_engine_guest::MachineFailure;
 use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine};
-use wasm_engine_setup::{Limits, Setup, Template};
+use wasm_engine_setup::{Limits, Setup, Template, channel_key};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::rig::{
@@ -32,18 +32,20 @@ fn a1_2_init_gets_its_arguments_and_the_context() {
 fn a3_3_a4_6_a4_7_accepted_calls_become_effects() {
     let mut rig = Rig::new();
     let room = b"room/1";
+    let key = channel_key(SEED, "room/1");
+    let (low, high) = (key as u64, (key >> 64) as u64);
     for (order, kind, target, arg, payload) in [
         (order(1, [7, BYTES_AT, 3], b"abc"), effect::SEND, 7, 0, Some(&b"abc"[..])),
         (publishing(0, b"de"), effect::PUBLISH, 0, 0, Some(b"de")),
         (order(3, [1], b""), effect::SUBSCRIBE, 1, 0, None),
         (order(4, [1], b""), effect::UNSUBSCRIBE, 1, 0, None),
-        (naming(5, room), effect::JOIN, xxh3_64(room), 0, None),
-        (naming(6, room), effect::LEAVE, xxh3_64(room), 0, None),
+        (naming(5, room), effect::JOIN, low, high, None),
+        (naming(6, room), effect::LEAVE, low, high, None),
         (
             order(7, [BYTES_AT, 6, BYTES_AT + 6, 2], b"room/1hi"),
             effect::CAST,
-            xxh3_64(room),
-            0,
+            low,
+            high,
             Some(b"hi"),
         ),
         (order(8, [0, BYTES_AT, 8], b"12345678"), effect::INFER, 0, 0, Some(b"12345678")),
@@ -275,14 +277,13 @@ fn a1_6_a8_1_a8_3_a_bad_inbox_is_a_fault() {
 }
 
 #[test]
-fn a2_3_an_item_too_large_for_the_inbox_comes_without_payload() {
+fn a2_3_an_init_says_how_long_an_item_may_be() {
     let mut rig = Rig::of(&PROBE.replace("4096) (; CAP ;)", "128)"), &setup());
-    rig.init(0, b"");
-    let turn = rig.step(&[publishing(0, &[1; 25]), order(40, [], b"")]);
-    assert_eq!((turn.result.items, turn.answer()), (2, 40));
-    let turn = rig.one(publishing(0, &[1; 25]));
-    assert_eq!((turn.status(), turn.result.items, turn.result.effects), (Status::Invalid, 1, 0));
-    assert_eq!(rig.one(publishing(0, &[1; 24])).result.effects, 1, "this one just fits");
+    let init = rig.init(0, b"");
+    assert_eq!(init.result.item_bytes_max, 128 - 64, "without the header");
+    // An order has 40 bytes before its data.
+    let turn = rig.one(publishing(0, &[1; 24]));
+    assert_eq!((turn.result.effects, turn.result.item_bytes_max), (1, 0), "this one just fits");
 }
 
 #[test]

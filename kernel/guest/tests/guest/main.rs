@@ -3,6 +3,7 @@
 mod admission;
 mod bombs;
 mod c_agents;
+mod faults;
 mod hostile;
 mod initialize;
 mod lane;

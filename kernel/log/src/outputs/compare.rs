@@ -8,7 +8,7 @@ use std::{
 use wasm_engine_abi::ids::Tick;
 
 use super::error::{OutputError, io_error};
-use super::line::{OUTPUTS_FILE, OutputLine};
+use super::line::{OUTPUTS_FILE, OutputLine, parse_tick};
 use crate::storage::{FileReader, Storage, StorageFile, disk::Disk};
 
 /// An existing outputs file, read line by line. Nothing is written.
@@ -73,20 +73,25 @@ impl OutputComparison {
         Ok(true)
     }
 
-    /// Ends behind the run's last line. With `torn_tail` the file may lack lines or have more, as
-    /// it does after a crash; else it must have exactly the run's lines.
+    /// Ends behind the run's last line. With a `torn_tail` the file may lack lines, or have more
+    /// of ticks behind the one named, as it does after a crash; else it must have exactly the
+    /// run's lines.
     ///
     /// # Errors
     /// [`OutputError::Length`], or [`OutputError::Io`].
-    pub fn finish(self, torn_tail: bool) -> Result<(), OutputError> {
+    pub fn finish(self, torn_tail: Option<Tick>) -> Result<(), OutputError> {
         let short = self.equal < self.lines;
         self.end(torn_tail, short)
     }
 
     /// As `finish`; `short` is whether the file lacks lines of the run.
-    pub(super) fn end(mut self, torn_tail: bool, short: bool) -> Result<(), OutputError> {
+    pub(super) fn end(mut self, torn_tail: Option<Tick>, short: bool) -> Result<(), OutputError> {
         let more = self.read_existing()?;
-        if torn_tail || !(more || short) {
+        let fine = match torn_tail {
+            Some(last) => !more || parse_tick(&self.found).map_or(true, |tick| tick > last),
+            None => !(more || short),
+        };
+        if fine {
             return Ok(());
         }
         let found = self.equal + u64::from(more);

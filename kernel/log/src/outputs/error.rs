@@ -12,7 +12,8 @@ use wasm_engine_abi::ids::Tick;
 pub enum OutputError {
     /// An operation on the file failed.
     #[error(
-        "outputs {} cannot be {action}: {source}; check the disk and the rights",
+        "outputs {} cannot be {action}: {source}; the run stops at the end of a tick. Make \
+         room or repair the disk and the rights, then resume: the log has what is missing here",
         file.display()
     )]
     Io {

@@ -5,20 +5,13 @@ use std::{
     path::Path,
 };
 
-use serde::Deserialize;
 use wasm_engine_abi::ids::Tick;
 
 use super::compare::OutputComparison;
 use super::error::{OutputError, io_error};
-use super::line::{OUTPUTS_FILE, OutputLine};
+use super::line::{OUTPUTS_FILE, OutputLine, parse_tick};
 use super::writer::OutputWriter;
 use crate::storage::{FileReader, Storage, StorageFile, disk::Disk};
-
-/// The tick of a line, which is all that truncating needs.
-#[derive(Deserialize)]
-struct LineTick {
-    tick: Tick,
-}
 
 /// What [`OutputFile::resume`] kept and removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -138,12 +131,13 @@ impl OutputFile {
         closed.map_err(|(action, source)| io_error(self.comparison.path(), action, source))
     }
 
-    /// Ends behind the run's last line. With `torn_tail` the file may lack lines or have more, as
-    /// it does after a crash; else it must have exactly the run's lines.
+    /// Ends behind the run's last line. With a `torn_tail` the file may lack lines, or have more
+    /// of ticks behind the one named, as it does after a crash; else it must have exactly the
+    /// run's lines.
     ///
     /// # Errors
     /// [`OutputError::Length`], or [`OutputError::Io`].
-    pub fn finish(mut self, torn_tail: bool) -> Result<(), OutputError> {
+    pub fn finish(mut self, torn_tail: Option<Tick>) -> Result<(), OutputError> {
         self.sync()?;
         match self.writer {
             Some(_) => self.comparison.end(torn_tail, false),
@@ -176,13 +170,12 @@ fn find_end(
         if line.last() != Some(&b'\n') {
             return Ok((end, lines));
         }
-        let parsed: LineTick =
-            serde_json::from_slice(&line).map_err(|error| OutputError::Malformed {
-                file: path.to_owned(),
-                line: lines + 1,
-                problem: error.to_string(),
-            })?;
-        if parsed.tick >= before {
+        let tick = parse_tick(&line).map_err(|error| OutputError::Malformed {
+            file: path.to_owned(),
+            line: lines + 1,
+            problem: error.to_string(),
+        })?;
+        if tick >= before {
             return Ok((end, lines));
         }
         end += read as u64;

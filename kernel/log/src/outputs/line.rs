@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use serde::Deserialize;
 use serde_json::Value;
-use wasm_engine_abi::ids::Tick;
+use wasm_engine_abi::ids::{AgentId, Tick};
 
 /// Name of the file in a run's directory.
 pub const OUTPUTS_FILE: &str = "outputs.jsonl";
@@ -23,6 +24,8 @@ pub struct OutputLine<'a> {
     pub topic: &'a str,
     /// Name of the sender, see [`Setup::agent_name`](wasm_engine_setup::Setup::agent_name).
     pub from: &'a str,
+    /// Its address: two lives of one name have two.
+    pub address: AgentId,
     /// The sender's sequence number.
     pub seq: u64,
     /// The payload.
@@ -32,16 +35,30 @@ pub struct OutputLine<'a> {
 impl OutputLine<'_> {
     /// Appends the line with its line break.
     pub fn write(&self, into: &mut Vec<u8>) {
-        let Self { tick, microstep, seq, .. } = self;
+        let Self { tick, microstep, seq, address, .. } = self;
         // Writing to a vector cannot fail, and neither can a string as JSON.
         let _ = write!(into, "{{\"tick\":{tick},\"microstep\":{microstep},\"topic\":");
         let _ = serde_json::to_writer(&mut *into, self.topic);
         into.extend_from_slice(b",\"from\":");
         let _ = serde_json::to_writer(&mut *into, self.from);
-        let _ = write!(into, ",\"seq\":{seq},\"payload\":");
-        write_payload(self.payload, into);
+        let form = form(self.payload);
+        let word = form.word();
+        let _ = write!(into, ",\"address\":\"{address}\",\"seq\":{seq},\"form\":\"{word}\"");
+        into.extend_from_slice(b",\"payload\":");
+        write_payload(self.payload, &form, into);
         into.extend_from_slice(b"}\n");
     }
+}
+
+/// The tick of a line, which is all that cutting and the end of a comparison need.
+#[derive(Deserialize)]
+struct LineTick {
+    tick: Tick,
+}
+
+/// The tick of a line.
+pub(super) fn parse_tick(line: &[u8]) -> Result<Tick, serde_json::Error> {
+    serde_json::from_slice::<LineTick>(line).map(|line| line.tick)
 }
 
 /// What a payload is to a reader of JSON.
@@ -50,6 +67,17 @@ enum PayloadForm<'a> {
     Json(Value),
     Text(&'a str),
     Bytes,
+}
+
+impl PayloadForm<'_> {
+    /// Its name in a line: without it a text that is a number, and a number, were one.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "json",
+            Self::Text(_) => "text",
+            Self::Bytes => "base64",
+        }
+    }
 }
 
 fn form(payload: &[u8]) -> PayloadForm<'_> {
@@ -69,8 +97,8 @@ fn depth_within(value: &Value, depth: usize) -> bool {
 }
 
 /// Appends a payload as one JSON value on one line.
-fn write_payload(payload: &[u8], into: &mut Vec<u8>) {
-    match form(payload) {
+fn write_payload(payload: &[u8], form: &PayloadForm<'_>, into: &mut Vec<u8>) {
+    match form {
         // The bytes themselves, so that digits and order stay; a line break in valid JSON is white
         // space between tokens.
         PayloadForm::Json(_) => {
@@ -119,7 +147,8 @@ mod tests {
     fn line(tick: Tick, payload: &[u8]) -> String {
         let mut bytes = Vec::new();
         let (topic, from) = ("score/EWR", "scorer/EWR");
-        OutputLine { tick, microstep: 3, topic, from, seq: 12, payload }.write(&mut bytes);
+        let address = AgentId::new(4, 2);
+        OutputLine { tick, microstep: 3, topic, from, address, seq: 12, payload }.write(&mut bytes);
         String::from_utf8(bytes).unwrap()
     }
 
@@ -151,9 +180,9 @@ mod tests {
             (deep.as_bytes(), &format!("\"{deep}\"")),
         ] {
             let text = line(7, payload);
-            let head =
-                r#"{"tick":7,"microstep":3,"topic":"score/EWR","from":"scorer/EWR","seq":12,"#;
-            let head = format!("{head}\"payload\":");
+            let head = r#"{"tick":7,"microstep":3,"topic":"score/EWR","from":"scorer/EWR","#;
+            let form = form(payload).word();
+            let head = format!(r#"{head}"address":"4.2","seq":12,"form":"{form}","payload":"#);
             assert_eq!(text, format!("{head}{expected}}}\n"));
             let value: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(value["payload"], payload_value(payload));

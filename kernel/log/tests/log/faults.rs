@@ -1,6 +1,7 @@
 //! Any operation of the storage fails: typed errors, no panic, no hang, and what was durable stays
 //! (SEMANTICS L2.1, L2.4).
 
+use wasm_engine_abi::AgentId;
 use wasm_engine_log::outputs::{OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
 use wasm_engine_log::storage::memory::{EIO, ENOSPC, Fault, Memory, Operation, Survival};
 use wasm_engine_log::{LogError, SyncPolicy};
@@ -112,9 +113,17 @@ fn l2_4_an_error_names_operation_file_and_durable_tick() {
 fn give_lines(mut file: OutputFile) -> Result<(), OutputError> {
     for tick in 0..10 {
         let (topic, from, payload) = ("score", "scorer", &b"{}"[..]);
-        file.line(&OutputLine { tick, microstep: 1, topic, from, seq: tick, payload })?;
+        file.line(&OutputLine {
+            tick,
+            microstep: 1,
+            topic,
+            from,
+            address: AgentId::new(1, 0),
+            seq: tick,
+            payload,
+        })?;
     }
-    file.finish(false)
+    file.finish(None)
 }
 
 #[test]

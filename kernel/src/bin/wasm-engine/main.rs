@@ -10,8 +10,10 @@
 
 mod inspect;
 mod print;
+mod progress;
 mod replay;
 mod run;
+mod signals;
 mod verify;
 
 use std::process::ExitCode;
@@ -20,6 +22,9 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 use wasm_engine::exit::Exit;
 
 use crate::print::Outcome;
+
+/// Stack of the thread that works: guests', and compiling is deep.
+const STACK_BYTES: usize = 8 << 20;
 
 /// A local-first, deterministic multi-agent runtime.
 #[derive(Parser)]
@@ -50,13 +55,21 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     start_logging();
-    let outcome = match cli.verb {
-        Verb::Run(args) => run::run(args),
+    signals::let_writes_fail();
+    let Cli { verb, json } = cli;
+    let work = move || match verb {
+        Verb::Run(args) => run::run(args, json),
         Verb::Replay(args) => replay::replay(args),
         Verb::Verify(args) => verify::verify(args),
         Verb::Inspect(args) => inspect::inspect(args),
     };
-    end(outcome.print(cli.json))
+    // A thread of its own has a stack that no limit of the process makes too small.
+    let thread = std::thread::Builder::new().name("we-main".to_owned()).stack_size(STACK_BYTES);
+    let outcome = match thread.spawn(work) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| panicked(panic.as_ref())),
+        Err(error) => Outcome::no_thread("run", &error),
+    };
+    end(outcome.print(json))
 }
 
 /// Ends the process. A model that does not stop still has a thread: then nothing is torn down under
@@ -66,6 +79,15 @@ fn end(exit: Exit) -> ExitCode {
         signal_hook::low_level::exit(exit.code().into());
     }
     exit.into()
+}
+
+/// A bug of this program, whose panic is on standard error by now.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("a panic without words");
+    let problem = format!("this program failed: {text}; report this bug");
+    Outcome::failed("panic", Exit::Failure, problem)
 }
 
 /// Help and version are results; anything else clap says is wrong usage.
@@ -89,10 +111,11 @@ fn start_logging() {
     use tracing_subscriber::EnvFilter;
 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(progress::LogStream::default)
+        .with_ansi(colour && std::io::stderr().is_terminal())
         .without_time()
         .init();
 }

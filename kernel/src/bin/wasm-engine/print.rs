@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use wasm_engine::{
     exit::{Exit, HasExitCode},
-    report::document,
+    report::{FaultReport, RunReport, document},
 };
+use wasm_engine_abi::plain::PlainText;
 
 /// Entries of a long object or array that the text rendering shows.
 const ENTRIES_MAX: usize = 24;
@@ -16,6 +17,8 @@ const ENTRIES_MAX: usize = 24;
 pub(crate) struct Outcome {
     document: Map<String, Value>,
     exit: Exit,
+    /// The last words on standard error about faults.
+    faults: Option<String>,
 }
 
 impl Outcome {
@@ -26,7 +29,7 @@ impl Outcome {
         exit: Exit,
         error: Option<String>,
     ) -> Self {
-        let mut outcome = Self { document: document(kind, report), exit };
+        let mut outcome = Self { document: document(kind, report), exit, faults: None };
         if let Some(error) = error {
             outcome.set_error(error);
         }
@@ -35,14 +38,39 @@ impl Outcome {
 
     /// A failure without a result.
     pub(crate) fn failed(kind: &str, exit: Exit, error: String) -> Self {
-        let mut outcome = Self { document: document(kind, &Map::new()), exit };
+        let mut outcome = Self { document: document(kind, &Map::new()), exit, faults: None };
         outcome.set_error(error);
         outcome
+    }
+
+    /// The system gives no thread.
+    pub(crate) fn no_thread(kind: &str, error: &io::Error) -> Self {
+        let advice = "allow this user more processes (ulimit -u)";
+        let problem = format!("no thread can be started: {error}; {advice}");
+        Self::failed(kind, Exit::Failure, problem)
     }
 
     /// The failure that `error` is.
     pub(crate) fn error(kind: &str, error: &(impl HasExitCode + std::error::Error)) -> Self {
         Self::failed(kind, error.exit(), chain(error))
+    }
+
+    /// Says behind the result that agents faulted: an end that looks good is not one.
+    pub(crate) fn with_faults(mut self, report: &RunReport) -> Self {
+        let Some(first) = &report.first_fault else { return self };
+        let turns = if report.faults == 1 { "turn" } else { "turns" };
+        let FaultReport { agent, tick, what, advice, .. } = first;
+        let exit = match self.exit {
+            Exit::Ok => "; the exit code is 0 all the same, kernel.on_fault = \"fail\" makes it 6",
+            _ => "",
+        };
+        self.faults = Some(format!(
+            "{} {turns} faulted, first {} in tick {tick}: {}; {advice}{exit}",
+            report.faults,
+            PlainText(agent),
+            PlainText(what)
+        ));
+        self
     }
 
     fn set_error(&mut self, error: String) {
@@ -52,10 +80,15 @@ impl Outcome {
 
     /// Prints the document and gives the process's exit code.
     pub(crate) fn print(self, json: bool) -> Exit {
-        match self.write(json, &mut io::stdout().lock()) {
+        let written = self.write(json, &mut io::stdout().lock());
+        if let Some(faults) = &self.faults {
+            // A terminal that is gone changes nothing.
+            let _ = writeln!(io::stderr(), "warning: {faults}");
+        }
+        match written {
             // A reader that has seen enough is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                eprintln!("error: the result cannot be printed: {error}");
+                let _ = writeln!(io::stderr(), "error: the result cannot be printed: {error}");
                 Exit::Failure
             }
             _ => self.exit,
@@ -70,7 +103,10 @@ impl Outcome {
         }
         if let Some(Value::String(error)) = self.document.get("error") {
             let lead = if error.starts_with("error:") { "" } else { "error: " };
-            eprintln!("{lead}{error}");
+            // Usage errors have lines; within them nothing is obeyed.
+            let lines: Vec<String> =
+                error.lines().map(|line| PlainText(line).to_string()).collect();
+            let _ = writeln!(io::stderr(), "{lead}{}", lines.join("\n"));
         }
         out.write_all(text(&self.document).as_bytes())?;
         out.flush()
@@ -94,7 +130,7 @@ fn write_entries(entries: &[(&String, &Value)], indent: usize, text: &mut String
         text.push_str(&" ".repeat(indent));
         match value {
             Value::Object(map) if !map.is_empty() => {
-                text.push_str(&format!("{key}\n"));
+                text.push_str(&format!("{}\n", PlainText(key)));
                 let inner: Vec<_> = map.iter().collect();
                 write_entries(&inner, indent + 2, text);
             }
@@ -105,7 +141,10 @@ fn write_entries(entries: &[(&String, &Value)], indent: usize, text: &mut String
                 let inner: Vec<_> = indices.iter().zip(items).collect();
                 write_entries(&inner, indent + 2, text);
             }
-            _ => text.push_str(&format!("{key:width$}  {}\n", scalar(value))),
+            _ => {
+                let key = PlainText(key).to_string();
+                text.push_str(&format!("{key:width$}  {}\n", PlainText(&scalar(value))));
+            }
         }
     }
     if indent > 0 && entries.len() > ENTRIES_MAX {

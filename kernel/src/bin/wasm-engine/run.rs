@@ -2,26 +2,23 @@
 
 use std::{
     fs,
-    io::{IsTerminal, Write, stderr},
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use wasm_engine::{
     config::{Config, check_kernel_name},
     exit::{Exit, HasExitCode},
-    report::{Ended, OnProgress, Progress, RunReport},
+    report::{Ended, RunReport},
     resolve::resolve,
-    run::{self, RunOptions},
+    run::{self, Loading, RunOptions},
 };
 
-use crate::print::Outcome;
+use crate::{print::Outcome, progress, signals};
 
 const KIND: &str = "run";
-/// Time between two lines of progress.
-const PROGRESS_NS: u64 = 200_000_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -65,10 +62,23 @@ fn kernel_name(text: &str) -> Result<String, String> {
     check_kernel_name(text).map(|()| text.to_owned())
 }
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: Args, json: bool) -> Outcome {
     if let Some(outcome) = args.log.as_deref().and_then(refuse_log) {
         return outcome;
     }
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            let problem = format!("signals cannot be caught: {error}");
+            return Outcome::failed(KIND, Exit::Failure, problem);
+        }
+    };
+    let timeout = args.timeout.map(Duration::from_secs_f64);
+    let loading =
+        match Loading::watch(timeout, Arc::clone(&stop), move |ended| give_up(ended, json)) {
+            Ok(loading) => loading,
+            Err(error) => return Outcome::no_thread(KIND, &error),
+        };
     let mut config = match Config::load(&args.config, &all_sets(&args)) {
         Ok(config) => config,
         Err(error) => return Outcome::error(KIND, &error),
@@ -78,13 +88,6 @@ pub(crate) fn run(args: Args) -> Outcome {
         Ok(resolved) => resolved,
         Err(error) => return Outcome::error(KIND, &error),
     };
-    let stop = match stop_on_signals() {
-        Ok(stop) => stop,
-        Err(error) => {
-            let problem = format!("signals cannot be caught: {error}");
-            return Outcome::failed(KIND, Exit::Failure, problem);
-        }
-    };
     let options = RunOptions {
         workers: args.workers,
         ticks: args.ticks,
@@ -92,12 +95,13 @@ pub(crate) fn run(args: Args) -> Outcome {
         log_dir: args.log.clone(),
         resume: args.resume.clone(),
         name: args.name,
-        timeout: args.timeout.map(Duration::from_secs_f64),
+        timeout,
+        loading: Some(loading),
         stop,
-        progress: progress(),
+        progress: progress::show(),
     };
     let result = run::run(resolved, options);
-    clear_progress();
+    progress::clear();
     match result {
         Ok(report) => finished(&report, args.resume.or(args.log).as_deref()),
         Err(error) => Outcome::error(KIND, &error),
@@ -126,43 +130,28 @@ fn refuse_log(dir: &Path) -> Option<Outcome> {
     problem.map(|problem| Outcome::failed(KIND, Exit::Usage, text(problem)))
 }
 
+/// Ends the process before the first tick.
+fn give_up(ended: Ended, json: bool) {
+    let problem = match ended {
+        Ended::Interrupted => "interrupted while data, modules and models were loaded",
+        _ => "the timeout ended the run while data, modules and models were loaded",
+    };
+    let outcome = Outcome::failed(KIND, ended.exit(), problem.to_owned());
+    // Nothing is torn down under the threads that load.
+    signal_hook::low_level::exit(outcome.print(json).code().into());
+}
+
 /// A flag that the first signal sets; a second one ends the process at once.
 fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    // Who started this with hang-ups ignored (nohup) wants it to survive them.
+    let hang_up = (!signals::is_ignored(SIGHUP)).then_some(SIGHUP);
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
         let code = i32::from(Exit::Interrupted.code());
         signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
-}
-
-fn progress() -> Option<OnProgress> {
-    if !stderr().is_terminal() {
-        return None;
-    }
-    let mut next_ns = 0;
-    Some(Box::new(move |progress: &Progress| {
-        if progress.elapsed_ns < next_ns {
-            return;
-        }
-        next_ns = progress.elapsed_ns + PROGRESS_NS;
-        let Progress { tick, agents, messages, faults, elapsed_ns, .. } = *progress;
-        let of = progress.last_tick.map_or_else(String::new, |last| format!(" of {last}"));
-        let rate = tick as f64 * 1e9 / elapsed_ns.max(1) as f64;
-        // A terminal that is gone changes nothing about the run.
-        let _ = write!(
-            stderr(),
-            "\r\x1b[Ktick {tick}{of}, {rate:.0} ticks/s, {agents} agents, {messages} messages, \
-             {faults} faults"
-        );
-    }))
-}
-
-fn clear_progress() {
-    if stderr().is_terminal() {
-        let _ = write!(stderr(), "\r\x1b[K");
-    }
 }
 
 fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
@@ -179,13 +168,13 @@ fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
         Ended::Done | Ended::Ticks => None,
         Ended::Interrupted => Some(format!("interrupted after tick {tick}; {more}")),
         Ended::Timeout => Some(format!("the timeout ended the run after tick {tick}; {more}")),
-        Ended::Fault => Some(match &report.first_fault {
-            Some(fault) => format!(
-                "agent {} faulted in tick {} ({}), and kernel.on_fault is \"end_run\"",
-                fault.agent, fault.tick, fault.what
-            ),
-            None => format!("a fault ended the run after tick {tick} (kernel.on_fault)"),
-        }),
+        Ended::Fault => {
+            Some("a fault ended the run, because kernel.on_fault is \"end_run\"".to_owned())
+        }
     };
-    Outcome::of(KIND, report, report.ended.exit(), error)
+    let error = error.or_else(|| {
+        let fails = report.exit() == Exit::Fault;
+        fails.then(|| "agents faulted, and kernel.on_fault is \"fail\"".to_owned())
+    });
+    Outcome::of(KIND, report, report.exit(), error).with_faults(report)
 }

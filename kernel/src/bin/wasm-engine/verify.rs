@@ -30,12 +30,14 @@ pub(crate) struct Args {
 pub(crate) fn verify(args: Args) -> Outcome {
     let Args { dir, workers, recover, recompute } = args;
     match replay::verify(&dir, ReplayOptions { workers, recover, recompute }) {
-        Ok(report) => match &report.divergence {
-            None => Outcome::of(KIND, &report, Exit::Ok, None),
-            Some(divergence) => {
-                Outcome::of(KIND, &report, Exit::Divergence, Some(describe(divergence)))
+        Ok(report) => {
+            if report.divergence.is_none() && report.log_end != "in order" {
+                tracing::warn!("the log ends {}", report.log_end);
             }
-        },
+            let error = report.divergence.as_ref().map(describe);
+            let exit = if error.is_some() { Exit::Divergence } else { Exit::Ok };
+            Outcome::of(KIND, &report, exit, error).with_faults(&report.run)
+        }
         Err(error) => Outcome::error(KIND, &error),
     }
 }

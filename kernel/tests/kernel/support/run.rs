@@ -194,6 +194,7 @@ pub fn options() -> RunOptions {
         resume: None,
         name: None,
         timeout: None,
+        loading: None,
         stop: Arc::new(AtomicBool::new(false)),
         progress: None,
     }
