@@ -64,6 +64,9 @@ pub struct RunOptions {
     /// Stop at the first tick boundary after this time, loading included; while a model is loaded
     /// or waited for, at once.
     pub timeout: Option<Duration>,
+    /// The program that serves models with a process of their own: `wasm-engine`. Without it a
+    /// configuration with such models is refused.
+    pub model_program: Option<PathBuf>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
     /// Told at tick boundaries how far the run is.
@@ -100,7 +103,7 @@ struct Run {
 /// # Errors
 /// [`RunError`]. A run that ended early on request is no error: see [`RunReport::ended`].
 pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunError> {
-    let RunOptions { log_dir, resume, timeout, stop, mut progress, .. } = options;
+    let RunOptions { log_dir, resume, timeout, model_program, stop, mut progress, .. } = options;
     let loading_ns = clock::now_ns();
     let mut physical = resolved.physical.clone();
     physical.workers = options.workers.unwrap_or(physical.workers);
@@ -112,7 +115,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     });
     let halt = Halt { stop: &stop, deadline_ns };
     let Started { kernel, sinks, ingest, log, recovered } =
-        start(resolved, &physical, log_dir, resume, halt)?;
+        start(resolved, &physical, log_dir, resume, model_program.as_deref(), halt)?;
     let start_ns = clock::now_ns();
     let mut run = Run {
         first_paced: None,

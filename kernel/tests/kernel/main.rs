@@ -4,6 +4,8 @@ mod bad_input;
 mod cli;
 mod config;
 mod crash;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod log_counters;
 mod machine_fails;
 mod models;

@@ -39,7 +39,7 @@ const ROWS: u64 = 12;
 const OUT: u32 = 0;
 const OBSERVATION: u32 = 1;
 
-fn ready() -> bool {
+pub(crate) fn ready() -> bool {
     let library = onnx::locate_library(None);
     if let Err(error) = &library {
         assert!(env::var_os("REQUIRE_ORT").is_none(), "{error}");
@@ -132,7 +132,7 @@ fn refused(folder: &Folder) {
 }
 
 /// A model of the inference crate's cases.
-fn case(name: &str) -> Vec<u8> {
+pub(crate) fn case(name: &str) -> Vec<u8> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("inference/cases");
     fs::read(dir.join(name).with_extension("onnx")).expect("a case")
 }

@@ -64,6 +64,7 @@ fn year(name: &str, workers: u32, log_dir: Option<PathBuf>, sets: &[&str]) -> Ru
         resume: None,
         name: Some(format!("weather-test-{name}-{}", std::process::id())),
         timeout: None,
+        model_program: None,
         stop: Arc::new(AtomicBool::new(false)),
         progress: None,
     };

@@ -12,6 +12,7 @@ mod inspect;
 mod print;
 mod replay;
 mod run;
+mod serve;
 mod verify;
 
 use std::process::ExitCode;
@@ -42,6 +43,9 @@ enum Verb {
     Verify(verify::Args),
     /// Say what a log holds, without executing it.
     Inspect(inspect::Args),
+    /// Serve a kernel with one model, over standard input and output; kernels start this.
+    #[command(hide = true)]
+    ServeModel,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Replay(args) => replay::replay(args),
         Verb::Verify(args) => verify::verify(args),
         Verb::Inspect(args) => inspect::inspect(args),
+        Verb::ServeModel => return serve::serve(),
     };
     end(outcome.print(cli.json))
 }

@@ -17,7 +17,7 @@ use wasm_engine::{
     run::{self, RunOptions},
 };
 
-use crate::print::Outcome;
+use crate::{print::Outcome, serve::program};
 
 const KIND: &str = "run";
 /// Time between two lines of progress.
@@ -93,6 +93,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         resume: args.resume.clone(),
         name: args.name,
         timeout: args.timeout.map(Duration::from_secs_f64),
+        model_program: program(),
         stop,
         progress: progress(),
     };

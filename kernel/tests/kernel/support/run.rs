@@ -194,6 +194,7 @@ pub fn options() -> RunOptions {
         resume: None,
         name: None,
         timeout: None,
+        model_program: None,
         stop: Arc::new(AtomicBool::new(false)),
         progress: None,
     }
