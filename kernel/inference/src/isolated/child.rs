@@ -1,7 +1,7 @@
 //! The process of a model: loads one, runs it on what arrives, until its kernel is gone.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use crate::interrupt::Interrupter;
@@ -47,28 +47,24 @@ pub fn serve() -> io::Result<()> {
 /// Reads what the kernel sends; its end is the end of this process.
 fn read_frames(sender: &Sender<Arrived>, used: &Receiver<Vec<u8>>) {
     let mut input = io::stdin().lock();
-    loop {
-        let mut one = || -> Arrived {
-            let head = wire::read_head(&mut input)?;
-            let mut payload = used.try_recv().unwrap_or_default();
-            wire::read_payload(&mut input, head.len, &mut payload)?;
-            Ok((head, payload))
-        };
-        match one() {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => end(),
-            frame => {
-                let ok = frame.is_ok();
-                if sender.send(frame).is_err() || !ok {
-                    return drain(&mut input);
-                }
-            }
+    let mut one = || -> Arrived {
+        let head = wire::read_head(&mut input)?;
+        let mut payload = used.try_recv().unwrap_or_default();
+        wire::read_payload(&mut input, head.len, &mut payload)?;
+        Ok((head, payload))
+    };
+    // Whoever waits for the first frame is in no model: it ends by itself, and can say why.
+    let first = one();
+    let began = first.is_ok();
+    if sender.send(first).is_err() || !began {
+        return;
+    }
+    while let Ok(frame) = one() {
+        if sender.send(Ok(frame)).is_err() {
+            break;
         }
     }
-}
-
-/// Nothing that comes can be understood, but its end still is one.
-fn drain(input: &mut impl Read) {
-    let _ = io::copy(input, &mut io::sink());
+    // What came cannot be understood, or nothing comes any more.
     end();
 }
 
