@@ -170,6 +170,7 @@ impl Chunk {
         let error = model.failure.take();
         if let Some(error) = error.filter(|_| failed > 0) {
             if model.gone && !was_gone {
+                *logged = true;
                 tracing::error!(
                     model = number,
                     error,

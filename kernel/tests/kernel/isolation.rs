@@ -162,6 +162,22 @@ fn i3_6_where_a_model_runs_changes_no_digest() {
 }
 
 #[test]
+fn i3_6_l5_4_a_run_with_a_process_goes_on_to_the_same_end() {
+    if !ready() {
+        return;
+    }
+    let keys = format!("batch = 4\n{PROCESS}");
+    let folder = folder(&case("intmin_mod"), &keys, 6, &[("five", FIVE), ("two", 2.0)]);
+    let whole = logged(&folder, "whole");
+    let part = with_program(RunOptions { ticks: Some(4), ..options() });
+    folder.run(RunOptions { log_dir: Some(folder.path("part")), ..part }).expect("it runs");
+    let resume = with_program(RunOptions { resume: Some(folder.path("part")), ..options() });
+    let resumed = folder.run(resume).expect("it goes on");
+    assert_eq!((resumed.digest, resumed.ticks), (whole.digest, whole.ticks));
+    assert!(replies(&folder, "part") == replies(&folder, "whole"));
+}
+
+#[test]
 fn what_is_no_matter_of_processes_is_refused_in_one_too_and_a_host_must_name_the_program() {
     if !ready() {
         return;
@@ -281,7 +297,8 @@ fn i3_6_a_process_that_is_killed_once_in_a_run_changes_no_digest() {
     if !ready() {
         return;
     }
-    let keys = format!("batch = 2\n{PROCESS}");
+    // Alone in its batch, so that no half of a batch hides the death.
+    let keys = format!("batch = 1\n{PROCESS}");
     let run = || {
         let asked = [("a", FIVE), ("b", 12.0), ("c", 3.0)];
         folder(&case("div_by_input"), &keys, 60, &asked)

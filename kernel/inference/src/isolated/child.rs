@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use rustix::process::{Resource, Rlimit};
+
 use crate::interrupt::Interrupter;
 use crate::isolated::wire::{self, FrameHead, TEXT_MAX, invalid, kind};
 use crate::onnx::{self, OnnxModel, Surroundings};
@@ -20,6 +22,9 @@ pub fn serve() -> io::Result<()> {
     // What a library prints must not get among the answers.
     let mut answers = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    // Its end by a signal is nothing unheard of: a dump for each would fill a folder of the user's.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none)?;
     let (sender, frames) = mpsc::channel();
     let (spare, used) = mpsc::channel();
     std::thread::Builder::new()

@@ -43,7 +43,7 @@ pub enum IsolatedError {
     /// It ended before it had a model.
     #[error(
         "model {model} is refused: its process ended while it was loaded ({how}); export it \
-         without what ends it"
+         without what ends it, or free memory if the system killed it"
     )]
     Ended {
         /// The model.
