@@ -27,7 +27,7 @@ use wasm_engine_abi::frame::item;
 use crate::models::{case, ready};
 use crate::support::{
     prog,
-    run::{Folder, SOURCE, data, options, toml_string},
+    run::{Folder, SOURCE, data, named, options, toml_string},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_wasm-engine");
@@ -235,8 +235,10 @@ fn a_model_that_never_returns_in_its_process_ends_with_the_timeout() {
 
 /// The command, in a process group of its own, as a terminal would start it.
 fn command(folder: &Folder, more: &[&str]) -> Child {
+    let name = named(options(), folder.dir.path()).name.expect("a name of its own");
     Command::new(BINARY)
         .args(["--json", "run", "run.toml", "--log", "log"])
+        .args(["--name", &name])
         .args(more)
         .current_dir(folder.dir.path())
         .process_group(0)

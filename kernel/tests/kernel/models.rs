@@ -26,7 +26,7 @@ use wasm_engine_log::{run_header::ModelRecord, tamper};
 
 use crate::support::{
     Prog, prog,
-    run::{Folder, SOURCE, data, options, toml_string},
+    run::{Folder, SOURCE, data, named, options, toml_string},
 };
 
 /// `y = x + how many rows of the batch are 0x42424242`, for `[N, 1]`:
@@ -251,11 +251,13 @@ fn i3_5_an_agent_whose_rows_fail_takes_no_reply_of_another_and_is_said_once() {
     }
     // -128 / (x - 3) in `int8`: the rows of one agent divide by zero, in one batch with the others.
     let folder = folder(&case("intmin_i8"), "batch = 8");
+    let name = named(options(), folder.dir.path()).name.expect("a name of its own");
     let done = Command::new(env!("CARGO_BIN_EXE_wasm-engine"))
         .arg("run")
         .arg(folder.path("run.toml"))
         .arg("--log")
         .arg(folder.path("log"))
+        .args(["--name", &name])
         .output()
         .expect("it runs");
     let said = String::from_utf8_lossy(&done.stderr);
