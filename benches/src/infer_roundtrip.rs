@@ -8,7 +8,7 @@ use std::path::Path;
 
 use wasm_engine_inference::Interrupter;
 use wasm_engine_inference::onnx::{self, OnnxModel};
-use wasm_engine_inference::registry::{LoadedModel, ModelFile, load_models};
+use wasm_engine_inference::registry::{LoadedModel, ModelFile, ModelHome, load_models};
 use wasm_engine_inference::{InferenceHandle, InferenceLayout, InferenceOptions};
 use wasm_engine_setup::{Limits, ModelSetup};
 use wasm_engine_shm::wait::WaitMode;
@@ -58,7 +58,7 @@ struct Kernel {
 
 impl Kernel {
     fn new(bytes: &[u8], batch: u32) -> Result<Self, String> {
-        let file = ModelFile { name: "m", bytes, sha256: None, batch };
+        let file = ModelFile { name: "m", bytes, sha256: None, batch, home: ModelHome::Here };
         let loaded = load_models(&[file], None, &Interrupter::default())
             .map_err(|error| error.to_string())?;
         let limits = Limits::default();

@@ -1,6 +1,22 @@
 //! What the inference thread asks of a model, whatever runs it.
 
+use thiserror::Error;
+
 use crate::interrupt::Interrupter;
+
+/// Why a run has no result.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum BackendFailure {
+    /// It failed; the model can be run again.
+    #[error("{0}")]
+    Failed(String),
+    /// The process of the model ended in it; the next run has a new one.
+    #[error("{0}")]
+    Ended(String),
+    /// The model cannot be run any more.
+    #[error("{0}")]
+    Gone(String),
+}
 
 /// One loaded model: `batch` rows in, `batch` rows out. It belongs to the inference thread.
 ///
@@ -17,8 +33,8 @@ pub trait Backend: Send {
     /// Runs all rows and gives `batch * output_len` values, row after row.
     ///
     /// # Errors
-    /// What went wrong, in words; the model can be run again.
-    fn run(&mut self) -> Result<&[f32], String>;
+    /// [`BackendFailure`], with what went wrong in words.
+    fn run(&mut self) -> Result<&[f32], BackendFailure>;
     /// What its bits depend on, for the log.
     fn describe(&self) -> String;
     /// What stops a run from another thread; one that stops nothing, if there is none.

@@ -15,8 +15,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasm_engine_shm::bytes::ReserveError;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendFailure};
 use crate::protocol::{BatchDone, panic_text};
+
+/// Requests in a row, none answered between them, that may end the process of a model before it is
+/// given up: what ends it always would else cost a start or two for each request of a run.
+pub(crate) const LOST_ROWS_MAX: u32 = 16;
 
 /// The one NaN that goes in and comes out.
 const NAN: f32 = f32::from_bits(0x7fc0_0000);
@@ -68,8 +72,10 @@ struct GuardedModel {
     batch: usize,
     /// Why the last run that failed did so.
     failure: Option<String>,
-    /// It panicked and is not run again.
-    panicked: bool,
+    /// It panicked or cannot be had any more, and is not run again.
+    gone: bool,
+    /// Rows that ended its process, since the last answer.
+    lost_rows: u32,
 }
 
 /// All models.
@@ -122,8 +128,15 @@ impl Chunk {
     fn new(backend: Box<dyn Backend>) -> Self {
         let (input_len, output_len) = (backend.input_len(), backend.output_len());
         let batch = backend.batch();
-        let model =
-            GuardedModel { backend, input_len, output_len, batch, failure: None, panicked: false };
+        let model = GuardedModel {
+            backend,
+            input_len,
+            output_len,
+            batch,
+            failure: None,
+            gone: false,
+            lost_rows: 0,
+        };
         Self {
             model,
             entries: Vec::with_capacity(batch),
@@ -147,6 +160,7 @@ impl Chunk {
         output.resize(rows * model.output_len, 0.0);
         good.clear();
         good.resize(rows, false);
+        let was_gone = model.gone;
         let start = clock();
         if rows > 0 {
             model.solve(input, output, good);
@@ -154,12 +168,21 @@ impl Chunk {
         let run_ns = if rows > 0 { clock().saturating_sub(start) } else { 0 };
         let failed = good.iter().filter(|good| !**good).count();
         let error = model.failure.take();
-        if let Some(error) = error.filter(|_| failed > 0 && !std::mem::replace(logged, true)) {
-            tracing::warn!(
-                model = number,
-                error,
-                "a model failed; the requests that it fails on are answered with an error"
-            );
+        if let Some(error) = error.filter(|_| failed > 0) {
+            if model.gone && !was_gone {
+                *logged = true;
+                tracing::error!(
+                    model = number,
+                    error,
+                    "a model is not run again; all its requests are answered with an error"
+                );
+            } else if !std::mem::replace(logged, true) {
+                tracing::warn!(
+                    model = number,
+                    error,
+                    "a model failed; the requests that it fails on are answered with an error"
+                );
+            }
         }
         sink.batch(BatchDone {
             run_ns,
@@ -167,7 +190,7 @@ impl Chunk {
             rows: rows as u32,
             misfits: misfits as u32,
             errors: (misfits + failed) as u32,
-            panicked: u32::from(model.panicked),
+            gone: u32::from(model.gone),
             reserved: 0,
         })?;
         let mut done = good.iter().zip(output.chunks_exact(model.output_len.max(1)));
@@ -188,53 +211,93 @@ impl GuardedModel {
     /// the rows that fail alone. Which rows those are depends on them only, for rows do not
     /// influence each other.
     fn solve(&mut self, input: &[f32], output: &mut [f32], good: &mut [bool]) {
-        if self.panicked {
-            self.failure = Some("it panicked before and is not run again".to_owned());
+        if self.gone {
+            self.failure = Some("it is not run again".to_owned());
             return;
         }
+        let ended = match self.attempt(input, output, good) {
+            Ok(()) => return,
+            Err(failure) => matches!(failure, BackendFailure::Ended(_)),
+        };
+        let half = good.len() / 2;
+        if self.gone {
+            return;
+        }
+        if half > 0 {
+            let (in_a, in_b) = input.split_at(half * self.input_len);
+            let (out_a, out_b) = output.split_at_mut(half * self.output_len);
+            let (good_a, good_b) = good.split_at_mut(half);
+            self.solve(in_a, out_a, good_a);
+            self.solve(in_b, out_b, good_b);
+        } else if ended {
+            self.insist(input, output, good);
+        }
+    }
+
+    /// Runs a row again that was alone when the process ended (SEMANTICS I3.6): only one that ends
+    /// it twice is at fault, and not whoever killed it.
+    fn insist(&mut self, input: &[f32], output: &mut [f32], good: &mut [bool]) {
+        let Err(BackendFailure::Ended(how)) = self.attempt(input, output, good) else { return };
+        self.lost_rows += 1;
+        if self.lost_rows == LOST_ROWS_MAX {
+            self.gone = true;
+            self.failure = Some(format!("{how}, and so with {LOST_ROWS_MAX} requests in a row"));
+        }
+    }
+
+    /// Runs the rows of `input` together, once.
+    fn attempt(
+        &mut self,
+        input: &[f32],
+        output: &mut [f32],
+        good: &mut [bool],
+    ) -> Result<(), BackendFailure> {
         match self.guarded(input) {
             Ok(rows) => {
                 for (slot, value) in output.iter_mut().zip(rows) {
                     *slot = canonical(*value);
                 }
                 good.fill(true);
+                self.lost_rows = 0;
+                Ok(())
             }
             Err(failure) => {
-                self.panicked = matches!(failure, Failure::Panic(_));
-                self.failure = Some(failure.to_string());
-                let half = good.len() / 2;
-                if half > 0 && !self.panicked {
-                    let (in_a, in_b) = input.split_at(half * self.input_len);
-                    let (out_a, out_b) = output.split_at_mut(half * self.output_len);
-                    let (good_a, good_b) = good.split_at_mut(half);
-                    self.solve(in_a, out_a, good_a);
-                    self.solve(in_b, out_b, good_b);
+                match &failure {
+                    BackendFailure::Failed(_) => self.lost_rows = 0,
+                    BackendFailure::Ended(_) => {}
+                    BackendFailure::Gone(_) => self.gone = true,
                 }
+                self.failure = Some(failure.to_string());
+                Err(failure)
             }
         }
     }
 
     /// [`GuardedModel::padded`] behind a panic boundary (SEMANTICS I3).
-    fn guarded(&mut self, input: &[f32]) -> Result<&[f32], Failure> {
+    fn guarded(&mut self, input: &[f32]) -> Result<&[f32], BackendFailure> {
         // After a panic the model is not touched again: nobody sees a state that is half changed.
         let mut this = Some(self);
         let run = AssertUnwindSafe(|| this.take().map(|this| this.padded(input)));
         match catch_unwind(run) {
-            Ok(Some(result)) => result.map_err(Failure::Error),
+            Ok(Some(result)) => result,
             Ok(None) => unreachable!("the closure runs once"),
-            Err(panic) => Err(Failure::Panic(panic_text(panic.as_ref()).to_owned())),
+            Err(panic) => {
+                let text = panic_text(panic.as_ref());
+                Err(BackendFailure::Gone(format!("it panicked: {text}")))
+            }
         }
     }
 
     /// Runs the backend over `input`, at least one row, its last row repeated up to the batch.
-    fn padded(&mut self, input: &[f32]) -> Result<&[f32], String> {
+    fn padded(&mut self, input: &[f32]) -> Result<&[f32], BackendFailure> {
         let Self { backend, input_len, output_len, batch, .. } = self;
         let rows = backend.rows();
         let (Some((filled, padding)), Some(last)) = (
             rows.split_at_mut_checked(input.len()),
             input.len().checked_sub(*input_len).map(|at| &input[at..]),
         ) else {
-            return Err(format!("it has no room for {} values", input.len()));
+            let why = format!("it has no room for {} values", input.len());
+            return Err(BackendFailure::Failed(why));
         };
         filled.copy_from_slice(input);
         for row in padding.chunks_mut((*input_len).max(1)) {
@@ -244,18 +307,12 @@ impl GuardedModel {
         let result = backend.run()?;
         match result.len() == expected {
             true => Ok(result),
-            false => Err(format!("it gave {} values instead of {expected}", result.len())),
+            false => Err(BackendFailure::Failed(format!(
+                "it gave {} values instead of {expected}",
+                result.len()
+            ))),
         }
     }
-}
-
-/// Why a run has no result.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{0}")]
-    Error(String),
-    #[error("it panicked: {0}")]
-    Panic(String),
 }
 
 fn canonical(value: f32) -> f32 {

@@ -388,7 +388,7 @@ fn count(row: &mut ModelRow, done: &BatchDone) {
     }
     row.requests += u64::from(done.misfits);
     row.errors += u64::from(done.errors);
-    if done.panicked != 0 {
+    if done.gone != 0 {
         row.state = model_state::FAILED;
     }
 }

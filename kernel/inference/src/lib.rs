@@ -16,7 +16,8 @@
 //! - *Every error is a reply* (SEMANTICS I3): a row of the wrong length, a model that fails and a
 //!   model that panics all give [`Status::ModelFailed`](wasm_engine_abi::calls::Status). A failure
 //!   is that of the rows that fail, not of those in the same chunk; a model that panicked is not
-//!   run again.
+//!   run again. What ends a whole process ends only the model's where it has one of its own
+//!   (`isolated`).
 //! - *NaN* passes through in and out, each one as the quiet NaN `0x7fc00000`: sign and payload of a
 //!   NaN are the processor's choice, and replies are hashed. All other values keep their bits.
 //! - *The rings never fill.* [`InferenceLayout`] sizes them from `inferences_pending_max` and
@@ -37,6 +38,8 @@ mod batcher;
 mod error;
 mod handle;
 mod interrupt;
+#[cfg(all(feature = "onnx", unix))]
+pub mod isolated;
 mod layout;
 #[cfg(feature = "onnx")]
 pub mod onnx;
@@ -47,7 +50,7 @@ mod server;
 mod tests;
 
 pub use self::{
-    backend::Backend,
+    backend::{Backend, BackendFailure},
     error::InferenceError,
     handle::{InferenceHandle, InferenceOptions, ModelReply},
     interrupt::{Interrupter, is_thread_left},

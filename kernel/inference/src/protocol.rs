@@ -40,8 +40,8 @@ pub(crate) struct BatchDone {
     pub(crate) misfits: u32,
     /// Replies that carry an error, misfits among them.
     pub(crate) errors: u32,
-    /// 1 if the model panicked, now or before, and is not run again.
-    pub(crate) panicked: u32,
+    /// 1 if the model is not run again: it panicked or cannot be had any more, now or before.
+    pub(crate) gone: u32,
     /// Zero.
     pub(crate) reserved: u32,
 }

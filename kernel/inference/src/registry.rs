@@ -13,6 +13,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 #[cfg(feature = "onnx")]
+use crate::backend::BackendFailure;
+#[cfg(all(feature = "onnx", unix))]
+use crate::isolated::{IsolatedError, IsolatedModel};
+#[cfg(feature = "onnx")]
 use crate::onnx::{self, OnnxError, OnnxModel};
 use crate::{Backend, Interrupter};
 
@@ -27,6 +31,18 @@ pub struct ModelFile<'a> {
     pub sha256: Option<&'a str>,
     /// Rows of a batch, at least 1 (SEMANTICS I2).
     pub batch: u32,
+    /// Where it runs.
+    pub home: ModelHome<'a>,
+}
+
+/// In which process a model runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ModelHome<'a> {
+    /// In this one.
+    #[default]
+    Here,
+    /// In one of its own, of the program with this path, which is `wasm-engine`.
+    Process(Option<&'a Path>),
 }
 
 /// A model that can be asked, and what the setup and the log say about it.
@@ -95,6 +111,20 @@ pub enum ModelError {
     #[cfg(feature = "onnx")]
     #[error(transparent)]
     Model(#[from] OnnxError),
+    /// A model without the process that it needs.
+    #[cfg(all(feature = "onnx", unix))]
+    #[error(transparent)]
+    Isolated(#[from] IsolatedError),
+    /// Nobody says which program would serve it.
+    #[error(
+        "model {model} has isolation = \"process\", and this host names no program that serves \
+         models, or the system has no such processes; give the path of `wasm-engine` in \
+         model_program of the options, or use isolation = \"thread\""
+    )]
+    NoProgram {
+        /// The model.
+        model: String,
+    },
     /// A number does not fit where it is kept.
     #[error("model {model} has {value} {what}, more than the kernel counts; use a smaller model")]
     TooLarge {
@@ -113,7 +143,9 @@ impl ModelError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Sha256 { .. } => 2,
+            Self::Sha256 { .. } | Self::NoProgram { .. } => 2,
+            #[cfg(all(feature = "onnx", unix))]
+            Self::Isolated(error) => error.exit_code(),
             Self::NotBuiltIn { .. } => 1,
             #[cfg(feature = "onnx")]
             Self::Library { .. } | Self::Model(OnnxError::NotInitialised { .. }) => 1,
@@ -139,7 +171,11 @@ pub fn load_models(
         hashes.push(check_sha256(file)?);
     }
     start_library(files, library)?;
-    files.iter().zip(hashes).map(|(file, sha256)| load(file, sha256, interrupter)).collect()
+    files
+        .iter()
+        .zip(hashes)
+        .map(|(file, sha256)| load(file, sha256, library, interrupter))
+        .collect()
 }
 
 /// The file's hash, if it is the one demanded.
@@ -157,7 +193,9 @@ fn check_sha256(file: &ModelFile<'_>) -> Result<String, ModelError> {
 
 #[cfg(feature = "onnx")]
 fn start_library(files: &[ModelFile<'_>], library: Option<&Path>) -> Result<(), ModelError> {
-    let Some(first) = files.first() else { return Ok(()) };
+    // A process of its own has a library of its own.
+    let here = |file: &&ModelFile<'_>| file.home == ModelHome::Here;
+    let Some(first) = files.iter().find(here) else { return Ok(()) };
     onnx::locate_library(library)
         .and_then(|library| onnx::init(&library))
         .map_err(|source| ModelError::Library { model: first.name.to_owned(), source })
@@ -167,9 +205,15 @@ fn start_library(files: &[ModelFile<'_>], library: Option<&Path>) -> Result<(), 
 fn load(
     file: &ModelFile<'_>,
     sha256: String,
+    library: Option<&Path>,
     interrupter: &Interrupter,
 ) -> Result<LoadedModel, ModelError> {
-    let model = onnx::load(file.name, file.bytes, file.batch as usize, interrupter)?;
+    let backend: Box<dyn Backend> = match file.home {
+        ModelHome::Here => {
+            Box::new(onnx::load(file.name, file.bytes, file.batch as usize, interrupter)?)
+        }
+        ModelHome::Process(program) => isolated(file, program, library, interrupter)?,
+    };
     let count = |what, value: usize| {
         let too_large = ModelError::TooLarge { model: file.name.to_owned(), what, value };
         u32::try_from(value).map_err(|_| too_large)
@@ -178,11 +222,39 @@ fn load(
         name: file.name.to_owned(),
         sha256,
         batch: file.batch,
-        input_len: count("values in an input row", model.input_len())?,
-        output_len: count("values in an output row", model.output_len())?,
-        fingerprint: model.fingerprint().to_string(),
-        backend: Box::new(model),
+        input_len: count("values in an input row", backend.input_len())?,
+        output_len: count("values in an output row", backend.output_len())?,
+        fingerprint: backend.describe(),
+        backend,
     })
+}
+
+/// A model in a process of its own, tried from here: what ends that process shows early, and is a
+/// failure like another.
+#[cfg(all(feature = "onnx", unix))]
+fn isolated(
+    file: &ModelFile<'_>,
+    program: Option<&Path>,
+    library: Option<&Path>,
+    interrupter: &Interrupter,
+) -> Result<Box<dyn Backend>, ModelError> {
+    let Some(program) = program else {
+        return Err(ModelError::NoProgram { model: file.name.to_owned() });
+    };
+    let what = (file.name, file.bytes, file.batch as usize);
+    let mut model = IsolatedModel::new(program, library, what, interrupter)?;
+    onnx::tried(file.name, &mut model)?;
+    Ok(Box::new(model))
+}
+
+#[cfg(all(feature = "onnx", not(unix)))]
+fn isolated(
+    file: &ModelFile<'_>,
+    _program: Option<&Path>,
+    _library: Option<&Path>,
+    _interrupter: &Interrupter,
+) -> Result<Box<dyn Backend>, ModelError> {
+    Err(ModelError::NoProgram { model: file.name.to_owned() })
 }
 
 #[cfg(not(feature = "onnx"))]
@@ -197,6 +269,7 @@ fn start_library(files: &[ModelFile<'_>], _library: Option<&Path>) -> Result<(),
 fn load(
     file: &ModelFile<'_>,
     _sha256: String,
+    _library: Option<&Path>,
     _interrupter: &Interrupter,
 ) -> Result<LoadedModel, ModelError> {
     Err(ModelError::NotBuiltIn { model: file.name.to_owned() })
@@ -220,8 +293,8 @@ impl Backend for OnnxModel {
         self.input_rows()
     }
 
-    fn run(&mut self) -> Result<&[f32], String> {
-        self.run().map_err(|error| error.to_string())
+    fn run(&mut self) -> Result<&[f32], BackendFailure> {
+        self.run().map_err(|error| BackendFailure::Failed(error.to_string()))
     }
 
     fn describe(&self) -> String {
@@ -238,7 +311,7 @@ mod tests {
     use super::*;
 
     fn file<'a>(bytes: &'a [u8], sha256: Option<&'a str>) -> ModelFile<'a> {
-        ModelFile { name: "m", bytes, sha256, batch: 4 }
+        ModelFile { name: "m", bytes, sha256, batch: 4, home: ModelHome::Here }
     }
 
     #[test]

@@ -5,7 +5,10 @@ use wasm_engine_abi::page::model_state;
 use wasm_engine_setup::Limits;
 use wasm_engine_shm::wait::WaitMode;
 
-use crate::{Backend, InferenceError, InferenceHandle, InferenceLayout, InferenceOptions};
+use crate::batcher::LOST_ROWS_MAX;
+use crate::{
+    Backend, BackendFailure, InferenceError, InferenceHandle, InferenceLayout, InferenceOptions,
+};
 use wasm_engine_abi::calls::Status;
 use wasm_engine_setup::ModelSetup;
 
@@ -40,9 +43,9 @@ impl Backend for Sums {
     fn rows(&mut self) -> &mut [f32] {
         &mut self.input
     }
-    fn run(&mut self) -> Result<&[f32], String> {
+    fn run(&mut self) -> Result<&[f32], BackendFailure> {
         if self.input.contains(&-13.0) {
-            return Err("an unlucky number".to_owned());
+            return Err(BackendFailure::Failed("an unlucky number".to_owned()));
         }
         assert!(!self.input.contains(&-14.0), "a number worse than that");
         if self.input.contains(&-15.0) {
@@ -174,10 +177,10 @@ fn i2_2_what_nobody_asked_is_never_given_to_a_model() {
         fn rows(&mut self) -> &mut [f32] {
             self.0.rows()
         }
-        fn run(&mut self) -> Result<&[f32], String> {
+        fn run(&mut self) -> Result<&[f32], BackendFailure> {
             match self.0.input.iter().all(|value| *value >= 3.0) {
                 true => self.0.run(),
-                false => Err("an illegal value".to_owned()),
+                false => Err(BackendFailure::Failed("an illegal value".to_owned())),
             }
         }
         fn describe(&self) -> String {
@@ -298,6 +301,97 @@ fn i3_2_a_panic_is_a_reply_and_the_model_is_not_run_again() {
     assert_eq!(states, [model_state::FAILED, model_state::READY]);
 }
 
+/// Twice the row; the process of such a model ends for what `deadly` names, and once more for each
+/// of `kills`.
+struct Mortal {
+    input: Vec<f32>,
+    output: Vec<f32>,
+    deadly: f32,
+    kills: u32,
+}
+
+impl Mortal {
+    fn of(batch: usize, deadly: f32, kills: u32) -> Box<dyn Backend> {
+        let width = batch * Sums::WIDTH;
+        Box::new(Self { input: vec![0.0; width], output: vec![0.0; width], deadly, kills })
+    }
+}
+
+impl Backend for Mortal {
+    fn input_len(&self) -> usize {
+        Sums::WIDTH
+    }
+    fn output_len(&self) -> usize {
+        Sums::WIDTH
+    }
+    fn batch(&self) -> usize {
+        self.input.len() / Sums::WIDTH
+    }
+    fn rows(&mut self) -> &mut [f32] {
+        &mut self.input
+    }
+    fn run(&mut self) -> Result<&[f32], BackendFailure> {
+        let killed = self.kills > 0;
+        self.kills = self.kills.saturating_sub(1);
+        if killed || self.input.contains(&self.deadly) {
+            return Err(BackendFailure::Ended("it ended".to_owned()));
+        }
+        for (slot, value) in self.output.iter_mut().zip(&self.input) {
+            *slot = 2.0 * value;
+        }
+        Ok(&self.output)
+    }
+    fn describe(&self) -> String {
+        "mortal".to_owned()
+    }
+}
+
+#[test]
+fn i3_6_a_process_that_ends_costs_only_the_row_that_ends_it_twice_alone() {
+    // Whoever kills it once, for one row alone or for many together, changes no reply.
+    for (batch, kills) in [(1, 1), (8, 1), (8, 2), (8, 3), (8, 4)] {
+        let mut handle = start(vec![Mortal::of(batch, -1.0, kills)]);
+        for number in 0..8 {
+            submit(&mut handle, number, 0, [number as f32, 1.0]);
+        }
+        handle.flush().expect("is taken");
+        for number in 0..8 {
+            let reply = (OK, vec![2.0 * number as f32, 2.0]);
+            assert_eq!(answer(&mut handle, number), reply, "batch {batch}, killed {kills} times");
+        }
+    }
+    for batch in [1, 2, 8, 16] {
+        let mut handle = start(vec![Mortal::of(batch, 3.0, 0)]);
+        for number in 0..9 {
+            submit(&mut handle, number, 0, [number as f32, 1.0]);
+        }
+        handle.flush().expect("is taken");
+        for number in 0..9 {
+            let good = (OK, vec![2.0 * number as f32, 2.0]);
+            let reply = if number == 3 { (FAILED, vec![]) } else { good };
+            assert_eq!(answer(&mut handle, number), reply, "batch {batch}");
+        }
+        assert_eq!((handle.rows()[0].errors, handle.rows()[0].state), (1, model_state::READY));
+    }
+}
+
+#[test]
+fn i3_6_a_model_whose_process_ends_for_each_request_is_given_up() {
+    let most = u64::from(LOST_ROWS_MAX);
+    for (good_at, state) in [(most, model_state::FAILED), (most - 1, model_state::READY)] {
+        let mut handle = start(vec![Mortal::of(1, 3.0, 0)]);
+        for number in 0..2 * most - 1 {
+            let row = if number == good_at { 1.0 } else { 3.0 };
+            submit(&mut handle, number, 0, [row, 0.0]);
+            handle.flush().expect("is taken");
+            let answered = number == good_at && state == model_state::READY;
+            let code = if answered { OK } else { FAILED };
+            assert_eq!(answer(&mut handle, number).0, code, "request {number}");
+        }
+        assert_eq!(handle.rows()[0].state, state, "with an answer to request {good_at}");
+    }
+}
+
 #[test]
 fn i5_1_nan_passes_through_as_one_nan() {
     let mut handle = start(vec![Sums::of(1)]);
@@ -406,9 +500,9 @@ impl Backend for Endless {
     fn rows(&mut self) -> &mut [f32] {
         self.sums.rows()
     }
-    fn run(&mut self) -> Result<&[f32], String> {
+    fn run(&mut self) -> Result<&[f32], BackendFailure> {
         match self.end.recv() {
-            Ok(()) => Err("it was interrupted".to_owned()),
+            Ok(()) => Err(BackendFailure::Failed("it was interrupted".to_owned())),
             Err(_) => self.sums.run(),
         }
     }
@@ -446,8 +540,13 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
     let path =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/weather/model/temperature.onnx");
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let file =
-        crate::registry::ModelFile { name: "temperature", bytes: &bytes, sha256: None, batch: 16 };
+    let file = crate::registry::ModelFile {
+        name: "temperature",
+        bytes: &bytes,
+        sha256: None,
+        batch: 16,
+        home: crate::registry::ModelHome::Here,
+    };
     let loaded = match crate::registry::load_models(&[file], None, &crate::Interrupter::default()) {
         Ok(mut loaded) => loaded.remove(0),
         Err(error) => {

@@ -8,7 +8,7 @@
 //!  RUN     JSON {name, started_unix_ns, setup, data}
 //!  ENGINE  JSON of the engine's fingerprint
 //!  MODULE  blake3 of the original 32 bytes | the original module      one per distinct module
-//!  MODEL   JSON {name, path, sha256, fingerprint}                     one per model
+//!  MODEL   JSON {name, path, sha256, fingerprint, isolated}           one per model
 //! ```
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -44,6 +44,9 @@ pub struct ModelRecord {
     pub sha256: String,
     /// What its results depend on besides the file (SEMANTICS I5).
     pub fingerprint: String,
+    /// Whether it had a process of its own.
+    #[serde(default)]
+    pub isolated: bool,
 }
 
 /// Everything before tick 0.

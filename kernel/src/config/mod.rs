@@ -22,7 +22,7 @@ pub use self::{
     check::check_kernel_name,
     error::ConfigError,
     tables::{
-        AgentConfig, Backing, Config, GrantedRights, KernelConfig, LogConfig, LogLevel,
+        AgentConfig, Backing, Config, GrantedRights, Isolation, KernelConfig, LogConfig, LogLevel,
         ModelConfig, OnFault, OutputConfig, RegionConfig, SourceConfig, SourceKind, TopicConfig,
         Wait,
     },

@@ -282,6 +282,20 @@ pub struct ModelConfig {
     /// Ticks from a request to its reply, at least 1 (SEMANTICS I1). Default 1.
     #[serde(default = "latency_ticks")]
     pub latency_ticks: u64,
+    /// Where it runs (SEMANTICS I3.6): `thread` or `process`. Default `thread`.
+    #[serde(default)]
+    pub isolation: Isolation,
+}
+
+/// Where a model runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// On a thread of the kernel.
+    #[default]
+    Thread,
+    /// In a process of its own.
+    Process,
 }
 
 /// `[[topic]]`: a topic and its policy.

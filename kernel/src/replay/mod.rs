@@ -43,7 +43,7 @@ use self::admit::admit_modules;
 pub use self::recompute::RecomputeError;
 
 /// How to execute a log again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ReplayOptions {
     /// Worker threads; they need not be those of the run.
     pub workers: u32,
@@ -51,6 +51,8 @@ pub struct ReplayOptions {
     pub recover: bool,
     /// Compute every inference again and compare.
     pub recompute: bool,
+    /// The program that serves models with a process of their own, to compute theirs again.
+    pub model_program: Option<std::path::PathBuf>,
 }
 
 /// Why a log could not be executed again.
@@ -268,7 +270,8 @@ impl Replay {
         let recompute = if self.options.recompute {
             let memory = kernel.built().inference();
             let memory = memory.map_err(|error| KernelError::from(BuildError::from(error)))?;
-            let (recompute, inference) = Recompute::start(&self.header, memory)?;
+            let program = self.options.model_program.as_deref();
+            let (recompute, inference) = Recompute::start(&self.header, memory, program)?;
             sinks.inference = Some(inference);
             Some(recompute)
         } else {

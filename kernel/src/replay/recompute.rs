@@ -4,6 +4,8 @@
 //! promised for the same library, CPU class and profile only, so with another fingerprint the
 //! recomputation is refused rather than compared with a tolerance nobody chose.
 
+use std::path::Path;
+
 use wasm_engine_abi::{
     Tick,
     record::{FactFields, Facts},
@@ -19,7 +21,7 @@ use crate::{
 use wasm_engine_core::Request;
 use wasm_engine_inference::{
     InferenceError, InferenceHandle, InferenceMemory, InferenceOptions, Interrupter,
-    registry::{self, ModelError},
+    registry::{self, ModelError, ModelHome},
 };
 use wasm_engine_log::run_header::RunHeader;
 
@@ -77,10 +79,11 @@ pub(crate) struct Recompute {
 }
 
 impl Recompute {
-    /// Loads the log's models.
+    /// Loads the log's models; `program` serves those that had a process of their own.
     pub(crate) fn start(
         header: &RunHeader,
         memory: InferenceMemory,
+        program: Option<&Path>,
     ) -> Result<(Self, InferenceHandle), RecomputeError> {
         let setup = &header.run.setup;
         let mut bytes = Vec::new();
@@ -102,6 +105,10 @@ impl Recompute {
                 bytes,
                 sha256: Some(&record.sha256),
                 batch: model.batch,
+                home: match record.isolated {
+                    true => ModelHome::Process(program),
+                    false => ModelHome::Here,
+                },
             })
             .collect();
         let loaded = registry::load_models(&files, None, &Interrupter::default())?;

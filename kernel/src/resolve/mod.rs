@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use wasm_engine_abi::limits::{BLOCK_BYTES, INIT_CALLS, blocks};
 
 use crate::{
-    config::{Config, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
+    config::{Config, Isolation, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
     sources::csv::CsvSource,
 };
 use wasm_engine_guest::admission::Admitted;
@@ -38,11 +38,13 @@ pub struct ReadModel {
     pub path: PathBuf,
     /// Its content, whose SHA-256 is in the setup.
     pub bytes: Vec<u8>,
+    /// Where it runs.
+    pub isolation: Isolation,
 }
 
 impl std::fmt::Debug for ReadModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, path, bytes } = self;
+        let Self { name, path, bytes, .. } = self;
         write!(f, "ReadModel({name}, {}, {} bytes)", path.display(), bytes.len())
     }
 }
@@ -247,5 +249,6 @@ fn read_model(
         input_len: 0,
         output_len: 0,
     };
-    Ok((ReadModel { name: model.name.clone(), path, bytes }, setup))
+    let isolation = model.isolation;
+    Ok((ReadModel { name: model.name.clone(), path, bytes, isolation }, setup))
 }

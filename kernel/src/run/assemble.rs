@@ -3,14 +3,17 @@
 //! The order matters to users: what is wrong with the configuration, the modules or the models is
 //! said before a log directory is made, and monitors can attach only when everything stands.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use wasm_engine_abi::page::NONE_U64;
 use wasm_engine_shm::wait::WaitMode;
 
 use crate::{
     clock,
-    config::{Backing, Wait},
+    config::{Backing, Isolation, Wait},
     machine::Threads,
     machine::{BuildError, Placing, region::ring},
     machine::{Kernel, KernelError, Parts, TraceOptions},
@@ -51,11 +54,12 @@ pub(crate) fn start(
     physical: &Physical,
     log_dir: Option<PathBuf>,
     resume: Option<PathBuf>,
+    model_program: Option<&Path>,
     halt: Halt<'_>,
 ) -> Result<Started, RunError> {
     let Resolved { mut setup, modules, sources, models, .. } = resolved;
     let models = Arc::new(models);
-    let loaded = models::load(&models, &mut setup, halt)?;
+    let loaded = models::load(&models, &mut setup, model_program, halt)?;
     models::check_limits(&setup)?;
     let setup = Arc::new(setup);
     let engine = engine::deterministic_engine(MemoryProfile {
@@ -134,6 +138,7 @@ fn model_records(files: &[ReadModel], loaded: &[LoadedModel]) -> Vec<ModelRecord
         path: std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
         sha256: loaded.sha256.clone(),
         fingerprint: loaded.fingerprint.clone(),
+        isolated: file.isolation == Isolation::Process,
     };
     files.iter().zip(loaded).map(record).collect()
 }

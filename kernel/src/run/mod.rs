@@ -71,6 +71,9 @@ pub struct RunOptions {
     pub timeout: Option<Duration>,
     /// Who watches over the loading; its timeout, which began earlier, is the run's then.
     pub loading: Option<Loading>,
+    /// The program that serves models with a process of their own: `wasm-engine`. Without it a
+    /// configuration with such models is refused.
+    pub model_program: Option<PathBuf>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
     /// Told at tick boundaries how far the run is.
@@ -106,7 +109,8 @@ struct Run {
 /// # Errors
 /// [`RunError`]. A run that ended early on request is no error: see [`RunReport::ended`].
 pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunError> {
-    let RunOptions { log_dir, resume, timeout, loading, stop, mut progress, .. } = options;
+    let RunOptions { log_dir, resume, timeout, loading, model_program, stop, .. } = options;
+    let mut progress = options.progress;
     let loading_ns = clock::now_ns();
     let mut physical = resolved.physical.clone();
     physical.workers = options.workers.unwrap_or(physical.workers);
@@ -119,7 +123,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     let deadline_ns = loading.as_ref().and_then(Loading::deadline_ns).or(deadline_ns);
     let halt = Halt { stop: &stop, deadline_ns };
     let Started { kernel, sinks, ingest, log, recovered } =
-        start(resolved, &physical, log_dir, resume, halt)?;
+        start(resolved, &physical, log_dir, resume, model_program.as_deref(), halt)?;
     let start_ns = clock::now_ns();
     let mut run = Run {
         first_paced: None,

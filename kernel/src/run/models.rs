@@ -2,6 +2,7 @@
 //! checked against the limits of the run.
 
 use std::{
+    path::Path,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -9,11 +10,12 @@ use std::{
 use wasm_engine_abi::limits::{BLOCK_BYTES, PAYLOAD_BYTES_MAX, blocks};
 use wasm_engine_inference::{
     Interrupter,
-    registry::{self, LoadedModel, ModelError},
+    registry::{self, LoadedModel, ModelError, ModelHome},
 };
 use wasm_engine_setup::{ModelSetup, Setup};
 
 use crate::{
+    config::Isolation,
     exit::{Exit, HasExitCode},
     report::Ended,
     resolve::ReadModel,
@@ -88,17 +90,19 @@ impl HasExitCode for ModelsError {
     }
 }
 
-/// Loads the models and completes the setup with their row lengths.
+/// Loads the models and completes the setup with their row lengths; `program` serves those that
+/// have a process of their own.
 pub(crate) fn load(
     files: &Arc<Vec<ReadModel>>,
     setup: &mut Setup,
+    program: Option<&Path>,
     halt: Halt<'_>,
 ) -> Result<Vec<LoadedModel>, ModelsError> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
     let interrupter = Interrupter::default();
-    let loaded = wait_for(start(files, &setup.models, &interrupter)?, &interrupter, halt)?;
+    let loaded = wait_for(start(files, &setup.models, program, &interrupter)?, &interrupter, halt)?;
     for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
         (model.input_len, model.output_len) = (loaded.input_len, loaded.output_len);
     }
@@ -110,11 +114,12 @@ type Loaded = Result<Vec<LoadedModel>, ModelError>;
 fn start(
     files: &Arc<Vec<ReadModel>>,
     setups: &[ModelSetup],
+    program: Option<&Path>,
     interrupter: &Interrupter,
 ) -> Result<mpsc::Receiver<Loaded>, ModelsError> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let (files, setups) = (Arc::clone(files), setups.to_vec());
-    let interrupter = interrupter.clone();
+    let (program, interrupter) = (program.map(Path::to_owned), interrupter.clone());
     std::thread::Builder::new()
         .name("we-load".to_owned())
         .spawn(move || {
@@ -126,6 +131,10 @@ fn start(
                     bytes: &file.bytes,
                     sha256: Some(&model.sha256),
                     batch: model.batch,
+                    home: match file.isolation {
+                        Isolation::Thread => ModelHome::Here,
+                        Isolation::Process => ModelHome::Process(program.as_deref()),
+                    },
                 })
                 .collect();
             // Nobody waits any more if the run was ended meanwhile.

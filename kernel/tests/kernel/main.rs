@@ -7,6 +7,8 @@ mod crash;
 mod damage;
 mod documents;
 mod faults;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod limits_of_the_process;
 mod log_counters;
 mod machine_fails;

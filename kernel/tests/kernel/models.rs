@@ -26,7 +26,7 @@ use wasm_engine_log::{run_header::ModelRecord, tamper};
 
 use crate::support::{
     Prog, prog,
-    run::{Folder, SOURCE, data, options, toml_string},
+    run::{Folder, SOURCE, data, named, options, toml_string},
 };
 
 /// `y = x + how many rows of the batch are 0x42424242`, for `[N, 1]`:
@@ -39,7 +39,7 @@ const ROWS: u64 = 12;
 const OUT: u32 = 0;
 const OBSERVATION: u32 = 1;
 
-fn ready() -> bool {
+pub(crate) fn ready() -> bool {
     let library = onnx::locate_library(None);
     if let Err(error) = &library {
         assert!(env::var_os("REQUIRE_ORT").is_none(), "{error}");
@@ -132,7 +132,7 @@ fn refused(folder: &Folder) {
 }
 
 /// A model of the inference crate's cases.
-fn case(name: &str) -> Vec<u8> {
+pub(crate) fn case(name: &str) -> Vec<u8> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("inference/cases");
     fs::read(dir.join(name).with_extension("onnx")).expect("a case")
 }
@@ -251,11 +251,13 @@ fn i3_5_an_agent_whose_rows_fail_takes_no_reply_of_another_and_is_said_once() {
     }
     // -128 / (x - 3) in `int8`: the rows of one agent divide by zero, in one batch with the others.
     let folder = folder(&case("intmin_i8"), "batch = 8");
+    let name = named(options(), folder.dir.path()).name.expect("a name of its own");
     let done = Command::new(env!("CARGO_BIN_EXE_wasm-engine"))
         .arg("run")
         .arg(folder.path("run.toml"))
         .arg("--log")
         .arg(folder.path("log"))
+        .args(["--name", &name])
         .output()
         .expect("it runs");
     let said = String::from_utf8_lossy(&done.stderr);

@@ -65,6 +65,7 @@ fn year(name: &str, workers: u32, log_dir: Option<PathBuf>, sets: &[&str]) -> Ru
         name: Some(format!("weather-test-{name}-{}", std::process::id())),
         timeout: None,
         loading: None,
+        model_program: None,
         stop: Arc::new(AtomicBool::new(false)),
         progress: None,
     };

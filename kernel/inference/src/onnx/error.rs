@@ -73,8 +73,20 @@ pub enum OnnxError {
         /// What the reader met.
         reason: &'static str,
     },
-    /// The model contains something that cannot be replayed, is not covered by its hash or could
-    /// end the process.
+    /// The model contains something that could end the process.
+    #[error(
+        "model {model} is refused: it contains {what}; {cure}, or give it a process of its own: \
+         isolation = \"process\""
+    )]
+    EndsProcess {
+        /// The model.
+        model: String,
+        /// What it contains.
+        what: String,
+        /// What to do about it in the model.
+        cure: &'static str,
+    },
+    /// The model contains something that cannot be replayed or is not covered by its hash.
     #[error("model {model} is refused: it contains {what}; {cure}")]
     ModelRefused {
         /// The model.

@@ -25,7 +25,8 @@
 //!   model for which that is not so is refused with more than one row.
 //!   Equal bits are promised for an equal [`Fingerprint`] only (SEMANTICS I5).
 //! - *The process lives.* The library answers most mistakes with an error, and some with a signal:
-//!   a model that could raise one is refused, before the library folds its constants.
+//!   a model that is known to raise one is refused, before the library folds its constants, unless
+//!   it has a process of its own (`crate::isolated`).
 //! - *The hash covers everything.* Models come as bytes the caller has hashed. External weight
 //!   files would escape that hash and random operators would escape replay: both are refused.
 //! - *Nothing phones home.* Official Linux libraries from 1.29 on carry an uploader that is on by
@@ -58,5 +59,7 @@ pub use error::OnnxError;
 pub use fingerprint::{Fingerprint, PROFILE};
 pub use library::{OnnxLibrary, init, locate_library};
 pub use load::load;
+pub(crate) use load::tried;
 pub use model::OnnxModel;
 pub use pinned::{LIBRARY_ENV, LIBRARY_FILE, LIBRARY_VERSION, TELEMETRY_ENV};
+pub(crate) use scan::Surroundings;

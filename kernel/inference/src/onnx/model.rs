@@ -16,7 +16,7 @@ use crate::onnx::{
     library::ENVIRONMENT,
     port::{Port, PortSide, SLOT_FLOATS_MAX},
     raw,
-    scan::{self, ScanFault},
+    scan::{self, ScanFault, Surroundings},
 };
 
 /// One model in one slot of a fixed batch size: a session and its input and output memory.
@@ -51,10 +51,11 @@ impl OnnxModel {
     /// [`OnnxError::NotInitialised`], [`OnnxError::ModelMalformed`], [`OnnxError::ModelRefused`],
     /// [`OnnxError::ModelShape`], [`OnnxError::RowsMix`], [`OnnxError::Runtime`],
     /// [`OnnxError::Interrupted`].
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         bytes: &[u8],
         batch: usize,
+        surroundings: Surroundings,
         interrupter: &Interrupter,
     ) -> Result<Self, OnnxError> {
         let model = || name.to_owned();
@@ -72,11 +73,12 @@ impl OnnxModel {
         if batch == 0 || batch > SLOT_FLOATS_MAX {
             return Err(shape(format!("a batch is 1 to {SLOT_FLOATS_MAX} rows")));
         }
-        let scanned = scan::model(bytes).map_err(|fault| match fault {
+        let scanned = scan::model(bytes, surroundings).map_err(|fault| match fault {
             ScanFault::Malformed(reason) => OnnxError::ModelMalformed { model: model(), reason },
             ScanFault::Refused { what, cure } => {
                 OnnxError::ModelRefused { model: model(), what, cure }
             }
+            ScanFault::Ends { what, cure } => OnnxError::EndsProcess { model: model(), what, cure },
         })?;
         if let Some(operator) = scanned.mixing.filter(|_| batch > 1) {
             let reason = format!("{operator} computes with all rows of a batch together");

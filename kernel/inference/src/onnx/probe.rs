@@ -9,7 +9,7 @@
 //! for some values only, which are not among those tried, passes. A row for which a model fails
 //! proves nothing, so none is demanded; but where it fails for all, more than one row is refused.
 
-use crate::onnx::{error::OnnxError, model::OnnxModel};
+use crate::backend::{Backend, BackendFailure};
 
 /// Rows to be asked, the first one that the model allows: value `at` of a row.
 const ROWS: [fn(usize) -> f32; 4] =
@@ -33,15 +33,15 @@ pub(super) enum Probed {
     Mixed(&'static str),
 }
 
-/// Runs `model` over some batches.
-pub(super) fn probe(model: &mut OnnxModel) -> Result<Probed, OnnxError> {
+/// Runs `model` over some batches. A process that a row ends is a failure like any other.
+pub(super) fn probe(model: &mut dyn Backend) -> Result<Probed, BackendFailure> {
     let (batch, input_len, output_len) = (model.batch(), model.input_len(), model.output_len());
     let mut refused = String::new();
     for row in ROWS {
         let row: Vec<f32> = (0..input_len).map(row).collect();
         let alone = match asked(model, &row, None) {
             Ok(replies) => replies,
-            Err(error @ OnnxError::Interrupted { .. }) => return Err(error),
+            Err(failure) if is_over(model, &failure) => return Err(failure),
             Err(error) => {
                 refused = error.to_string();
                 if refused.contains("shape verification failed") {
@@ -57,7 +57,7 @@ pub(super) fn probe(model: &mut OnnxModel) -> Result<Probed, OnnxError> {
         for filler in FILLERS.iter().filter(|_| batch > 1) {
             let beside = match asked(model, &row, Some(*filler)) {
                 Ok(replies) => replies,
-                Err(error @ OnnxError::Interrupted { .. }) => return Err(error),
+                Err(failure) if is_over(model, &failure) => return Err(failure),
                 Err(_) => continue,
             };
             let mut there = positions(batch).map(|at| &beside[at * output_len..][..output_len]);
@@ -74,15 +74,24 @@ pub(super) fn probe(model: &mut OnnxModel) -> Result<Probed, OnnxError> {
     Ok(Probed::Untried(refused))
 }
 
+/// Whether there is no use in trying more.
+fn is_over(model: &dyn Backend, failure: &BackendFailure) -> bool {
+    matches!(failure, BackendFailure::Gone(_)) || model.interrupter().is_asked()
+}
+
 /// Where the row stands beside others: first and, where that leaves room for others, last.
 fn positions(batch: usize) -> impl Iterator<Item = usize> {
     [0].into_iter().chain((batch > 2).then(|| batch - 1))
 }
 
 /// The bits of all replies, each NaN the same, to a batch of `row` alone or among rows of `filler`.
-fn asked(model: &mut OnnxModel, row: &[f32], filler: Option<f32>) -> Result<Vec<u32>, OnnxError> {
+fn asked(
+    model: &mut dyn Backend,
+    row: &[f32],
+    filler: Option<f32>,
+) -> Result<Vec<u32>, BackendFailure> {
     let batch = model.batch();
-    let rows = model.input_rows();
+    let rows = model.rows();
     match filler {
         None => rows.chunks_exact_mut(row.len()).for_each(|one| one.copy_from_slice(row)),
         Some(filler) => {

@@ -4,10 +4,15 @@ use std::{env, fs};
 
 use super::{
     port::SLOT_FLOATS_MAX,
-    scan::{self, ScanFault, Scanned},
+    scan::{self, ScanFault, Scanned, Surroundings},
     *,
 };
 use crate::Interrupter;
+
+/// What the scan says of a model in the kernel's process.
+pub(super) fn scanned(bytes: &[u8]) -> Result<Scanned, ScanFault> {
+    scan::model(bytes, Surroundings::Kernel)
+}
 
 fn load(name: &str, bytes: &[u8], batch: usize) -> Result<OnnxModel, OnnxError> {
     super::load(name, bytes, batch, &Interrupter::default())
@@ -78,10 +83,10 @@ fn temperature() -> Vec<u8> {
 #[test]
 fn scan_accepts_plain_models_and_every_cut_is_typed() {
     let bytes = temperature();
-    assert_eq!(scan::model(&bytes), Ok(Scanned::default()));
+    assert_eq!(scanned(&bytes), Ok(Scanned::default()));
     // Cut within the graph: the scan must notice, wherever it is.
     for len in (0..bytes.len() - 64).step_by(97) {
-        assert!(matches!(scan::model(&bytes[..len]), Err(ScanFault::Malformed(_))), "{len}");
+        assert!(matches!(scanned(&bytes[..len]), Err(ScanFault::Malformed(_))), "{len}");
     }
 }
 
@@ -89,29 +94,29 @@ fn scan_accepts_plain_models_and_every_cut_is_typed() {
 fn scan_refuses_random_operators_at_any_depth() {
     for operator in ["RandomNormalLike", "RandomUniform", "Bernoulli", "Multinomial"] {
         let plain = unary(operator, &[0, 3], &[0, 3]);
-        assert!(matches!(scan::model(&plain), Err(ScanFault::Refused { .. })), "{operator}");
+        assert!(matches!(scanned(&plain), Err(ScanFault::Refused { .. })), "{operator}");
         // The same node as the body of an `If`: Node.attribute(5).g(6).node(1).
         let body = field(1, &node(operator, &["x"], &["y"]));
         let outer = [node("If", &["c"], &["y"]), field(5, &field(6, &body))].concat();
         let nested = model(&[outer], &[], &[]);
-        assert!(matches!(scan::model(&nested), Err(ScanFault::Refused { .. })), "{operator}");
+        assert!(matches!(scanned(&nested), Err(ScanFault::Refused { .. })), "{operator}");
     }
     let training = model(&[node("Dropout", &["x", "", "t"], &["y"])], &[], &[]);
-    assert!(matches!(scan::model(&training), Err(ScanFault::Refused { .. })));
+    assert!(matches!(scanned(&training), Err(ScanFault::Refused { .. })));
     let inference = model(&[node("Dropout", &["x", "r", ""], &["y"])], &[], &[]);
-    assert_eq!(scan::model(&inference), Ok(Scanned::default()));
+    assert_eq!(scanned(&inference), Ok(Scanned::default()));
 }
 
 #[test]
 fn scan_refuses_external_weights_and_deep_nesting() {
     let external = field(7, &field(5, &number(14, 1)));
-    assert!(matches!(scan::model(&external), Err(ScanFault::Refused { .. })));
-    assert_eq!(scan::model(&field(7, &field(5, &number(14, 0)))), Ok(Scanned::default()));
+    assert!(matches!(scanned(&external), Err(ScanFault::Refused { .. })));
+    assert_eq!(scanned(&field(7, &field(5, &number(14, 0)))), Ok(Scanned::default()));
     let mut graph = Vec::new();
     for _ in 0..100 {
         graph = field(1, &field(5, &field(6, &graph)));
     }
-    assert!(matches!(scan::model(&field(7, &graph)), Err(ScanFault::Malformed(_))));
+    assert!(matches!(scanned(&field(7, &graph)), Err(ScanFault::Malformed(_))));
 }
 
 #[test]

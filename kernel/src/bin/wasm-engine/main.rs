@@ -13,6 +13,7 @@ mod print;
 mod progress;
 mod replay;
 mod run;
+mod serve;
 mod signals;
 mod verify;
 
@@ -47,6 +48,9 @@ enum Verb {
     Verify(verify::Args),
     /// Say what a log holds, without executing it.
     Inspect(inspect::Args),
+    /// Serve a kernel with one model, over standard input and output; kernels start this.
+    #[command(hide = true)]
+    ServeModel,
 }
 
 fn main() -> ExitCode {
@@ -58,18 +62,23 @@ fn main() -> ExitCode {
     signals::let_writes_fail();
     let Cli { verb, json } = cli;
     let work = move || match verb {
-        Verb::Run(args) => run::run(args, json),
-        Verb::Replay(args) => replay::replay(args),
-        Verb::Verify(args) => verify::verify(args),
-        Verb::Inspect(args) => inspect::inspect(args),
+        Verb::Run(args) => Ok(run::run(args, json)),
+        Verb::Replay(args) => Ok(replay::replay(args)),
+        Verb::Verify(args) => Ok(verify::verify(args)),
+        Verb::Inspect(args) => Ok(inspect::inspect(args)),
+        // It prints no document.
+        Verb::ServeModel => Err(serve::serve()),
     };
     // A thread of its own has a stack that no limit of the process makes too small.
     let thread = std::thread::Builder::new().name("we-main".to_owned()).stack_size(STACK_BYTES);
-    let outcome = match thread.spawn(work) {
-        Ok(thread) => thread.join().unwrap_or_else(|panic| panicked(panic.as_ref())),
-        Err(error) => Outcome::no_thread("run", &error),
+    let done = match thread.spawn(work) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| Ok(panicked(panic.as_ref()))),
+        Err(error) => Ok(Outcome::no_thread("run", &error)),
     };
-    end(outcome.print(json))
+    match done {
+        Ok(outcome) => end(outcome.print(json)),
+        Err(code) => code,
+    }
 }
 
 /// Ends the process. A model that does not stop still has a thread: then nothing is torn down under

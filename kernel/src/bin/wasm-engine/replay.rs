@@ -21,7 +21,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn replay(args: Args) -> Outcome {
-    let options = ReplayOptions { workers: args.workers, recover: true, recompute: false };
+    let options =
+        ReplayOptions { workers: args.workers, recover: true, ..ReplayOptions::default() };
     match replay::replay(&args.dir, options) {
         Ok(report) => Outcome::of(KIND, &report, Exit::Ok, None).with_faults(&report),
         Err(error) => Outcome::error(KIND, &error),

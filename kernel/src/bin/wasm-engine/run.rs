@@ -16,7 +16,7 @@ use wasm_engine::{
     run::{self, Loading, RunOptions},
 };
 
-use crate::{print::Outcome, progress, signals};
+use crate::{print::Outcome, progress, serve::program, signals};
 
 const KIND: &str = "run";
 
@@ -97,6 +97,7 @@ pub(crate) fn run(args: Args, json: bool) -> Outcome {
         name: args.name,
         timeout,
         loading: Some(loading),
+        model_program: program(),
         stop,
         progress: progress::show(),
     };

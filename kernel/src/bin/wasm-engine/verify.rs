@@ -8,7 +8,7 @@ use wasm_engine::{
     report::Divergence,
 };
 
-use crate::print::Outcome;
+use crate::{print::Outcome, serve::program};
 
 const KIND: &str = "verify";
 
@@ -29,7 +29,8 @@ pub(crate) struct Args {
 
 pub(crate) fn verify(args: Args) -> Outcome {
     let Args { dir, workers, recover, recompute } = args;
-    match replay::verify(&dir, ReplayOptions { workers, recover, recompute }) {
+    let options = ReplayOptions { workers, recover, recompute, model_program: program() };
+    match replay::verify(&dir, options) {
         Ok(report) => {
             if report.divergence.is_none() && report.log_end != "in order" {
                 tracing::warn!("the log ends {}", report.log_end);

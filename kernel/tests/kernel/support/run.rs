@@ -195,6 +195,7 @@ pub fn options() -> RunOptions {
         name: None,
         timeout: None,
         loading: None,
+        model_program: None,
         stop: Arc::new(AtomicBool::new(false)),
         progress: None,
     }

@@ -12,6 +12,22 @@ pub(crate) enum ScanFault {
         /// What to do about it.
         cure: &'static str,
     },
+    /// It may end the process that runs it.
+    Ends {
+        /// What it holds.
+        what: String,
+        /// What to do about it in the model.
+        cure: &'static str,
+    },
+}
+
+/// Whose process a model runs in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Surroundings {
+    /// The kernel's, which must live: what may end it is refused.
+    Kernel,
+    /// One of its own, whose end is a failure of the model.
+    Own,
 }
 
 impl ScanFault {

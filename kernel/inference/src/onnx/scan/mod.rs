@@ -24,6 +24,7 @@ mod walk;
 mod wire;
 
 pub(super) use fault::ScanFault;
+pub(crate) use fault::Surroundings;
 
 /// What the scan found in a model that it lets pass.
 #[derive(Debug, Default, PartialEq)]
@@ -33,13 +34,13 @@ pub(super) struct Scanned {
 }
 
 /// Refuses a model that cannot be replayed from its bytes and inputs alone, or that could end the
-/// process.
-pub(super) fn model(bytes: &[u8]) -> Result<Scanned, ScanFault> {
+/// kernel's process.
+pub(super) fn model(bytes: &[u8], surroundings: Surroundings) -> Result<Scanned, ScanFault> {
     let model = proto::parse(bytes)?;
     if model.graphs == 0 {
         return Err(ScanFault::Malformed("it holds no graph"));
     }
-    let mixing = rules::check(&model)?;
-    walk::check(&model)?;
+    let mixing = rules::check(&model, surroundings)?;
+    walk::check(&model, surroundings)?;
     Ok(Scanned { mixing })
 }

@@ -1,7 +1,7 @@
 //! What no model may hold, whatever its values: rules over single nodes.
 
 use crate::onnx::scan::{
-    fault::{ScanFault, shown},
+    fault::{ScanFault, Surroundings, shown},
     proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto},
 };
 
@@ -14,55 +14,65 @@ const MIXING: [&[u8]; 3] =
 
 /// Checks every node, in subgraphs and functions too; gives an operator that mixes rows, if there
 /// is one.
-pub(super) fn check(model: &ModelProto<'_>) -> Result<Option<String>, ScanFault> {
+pub(super) fn check(
+    model: &ModelProto<'_>,
+    surroundings: Surroundings,
+) -> Result<Option<String>, ScanFault> {
     if model.metadata_keys.contains(&CONFIGURING) {
         return Err(ScanFault::without(
             "metadata `ort_config`, which changes the settings of ONNX Runtime",
         ));
     }
-    let mut mixing = None;
-    graph(&model.graph, &mut mixing)?;
+    let mut rules = NodeRules { surroundings, mixing: None };
+    rules.graph(&model.graph)?;
     for FunctionProto { nodes, defaults, .. } in &model.functions {
-        nodes.iter().try_for_each(|one| node(one, &mut mixing))?;
-        inner_graphs(defaults, &mut mixing)?;
+        nodes.iter().try_for_each(|one| rules.node(one))?;
+        rules.inner_graphs(defaults)?;
     }
-    Ok(mixing)
+    Ok(rules.mixing)
 }
 
-fn graph(graph: &GraphProto<'_>, mixing: &mut Option<String>) -> Result<(), ScanFault> {
-    graph.nodes.iter().try_for_each(|one| node(one, mixing))
+/// The rules over the nodes of one model.
+struct NodeRules {
+    surroundings: Surroundings,
+    /// The first operator that makes rows influence each other.
+    mixing: Option<String>,
 }
 
-fn inner_graphs(
-    attributes: &[AttributeProto<'_>],
-    mixing: &mut Option<String>,
-) -> Result<(), ScanFault> {
-    attributes.iter().flat_map(|one| &one.graphs).try_for_each(|inner| graph(inner, mixing))
-}
+impl NodeRules {
+    fn graph(&mut self, graph: &GraphProto<'_>) -> Result<(), ScanFault> {
+        graph.nodes.iter().try_for_each(|one| self.node(one))
+    }
 
-fn node(node: &NodeProto<'_>, mixing: &mut Option<String>) -> Result<(), ScanFault> {
-    refuse_random(node.operator)?;
-    if node.operator == b"BatchNormalization" && trains(node) {
-        return Err(ScanFault::without(format!(
-            "{}, which learns: its rows influence each other and it keeps state",
-            described(node)
-        )));
+    fn inner_graphs(&mut self, attributes: &[AttributeProto<'_>]) -> Result<(), ScanFault> {
+        attributes.iter().flat_map(|one| &one.graphs).try_for_each(|inner| self.graph(inner))
     }
-    if let Some(count) = node.attributes.iter().find(|one| divides_by(node, one)) {
-        return Err(ScanFault::Refused {
-            what: format!(
-                "{} with {} `{}`, by which the library divides",
-                described(node),
-                count.number,
-                shown(count.name)
-            ),
-            cure: "give it at least one",
-        });
+
+    fn node(&mut self, node: &NodeProto<'_>) -> Result<(), ScanFault> {
+        refuse_random(node.operator)?;
+        if node.operator == b"BatchNormalization" && trains(node) {
+            return Err(ScanFault::without(format!(
+                "{}, which learns: its rows influence each other and it keeps state",
+                described(node)
+            )));
+        }
+        let divisor = node.attributes.iter().find(|one| divides_by(node, one));
+        if let Some(count) = divisor.filter(|_| self.surroundings == Surroundings::Kernel) {
+            return Err(ScanFault::Ends {
+                what: format!(
+                    "{} with {} `{}`, by which the library divides",
+                    described(node),
+                    count.number,
+                    shown(count.name)
+                ),
+                cure: "give it at least one",
+            });
+        }
+        if MIXING.contains(&node.operator) {
+            self.mixing.get_or_insert_with(|| described(node));
+        }
+        self.inner_graphs(&node.attributes)
     }
-    if MIXING.contains(&node.operator) {
-        mixing.get_or_insert_with(|| described(node));
-    }
-    inner_graphs(&node.attributes, mixing)
 }
 
 /// A node for a message: its operator, and its name if it has one.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::onnx::scan::{
-    fault::ScanFault,
+    fault::{ScanFault, Surroundings},
     proto::{FunctionProto, GraphProto, ModelProto, NodeProto, PortProto, elem},
     rules::described,
     values::{self, Known},
@@ -24,13 +24,14 @@ type Scopes<'a> = Vec<BTreeMap<&'a [u8], Known>>;
 
 struct ValueWalk<'m, 'a> {
     functions: &'m [FunctionProto<'a>],
+    surroundings: Surroundings,
     nodes: u32,
     calls: usize,
 }
 
 /// Follows the values of a model.
-pub(super) fn check(model: &ModelProto<'_>) -> Result<(), ScanFault> {
-    let mut walk = ValueWalk { functions: &model.functions, nodes: 0, calls: 0 };
+pub(super) fn check(model: &ModelProto<'_>, surroundings: Surroundings) -> Result<(), ScanFault> {
+    let mut walk = ValueWalk { functions: &model.functions, surroundings, nodes: 0, calls: 0 };
     walk.graph(&model.graph, &[], &mut Vec::new()).map(drop)
 }
 
@@ -76,7 +77,10 @@ impl<'m, 'a> ValueWalk<'m, 'a> {
             }
             let inputs: Vec<Option<Known>> =
                 (0..node.inputs.len()).map(|at| Some(known_of(scopes, node.input(at)?))).collect();
-            refuse(node, &inputs)?;
+            refuse_training(node, &inputs)?;
+            if self.surroundings == Surroundings::Kernel {
+                refuse_ending(node, &inputs)?;
+            }
             let known = self.outputs(node, &inputs, scopes)?;
             let Some(scope) = scopes.last_mut() else { unreachable!("a graph has a scope") };
             for (at, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
@@ -174,7 +178,8 @@ fn foreign(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Option<i64> {
     FLOATING.contains(&node.operator).then_some(first.unwrap_or(elem::FLOAT))
 }
 
-fn refuse(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Result<(), ScanFault> {
+/// Nodes that may end the process.
+fn refuse_ending(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Result<(), ScanFault> {
     let input = |at: usize| inputs.get(at).copied().flatten();
     if let (b"Div" | b"Mod", Some(by)) = (node.operator, input(1)) {
         let divided = input(0).unwrap_or(Known::any(None));
@@ -182,7 +187,7 @@ fn refuse(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Result<(), ScanFaul
         let float =
             node.operator == b"Mod" && node.attribute(b"fmod").is_some_and(|mode| mode.number == 1);
         if divided.may_overflow(by) && !float {
-            return Err(ScanFault::Refused {
+            return Err(ScanFault::Ends {
                 what: format!(
                     "{} of integers that may divide the smallest one by -1, which ends the process",
                     described(node)
@@ -198,14 +203,19 @@ fn refuse(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Result<(), ScanFaul
         (b"STFT", 3, 1, "a frame length that may be 0"),
     ] {
         if node.operator == operator && input(at).is_some_and(|known| known.at_least < at_least) {
-            return Err(ScanFault::Refused {
+            return Err(ScanFault::Ends {
                 what: format!("{} with {what}, which ends the process", described(node)),
                 cure: "give it a constant, or what Clip or Max bounds",
             });
         }
     }
+    Ok(())
+}
+
+/// A Dropout that may train.
+fn refuse_training(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Result<(), ScanFault> {
     // Input 3 is `training_mode`.
-    if let (b"Dropout", Some(mode)) = (node.operator, input(2))
+    if let (b"Dropout", Some(mode)) = (node.operator, inputs.get(2).copied().flatten())
         && !mode.all_zero
     {
         let what = format!("{} whose training mode is not a constant false", described(node));

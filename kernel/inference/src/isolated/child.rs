@@ -1,0 +1,121 @@
+//! The process of a model: loads one, runs it on what arrives, until its kernel is gone.
+
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use rustix::process::{Resource, Rlimit};
+
+use crate::interrupt::Interrupter;
+use crate::isolated::wire::{self, FrameHead, TEXT_MAX, invalid, kind};
+use crate::onnx::{self, OnnxModel, Surroundings};
+
+/// A frame of the kernel, or what was wrong with it.
+type Arrived = io::Result<(FrameHead, Vec<u8>)>;
+
+/// Serves the kernel that started this process over standard input and output, with one model. It
+/// does not come back from the end of its input: the process is killed there and then.
+///
+/// # Errors
+/// Input that is not of a kernel, pipes and threads that cannot be had.
+pub fn serve() -> io::Result<()> {
+    // What a library prints must not get among the answers.
+    let mut answers = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    // Its end by a signal is nothing unheard of: a dump for each would fill a folder of the user's.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none)?;
+    let (sender, frames) = mpsc::channel();
+    let (spare, used) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("we-kernel".to_owned())
+        .spawn(move || read_frames(&sender, &used))?;
+    let Some(mut model) = start(&frames, &mut answers)? else { return Ok(()) };
+    loop {
+        let (head, payload) = next(&frames)?;
+        let rows: &mut [u8] = bytemuck::cast_slice_mut(model.input_rows());
+        if head.kind != kind::RUN || payload.len() != rows.len() {
+            return Err(invalid("these are no rows for this model"));
+        }
+        rows.copy_from_slice(&payload);
+        // The reader makes a new one if this one does not arrive.
+        let _ = spare.send(payload);
+        match model.run() {
+            Ok(rows) => {
+                wire::write(&mut answers, (kind::ROWS, 0, 0), &[bytemuck::cast_slice(rows)])?;
+            }
+            Err(error) => text(&mut answers, kind::FAILED, 0, &error.to_string())?,
+        }
+    }
+}
+
+/// Reads what the kernel sends; its end is the end of this process.
+fn read_frames(sender: &Sender<Arrived>, used: &Receiver<Vec<u8>>) {
+    let mut input = io::stdin().lock();
+    let mut one = || -> Arrived {
+        let head = wire::read_head(&mut input)?;
+        let mut payload = used.try_recv().unwrap_or_default();
+        wire::read_payload(&mut input, head.len, &mut payload)?;
+        Ok((head, payload))
+    };
+    // Whoever waits for the first frame is in no model: it ends by itself, and can say why.
+    let first = one();
+    let began = first.is_ok();
+    if sender.send(first).is_err() || !began {
+        return;
+    }
+    while let Ok(frame) = one() {
+        if sender.send(Ok(frame)).is_err() {
+            break;
+        }
+    }
+    // What came cannot be understood, or nothing comes any more.
+    end();
+}
+
+/// Ends this process at once: the model may be in the middle of anything, so nothing is torn down.
+fn end() -> ! {
+    // Should that not be allowed, the abort ends it as well.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort()
+}
+
+fn next(frames: &Receiver<Arrived>) -> Arrived {
+    frames.recv().unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into()))
+}
+
+/// Loads the model of the first frame and answers; without a model if it cannot be used.
+fn start(frames: &Receiver<Arrived>, answers: &mut File) -> io::Result<Option<OnnxModel>> {
+    let (FrameHead { kind: what, a: batch, b: name_len, .. }, payload) = next(frames)?;
+    let name_len = usize::try_from(name_len).ok().filter(|_| what == kind::START);
+    let parts = name_len.and_then(|len| payload.split_at_checked(len));
+    let Some((name, bytes)) = parts else { return Err(invalid("it does not begin with a model")) };
+    let loaded = load(&String::from_utf8_lossy(name), bytes, batch);
+    match loaded {
+        Ok(model) => {
+            let lens = (kind::READY, model.input_len() as u64, model.output_len() as u64);
+            wire::write(answers, lens, &[model.fingerprint().to_string().as_bytes()])?;
+            Ok(Some(model))
+        }
+        Err((code, why)) => {
+            text(answers, kind::REFUSED, code, &why)?;
+            Ok(None)
+        }
+    }
+}
+
+/// The model, or an exit code and why not.
+fn load(name: &str, bytes: &[u8], batch: u64) -> Result<OnnxModel, (u64, String)> {
+    onnx::locate_library(None)
+        .and_then(|library| onnx::init(&library))
+        .map_err(|error| (1, format!("model {name} cannot be run: {error}")))?;
+    let batch = usize::try_from(batch).unwrap_or(usize::MAX);
+    OnnxModel::new(name, bytes, batch, Surroundings::Own, &Interrupter::default())
+        .map_err(|error| (5, error.to_string()))
+}
+
+/// Answers with a text, cut to what fits.
+fn text(answers: &mut File, what: u64, code: u64, text: &str) -> io::Result<()> {
+    let end = text.floor_char_boundary(TEXT_MAX);
+    wire::write(answers, (what, code, 0), &[&text.as_bytes()[..end]])
+}
