@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod documents;
 mod faults;
+mod languages;
 mod limits_of_the_process;
 mod log_counters;
 mod machine_fails;
