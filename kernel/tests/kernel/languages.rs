@@ -1,5 +1,6 @@
 //! The same small agent in each language of `docs/LANGUAGES.md`, built with exactly the lines of
-//! that document, run, made to panic, and refused by name without its flag for the memory's maximum.
+//! that document, run, made to panic, and refused by name without its flag for the memory's
+//! maximum.
 //!
 //! A language whose compiler is missing says so on standard error and checks nothing.
 
