@@ -12,6 +12,7 @@ struct Counter {
 impl Agent for Counter {
     fn init(init: &Init<'_>, host: &mut Host) -> Result<Self, Code> {
         let name = init.args_str().ok_or(Code::own(1))?;
+        assert!(!name.is_empty(), "no topic");
         let topic = host.topic(name)?;
         host.subscribe(topic)?;
         let out = host.topic(Text::<128>::new().str(name).str("/count").as_str())?;

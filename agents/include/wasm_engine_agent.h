@@ -5,11 +5,12 @@
  * provides the calls. What it does not do: it keeps no state and checks nothing.
  *
  * Build (clang and lld 14 or newer):
- *   clang --target=wasm32 -O2 -nostdlib -ffreestanding -Wl,--no-entry -Wl,--stack-first \
- *     -Wl,-z,stack-size=16384 -Wl,--initial-memory=65536 -Wl,--max-memory=65536 \
- *     -o agent.wasm agent.c
+ *   clang --target=wasm32 -O2 -mbulk-memory -nostdlib -ffreestanding -Wl,--no-entry \
+ *     -Wl,--stack-first -Wl,-z,stack-size=16384 -Wl,--initial-memory=65536 \
+ *     -Wl,--max-memory=65536 -o agent.wasm agent.c
  * In C++ the same with clang++ and -fno-exceptions -fno-rtti -fno-c++-static-destructors.
  * With --stack-first a stack that is too deep is a fault; without, it overwrites static data.
+ * With -mbulk-memory copies of structs are operators; without, they are calls of a missing memcpy.
  *
  * A module:
  *   #include "wasm_engine_agent.h"

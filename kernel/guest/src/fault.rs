@@ -156,7 +156,8 @@ fn advice(fault: u32, code: Option<i32>, said: bool) -> String {
         },
         fault::UNREACHABLE if !said => {
             "for its message, let the module report panics: `panic_handler` or `panic_hook` of \
-             `export!`, WE_ASSERT in C"
+             `export!`, WE_ASSERT in C, --use abort=FILE/abort in AssemblyScript, `pub const \
+             panic` in Zig (docs/LANGUAGES.md)"
         }
         fault::OUT_OF_FUEL => {
             "raise limits.fuel_per_call (and fuel_per_call of the manifest, where it has one), or \

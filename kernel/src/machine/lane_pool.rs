@@ -11,7 +11,7 @@
 //!
 //! A worker that fails says so in a reply, and the run stops at the last closed tick (T10).
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use bytemuck::{Zeroable, cast_slice, try_cast_slice};
 use wasm_engine_abi::{
@@ -67,6 +67,9 @@ impl Results for Store {
     }
 }
 
+/// How long the scheduler sleeps at most before it looks whether a worker's thread has ended.
+const POLL: Duration = Duration::from_millis(20);
+
 /// What the scheduler holds of a worker.
 #[derive(Debug)]
 pub(crate) struct WorkerHandle {
@@ -104,6 +107,18 @@ impl WorkerHandle {
     fn publish(&mut self) {
         self.commands.publish();
         self.bell.ring();
+    }
+
+    /// Fails if nothing will come from the worker of `lane` any more: its thread has ended, and all
+    /// that it said has been taken. It says why it ends, unless its thread could not even begin.
+    fn check(&self, lane: usize) -> Result<(), MachineError> {
+        // In this order: what it said last, it said before its end.
+        let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        if ended && !self.replies.has_next() {
+            let detail = "its thread ended without a word; give the process more memory";
+            return Err(failed(lane, MachineFailure::Panic, detail.to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -294,6 +309,7 @@ impl LanePool {
                 Err(ReserveError::Full { .. }) => {
                     self.workers[at].publish();
                     self.drain()?;
+                    self.workers[at].check(at + 1)?;
                     std::thread::yield_now();
                 }
                 Err(error) => return Err(failed(at + 1, MachineFailure::Ring, error.to_string())),
@@ -328,9 +344,16 @@ impl LanePool {
                 return Ok(());
             }
             let workers = &self.workers;
-            self.bell.wait(self.wait, || {
+            let answered = self.bell.wait_at_most(self.wait, POLL, || {
                 workers.iter().any(|worker| worker.outstanding > 0 && worker.replies.has_next())
             });
+            if !answered {
+                for (at, worker) in workers.iter().enumerate() {
+                    if worker.outstanding > 0 {
+                        worker.check(at + 1)?;
+                    }
+                }
+            }
         }
     }
 
@@ -410,4 +433,40 @@ fn home(index: u32, lanes: usize) -> u32 {
 
 fn failed(lane: usize, failure: MachineFailure, detail: String) -> MachineError {
     MachineError { failure, lane: lane as u32, agent: AgentId::NONE, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_engine_shm::bytes::layout;
+
+    use super::*;
+
+    #[test]
+    fn t10_2_a_worker_that_ended_without_a_word_is_found() {
+        let shape = layout(4096).expect("a ring");
+        let ring = || (RawMem::heap(shape.producer_len), RawMem::heap(shape.consumer_len));
+        let (commands, replies) = (ring(), ring());
+        let mut said = Producer::new(replies.0.clone(), replies.1.clone()).expect("a ring");
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv().expect("a signal"));
+        let mut worker = WorkerHandle {
+            commands: Producer::new(commands.0, commands.1).expect("a ring"),
+            replies: Consumer::new(replies.0, replies.1).expect("a ring"),
+            bell: Ringer::new(RawMem::heap(wasm_engine_shm::wait::LEN)).expect("a bell"),
+            outstanding: 1,
+            thread: Some(thread),
+        };
+        assert_eq!(worker.check(1), Ok(()), "it may still answer");
+        said.push(0, 0, b"its last words").expect("there is room");
+        said.publish();
+        go.send(()).expect("the thread waits");
+        while !worker.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            std::thread::yield_now();
+        }
+        assert_eq!(worker.check(1), Ok(()), "what it said comes first");
+        worker.replies.next().expect("a ring").expect("its last words");
+        worker.replies.release();
+        let error = worker.check(1).expect_err("nothing will come");
+        assert_eq!((error.failure, error.lane), (MachineFailure::Panic, 1));
+    }
 }

@@ -9,6 +9,7 @@ mod documents;
 mod faults;
 #[cfg(target_os = "linux")]
 mod isolation;
+mod languages;
 mod limits_of_the_process;
 mod log_counters;
 mod machine_fails;

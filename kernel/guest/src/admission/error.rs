@@ -89,15 +89,24 @@ pub enum Refusal {
     #[error(
         "the memory has no maximum, declare one of at most {max} bytes: clang \
          -Wl,--max-memory=BYTES, rustc -C link-arg=--max-memory=BYTES, zig --max-memory=BYTES, \
-         AssemblyScript --maximumMemory PAGES (64 KiB each)"
+         AssemblyScript --maximumMemory PAGES (64 KiB each){}",
+        stack_cure(*min, *max)
     )]
     MemoryUnbounded {
+        /// Bytes with which it starts.
+        min: u64,
         /// The most that is allowed.
         max: u64,
     },
     /// The memory may become too large.
-    #[error("the memory may grow to {bytes} bytes, at most {max} are allowed; lower --max-memory")]
+    #[error(
+        "the memory may grow to {bytes} bytes, at most {max} are allowed: lower --max-memory \
+         (AssemblyScript --maximumMemory) or raise limits.memory_bytes_max{}",
+        stack_cure(*min, *max)
+    )]
     MemoryTooLarge {
+        /// Bytes with which it starts.
+        min: u64,
         /// Declared maximum.
         bytes: u64,
         /// The limit.
@@ -222,6 +231,13 @@ pub enum Refusal {
         /// What it must be.
         expected: String,
     },
+    /// The linker made each export run the constructors first, so state is lost at every call.
+    #[error(
+        "its exports run the constructors of the program before every call, so what they set up \
+         is set up anew each time; link with an exported `_initialize` that calls \
+         `__wasm_call_ctors`, as wasm_engine_agent.h does"
+    )]
+    WrappedExports,
     /// An export uses a name of the kernel's own.
     #[error("export `{}` uses the reserved prefix `{prefix}`, rename it", short_name(.name))]
     ReservedExport {
@@ -249,6 +265,16 @@ impl From<wasmparser::Error> for Refusal {
         let cure = cure_of(&message);
         Self::Invalid { offset: error.offset() as u64, message, cure }
     }
+}
+
+/// What to do about a memory that cannot have the maximum that is asked for, because it starts with
+/// more: compilers give the stack a mebibyte or more of it.
+fn stack_cure(min: u64, max: u64) -> &'static str {
+    if min <= max {
+        return "";
+    }
+    "; it starts with more than that, so make its stack smaller too: clang \
+     -Wl,-z,stack-size=BYTES, rustc -C link-arg=-zstack-size=BYTES, zig --stack BYTES"
 }
 
 /// What to do about what the validator says, where its own words lead astray: a feature that is not

@@ -3,7 +3,7 @@
 //! A module may export more; names that begin with `__we_` belong to the instrumentation.
 
 use wasm_engine_abi::calls::INITIALIZE;
-use wasmparser::{ExternalKind, FuncType, ValType};
+use wasmparser::{ExternalKind, FuncType, KnownCustom, Name, Parser, Payload, ValType};
 
 use crate::admission::error::Refusal;
 use crate::admission::imports::type_text;
@@ -11,6 +11,9 @@ use crate::admission::shape::Shape;
 
 /// Prefix of the names that instrumentation adds.
 pub(crate) const RESERVED_PREFIX: &str = "__we_";
+
+/// How wasm-ld names the function that it exports in place of one that it wraps.
+const WRAPPER_ENDING: &str = ".command_export";
 
 /// Functions every module exports, by name, with the parameters they take; all return an `i32`.
 const FUNCTIONS: [(&str, &[ValType]); 6] = [
@@ -39,6 +42,33 @@ pub(crate) fn check(shape: &Shape<'_>) -> Result<(), Refusal> {
     }
     if shape.exports.iter().any(|export| export.name == INITIALIZE) {
         check_function(shape, INITIALIZE, &[], &[])?;
+    }
+    Ok(())
+}
+
+/// Refuses a module whose exports are wrappers that a linker made for a program which runs once and
+/// ends: each runs the constructors first. Only the names that linkers give them tell them apart
+/// from a function that happens to call another one first, so without names they pass.
+pub(crate) fn check_wrappers(wasm: &[u8], shape: &Shape<'_>) -> Result<(), Refusal> {
+    let exported = |index| {
+        let of_contract = |name: &str| FUNCTIONS.iter().any(|(known, _)| *known == name);
+        shape.exports.iter().any(|export| {
+            export.kind == ExternalKind::Func && export.index == index && of_contract(export.name)
+        })
+    };
+    for payload in Parser::new(0).parse_all(wasm).flatten() {
+        let Payload::CustomSection(section) = payload else { continue };
+        let KnownCustom::Name(names) = section.as_known() else { continue };
+        let wrapped = names.flatten().any(|name| match name {
+            Name::Function(functions) => functions
+                .into_iter()
+                .flatten()
+                .any(|named| named.name.ends_with(WRAPPER_ENDING) && exported(named.index)),
+            _ => false,
+        });
+        if wrapped {
+            return Err(Refusal::WrappedExports);
+        }
     }
     Ok(())
 }

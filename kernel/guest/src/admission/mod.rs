@@ -74,6 +74,7 @@ fn check_all(wasm: &[u8], limits: &ModuleLimits) -> Result<Admitted, Refusal> {
     let manifest = manifest::read(&shape.manifests)?;
     imports::check(&shape, &manifest)?;
     exports::check(&shape)?;
+    exports::check_wrappers(wasm, &shape)?;
     let memory_bytes_max = manifest.memory_limit(&shape.memory, limits)?;
     let instrumented = instrument::instrument(wasm, &shape, memory_bytes_max)?;
     Ok(Admitted {

@@ -18,7 +18,8 @@ pub(crate) fn unknown(module: &str, name: &str) -> Refusal {
     let cure = match (module, name) {
         (MODULE, _) => "declare only calls of this kernel's version, with their own names",
         ("env", "abort" | "seed" | "trace") => {
-            "in AssemblyScript build with --use abort= and without seed and trace"
+            "in AssemblyScript build with --use abort=FILE/abort, a function of your own that \
+             calls `panic`, or with --use abort=, and without seed and trace"
         }
         ("env", "memory") | (_, "memory") => "link without --import-memory, the agent has its own",
         ("env" | "GOT.mem" | "GOT.func", _) => {

@@ -361,15 +361,14 @@ fn memory_shape(
     memory: wasmparser::MemoryType,
     limits: &ModuleLimits,
 ) -> Result<MemoryShape, Refusal> {
-    let maximum =
-        memory.maximum.ok_or(Refusal::MemoryUnbounded { max: limits.memory_bytes_max })?;
     // No overflow: the validator allows at most 65,536 pages.
-    let bytes_max = maximum.saturating_mul(WASM_PAGE_BYTES);
-    if bytes_max > limits.memory_bytes_max {
-        let (bytes, max) = (bytes_max, limits.memory_bytes_max);
-        return Err(Refusal::MemoryTooLarge { bytes, max });
+    let (min, max) = (memory.initial.saturating_mul(WASM_PAGE_BYTES), limits.memory_bytes_max);
+    let maximum = memory.maximum.ok_or(Refusal::MemoryUnbounded { min, max })?;
+    let bytes = maximum.saturating_mul(WASM_PAGE_BYTES);
+    if bytes > max {
+        return Err(Refusal::MemoryTooLarge { min, bytes, max });
     }
-    Ok(MemoryShape { bytes_min: memory.initial.saturating_mul(WASM_PAGE_BYTES), bytes_max })
+    Ok(MemoryShape { bytes_min: min, bytes_max: bytes })
 }
 
 fn check_global(offset: usize, ty: GlobalType) -> Result<(), Refusal> {

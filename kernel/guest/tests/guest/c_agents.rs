@@ -1,6 +1,7 @@
 //! Agents in C and C++, built as the header says: where clang and its linker for WebAssembly are
 //! missing these tests say so and check nothing.
 
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,7 +47,9 @@ fn can_build() -> bool {
     };
     let can = says("clang", "--print-targets", "wasm32") && says("wasm-ld", "--version", "LLD");
     if !can {
-        eprintln!("SKIPPED: agents in C: clang and wasm-ld (packages clang, lld) are not there");
+        // Past the test runner, which keeps to itself what a test that succeeds prints.
+        let what = "agents in C: clang and wasm-ld (packages clang, lld) are not there";
+        let _ = writeln!(stderr(), "SKIPPED: {what}");
     }
     can
 }

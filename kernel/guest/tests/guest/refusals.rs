@@ -89,7 +89,7 @@ fn refusals_name_the_cure() {
     for (fields, words) in [
         ("(import \"wasi_snapshot_preview1\" \"fd_write\" (func))", "-target=wasm-unknown"),
         ("(import \"gojs\" \"runtime.wasmExit\" (func (param i32)))", "TinyGo"),
-        ("(import \"env\" \"abort\" (func (param i32 i32 i32 i32)))", "--use abort="),
+        ("(import \"env\" \"abort\" (func (param i32 i32 i32 i32)))", "--use abort=FILE/abort"),
         ("(import \"env\" \"memory\" (memory 1 2))", "--import-memory"),
         ("(import \"env\" \"memcpy\" (func (param i32 i32 i32) (result i32)))", "define it"),
         ("(import \"__wbindgen_placeholder__\" \"x\" (func))", "wasm-bindgen"),
@@ -112,6 +112,24 @@ fn refusals_name_the_cure() {
     for words in ["-Wl,--max-memory", "link-arg=--max-memory", "--maximumMemory", "zig"] {
         assert!(text.contains(words), "no `{words}` in: {text}");
     }
+}
+
+/// What compilers make by themselves: a stack that alone is as long as a memory may be.
+#[test]
+fn a_memory_that_starts_too_large_is_cured_by_a_smaller_stack() {
+    for (pages, flags) in [
+        ("257", &["no maximum", "link-arg=--max-memory"][..]),
+        ("257 258", &["may grow", "--max-memory"]),
+    ] {
+        let wat = TRIVIAL.replace("\"memory\") 1 1", &format!("\"memory\") {pages}"));
+        let text = refused(&wat::parse_str(wat).expect("parses")).to_string();
+        for words in flags.iter().chain(&["-z,stack-size", "link-arg=-zstack-size", "--stack "]) {
+            assert!(text.contains(words), "no `{words}` in: {text}");
+        }
+    }
+    let wat = TRIVIAL.replace("\"memory\") 1 1", "\"memory\") 16 257");
+    let text = refused(&wat::parse_str(wat).expect("parses")).to_string();
+    assert!(!text.contains("stack"), "{text}");
 }
 
 #[test]
@@ -155,4 +173,20 @@ fn capabilities_are_few_and_short() {
     );
     let long = refused(&with_manifest(&manifest(1, 257)));
     assert!(matches!(long, Refusal::UnknownCapability { .. }), "{long}");
+}
+
+#[test]
+fn a_module_whose_exports_run_constructors_every_time_is_refused() {
+    // As wasm-ld writes them: the export is a wrapper of this name.
+    let named = |name: &str| {
+        let text = TRIVIAL.replacen(
+            "(func (export \"agent_init\")",
+            &format!("(func ${name} (export \"agent_init\")"),
+            1,
+        );
+        assert_ne!(text, TRIVIAL);
+        attach_manifest(&wat::parse_str(text).expect("it parses"), MANIFEST.as_bytes())
+    };
+    assert!(matches!(refused(&named("agent_init.command_export")), Refusal::WrappedExports));
+    admit("m", &named("agent_init"), &ModuleLimits::default()).expect("its own name");
 }
