@@ -22,6 +22,26 @@ impl Display for PlainText<'_> {
     }
 }
 
+/// Shows a JSON document of one line without the characters that [`PlainText`] does not show: it
+/// stays the same document, since they can stand only inside its texts.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainJson<'a>(pub &'a str);
+
+impl Display for PlainJson<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for character in self.0.chars() {
+            if is_plain(character) {
+                f.write_char(character)?;
+                continue;
+            }
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(f, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a character is shown as itself.
 #[must_use]
 pub const fn is_plain(character: char) -> bool {
@@ -50,6 +70,8 @@ mod tests {
              a\\u{200b}b"
         );
         assert!(plain.chars().all(is_plain));
+        let json = PlainJson("\"\u{7f}\u{9b}2J \u{202e}° 🌡 \u{e0041}\"").to_string();
+        assert_eq!(json, "\"\\u007f\\u009b2J \\u202e° 🌡 \\udb40\\udc41\"");
         let fine = "13.1 °F \"at\" C:\\data — 気温 🌡";
         assert_eq!(PlainText(fine).to_string(), fine);
     }

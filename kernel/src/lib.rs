@@ -17,6 +17,7 @@
 mod clock;
 pub mod config;
 pub mod exit;
+mod files;
 pub mod machine;
 pub mod replay;
 pub mod report;

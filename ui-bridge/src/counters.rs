@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use wasm_engine_abi::plain::PlainJson;
 use wasm_engine_telemetry::counters::Counted;
 
 /// What the JSON document is.
@@ -33,5 +34,6 @@ struct CountersDocument<'a> {
 /// # Errors
 /// None in practice: counters hold only what JSON can express.
 pub fn document(counters: &[Counted]) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&CountersDocument { kind: TYPE, counters })
+    let document = serde_json::to_string(&CountersDocument { kind: TYPE, counters })?;
+    Ok(PlainJson(&document).to_string())
 }

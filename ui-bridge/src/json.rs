@@ -7,6 +7,7 @@
 //! What this does not do: no pretty printing, no selection; that is what `jq` is for.
 
 use serde::Serialize;
+use wasm_engine_abi::plain::PlainJson;
 
 use crate::view::View;
 
@@ -26,5 +27,6 @@ struct ViewDocument<'a> {
 /// # Errors
 /// None in practice: a view holds only what JSON can express.
 pub fn document(view: &View) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&ViewDocument { kind: TYPE, view })
+    let document = serde_json::to_string(&ViewDocument { kind: TYPE, view })?;
+    Ok(PlainJson(&document).to_string())
 }

@@ -7,6 +7,7 @@ use wasm_engine_abi::frame::{CHANNEL, NO_TOPIC, fault};
 use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::page::event::{self, Detail};
 use wasm_engine_abi::page::{TraceEvent, stall};
+use wasm_engine_abi::plain::PlainJson;
 use wasm_engine_telemetry::names::Names;
 use wasm_engine_telemetry::trace::Followed;
 
@@ -37,7 +38,7 @@ pub fn document(seen: &Followed, names: &Names) -> String {
             }
         }
     }
-    Value::Object(map).to_string()
+    PlainJson(&Value::Object(map).to_string()).to_string()
 }
 
 /// What is found as one line for people, without a line end.

@@ -1,10 +1,11 @@
 //! From text and overrides to a checked configuration, and who is wrong where there is none.
 
-use std::{fs, path::Path};
+use std::{io, path::Path};
 
 use crate::config::error::ConfigError;
 use crate::config::overrides;
 use crate::config::tables::Config;
+use crate::files::{self, SMALL_BYTES_MAX};
 
 impl Config {
     /// Reads `file`, applies `sets` (each `section.key=value`, in order) and checks the result.
@@ -12,7 +13,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], naming file and line, override, or key.
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(file)
+        let text = files::read(file, SMALL_BYTES_MAX)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| not_utf8()))
             .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
         Self::parse(file, &text, sets)
     }
@@ -35,6 +37,10 @@ impl Config {
         config.check()?;
         Ok(config)
     }
+}
+
+fn not_utf8() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
 }
 
 /// Locates the error of a table that is not a configuration: a line of the file or an override.

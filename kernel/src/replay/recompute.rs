@@ -15,6 +15,7 @@ use wasm_engine_shm::wait::WaitMode;
 use crate::{
     clock,
     exit::{Exit, HasExitCode},
+    files::{self, MODEL_BYTES_MAX},
     machine::Kernel,
     report::Divergence,
 };
@@ -89,10 +90,8 @@ impl Recompute {
         let mut bytes = Vec::new();
         for model in &header.models {
             let path = model.path.display().to_string();
-            bytes.push(std::fs::read(&model.path).map_err(|source| RecomputeError::File {
-                name: model.name.clone(),
-                path,
-                source,
+            bytes.push(files::read(&model.path, MODEL_BYTES_MAX).map_err(|source| {
+                RecomputeError::File { name: model.name.clone(), path, source }
             })?);
         }
         let files: Vec<_> = header

@@ -1,7 +1,7 @@
 //! Why a configuration cannot be resolved, and the reading of files that it names.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -9,6 +9,7 @@ use wasm_engine_guest::admission::AdmissionError;
 
 use crate::config::ConfigError;
 use crate::exit::{Exit, HasExitCode};
+use crate::files;
 use crate::sources::SourceError;
 
 /// Why a configuration cannot be turned into a run.
@@ -91,8 +92,8 @@ pub(crate) fn refuse_above(
     Err(ResolveError::Refused { what: what.to_owned(), needed, limit: limit.to_owned(), max })
 }
 
-pub(crate) fn read(key: &str, file: &Path) -> Result<Vec<u8>, ResolveError> {
-    fs::read(file).map_err(|source| ResolveError::File {
+pub(crate) fn read(key: &str, file: &Path, bytes_max: u64) -> Result<Vec<u8>, ResolveError> {
+    files::read(file, bytes_max).map_err(|source| ResolveError::File {
         key: key.to_owned(),
         file: file.to_owned(),
         source,

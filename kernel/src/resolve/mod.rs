@@ -20,6 +20,7 @@ use wasm_engine_abi::limits::{BLOCK_BYTES, INIT_CALLS, blocks};
 
 use crate::{
     config::{Config, Isolation, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
+    files::MODEL_BYTES_MAX,
     sources::csv::CsvSource,
 };
 use wasm_engine_guest::admission::Admitted;
@@ -231,7 +232,7 @@ fn read_model(
     model: &ModelConfig,
 ) -> Result<(ReadModel, ModelSetup), ResolveError> {
     let path = config.path(&model.file);
-    let bytes = read(&format!("model.{}.file", model.name), &path)?;
+    let bytes = read(&format!("model.{}.file", model.name), &path, MODEL_BYTES_MAX)?;
     let sha256 = hex(&Sha256::digest(&bytes));
     if let Some(expected) = model.sha256.as_ref().filter(|hex| !hex.eq_ignore_ascii_case(&sha256)) {
         return Err(ResolveError::Sha256 {

@@ -8,6 +8,7 @@ use wasm_engine_abi::manifest::FILE_ENDING;
 use crate::resolve::error::{ResolveError, hex, read, refuse_above};
 use crate::{
     config::{AgentConfig, Config, ConfigError, GrantedRights, check_group_name},
+    files::SMALL_BYTES_MAX,
     sources::csv::CsvSource,
 };
 use wasm_engine_guest::admission::{
@@ -70,10 +71,10 @@ fn admit_file(
     path: &std::path::Path,
 ) -> Result<Admitted, ResolveError> {
     let key = format!("agent.{}.module", agent.name);
-    let mut bytes = read(&key, path)?;
+    let mut bytes = read(&key, path, SMALL_BYTES_MAX)?;
     let beside = path.with_extension(FILE_ENDING);
     if beside.exists() {
-        bytes = attach_manifest(&bytes, &read(&key, &beside)?);
+        bytes = attach_manifest(&bytes, &read(&key, &beside, SMALL_BYTES_MAX)?);
     }
     let memory_bytes_max = config.limits.memory_bytes_max;
     let limits = ModuleLimits { memory_bytes_max, ..ModuleLimits::default() };

@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
 };
 
 use wasm_engine_abi::limits::{AGENTS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
 use crate::config::SourceConfig;
+use crate::files::{self, DATA_BYTES_MAX};
 use crate::sources::csv::{BadRow, CsvSource, INPUT_HEADER_BYTES, SourceError, TimeStep};
 
 /// The canonical quiet NaN: an empty field. `f64::NAN` has these bits today, but promises none.
@@ -32,7 +32,7 @@ impl CsvSource {
     /// # Errors
     /// [`SourceError`], naming line, column and value of the first bad row.
     pub fn read(config: &SourceConfig, file: &Path) -> Result<Self, SourceError> {
-        let bytes = fs::read(file).map_err(|source| SourceError::Read {
+        let bytes = files::read(file, DATA_BYTES_MAX).map_err(|source| SourceError::Read {
             id: config.id.clone(),
             file: file.to_owned(),
             source,
@@ -89,10 +89,11 @@ impl Reader<'_> {
             rotations: BTreeMap::new(),
             topics: Vec::new(),
         };
+        // First, so that what follows is bounded by it.
+        self.check_streams(&source)?;
         for copy in 0..source.copies {
             *source.rotations.entry(source.rotation(copy)).or_default() += 1;
         }
-        self.check_streams(&source)?;
         Ok(source)
     }
 

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::ids::AgentId;
 use wasm_engine_abi::limits::NAME_BYTES_MAX;
+use wasm_engine_abi::plain::is_plain;
 
 /// Longest name of an agent in the page, in bytes; a longer one is shortened.
 const AGENT_NAME_BYTES_MAX: usize = 64;
@@ -69,7 +70,7 @@ impl Names {
         configured.filter(|_| address.generation() == 0).map(String::as_str)
     }
 
-    /// Names from the JSON text of the names page. Control characters are replaced, long names cut.
+    /// Names from the JSON text of the names page. What is not plain is replaced, long names cut.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -85,7 +86,7 @@ impl Names {
             &mut names.agents,
         ];
         for name in lists.into_iter().flatten().chain([&mut names.name]) {
-            *name = clean(name, max);
+            *name = clean(name, max).replace(|c| !is_plain(c), "\u{fffd}");
         }
         Ok(names)
     }
@@ -111,13 +112,13 @@ mod tests {
         assert_eq!(agents.len(), AGENT_NAMES_BYTES_MAX / (AGENT_NAME_BYTES_MAX + 3));
         let names = Names {
             name: "k".into(),
-            templates: vec!["a\u{1b}[2J".into()],
+            templates: vec!["a\u{1b}[2J".into(), "\u{9b}\u{202e}é\u{200b}".into()],
             agents,
             ..Names::default()
         };
         let text = names.to_json().expect("strings and numbers");
         let read = Names::parse(text.as_bytes()).expect("just written");
-        assert_eq!(read.templates, ["a\u{fffd}[2J"]);
+        assert_eq!(read.templates, ["a\u{fffd}[2J", "\u{fffd}\u{fffd}é\u{fffd}"]);
         assert_eq!(read.agents, names.agents);
         assert_eq!(clean("a\u{1b}[2Jbcd", 5), "a\u{fffd}[2J");
     }

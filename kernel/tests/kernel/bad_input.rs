@@ -72,6 +72,30 @@ fn a_configuration_that_is_missing_or_broken() {
     says(failure(&Folder::new(5), &["kernel.speed=3"]), Exit::Usage, &["kernel.speed=3"]);
 }
 
+/// The files are holes, so nothing is read or written.
+#[test]
+fn a_file_that_is_longer_than_anybody_means() {
+    let (small, model, data) = (64 << 20, 2 << 30, 4 << 30);
+    for (name, max) in [
+        ("run.toml", small),
+        ("agent.wasm", small),
+        ("agent.manifest.toml", small),
+        ("m.onnx", model),
+        ("data.csv", data),
+    ] {
+        let folder = Folder::new(5);
+        if name == "m.onnx" {
+            let text = fs::read_to_string(folder.path("run.toml")).expect("readable");
+            let with = format!("{text}[[model]]\nname = \"m\"\nfile = \"m.onnx\"\n");
+            fs::write(folder.path("run.toml"), with).expect("written");
+        }
+        let file = fs::File::create(folder.path(name)).expect("made");
+        file.set_len(max + 1).expect("a hole");
+        let words = [name, "cannot be read", &format!("more than {max} bytes")];
+        says(failure(&folder, &[]), Exit::Usage, &words);
+    }
+}
+
 #[test]
 fn a_module_that_is_missing_broken_or_asks_for_too_much() {
     says(failure(&without("agent.wasm"), &[]), Exit::Usage, &["agent.wasm", "station"]);

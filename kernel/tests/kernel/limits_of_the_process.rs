@@ -9,7 +9,7 @@ use wasm_engine_abi::frame::item;
 
 use crate::support::{
     ALL, SCRIPT, prog,
-    run::{SOURCE, toml_string},
+    run::{SOURCE, data, toml_string},
     wasm,
 };
 
@@ -78,6 +78,26 @@ fn l2_4_outputs_beyond_the_limit_of_sizes_end_the_run_with_the_durable_tick() {
     ends_with(&found, 1, "outputs.jsonl cannot be written: File too large");
     ends_with(&found, 1, "is durable");
     ends_with(&run(&dir, "ulimit -f 65536;", "--log log"), 2, "not empty");
+}
+
+#[test]
+fn a_standard_error_that_takes_nothing_ends_no_run() {
+    let program = prog().log(2, "a warning").timer(1, 1);
+    let args = toml_string(&prog().on(item::TIMER, &program).timer(1, 1).args());
+    let dir = folder(&format!("args = {args}\n"));
+    // A device that is full, and a pipe whose reader is gone.
+    for before in ["exec 2>/dev/full;", "mkfifo pipe; (: < pipe) & exec 2> pipe; wait;"] {
+        let (exit, document, _) = run(&dir, before, "--ticks 50");
+        assert_eq!((exit, &document["last_tick"]), (Some(0), &49.into()), "{before} {document}");
+    }
+}
+
+#[test]
+fn a_number_of_copies_costs_nothing_before_it_is_refused() {
+    let dir = folder(SOURCE);
+    fs::write(dir.path().join("data.csv"), data(3)).expect("written");
+    let found = run(&dir, "", "--set source.0.copies=4294967295 --timeout 20");
+    ends_with(&found, 2, "too many streams");
 }
 
 #[test]

@@ -18,6 +18,15 @@ impl Disk {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
+
+    /// The path of a file that has a length and an end: opening a pipe would wait for its writer.
+    fn regular(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.dir.join(name);
+        match fs::metadata(&path)?.is_file() {
+            true => Ok(path),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+        }
+    }
 }
 
 /// The lock of a directory. It is given back when dropped, even while a process that was forked
@@ -65,11 +74,11 @@ impl Storage for Disk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
-        Ok(Box::new(DiskFile(File::open(self.dir.join(name))?)))
+        Ok(Box::new(DiskFile(File::open(self.regular(name)?)?)))
     }
 
     fn open_append(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
-        let file = OpenOptions::new().read(true).append(true).open(self.dir.join(name))?;
+        let file = OpenOptions::new().read(true).append(true).open(self.regular(name)?)?;
         Ok(Box::new(DiskFile(file)))
     }
 
@@ -127,5 +136,29 @@ impl StorageFile for DiskFile {
     // The length is part of what a data sync makes durable, after truncation too.
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_not_waited_for() {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("it starts").success());
+        // If it is opened all the same, that ends too.
+        let _writer = OpenOptions::new().read(true).write(true).open(&pipe).expect("it opens");
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero")).expect("made");
+        fs::create_dir(dir.path().join("folder")).expect("made");
+        let disk = Disk::new(dir.path());
+        for name in ["pipe", "zero", "folder"] {
+            let error = disk.open(name).expect_err("it is no regular file");
+            assert_eq!(error.to_string(), "it is no regular file", "{name}");
+            let error = disk.open_append(name).expect_err("it is no regular file");
+            assert_eq!(error.to_string(), "it is no regular file", "{name}");
+        }
     }
 }

@@ -126,5 +126,8 @@ fn start_logging() {
         .with_writer(progress::LogStream::default)
         .with_ansi(colour && std::io::stderr().is_terminal())
         .without_time()
+        // A line that cannot be written would be reported by printing, which panics where that
+        // cannot be either: a standard error that is full or gone must not end a run.
+        .log_internal_errors(false)
         .init();
 }

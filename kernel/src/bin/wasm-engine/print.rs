@@ -8,7 +8,7 @@ use wasm_engine::{
     exit::{Exit, HasExitCode},
     report::{FaultReport, RunReport, document},
 };
-use wasm_engine_abi::plain::PlainText;
+use wasm_engine_abi::plain::{PlainJson, PlainText};
 
 /// Entries of a long object or array that the text rendering shows.
 const ENTRIES_MAX: usize = 24;
@@ -97,8 +97,7 @@ impl Outcome {
 
     fn write(&self, json: bool, out: &mut impl Write) -> io::Result<()> {
         if json {
-            serde_json::to_writer(&mut *out, &self.document)?;
-            writeln!(out)?;
+            writeln!(out, "{}", PlainJson(&serde_json::to_string(&self.document)?))?;
             return out.flush();
         }
         if let Some(Value::String(error)) = self.document.get("error") {
@@ -193,6 +192,19 @@ mod tests {
         let expected = "digest   00ff\nnone     -\noutputs\n  a/b\n    n  1\n  c    [1,2]\n\
             parts\n  0\n    x  1\n";
         assert_eq!(text(&map), expected);
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_in_json_and_it_is_the_same_document() {
+        let evil = "\u{1b}[2J \u{7f}\u{9b}31m \u{202e}\u{2066} \"\\ °";
+        let mut written = Vec::new();
+        let failed = Outcome::failed("run", Exit::Usage, evil.to_owned());
+        failed.write(true, &mut written).expect("memory takes it");
+        let written = String::from_utf8(written).expect("text");
+        let line = written.strip_suffix('\n').expect("one line");
+        assert!(line.chars().all(wasm_engine_abi::plain::is_plain), "{line}");
+        let document: Value = serde_json::from_str(line).expect("a document");
+        assert_eq!(document["error"], evil);
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! Reading a file that a user names: never more of it than anybody can mean.
+//!
+//! Why: `/dev/zero`, a pipe that never ends or a wrong path must be an error in words, and not take
+//! the memory of the machine first.
+//!
+//! It says nothing about what is in a file, and does not read logs.
+
+use std::{
+    fs::File,
+    io::{Error, ErrorKind, Read, Result},
+    path::Path,
+};
+
+/// Bytes of a configuration, a module or a manifest. What a module may have is less (`admission`).
+pub(crate) const SMALL_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of a model: no ONNX file has more.
+pub(crate) const MODEL_BYTES_MAX: u64 = 2 << 30;
+
+/// Bytes of a data file.
+pub(crate) const DATA_BYTES_MAX: u64 = 4 << 30;
+
+/// The content of `file`, which has at most `bytes_max` bytes.
+pub(crate) fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let opened = File::open(file)?;
+    let length = opened.metadata()?.len();
+    let mut bytes = Vec::new();
+    if length <= bytes_max {
+        // A length is a promise of a regular file only, and 0 of all others.
+        bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
+        opened.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    }
+    if length.max(bytes.len() as u64) > bytes_max {
+        let problem = format!("it has more than {bytes_max} bytes");
+        return Err(Error::new(ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_a_file_is_read_or_nothing() {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"1234").expect("written");
+        assert_eq!(read(&file, 4).expect("it is not longer"), b"1234");
+        assert_eq!(read(&file, 3).expect_err("it is longer").kind(), ErrorKind::FileTooLarge);
+        if cfg!(unix) {
+            let endless = read(Path::new("/dev/zero"), 1 << 20).expect_err("it is longer");
+            assert_eq!(endless.to_string(), "it has more than 1048576 bytes");
+        }
+    }
+}
