@@ -52,6 +52,16 @@ impl Exit {
         }
     }
 
+    /// The code of a file that cannot be read: the user named a wrong one, unless the machine has
+    /// no memory or no descriptor left to open any.
+    pub(crate) fn of_reading(error: &std::io::Error) -> Self {
+        // EIO, ENOMEM, ENFILE, EMFILE: the same numbers on every Unix.
+        const EXHAUSTED: [i32; 4] = [5, 12, 23, 24];
+        let machine = error.kind() == std::io::ErrorKind::OutOfMemory
+            || cfg!(unix) && error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code));
+        if machine { Self::Failure } else { Self::Usage }
+    }
+
     /// The process's exit code.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -98,6 +108,24 @@ impl HasExitCode for RunHeaderError {
             Self::Log(error) => Exit::of_code(error.exit_code()),
             Self::Malformed { .. } | Self::Changed { .. } => Exit::Divergence,
             Self::Missing { .. } | Self::Incomplete => Exit::Corrupt,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_the_users_unless_the_machine_has_nothing_left() {
+        for kind in [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::FileTooLarge] {
+            assert_eq!(Exit::of_reading(&kind.into()), Exit::Usage, "{kind}");
+        }
+        assert_eq!(Exit::of_reading(&ErrorKind::OutOfMemory.into()), Exit::Failure);
+        for code in [12, 24] {
+            assert_eq!(Exit::of_reading(&Error::from_raw_os_error(code)), Exit::Failure, "{code}");
         }
     }
 }

@@ -11,7 +11,8 @@ codes! {
 enum MachineFailure: u32 {
     /// No instance could be made of an admitted module.
     Instantiate = 1
-        "no instance could be made; give the process more memory or lower agents_max",
+        "no instance could be made; give the process more memory, raise vm.max_map_count (two \
+         mappings an agent) or lower agents_max",
     /// A memory could not grow within its granted limit.
     Grow = 2
         "memory could not grow within its limit; give the process more memory or lower \

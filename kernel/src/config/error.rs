@@ -51,6 +51,9 @@ pub enum ConfigError {
 
 impl HasExitCode for ConfigError {
     fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            Self::Read { source, .. } => Exit::of_reading(source),
+            _ => Exit::Usage,
+        }
     }
 }

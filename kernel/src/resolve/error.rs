@@ -75,7 +75,8 @@ impl HasExitCode for ResolveError {
             Self::Source(error) => error.exit(),
             Self::Admission(error) => error.exit(),
             Self::Refused { .. } => Exit::Refused,
-            Self::File { .. } | Self::Sha256 { .. } => Exit::Usage,
+            Self::File { source, .. } => Exit::of_reading(source),
+            Self::Sha256 { .. } => Exit::Usage,
         }
     }
 }

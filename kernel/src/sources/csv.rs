@@ -60,7 +60,10 @@ pub enum SourceError {
 
 impl HasExitCode for SourceError {
     fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            Self::Read { source, .. } => Exit::of_reading(source),
+            _ => Exit::Usage,
+        }
     }
 }
 

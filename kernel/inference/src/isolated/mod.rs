@@ -6,7 +6,7 @@
 //!             (a Backend)                               |
 //!                       <--ready, rows, why not-- pipe -+- OnnxModel
 //! ```
-//! What: [`IsolatedModel`] is one more [`Backend`](crate::Backend): batches, order, padding and
+//! What: `IsolatedModel` is one more [`Backend`](crate::Backend): batches, order, padding and
 //! halving stay where they are. A native library can raise a signal (an integer division, a stack
 //! without end, an assertion), and nothing in the same process cures that. Here it closes a pipe:
 //! the run fails as [`BackendFailure::Ended`](crate::BackendFailure), the next one has a new
