@@ -135,14 +135,16 @@ fn order_is_checked(script: &mut Script<'_>) {
 /// has made longer with zeros, unless it was truncated inside a footer, which no crash does.
 fn truncated_is_torn(script: &mut Script<'_>, zeros: bool) {
     let (at, more) = (script.below(1 << 16), script.below(600));
-    let (bytes, ends) = segment(script);
-    let at = at % (bytes.len() + 1);
+    let (original, ends) = segment(script);
+    let at = at % (original.len() + 1);
+    let mut bytes = original[..at].to_vec();
+    bytes.resize(at + if zeros { more } else { 0 }, 0);
+    // Zeros that were zeros before are not lost.
+    let at = bytes.iter().zip(&original).take_while(|(one, other)| one == other).count();
     let in_footer = ends[1..].iter().any(|end| (end - BLOCK_FOOTER_BYTES..*end).contains(&at));
     if zeros && in_footer {
         return;
     }
-    let mut bytes = bytes[..at].to_vec();
-    bytes.resize(at + if zeros { more } else { 0 }, 0);
     let whole = ends.iter().filter(|end| **end <= at).count();
     match walk(&bytes) {
         Ok(blocks) => {
