@@ -181,14 +181,13 @@ kind: u16 {
 }
 }
 
-/// Payload of a [`kind::RESUMED`] record: what the log before it came to.
+/// Payload of a [`kind::RESUMED`] record: what the log before it came to. All of it follows from
+/// that log, so a reader compares every byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Resumed {
     /// Ticks opened before, as last tick + 1; 0 if none was.
     pub ticks: u64,
-    /// Torn bytes that were cut off.
-    pub torn_bytes: u64,
     /// Complete records of the tick left open that count no more, because it is executed again.
     pub unfinished_records: u64,
 }

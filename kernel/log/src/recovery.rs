@@ -8,9 +8,10 @@
 use std::fmt;
 use std::ops::Range;
 
+use bytemuck::bytes_of;
 use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{
-    BlockHeader, Corruption, RECORD_BYTES_MAX, RecordHeader, flags, kind, record_at,
+    BlockHeader, Corruption, RECORD_BYTES_MAX, RecordHeader, Resumed, flags, kind, record_at,
 };
 
 use crate::blocks::{Blocks, NextBlock, Torn};
@@ -118,11 +119,16 @@ struct Walk {
 }
 
 impl Walk {
-    /// Moves past a fragment at `at`; false if it is out of order.
-    fn pass(&mut self, at: RecordPosition, header: &RecordHeader) -> bool {
+    /// Moves past a fragment at `at`; false if it is out of order, or a `RESUMED` that is not that
+    /// of what is before it.
+    fn pass(&mut self, at: RecordPosition, header: &RecordHeader, payload: &[u8]) -> bool {
         let after = RecordPosition { record: at.record + 1, ..at };
         if header.kind == kind::RESUMED {
-            return header.flags == flags::WHOLE && self.resume(at, after);
+            let (ticks, unfinished_records) = (self.order.ticks, self.unfinished);
+            let known = header.flags == flags::WHOLE
+                && header.tick == ticks.saturating_sub(1)
+                && payload == bytes_of(&Resumed { ticks, unfinished_records });
+            return known && self.resume(at, after);
         }
         let first = header.flags & flags::FIRST != 0;
         let before = match self.partial.take() {
@@ -179,8 +185,8 @@ pub(super) fn recover(blocks: &mut Blocks) -> Result<Recovered, LogError> {
         segments.resize_with(blocks.chain().segment as usize, Default::default);
         segments.last_mut().into_iter().for_each(|segment| segment.add(&header));
         let (mut at, mut position) = (0, RecordPosition { block: header.block, record: 0 });
-        while let Some((record, _, next)) = record_at(blocks.body(), at) {
-            if !walk.pass(position, &record) {
+        while let Some((record, payload, next)) = record_at(blocks.body(), at) {
+            if !walk.pass(position, &record, payload) {
                 return Err(order_error(blocks, &header, &record));
             }
             (at, position.record) = (next, position.record + 1);

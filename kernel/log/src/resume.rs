@@ -62,11 +62,8 @@ pub fn resume_in(
     let truncated = truncate(&*storage, chain.segment, torn);
     truncated.map_err(|failure| failure.to_error(report.opened))?;
     let order = RecordOrder::after(report.opened, report.closed);
-    let resumed = Resumed {
-        ticks: order.ticks,
-        torn_bytes: torn.map_or(0, |torn| torn.bytes),
-        unfinished_records: report.unfinished_records,
-    };
+    let unfinished_records = report.unfinished_records;
+    let resumed = Resumed { ticks: order.ticks, unfinished_records };
     let writer = LogWriter::resume(storage, options, chain, ring, order, lock, &resumed)?;
     Ok((LogReader::over(blocks, recovered), report, writer))
 }
