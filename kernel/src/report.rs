@@ -97,7 +97,7 @@ macro_rules! run_report {
             /// Items that wait in the inboxes of paused agents, which end no run (SEMANTICS T9).
             pub paused_items: u64,
             $(#[doc = $help] pub $report: u64,)*
-            /// The first fault, in a resumed run the first since.
+            /// The first fault of the run, also where a resumed run executes it again.
             pub first_fault: Option<FaultReport>,
             /// Whether a fault gives exit code 6: `kernel.on_fault = "fail"`.
             #[serde(skip)]

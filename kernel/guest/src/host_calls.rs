@@ -12,8 +12,8 @@
 //! ```
 //! The order above is part of the contract: of several reasons the first is the answer. Lengths
 //! that depend on a handle (`infer`) are checked after 3. All bytes a call names are charged, names
-//! too, and rounded down together. Calls that name a channel pay for
-//! their patterns too. `random` has no room for a status: without the right it is misuse.
+//! too, and rounded down together. Calls that name a channel pay for their patterns too. `random`
+//! has no room for a status: without the right it is misuse.
 //!
 //! What a call refused or broke is noted for the operator (`fault.rs`); guests learn nothing of it.
 //!

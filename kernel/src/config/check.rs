@@ -9,7 +9,7 @@ use wasm_engine_abi::limits::NAME_BYTES_MAX;
 
 use crate::config::error::ConfigError;
 use crate::config::tables::{
-    AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, SourceConfig,
+    AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, SourceConfig, in_kernel_name,
 };
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_setup::{BATCH_MAX, LimitError, Restart};
@@ -25,9 +25,8 @@ const WORKERS_MAX: u32 = 255;
 /// # Errors
 /// An empty, long or strange name.
 pub fn check_kernel_name(name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let well = (1..=KERNEL_NAME_BYTES_MAX).contains(&name.len())
-        && name.chars().all(plain)
+        && name.chars().all(in_kernel_name)
         && !name.starts_with(['.', '-']);
     if well {
         return Ok(());

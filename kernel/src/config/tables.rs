@@ -337,10 +337,14 @@ const fn latency_ticks() -> u64 {
     1
 }
 
+/// Whether the name of a kernel may hold the character.
+pub(crate) fn in_kernel_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
 /// The name of a kernel that is nearest to the stem of a configuration file.
 fn kernel_name_of(stem: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let legal: String = stem.chars().map(|c| if plain(c) { c } else { '-' }).collect();
+    let legal: String = stem.chars().map(|c| if in_kernel_name(c) { c } else { '-' }).collect();
     let name: String =
         legal.trim_start_matches(['.', '-']).chars().take(KERNEL_NAME_BYTES_MAX).collect();
     if name.is_empty() { "run".to_owned() } else { name }

@@ -183,15 +183,10 @@ fn set_origin(config: &Config, sources: &mut [CsvSource]) -> Result<(), ResolveE
     let Some(first) = sources.iter().min_by_key(|source| source.first_time()) else {
         return Ok(());
     };
-    let (id, origin) = (first.id().to_owned(), first.first_time());
-    let period_s = |id: &str| {
-        let source = config.source.iter().find(|source| source.id == id);
-        source.map_or(1, |source| source.period_s)
-    };
-    let tick_s = period_s(&id);
+    let (id, origin, tick_s) = (first.id().to_owned(), first.first_time(), first.period_s);
     for source in sources {
         let key = format!("source.{}.period_s", source.id());
-        let own_s = period_s(source.id());
+        let own_s = source.period_s;
         if own_s != tick_s {
             let problem = format!(
                 "is {own_s}, and that of source `{id}` is {tick_s}; a tick is as long for all: \

@@ -18,14 +18,17 @@ const WARNINGS_MAX: usize = 10;
 pub(crate) struct FaultNews {
     /// The first of the run, also where it is executed again.
     pub(crate) first: Option<FaultReport>,
-    /// Whether there was one that is new.
-    pub(crate) any_new: bool,
     /// Addresses of the agents whose fault was shown.
     shown: BTreeSet<u64>,
     silent: bool,
 }
 
 impl FaultNews {
+    /// Whether there was one that is new.
+    pub(crate) fn any_new(&self) -> bool {
+        !self.shown.is_empty()
+    }
+
     /// Takes the fault of a turn that is executed again: the run that is resumed has shown it.
     pub(crate) fn take_old(&mut self, account: &FaultAccount, setup: &Setup) {
         if self.first.is_none() {
@@ -37,8 +40,7 @@ impl FaultNews {
     pub(crate) fn take(&mut self, account: &FaultAccount, setup: &Setup) -> bool {
         let address = account.command.agent;
         let new = !self.shown.contains(&address);
-        if std::mem::replace(&mut self.any_new, true) && (!new || self.shown.len() >= WARNINGS_MAX)
-        {
+        if !new || self.shown.len() >= WARNINGS_MAX {
             if new && !std::mem::replace(&mut self.silent, true) {
                 tracing::warn!(target: "agent", "further agents fault; the result counts them");
             }

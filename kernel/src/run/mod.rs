@@ -169,7 +169,7 @@ impl Run {
                 progress(&self.progress());
             }
             // Those before a resumed run ended the run before it.
-            if self.physical.on_fault == OnFault::EndRun && self.sinks.faults.any_new {
+            if self.physical.on_fault == OnFault::EndRun && self.sinks.faults.any_new() {
                 return Ok(Ended::Fault);
             }
             if halt.is_late() {
