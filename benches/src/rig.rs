@@ -15,14 +15,13 @@ use wasm_engine_abi::{AgentId, Tick};
 use wasm_engine_core::FactsBuilder;
 use wasm_engine_core::{Output, RefusedInput, Request, Sink};
 use wasm_engine_guest::admission::{Admitted, ModuleLimits, admit};
-use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine};
+use wasm_engine_guest::engine::{Engine, MemoryProfile, deterministic_engine};
 use wasm_engine_log::{LogOptions, LogRing, LogWriter};
 use wasm_engine_setup::{
     AgentSetup, Limits, Policy, Restart, Schedule, Setup, SourceSetup, Template, TopicSetup,
     TraceLevel,
 };
 use wasm_engine_telemetry::publisher::log_counter_specs;
-use wasmtime::Engine;
 
 /// Fuel of one call.
 pub const FUEL: u64 = 100_000;
@@ -85,7 +84,7 @@ pub fn admitted() -> Admitted {
 /// If there is no address space.
 #[must_use]
 pub fn engine(agents: u32) -> Engine {
-    let profile = MemoryProfile { agents_max: agents, memory_bytes_max: MEMORY_BYTES };
+    let profile = MemoryProfile { seats: agents + 1, memory_bytes_max: MEMORY_BYTES, layout: None };
     deterministic_engine(profile).expect("there is address space")
 }
 
