@@ -24,6 +24,10 @@ pub mod allocations;
 pub mod counting;
 pub mod dispatch;
 #[cfg(feature = "kernel")]
+pub mod growth;
+#[cfg(feature = "kernel")]
+pub mod guests;
+#[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
 pub mod machine;
 pub mod measure;

@@ -3,7 +3,7 @@
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::Row;
 use wasm_engine_benches::{
-    allocations, infer_roundtrip, page_read, ring_batch, ring_spsc, tick_50, wasm_turn,
+    allocations, growth, infer_roundtrip, page_read, ring_batch, ring_spsc, tick_50, wasm_turn,
 };
 
 fn sound(rows: &[Row]) {
@@ -29,6 +29,11 @@ fn s2_no_page_is_torn() {
 fn s3_every_agent_takes_its_turn_and_lanes_do_not_matter() {
     sound(&wasm_turn::rows(Scale::TINY));
     sound(&tick_50::rows(Scale::TINY));
+}
+
+#[test]
+fn s3b_turns_of_more_agents_are_as_many() {
+    sound(&growth::turns(Scale::TINY));
 }
 
 #[test]
