@@ -22,6 +22,10 @@ pub mod allocations;
 #[cfg(feature = "kernel")]
 pub mod alone;
 #[cfg(feature = "kernel")]
+pub mod bare_loop;
+#[cfg(feature = "kernel")]
+pub mod brokered;
+#[cfg(feature = "kernel")]
 #[allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 pub mod counting;
 pub mod dispatch;
@@ -31,6 +35,8 @@ pub mod growth;
 pub mod guests;
 #[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
+#[cfg(feature = "kernel")]
+pub mod lanes;
 pub mod machine;
 pub mod measure;
 pub mod page_read;
