@@ -122,7 +122,8 @@ fn draw(found: &[CurvePoint]) -> Result<String> {
     }
     if panels.iter().all(|(_, _, lines)| lines.is_empty()) {
         bail!(
-            "the report holds no curve: run `cargo xtask bench --goal S14 --out FILE` first, S9 likewise"
+            "the reports hold no curve: run `cargo xtask bench --goal S14 --out FILE` first, and \
+             S9 likewise"
         );
     }
     let mut svg = format!(
