@@ -23,7 +23,7 @@ use wasm_engine_guest::engine::{Engine, EngineError, MemoryProfile, deterministi
 use wasm_engine_log::{LogOptions, LogRing, LogWriter};
 use wasm_engine_setup::{
     AgentSetup, Limits, Policy, Restart, Schedule, Setup, SourceSetup, Template, TopicSetup,
-    TraceLevel,
+    TraceLevel, memory_defaults,
 };
 use wasm_engine_shm::wait::WaitMode;
 use wasm_engine_telemetry::publisher::log_counter_specs;
@@ -214,11 +214,13 @@ impl Case {
     }
 
     fn kernel(&self) -> Result<Kernel, String> {
-        let engine = engine(self.agents).map_err(said)?;
-        let module = Arc::new(self.work.admitted(self.agents, self.groups));
+        let modules = [Arc::new(self.work.admitted(self.agents, self.groups))];
+        let (setup, lanes) = (self.setup(), self.workers + 1);
+        let profile = MemoryProfile::of(&setup, &modules, lanes, memory_defaults::AWAKE_MAX, None);
+        let engine = deterministic_engine(profile).map_err(said)?;
         let mut kernel = Kernel::new(Parts {
-            setup: Arc::new(self.setup()),
-            modules: &[module],
+            setup: Arc::new(setup),
+            modules: &modules,
             name: "bench".to_owned(),
             engine,
             threads: self.threads().map_err(said)?,
@@ -237,7 +239,8 @@ impl Case {
 /// # Errors
 /// If there is no address space.
 pub fn engine(agents: u32) -> Result<Engine, EngineError> {
-    deterministic_engine(MemoryProfile { agents_max: agents, memory_bytes_max: MEMORY_BYTES })
+    let memory_bytes_max = MEMORY_BYTES;
+    deterministic_engine(MemoryProfile { seats: agents, memory_bytes_max, layout: None })
 }
 
 /// An error with its causes, in one line.

@@ -30,12 +30,13 @@ struct Bare {
 /// Never: what the kernel admits, the engine takes.
 fn bare(agents: u32) -> Vec<Bare> {
     let engine = engine(agents).expect("there is address space");
-    let module = Module::new(&engine, TRIVIAL.admitted(agents, 1).wasm)
-        .expect("an admitted module compiles");
-    let mut linker = Linker::new(&engine);
+    let engine = engine.wasmtime();
+    let module =
+        Module::new(engine, TRIVIAL.admitted(agents, 1).wasm).expect("an admitted module compiles");
+    let mut linker = Linker::new(engine);
     linker.func_wrap("wasm_engine", "subscribe", |_: i32| 0i64).expect("a new name");
     let one = || {
-        let mut store = Store::new(&engine, ());
+        let mut store = Store::new(engine, ());
         store.set_fuel(PLENTY).expect("fuel is on");
         let instance = linker.instantiate(&mut store, &module).expect("its import is there");
         let mut function = |name| instance.get_typed_func(&mut store, name).expect("exported");

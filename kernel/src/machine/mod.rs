@@ -40,7 +40,7 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Phase, Sink};
 use wasm_engine_guest::{
-    FaultAccount, LaneShared, LoadError, LoadedModule, MachineError, admission::Admitted,
+    FaultAccount, LaneShared, LaneUse, LoadError, LoadedModule, MachineError, admission::Admitted,
     engine::Engine,
 };
 use wasm_engine_setup::{Setup, TraceLevel};
@@ -160,6 +160,7 @@ impl Kernel {
         let names_bytes = names.len() as u32;
         let built =
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
+        let seats_max = engine.seats() / lanes;
         let mut compiled = BTreeMap::new();
         for (template, admitted) in setup.templates.iter().zip(modules) {
             if !compiled.contains_key(&template.module) {
@@ -167,7 +168,7 @@ impl Kernel {
                 compiled.insert(template.module.clone(), module);
             }
         }
-        let shared = Arc::new(LaneShared::new(&setup, &compiled, engine)?);
+        let shared = Arc::new(LaneShared::new(&setup, &compiled, engine, seats_max)?);
         let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
         let mut publisher =
             Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;
@@ -210,6 +211,14 @@ impl Kernel {
     #[must_use]
     pub fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// Agents that lanes hold, awake and asleep: as of the last microstep.
+    #[must_use]
+    pub fn agents_held(&self) -> (u32, u32) {
+        let uses = self.lanes.uses();
+        let sum = |count: fn(&LaneUse) -> u32| uses.iter().map(count).sum();
+        (sum(|used| used.awake), sum(|used| used.asleep))
     }
 
     /// The state machine, to ask for its next tick.
