@@ -90,11 +90,12 @@ impl BareLoop {
     #[must_use]
     pub fn new(count: u32, work: Job) -> Self {
         let engine = engine(count).expect("there is address space");
-        let module = Module::new(&engine, work.admitted(count, 1).wasm).expect("it compiles");
-        let mut linker = Linker::new(&engine);
+        let engine = engine.wasmtime();
+        let module = Module::new(engine, work.admitted(count, 1).wasm).expect("it compiles");
+        let mut linker = Linker::new(engine);
         linker.func_wrap("wasm_engine", "send", send).expect("a new name");
         let count = count as usize;
-        let agents = (0..count).map(|copy| agent(&engine, &linker, &module, copy, count)).collect();
+        let agents = (0..count).map(|copy| agent(engine, &linker, &module, copy, count)).collect();
         let mut bare = Self {
             agents,
             fuel: work.fuel(),
@@ -175,11 +176,12 @@ pub fn rounds_of(ns: f64) -> u32 {
     static ROUND_NS: OnceLock<f64> = OnceLock::new();
     let round_ns = ROUND_NS.get_or_init(|| {
         let engine = engine(1).expect("there is address space");
+        let engine = engine.wasmtime();
         let work = Job::Listen { rounds: ROUNDS };
-        let module = Module::new(&engine, work.admitted(1, 1).wasm).expect("it compiles");
-        let mut linker = Linker::new(&engine);
+        let module = Module::new(engine, work.admitted(1, 1).wasm).expect("it compiles");
+        let mut linker = Linker::new(engine);
         linker.func_wrap("wasm_engine", "subscribe", |_: i32| 0i64).expect("a new name");
-        let mut store = Store::new(&engine, ());
+        let mut store = Store::new(engine, ());
         store.set_fuel(PLENTY).expect("fuel is on");
         let instance = linker.instantiate(&mut store, &module).expect("its import is there");
         let step = instance.get_typed_func::<i32, i32>(&mut store, "agent_step");
