@@ -14,7 +14,7 @@ use crate::row::{Point, Row, Unit};
 /// Turns of a segment.
 pub const TURNS: u32 = 1 << 16;
 /// Ticks before the first segment: what is touched first, and what grows.
-pub const WARM_UP: u32 = 3;
+pub const WARM_UP: u32 = 2;
 /// Agents of the curve.
 const SIZES: [u32; 10] = [1, 10, 50, 500, 4_096, 16_384, 65_536, 100_000, 262_144, 1_000_000];
 /// Those over which the power is taken.
@@ -150,9 +150,9 @@ fn point((agents, measured): &Size, lanes: u32) -> Row {
     let row = match measured {
         Err(reason) => Row::skipped("S14", case, Unit::Ns, reason),
         Ok(measured) => {
-            let Measured { tick_ns, resident, start_ns, .. } = measured;
+            let Measured { tick_ns, resident, start_ns, segments, .. } = measured;
             Row::new("S14", case, Unit::Ns, *tick_ns).note(format!(
-                "a turn {:.0} ns; resident {:.1} MiB; started in {:.2} s",
+                "a turn {:.0} ns; resident {:.1} MiB; started in {:.2} s; {segments} segments",
                 tick_ns / f64::from(*agents),
                 resident / f64::from(1 << 20),
                 start_ns / 1e9
