@@ -3,6 +3,7 @@
 //! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
 //! difference. What leaves it goes to a [`Sink`].
 
+mod lane_costs;
 mod lane_pool;
 mod names;
 mod payload_store;
@@ -335,6 +336,13 @@ impl Kernel {
             kind: event::STALL,
             microstep: 0,
         });
+    }
+
+    /// Pins the calling thread, which will execute ticks, where `threads` are pinned.
+    pub(crate) fn pin_scheduler(&mut self, threads: &Threads) {
+        if let Some(core) = threads.pin_scheduler() {
+            self.lanes.ran_on(core);
+        }
     }
 
     /// Counters of the log thread; once.

@@ -80,7 +80,7 @@ pub(crate) fn start(
         .collect();
     let records = model_records(&models, &loaded);
     let header = RunHeader::new(run, engine::fingerprint(&engine), originals, records);
-    let (mut kernel, inference) = kernel(&setup, &modules, engine, loaded, physical)?;
+    let (mut kernel, inference, threads) = kernel(&setup, &modules, engine, loaded, physical)?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     sinks.inference = inference;
     let mut ingest = Ingest::new(sources, &setup.limits);
@@ -99,6 +99,10 @@ pub(crate) fn start(
         log = Some(writer);
     }
     kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
+    if physical.pin_scheduler {
+        // The last thing: threads inherit the core of who starts them.
+        kernel.pin_scheduler(&threads);
+    }
     kernel.announce().map_err(KernelError::from)?;
     Ok(Started { kernel, sinks, ingest, log, recovered })
 }
@@ -110,7 +114,7 @@ fn kernel(
     engine: Engine,
     loaded: Vec<LoadedModel>,
     physical: &Physical,
-) -> Result<(Kernel, Option<InferenceHandle>), RunError> {
+) -> Result<(Kernel, Option<InferenceHandle>, Threads), RunError> {
     let hot = physical.workers + 1 + u32::from(!loaded.is_empty());
     let threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
     let name = physical.name.clone();
@@ -129,7 +133,7 @@ fn kernel(
         region_bytes_max: physical.region.bytes_max,
     })?;
     let inference = start_inference(loaded, setup, &kernel, &threads)?;
-    Ok((kernel, inference))
+    Ok((kernel, inference, threads))
 }
 
 fn model_records(files: &[ReadModel], loaded: &[LoadedModel]) -> Vec<ModelRecord> {

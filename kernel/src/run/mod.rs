@@ -76,6 +76,8 @@ pub struct RunOptions {
     pub model_program: Option<PathBuf>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
+    /// Pin the calling thread, which executes the ticks, where the kernel's threads are pinned.
+    pub pin_scheduler: bool,
     /// Told at tick boundaries how far the run is.
     pub progress: Option<OnProgress>,
 }
@@ -117,6 +119,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     physical.ticks = options.ticks.or(physical.ticks);
     physical.pace = options.pace.or(physical.pace);
     physical.name = options.name.unwrap_or(physical.name);
+    physical.pin_scheduler = options.pin_scheduler;
     let deadline_ns = timeout.map(|timeout| {
         loading_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
     });

@@ -99,6 +99,7 @@ pub(crate) fn run(args: Args, json: bool) -> Outcome {
         loading: Some(loading),
         model_program: program(),
         stop,
+        pin_scheduler: true,
         progress: progress::show(),
     };
     let result = run::run(resolved, options);

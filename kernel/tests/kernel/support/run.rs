@@ -197,6 +197,7 @@ pub fn options() -> RunOptions {
         loading: None,
         model_program: None,
         stop: Arc::new(AtomicBool::new(false)),
+        pin_scheduler: false,
         progress: None,
     }
 }
