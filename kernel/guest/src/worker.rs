@@ -66,8 +66,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A lane that a worker steps, or the scheduler itself while the worker waits: for a round that is
-/// too short to be handed over. Nobody ever waits for the lock: the worker takes it for commands only,
-/// and while there are any the scheduler does not.
+/// too short to be handed over. Nobody ever waits for the lock: the worker takes it for commands
+/// only, and while there are any the scheduler does not.
 #[derive(Clone, Debug)]
 pub struct SharedLane(Arc<Mutex<UsedLane>>);
 
@@ -191,16 +191,16 @@ impl Worker {
     }
 }
 
-/// Whose turns come soon, as commands told.
+/// Whose turns come soon, as commands named.
 #[derive(Debug)]
 struct Ahead {
-    told: [u32; AHEAD_COMMANDS],
+    named: [u32; AHEAD_COMMANDS],
     next: usize,
 }
 
 impl Default for Ahead {
     fn default() -> Self {
-        Self { told: [TurnCommand::NOBODY; AHEAD_COMMANDS], next: 0 }
+        Self { named: [TurnCommand::NOBODY; AHEAD_COMMANDS], next: 0 }
     }
 }
 
@@ -208,16 +208,16 @@ impl Ahead {
     /// Takes who comes [`AHEAD_COMMANDS`] commands later; gives who comes after a third, two thirds
     /// and all of them.
     #[inline]
-    fn after(&mut self, told: u32) -> (Option<u32>, Option<u32>, Option<u32>) {
+    fn after(&mut self, named: u32) -> (Option<u32>, Option<u32>, Option<u32>) {
         let at = |back: usize| {
-            let slot = self.told[(self.next + AHEAD_COMMANDS - back) % AHEAD_COMMANDS];
+            let slot = self.named[(self.next + AHEAD_COMMANDS - back) % AHEAD_COMMANDS];
             Some(slot).filter(|slot| *slot != TurnCommand::NOBODY)
         };
         let third = AHEAD_COMMANDS / 3;
         let (near, next) = (at(2 * third), at(third));
-        self.told[self.next] = told;
+        self.named[self.next] = named;
         self.next = (self.next + 1) % AHEAD_COMMANDS;
-        (near, next, Some(told).filter(|slot| *slot != TurnCommand::NOBODY))
+        (near, next, Some(named).filter(|slot| *slot != TurnCommand::NOBODY))
     }
 }
 

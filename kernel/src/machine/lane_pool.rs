@@ -6,18 +6,18 @@
 //!  collect:  replies, until every turn has one; wait at the scheduler's doorbell
 //! ```
 //! Lane 0 is the scheduler's own thread; workers are further lanes. Where handing turns over costs
-//! more than it saves (`lane_costs.rs`), the scheduler steps all lanes. An agent's home lane is fixed
-//! by its slot. Which lane steps a turn, and when, decides nothing: the core reads results by
+//! more than it saves (`lane_costs.rs`), the scheduler steps all lanes. An agent's home lane is
+//! fixed by its slot. Which lane steps a turn, and when, decides nothing: the core reads results by
 //! their position in the plan (SEMANTICS T4).
 //!
 //! A worker that fails says so in a reply, and the run stops at the last closed tick (T10).
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-use bytemuck::{Zeroable, cast_slice, try_cast_slice};
+use bytemuck::{cast_slice, try_cast_slice};
 use wasm_engine_abi::{
     AgentId, Digest,
-    frame::{Effect, ItemFrame, TurnCommand, TurnResult, turn},
+    frame::{ItemFrame, turn},
 };
 use wasm_engine_shm::{
     bytes::{Consumer, Producer, ReserveError},
@@ -27,47 +27,20 @@ use wasm_engine_shm::{
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::clock;
-use crate::machine::lane_costs::LaneCosts;
-use wasm_engine_core::{Core, Results, TurnOutput};
+use crate::machine::{
+    lane_costs::LaneCosts,
+    round::{CACHED_TURNS, Each, Plan, ResultLocation, Round, Store, home, step_lane},
+};
+use wasm_engine_core::{Core, Results};
 use wasm_engine_guest::{
     Areas, FaultAccount, LaneShared, LaneUse, MachineError, MachineFailure,
     lane::Lane,
-    worker::{AHEAD_COMMANDS, SharedLane, UsedLane, Worker, guarded},
+    worker::{AHEAD_COMMANDS, SharedLane, UsedLane, Worker},
     worker_codec::{Reply, push_begin, push_stop, push_turn, read_reply},
 };
 
 /// Stack of a worker's thread: the guests' and room to spare.
 const STACK_BYTES: usize = 4 << 20;
-
-/// Words of a result before its effects.
-const RESULT_WORDS: usize = size_of::<TurnResult>() / size_of::<u64>();
-/// Words of an effect.
-const EFFECT_WORDS: usize = size_of::<Effect>() / size_of::<u64>();
-
-/// Results of one microstep: the words each lane gave, and where each turn's lie.
-#[derive(Debug, Default)]
-pub(crate) struct Store {
-    lanes: Vec<Vec<u64>>,
-    turns: Vec<ResultLocation>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct ResultLocation {
-    lane: u32,
-    offset: usize,
-}
-
-impl Results for Store {
-    #[inline]
-    fn turn(&self, position: usize) -> TurnOutput<'_> {
-        let ResultLocation { lane, offset } = self.turns[position];
-        let words = &self.lanes[lane as usize][offset..];
-        let (head, rest) = words.split_at(RESULT_WORDS);
-        let result: &TurnResult = bytemuck::from_bytes(cast_slice(head));
-        let effects = cast_slice(&rest[..result.effects as usize * EFFECT_WORDS]);
-        TurnOutput { result, effects, lane }
-    }
-}
 
 /// How long the scheduler sleeps at most before it looks whether a worker's thread has ended.
 const POLL: Duration = Duration::from_millis(20);
@@ -118,8 +91,8 @@ impl WorkerHandle {
     }
 }
 
-/// Fails if nothing will come from the worker of `lane` any more: its thread has ended, and all that
-/// it said has been taken. It says why it ends, unless its thread could not even begin.
+/// Fails if nothing will come from the worker of `lane` any more: its thread has ended, and all
+/// that it said has been taken. It says why it ends, unless its thread could not even begin.
 fn check(
     thread: Option<&JoinHandle<()>>,
     replies: &Consumer<RawMem>,
@@ -132,53 +105,6 @@ fn check(
         return Err(failed(lane, MachineFailure::Panic, detail.to_owned()));
     }
     Ok(())
-}
-
-/// The commands of one round over all lanes: by position, so that results can be found by it.
-trait Round {
-    fn len(&self) -> usize;
-    fn agent_slot(&self, position: usize) -> u32;
-    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]);
-}
-
-/// The plan of a microstep.
-struct Plan<'a>(&'a Core);
-
-impl Round for Plan<'_> {
-    fn len(&self) -> usize {
-        self.0.planned()
-    }
-
-    fn agent_slot(&self, position: usize) -> u32 {
-        self.0.planned_agent(position)
-    }
-
-    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
-        self.0.turn(position, frames)
-    }
-}
-
-/// One command for each agent that is no turn of its guest: `HASH` or `DROP`.
-struct Each<'a> {
-    kind: u32,
-    agents: &'a [AgentId],
-}
-
-impl Round for Each<'_> {
-    fn len(&self) -> usize {
-        self.agents.len()
-    }
-
-    fn agent_slot(&self, position: usize) -> u32 {
-        self.agents[position].index()
-    }
-
-    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
-        frames.clear();
-        let agent = self.agents[position].to_bits();
-        let position = position as u32;
-        (TurnCommand { agent, position, kind: self.kind, ..TurnCommand::zeroed() }, &[])
-    }
 }
 
 /// All lanes.
@@ -497,62 +423,6 @@ impl Drop for LanePool {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Steps the turns of `round` that belong to lane `number` of `lanes`, on the calling thread.
-#[expect(clippy::too_many_arguments, reason = "the parts of a pool, of which the lane is one")]
-fn step_lane(
-    lane: &mut Lane,
-    used: &mut LaneUse,
-    epoch: Option<u64>,
-    round: &impl Round,
-    number: usize,
-    lanes: usize,
-    store: &mut Store,
-    frames: &mut Vec<ItemFrame>,
-) -> Result<(), MachineError> {
-    let words = &mut store.lanes[number];
-    let many = round.len() > CACHED_TURNS;
-    guarded(lane, |lane| {
-        if let Some(epoch) = epoch {
-            lane.begin(epoch);
-        }
-        for position in 0..round.len() {
-            if home(round.agent_slot(position), lanes) as usize != number {
-                continue;
-            }
-            if many {
-                prefetch(lane, round, position, lanes);
-            }
-            let (command, args) = round.command(position, frames);
-            store.turns[position] = ResultLocation { lane: number as u32, offset: words.len() };
-            lane.execute(&command, frames, args, words)?;
-            used.count(command.kind);
-        }
-        Ok(())
-    })
-}
-
-/// The lane of `lanes` on which the agent in slot `index` lives.
-#[inline]
-fn home(index: u32, lanes: usize) -> u32 {
-    if lanes == 1 { 0 } else { index % lanes as u32 }
-}
-
-/// Turns of a microstep up to which what they read stays in the cache from one to the next.
-const CACHED_TURNS: usize = 64;
-/// Turns between the requests for an agent's place, its seat, its instance, and its turn.
-const PREFETCH_TURNS: usize = 4;
-
-/// Asks for what turns after that at `position` will read. Neighbours in the plan often are in slots,
-/// and lanes of slots go round, so every `lanes`-th is likely to live here.
-#[inline]
-fn prefetch(lane: &Lane, round: &impl Round, position: usize, lanes: usize) {
-    let after = |turns: usize| {
-        let at = position + turns * PREFETCH_TURNS * lanes;
-        (at < round.len()).then(|| round.agent_slot(at))
-    };
-    lane.prefetch(after(1), after(2), after(3));
 }
 
 fn failed(lane: usize, failure: MachineFailure, detail: String) -> MachineError {

@@ -2,8 +2,8 @@
 //!
 //! Only threads that the kernel made are pinned, and only while the hot ones (scheduler, workers,
 //! inference) are no more than the cores this process may use: two pinned spinners on one core
-//! would stop each other. The scheduler's own thread belongs to whoever calls the kernel; it is pinned
-//! only if that is asked for, as the command line does.
+//! would stop each other. The scheduler's own thread belongs to whoever calls the kernel; it is
+//! pinned only if that is asked for, as the command line does.
 
 use core_affinity::CoreId;
 use wasm_engine_shm::wait::WaitMode;

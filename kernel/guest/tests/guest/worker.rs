@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use wasm_engine_abi::AgentId;
 use wasm_engine_abi::frame::{ItemFrame, Location, TurnCommand, fault, turn};
-use wasm_engine_guest::{LaneUse, MachineFailure};
 use wasm_engine_guest::engine::THREAD_STACK_BYTES_MIN;
 use wasm_engine_guest::lane::Lane;
 use wasm_engine_guest::worker::{SharedLane, Worker};
 use wasm_engine_guest::worker_codec::{
     Reply, push_begin, push_stop, push_turn, read_reply, reply_bytes,
 };
+use wasm_engine_guest::{LaneUse, MachineFailure};
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
