@@ -39,8 +39,9 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Sink};
 use wasm_engine_guest::{
-    FaultAccount, LaneShared, LaneUse, LoadError, LoadedModule, MachineError, admission::Admitted,
-    engine::Engine,
+    FaultAccount, LaneShared, LaneUse, LoadError, LoadedModule, MachineError,
+    admission::Admitted,
+    engine::{Engine, MemoryLayout},
 };
 use wasm_engine_setup::{Setup, TraceLevel};
 use wasm_engine_telemetry::publisher::Publisher;
@@ -132,6 +133,7 @@ pub struct Kernel {
     alive: Vec<bool>,
     /// By lane: how many do.
     lane_agents: Vec<u32>,
+    memory: (MemoryLayout, u64),
     page: KernelPage,
     /// In the order of their rows.
     rings: Vec<Watched>,
@@ -158,6 +160,7 @@ impl Kernel {
         let built =
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
         let seats_max = engine.seats() / lanes;
+        let memory = (engine.layout(), engine.reserved_bytes());
         let mut compiled = BTreeMap::new();
         for (template, admitted) in setup.templates.iter().zip(modules) {
             if !compiled.contains_key(&template.module) {
@@ -197,6 +200,7 @@ impl Kernel {
             faults: Vec::new(),
             alive: vec![false; core_slots],
             lane_agents: vec![0; lanes_count],
+            memory,
             page,
             rings,
             closed_ns: 0,
@@ -209,6 +213,12 @@ impl Kernel {
     #[must_use]
     pub fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// How the memories of agents lie, and bytes of address space reserved for them.
+    #[must_use]
+    pub fn memory(&self) -> (MemoryLayout, u64) {
+        self.memory
     }
 
     /// Agents that lanes hold, awake and asleep: as of the last microstep.
