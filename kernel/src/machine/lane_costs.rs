@@ -47,7 +47,7 @@ pub(crate) struct LaneCosts {
     turn_ns: Vec<Average>,
     /// Handing one turn over and taking its result, for the scheduler.
     handover_ns: Average,
-    /// Until a worker has woken and its answer is seen.
+    /// Until workers have been rung and woken, and the last answer is seen.
     fixed_ns: Average,
     rounds: u32,
     alone: u32,

@@ -244,15 +244,17 @@ impl LanePool {
         self.before.clone_from(&self.uses);
         self.dispatch(epoch, round)?;
         let handed_over = clock::now_ns();
+        self.workers.iter_mut().for_each(WorkerHandle::publish);
+        let begun = clock::now_ns();
         self.step_own(epoch, round)?;
         let stepped = clock::now_ns();
-        self.uses[0].busy_ns += stepped - handed_over;
+        self.uses[0].busy_ns += stepped - begun;
         self.uses[0].poll(&self.local);
         self.collect()?;
         self.stepped_ns = clock::now_ns();
         self.uses[0].wait_ns += self.stepped_ns - stepped;
         if epoch.is_some() {
-            self.costs.stepped(0, self.turns[0], stepped - handed_over);
+            self.costs.stepped(0, self.turns[0], stepped - begun);
             for (lane, (used, before)) in self.uses.iter().zip(&self.before).enumerate().skip(1) {
                 let turns = (used.turns - before.turns) as u32;
                 self.costs.stepped(lane, turns, used.busy_ns - before.busy_ns);
@@ -286,6 +288,7 @@ impl LanePool {
         Ok(())
     }
 
+    /// Writes the commands of all workers; they are yet to be published.
     fn dispatch(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
         if let Some(epoch) = epoch {
             for at in 0..self.workers.len() {
@@ -308,7 +311,6 @@ impl LanePool {
             self.frames = frames;
             self.workers[home - 1].outstanding += 1;
         }
-        self.workers.iter_mut().for_each(WorkerHandle::publish);
         Ok(())
     }
 
