@@ -175,6 +175,7 @@ impl Rig {
             modules: &[module],
             name: "bench".to_owned(),
             engine: engine(agents),
+            code_cache: None,
             threads: Threads::unpinned(workers),
             placing: Placing::Private,
             trace: TraceOptions { level, events: 16 << 10 },

@@ -6,6 +6,7 @@
 //! - `admission/` from bytes to a module that the engine may compile
 //! - `profile.rs`, `engine.rs` every setting of wasmtime that decides bits
 //! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
+//! - `code_cache/` compiled modules, kept between runs
 //! - `lane.rs`, `instance.rs` one lane and the instances that live on it
 //! - `turn.rs`, `host_calls.rs`, `turn_digest.rs` one turn: what the guest asks for, and its digest
 //! - `fault.rs`, `call_note.rs`, `symbols.rs` a fault in words
@@ -18,6 +19,7 @@
 pub mod admission;
 mod areas;
 mod call_note;
+pub mod code_cache;
 pub mod engine;
 mod error;
 mod fault;

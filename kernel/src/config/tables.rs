@@ -66,6 +66,8 @@ pub struct KernelConfig {
     /// What a fault does to the run: `continue`, `end_run` (at once, exit code 6) or `fail` (the
     /// run goes on and ends with exit code 6). Default `continue`.
     pub on_fault: OnFault,
+    /// Keep compiled modules in the user's cache directory. Default true.
+    pub cache: bool,
 }
 
 impl Default for KernelConfig {
@@ -82,6 +84,7 @@ impl Default for KernelConfig {
             wait: Wait::Hybrid,
             pin: true,
             on_fault: OnFault::Continue,
+            cache: true,
         }
     }
 }

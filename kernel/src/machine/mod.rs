@@ -3,6 +3,7 @@
 //! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
 //! difference. What leaves it goes to a [`Sink`].
 
+mod code;
 mod lane_pool;
 mod names;
 mod payload_store;
@@ -10,7 +11,7 @@ pub(crate) mod region;
 mod sections;
 mod threads;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use wasm_engine_abi::{
@@ -40,7 +41,7 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Phase, Sink};
 use wasm_engine_guest::{
-    FaultAccount, LaneShared, LoadError, LoadedModule, MachineError, admission::Admitted,
+    FaultAccount, LaneShared, LoadError, MachineError, admission::Admitted, code_cache::CodeCache,
     engine::Engine,
 };
 use wasm_engine_setup::{Setup, TraceLevel};
@@ -62,6 +63,8 @@ pub struct Parts<'a> {
     pub name: String,
     /// The engine.
     pub engine: Engine,
+    /// Where compiled modules are kept; without it they are compiled.
+    pub code_cache: Option<&'a CodeCache>,
     /// Worker threads and how they wait.
     pub threads: Threads,
     /// Where the region lies.
@@ -152,22 +155,17 @@ impl Kernel {
     /// # Errors
     /// [`KernelError`].
     pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
-        let Parts { setup, modules, name, engine, threads, placing, trace, region_bytes_max } =
-            parts;
+        let Parts {
+            setup, modules, name, engine, threads, placing, trace, region_bytes_max, ..
+        } = parts;
         let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
         let trace_events = if trace.level == TraceLevel::Off { 0 } else { trace.events };
         let names_bytes = names.len() as u32;
         let built =
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
-        let mut compiled = BTreeMap::new();
-        for (template, admitted) in setup.templates.iter().zip(modules) {
-            if !compiled.contains_key(&template.module) {
-                let module = LoadedModule::compile(&engine, admitted)?;
-                compiled.insert(template.module.clone(), module);
-            }
-        }
-        let shared = Arc::new(LaneShared::new(&setup, &compiled, engine)?);
+        let code = code::load(&setup, modules, &engine, parts.code_cache)?;
+        let shared = Arc::new(LaneShared::new(&setup, &code, engine)?);
         let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
         let mut publisher =
             Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;

@@ -67,6 +67,8 @@ pub struct Physical {
     pub pin: bool,
     /// What a fault does to the run.
     pub on_fault: OnFault,
+    /// Keep compiled modules, if there is a folder for them.
+    pub cache: bool,
     /// The region.
     pub region: RegionConfig,
     /// The log.
@@ -142,6 +144,7 @@ fn physical(config: &Config) -> Physical {
         wait: kernel.wait,
         pin: kernel.pin,
         on_fault: kernel.on_fault,
+        cache: kernel.cache,
         region: config.region.clone(),
         log: config.log.clone(),
     }
