@@ -219,7 +219,10 @@ fn whole_pages(name: &str, len_bytes: u64) -> Result<u64, MapError> {
 
 fn map_writable(name: &str, file: &File) -> Result<RawMem, MapError> {
     let map = MmapRaw::map_raw(file).map_err(failed("map", name))?;
+    let populated = os::populate(&map);
     let mem = RawMem::mapping(map, true);
-    mem.touch(os::page_size());
+    if !populated {
+        mem.touch(os::page_size());
+    }
     Ok(mem)
 }

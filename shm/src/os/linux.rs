@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use memmap2::{Advice, MmapRaw};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::thread::futex;
 
@@ -26,6 +27,12 @@ pub(crate) fn memfd(name: &str, len_bytes: u64) -> io::Result<File> {
     };
     file.set_len(len_bytes)?;
     Ok(file)
+}
+
+/// Gives every page of a new writable mapping its memory in one call, where touching takes two page
+/// faults for each. False before Linux 5.14, and where there is no memory.
+pub(crate) fn populate(map: &MmapRaw) -> bool {
+    map.advise(Advice::PopulateWrite).is_ok()
 }
 
 /// Seals mapped memory: from now on nobody can truncate it or map it writable again.

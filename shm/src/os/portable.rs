@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use memmap2::MmapRaw;
+
 use crate::bell_word::BellWord;
 use crate::mem::Ordering;
 
@@ -19,6 +21,11 @@ pub(crate) fn memfd(_name: &str, _len_bytes: u64) -> io::Result<File> {
 /// Not available.
 pub(crate) fn seal(_file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no seals"))
+}
+
+/// Not in one call: pages are touched one by one.
+pub(crate) fn populate(_map: &MmapRaw) -> bool {
+    false
 }
 
 /// Nothing here is sealed.
