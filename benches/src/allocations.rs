@@ -2,14 +2,14 @@
 
 use crate::counting::allocations;
 use crate::measure::Scale;
-use crate::rig::{Rig, Without};
+use crate::rig::{Case, Rig};
 use crate::row::{Row, Unit};
 
 /// The rows.
 #[must_use]
 pub fn rows(scale: Scale) -> Vec<Row> {
     let ticks = scale.of(10_000);
-    let mut rig = Rig::new(50, 0, Without::default());
+    let mut rig = Rig::new(Case::all(50));
     // Warm-up: buffers grow to what one state interval needs.
     (0..scale.of(2_000)).for_each(|_| rig.tick());
     let before = allocations();

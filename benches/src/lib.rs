@@ -20,9 +20,15 @@
 #[cfg(feature = "kernel")]
 pub mod allocations;
 #[cfg(feature = "kernel")]
+pub mod alone;
+#[cfg(feature = "kernel")]
 #[allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 pub mod counting;
 pub mod dispatch;
+#[cfg(feature = "kernel")]
+pub mod growth;
+#[cfg(feature = "kernel")]
+pub mod guests;
 #[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
 pub mod machine;
@@ -36,6 +42,8 @@ pub mod ring_batch;
 pub mod ring_spsc;
 pub mod rings;
 pub mod row;
+#[cfg(feature = "kernel")]
+pub mod sleepers;
 #[cfg(feature = "kernel")]
 pub mod tick_50;
 #[cfg(feature = "kernel")]

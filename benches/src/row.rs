@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! { "$type": "wasm-engine/bench/1", "machine": { .. },
-//!   "rows": [ { goal, case, ours, peer, peer_name, limit, ratio, unit, goal_ratio, met } ] }
+//!   "rows": [ { goal, case, ours, peer, peer_name, limit, ratio, unit, goal_ratio, met,
+//!               note, point: { agents, active, lanes } } ] }
 //! ```
 //! `ratio` > 1 means that we are better, whatever the unit. `limit` is what the machine itself can
 //! do, in the same unit. What is unknown is null; `note` is there only when there is something to
-//! say.
+//! say, `point` only in the points of a curve.
 
 use serde_json::{Value, json};
 
@@ -24,6 +25,12 @@ pub enum Unit {
     GigabytesPerS,
     /// A number of something unwanted; less is better.
     Count,
+    /// Bytes taken; less is better.
+    Bytes,
+    /// A number per second; more is better.
+    PerS,
+    /// The power with which something grows; less is better.
+    Exponent,
 }
 
 impl Unit {
@@ -33,6 +40,9 @@ impl Unit {
             Self::MillionPerS => "M/s",
             Self::GigabytesPerS => "GB/s",
             Self::Count => "count",
+            Self::Bytes => "B",
+            Self::PerS => "1/s",
+            Self::Exponent => "power",
         }
     }
 
@@ -40,8 +50,8 @@ impl Unit {
     #[must_use]
     pub fn ratio(self, ours: f64, other: f64) -> f64 {
         match self {
-            Self::Ns | Self::Count => other / ours,
-            Self::MillionPerS | Self::GigabytesPerS => ours / other,
+            Self::Ns | Self::Count | Self::Bytes | Self::Exponent => other / ours,
+            Self::MillionPerS | Self::GigabytesPerS | Self::PerS => ours / other,
         }
     }
 }
@@ -71,6 +81,19 @@ pub struct Row {
     pub met: Option<bool>,
     /// What the reader must know.
     pub note: Option<String>,
+    /// Where the row is a point of a curve.
+    pub point: Option<Point>,
+}
+
+/// A point of a curve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Point {
+    /// Agents that exist.
+    pub agents: u32,
+    /// Agents that take a turn in a tick.
+    pub active: u32,
+    /// Lanes on which they run.
+    pub lanes: u32,
 }
 
 impl Row {
@@ -89,6 +112,7 @@ impl Row {
             goal_ratio: None,
             met: None,
             note: None,
+            point: None,
         }
     }
 
@@ -131,6 +155,19 @@ impl Row {
         Self { met, ..self }.note(format!("the goal is at most {max}"))
     }
 
+    /// Adds a goal that is no ratio: a least figure.
+    #[must_use]
+    pub fn at_least(self, min: f64) -> Self {
+        let met = self.ours.map(|ours| ours >= min);
+        Self { met, ..self }.note(format!("the goal is at least {min}"))
+    }
+
+    /// Makes it a point of a curve.
+    #[must_use]
+    pub fn point(self, point: Point) -> Self {
+        Self { point: Some(point), ..self }
+    }
+
     /// Adds a remark.
     #[must_use]
     pub fn note(self, note: impl Into<String>) -> Self {
@@ -158,6 +195,13 @@ impl Row {
         });
         if let (Some(note), Some(row)) = (&self.note, row.as_object_mut()) {
             row.insert("note".to_owned(), json!(note));
+        }
+        if let (Some(point), Some(row)) = (&self.point, row.as_object_mut()) {
+            let Point { agents, active, lanes } = point;
+            row.insert(
+                "point".to_owned(),
+                json!({ "agents": agents, "active": active, "lanes": lanes }),
+            );
         }
         row
     }

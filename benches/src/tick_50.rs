@@ -12,8 +12,9 @@ use std::process::Command;
 use serde_json::Value;
 use wasm_engine_setup::TraceLevel;
 
+use crate::guests::Work;
 use crate::measure::{Scale, apart, median, ns_each, pin};
-use crate::rig::{Rig, STATE_INTERVAL, Without, check, module};
+use crate::rig::{Case, Rig, STATE_INTERVAL, Without, check};
 use crate::row::{Row, Unit};
 
 const AGENTS: u32 = 50;
@@ -25,10 +26,10 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rivals-node/tick50.js
 /// If a tick fails or a digest depends on the lanes.
 #[must_use]
 pub fn rows(scale: Scale) -> Vec<Row> {
-    check(AGENTS, scale.of(1_000));
+    check(Case::all(AGENTS), scale.of(1_000));
     let ticks = |without, level| {
         apart(|| {
-            let mut rig = Rig::traced(AGENTS, 0, without, level);
+            let mut rig = Rig::new(Case { without, level, ..Case::all(AGENTS) });
             // After the log's thread has started, which else would share the core.
             pin(0);
             let figures: Vec<f64> =
@@ -64,7 +65,8 @@ pub fn rows(scale: Scale) -> Vec<Row> {
 fn node(scale: Scale) -> Result<(f64, f64), String> {
     let dir = tempfile::tempdir().map_err(|error| format!("no peer: {error}"))?;
     let wasm = dir.path().join("trivial.wasm");
-    std::fs::write(&wasm, module()).map_err(|error| format!("no peer: {error}"))?;
+    let module = Work::Listen { rounds: 0 }.module(AGENTS, 1);
+    std::fs::write(&wasm, module).map_err(|error| format!("no peer: {error}"))?;
     let output = Command::new("node")
         .arg(Path::new(SCRIPT))
         .arg(&wasm)

@@ -7,10 +7,13 @@
 
 use wasmtime::{Linker, Module, Store, TypedFunc};
 
+use crate::guests::Work;
 use crate::measure::{Scale, apart, median, median_ratio, ns_each, pin};
-use crate::rig::{FUEL, Rig, STATE_INTERVAL, Without, admitted, check, engine};
+use crate::rig::{Case, Rig, STATE_INTERVAL, check, engine};
 use crate::row::{Row, Unit};
 
+/// What the agents do.
+const TRIVIAL: Work = Work::Listen { rounds: 0 };
 /// Fuel that no segment uses up.
 const PLENTY: u64 = u64::MAX / 2;
 
@@ -26,12 +29,14 @@ struct Bare {
 /// # Panics
 /// Never: what the kernel admits, the engine takes.
 fn bare(agents: u32) -> Vec<Bare> {
-    let engine = engine(agents);
-    let module = Module::new(&engine, admitted().wasm).expect("an admitted module compiles");
-    let mut linker = Linker::new(&engine);
+    let engine = engine(agents).expect("there is address space");
+    let engine = engine.wasmtime();
+    let module =
+        Module::new(engine, TRIVIAL.admitted(agents, 1).wasm).expect("an admitted module compiles");
+    let mut linker = Linker::new(engine);
     linker.func_wrap("wasm_engine", "subscribe", |_: i32| 0i64).expect("a new name");
     let one = || {
-        let mut store = Store::new(&engine, ());
+        let mut store = Store::new(engine, ());
         store.set_fuel(PLENTY).expect("fuel is on");
         let instance = linker.instantiate(&mut store, &module).expect("its import is there");
         let mut function = |name| instance.get_typed_func(&mut store, name).expect("exported");
@@ -51,12 +56,12 @@ pub fn rows(scale: Scale) -> Vec<Row> {
 }
 
 fn turns(agents: u32, scale: Scale) -> Vec<Row> {
-    check(agents, scale.of(1_000));
+    check(Case::all(agents), scale.of(1_000));
     apart(|| {
         // Whole state intervals, so that each segment holds its share of state digests; a few
         // milliseconds, so that most are not interrupted.
         let count = STATE_INTERVAL * (50 / agents as usize).div_ceil(5);
-        let mut kernel = Rig::new(agents, 0, Without::default());
+        let mut kernel = Rig::new(Case::all(agents));
         // After the log's thread has started, which else would share the core.
         pin(0);
         let mut bare = bare(agents);
@@ -87,12 +92,13 @@ fn one_call(agents: &mut [Bare]) {
 }
 
 fn both_calls(agents: &mut [Bare]) {
+    let fuel = TRIVIAL.fuel();
     for Bare { store, step, receive } in agents {
         for call in [&*receive, &*step] {
-            store.set_fuel(FUEL).expect("fuel is on");
+            store.set_fuel(fuel).expect("fuel is on");
             let code = call.call(&mut *store, 1024).expect("it returns");
             let left = store.get_fuel().expect("fuel is on");
-            assert!(code == 0 && left < FUEL, "a call costs fuel and returns 0");
+            assert!(code == 0 && left < fuel, "a call costs fuel and returns 0");
         }
         store.set_fuel(PLENTY).expect("fuel is on");
     }

@@ -10,22 +10,25 @@ use serde_json::Value;
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::{Row, report, table};
 use wasm_engine_benches::{
-    allocations, dispatch, infer_roundtrip, machine, page_read, ring_batch, ring_spsc, tick_50,
-    wasm_turn, watched,
+    allocations, alone, dispatch, growth, infer_roundtrip, machine, page_read, ring_batch,
+    ring_spsc, sleepers, tick_50, wasm_turn, watched,
 };
 
 /// One question: its goal, its name, its answer.
 type Question = (&'static str, &'static str, fn(Scale) -> Vec<Row>);
 
-const QUESTIONS: [Question; 9] = [
+const QUESTIONS: [Question; 12] = [
     ("S1", "ring_spsc", ring_spsc::rows),
     ("S1", "ring_batch", ring_batch::rows),
     ("S2", "page_read", page_read::rows),
     ("S3", "wasm_turn", wasm_turn::rows),
     ("S3", "tick_50", tick_50::rows),
+    ("S3b", "turns", growth::turns),
     ("S5", "dispatch", dispatch::rows),
     ("S6", "infer_roundtrip", infer_roundtrip::rows),
+    ("S9", "sleepers", sleepers::rows),
     ("S13", "allocations", allocations::rows),
+    ("S14", "growth", growth::curve),
     ("P9", "watched", watched::rows),
 ];
 
@@ -38,7 +41,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    if watched::is_reader() {
+    if watched::is_reader() || alone::is_alone() {
         return ExitCode::SUCCESS;
     }
     match run() {
@@ -96,9 +99,9 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     if let Some(goal) = &options.goal
         && !QUESTIONS.iter().any(|(of, ..)| of == goal)
     {
-        return Err(format!(
-            "no benchmark belongs to goal {goal}; there are S1, S2, S3, S6, S13, P9"
-        ));
+        let mut goals = QUESTIONS.map(|(of, ..)| of).to_vec();
+        goals.dedup();
+        return Err(format!("no benchmark belongs to goal {goal}; there are {}", goals.join(", ")));
     }
     Ok(options)
 }

@@ -3,7 +3,8 @@
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::Row;
 use wasm_engine_benches::{
-    allocations, infer_roundtrip, page_read, ring_batch, ring_spsc, tick_50, wasm_turn,
+    allocations, alone, growth, infer_roundtrip, page_read, ring_batch, ring_spsc, sleepers,
+    tick_50, wasm_turn,
 };
 
 fn sound(rows: &[Row]) {
@@ -29,6 +30,30 @@ fn s2_no_page_is_torn() {
 fn s3_every_agent_takes_its_turn_and_lanes_do_not_matter() {
     sound(&wasm_turn::rows(Scale::TINY));
     sound(&tick_50::rows(Scale::TINY));
+}
+
+/// The processes of the questions about growth.
+#[test]
+#[ignore = "run by the tests below in processes of its own"]
+fn measured_alone() {
+    assert!(alone::is_alone(), "started by its parent");
+}
+
+#[test]
+fn s9_the_same_turns_are_taken_among_sleepers_whatever_the_lanes() {
+    sound(&sleepers::rows(Scale::TINY));
+}
+
+#[test]
+fn s14_every_size_is_measured_in_a_process_of_its_own() {
+    let rows = growth::curve(Scale::TINY);
+    sound(&rows);
+    assert!(rows.iter().all(|row| row.ours.is_some()), "{rows:?}");
+}
+
+#[test]
+fn s3b_turns_of_more_agents_are_as_many() {
+    sound(&growth::turns(Scale::TINY));
 }
 
 #[test]

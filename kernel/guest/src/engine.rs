@@ -13,78 +13,82 @@
 //! What is *not* here: how memories are laid out decides speed and density, never results, so
 //! [`MemoryProfile`] is physical and no part of the fingerprint.
 //!
-//! | agents | layout | per agent | bounds checks |
+//! | seats | layout | address space each | bounds checks |
 //! |---|---|---|---|
-//! | ≤ 8,192 | [`Sparse`](MemoryLayout::Sparse): pool, 4 GiB + 32 MiB reserved each, copy-on-write | 6–10 KiB + 8 KiB page tables, 3–4 mappings | none |
-//! | more | [`Dense`](MemoryLayout::Dense): pool, slots of `memory_bytes_max`, no guards, no copy-on-write | ~10 KiB, few mappings | 1.3–1.6 x on memory-heavy loops |
+//! | ≤ 256 | [`Guarded`](MemoryLayout::Guarded) | 4 GiB + 32 MiB | none: what lies behind a memory traps |
+//! | more | [`Dense`](MemoryLayout::Dense) | the largest memory of the run's modules | in code; 1.3–1.6 x on memory-heavy loops |
 //!
-//! 8,192 sparse slots are 33 TiB of the 128 TiB that a 47-bit address space holds, and at 4
-//! mappings each half of Linux's default `vm.max_map_count` of 65,530. An on-demand allocator is
-//! never chosen: making and dropping an instance costs it 3 to 8 times as much.
+//! Guarded memories lie so far apart that each costs walks of its own through the page tables: with
+//! thousands of agents that is most of a turn. Where their address space cannot be had, the layout
+//! is dense for few agents too, unless the configuration says otherwise.
 
 use std::error::Error;
 use std::num::NonZeroUsize;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS};
-pub use wasmtime::Engine;
 use wasmtime::{
-    Config, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
-    VariableOperatorCost, WasmBacktraceDetails,
+    Config, OperatorCost, OptLevel, Strategy, VariableOperatorCost, WasmBacktraceDetails,
 };
 
-use wasm_engine_setup::EngineFingerprint;
+use wasm_engine_setup::{EngineFingerprint, Setup};
 
-use crate::admission::INSTRUMENTATION_VERSION;
+use crate::admission::{Admitted, INSTRUMENTATION_VERSION};
 use crate::call_note::FRAMES_MAX;
-use crate::profile::{AGENT_FEATURES, TABLE_ELEMENTS_MAX};
+use crate::memory_arena::{Arena, ArenaMemories, ArenaShape};
+use crate::profile::AGENT_FEATURES;
 pub use crate::profile::{THREAD_STACK_BYTES_MIN, WASM_STACK_BYTES_MAX};
 
 /// Version of wasmtime this crate is pinned to; another may charge other fuel.
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
-/// Most agents for which memories are laid out sparsely.
-const SPARSE_AGENTS_MAX: u32 = 8_192;
-/// Instances beside the agents': old and new version live side by side during a hot swap.
-const SPARE_INSTANCES: u32 = 16;
+/// Most seats for which memories are guarded.
+const GUARDED_SEATS_MAX: u32 = 256;
 /// Reservation that lets 32-bit addresses go unchecked.
-const SPARSE_RESERVATION_BYTES: u64 = 1 << 32;
-const SPARSE_GUARD_BYTES: u64 = 32 << 20;
-/// Added to the distance between memories. At a distance of a power of two the same address of all
-/// agents falls into the same few places of every cache and page table, and each turn misses them.
-const STAGGER_BYTES: u64 = 4 << 10;
-/// Address space a dense pool may reserve, half of what 47 bits hold.
-const DENSE_POOL_BYTES_MAX: u64 = 64 << 40;
-/// Bytes of a slot that are cleared by hand instead of returned to the system.
-const KEEP_RESIDENT_BYTES: u64 = 256 << 10;
+const GUARDED_RESERVATION_BYTES: u64 = 1 << 32;
+const GUARD_BYTES: u64 = 32 << 20;
+/// Address space that memories may reserve, half of what 47 bits hold.
+const RESERVED_BYTES_MAX: u64 = 64 << 40;
 const WASM_PAGE_BYTES: u64 = 64 << 10;
 
-/// How many agents there may be and how large the memory of one may grow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// How many agents are awake at once and how large the memory of one may grow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryProfile {
-    /// Agents alive at once, at least 1.
-    pub agents_max: u32,
+    /// Agents of all lanes that are awake at once, at least 1.
+    pub seats: u32,
     /// Largest linear memory of one agent: whole pages of 64 KiB, at most 4 GiB.
     pub memory_bytes_max: u64,
+    /// How memories lie; by the number of seats without.
+    pub layout: Option<MemoryLayout>,
 }
 
-/// How the pool of memories is laid out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How memories are laid out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MemoryLayout {
-    /// 4 GiB of address space each: no bounds checks, copy-on-write images.
-    Sparse,
-    /// Slots of exactly the largest memory: checked accesses, no guards.
+    /// 4 GiB of address space each: no bounds checks.
+    Guarded,
+    /// Side by side, slots of exactly the largest memory: checked accesses, no guards.
     Dense,
+}
+
+impl std::fmt::Display for MemoryLayout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Guarded => "guarded",
+            Self::Dense => "dense",
+        })
+    }
 }
 
 /// Why an engine could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The profile has no agents.
-    #[error("the memory profile allows no agent, set agents_max to at least 1")]
-    NoAgents,
+    /// The profile has no seats.
+    #[error("the memory profile lets no agent be awake, set seats to at least 1")]
+    NoSeats,
     /// The memory limit is no whole number of pages, zero, or above 4 GiB.
     #[error(
         "memory_bytes_max is {bytes}, it must be a multiple of 65536 between 65536 and 4294967296"
@@ -93,69 +97,198 @@ pub enum EngineError {
         /// The limit given.
         bytes: u64,
     },
-    /// The pool would not fit into the address space.
+    /// The address space of the memories cannot be had.
     #[error(
-        "{agents} agents of {bytes} bytes need {total} bytes of address space, the pool may \
-         reserve {max}; lower agents_max or memory_bytes_max"
+        "the {layout} memories of {seats} agents need {bytes} bytes of address space, which cannot \
+         be reserved; {advice}"
     )]
     AddressSpace {
-        /// Agents in the profile.
-        agents: u32,
-        /// Memory limit in the profile.
-        bytes: u64,
+        /// How they were to lie.
+        layout: MemoryLayout,
+        /// Agents awake at once.
+        seats: u32,
         /// What they need together.
-        total: u64,
-        /// What a pool may reserve.
-        max: u64,
+        bytes: u64,
+        /// Which limit to raise, or what to set.
+        advice: String,
+        /// What the system says.
+        source: std::io::Error,
     },
-    /// wasmtime refused the configuration or could not reserve the pool.
-    #[error("wasmtime could not start, check the address space limit (ulimit -v) and memory")]
+    /// wasmtime refused the configuration.
+    #[error("wasmtime could not start; report this bug")]
     Start(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl MemoryProfile {
-    /// The layout for this profile; a pure function of its numbers.
+    /// What a run of `setup` with these modules, one for each template, needs on `lanes` lanes when
+    /// at most `awake_max` agents are awake at once.
     ///
-    /// # Errors
-    /// Numbers outside their ranges, or a pool beyond the address space.
-    pub fn layout(self) -> Result<MemoryLayout, EngineError> {
-        let MemoryProfile { agents_max, memory_bytes_max } = self;
-        if agents_max == 0 {
-            return Err(EngineError::NoAgents);
+    /// As many agents can live as are configured, or as there are slots if somebody may spawn; and a
+    /// memory grows as far as the modules declare.
+    #[must_use]
+    pub fn of(
+        setup: &Setup,
+        modules: &[Arc<Admitted>],
+        lanes: u32,
+        awake_max: u32,
+        layout: Option<MemoryLayout>,
+    ) -> Self {
+        let spawns = |capability: &String| capability.starts_with("spawn");
+        let spawning = setup.templates.iter().any(|t| t.capabilities.iter().any(spawns));
+        let configured = setup.agents.len() as u32;
+        let agents = if spawning { setup.limits.agents_max } else { configured };
+        // One more of each program: a lane keeps a seat for each that has none yet.
+        let of_a_lane = agents.min(awake_max).div_ceil(lanes) + setup.templates.len() as u32;
+        let declared = modules.iter().map(|module| module.memory_bytes_max).max();
+        Self {
+            seats: of_a_lane.saturating_mul(lanes).max(1),
+            memory_bytes_max: declared
+                .unwrap_or(WASM_PAGE_BYTES)
+                .min(setup.limits.memory_bytes_max)
+                .max(WASM_PAGE_BYTES),
+            layout,
         }
-        let whole_pages = memory_bytes_max.is_multiple_of(WASM_PAGE_BYTES);
-        if memory_bytes_max == 0 || memory_bytes_max > 1 << 32 || !whole_pages {
-            return Err(EngineError::MemorySize { bytes: memory_bytes_max });
-        }
-        if agents_max <= SPARSE_AGENTS_MAX {
-            return Ok(MemoryLayout::Sparse);
-        }
-        let total = u64::from(self.instances()) * memory_bytes_max;
-        if total > DENSE_POOL_BYTES_MAX {
-            let (agents, bytes, max) = (agents_max, memory_bytes_max, DENSE_POOL_BYTES_MAX);
-            return Err(EngineError::AddressSpace { agents, bytes, total, max });
-        }
-        Ok(MemoryLayout::Dense)
     }
 
-    fn instances(self) -> u32 {
-        self.agents_max.saturating_add(SPARE_INSTANCES)
+    fn check(self) -> Result<(), EngineError> {
+        let bytes = self.memory_bytes_max;
+        if self.seats == 0 {
+            return Err(EngineError::NoSeats);
+        }
+        if bytes == 0 || bytes > 1 << 32 || !bytes.is_multiple_of(WASM_PAGE_BYTES) {
+            return Err(EngineError::MemorySize { bytes });
+        }
+        Ok(())
+    }
+
+    /// Distance of two memories, and the fence behind each.
+    fn stride_bytes(self, layout: MemoryLayout) -> (u64, u64) {
+        match layout {
+            MemoryLayout::Guarded => (GUARDED_RESERVATION_BYTES + GUARD_BYTES, GUARD_BYTES),
+            MemoryLayout::Dense => (self.memory_bytes_max, 0),
+        }
+    }
+
+    /// Reserves the address space.
+    fn reserve(self, layout: MemoryLayout) -> Result<Arena, EngineError> {
+        let (stride_bytes, guard_bytes) = self.stride_bytes(layout);
+        let bytes = u64::from(self.seats).saturating_mul(stride_bytes).saturating_add(guard_bytes);
+        let arena = if bytes > RESERVED_BYTES_MAX {
+            Err(std::io::Error::other("that is more than half of what there is"))
+        } else {
+            Arena::reserve(ArenaShape {
+                slots: self.seats as usize,
+                stride_bytes: stride_bytes as usize,
+                memory_bytes_max: self.memory_bytes_max as usize,
+                guard_bytes: guard_bytes as usize,
+            })
+        };
+        arena.map_err(|source| EngineError::AddressSpace {
+            layout,
+            seats: self.seats,
+            bytes,
+            advice: advice(layout),
+            source,
+        })
+    }
+
+    /// The layout and its address space.
+    fn lay_out(self) -> Result<(MemoryLayout, Arena), EngineError> {
+        self.check()?;
+        if let Some(layout) = self.layout {
+            return Ok((layout, self.reserve(layout)?));
+        }
+        if self.seats <= GUARDED_SEATS_MAX
+            && let Ok(arena) = self.reserve(MemoryLayout::Guarded)
+        {
+            return Ok((MemoryLayout::Guarded, arena));
+        }
+        Ok((MemoryLayout::Dense, self.reserve(MemoryLayout::Dense)?))
     }
 }
 
-/// The engine every agent is compiled for and runs in.
+/// What to do about address space that cannot be had.
+#[cold]
+fn advice(layout: MemoryLayout) -> String {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
+    let limit = limit.map(|bytes| format!("raise the limit of {bytes} (`ulimit -v`)"));
+    let strict = std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
+    let strict = strict.is_ok_and(|mode| mode.trim() == "2");
+    let strict = strict.then(|| "set vm.overcommit_memory to 0 or 1".to_owned());
+    let less = match layout {
+        MemoryLayout::Guarded => "set kernel.memory_layout to \"dense\"",
+        MemoryLayout::Dense => {
+            "lower kernel.awake_max or the memory that the modules declare as their maximum"
+        }
+    };
+    let causes: Vec<String> = limit.into_iter().chain(strict).collect();
+    if causes.is_empty() { less.to_owned() } else { format!("{}, or {less}", causes.join(", ")) }
+}
+
+/// The engine every agent is compiled for and runs in, with the address space of its memories.
+#[derive(Clone)]
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    layout: MemoryLayout,
+    profile: MemoryProfile,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { layout, profile, .. } = self;
+        f.debug_struct("Engine").field("layout", layout).field("profile", profile).finish()
+    }
+}
+
+impl Engine {
+    /// wasmtime's own, for what speaks to it directly.
+    #[must_use]
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
+    }
+
+    /// How memories lie.
+    #[must_use]
+    pub fn layout(&self) -> MemoryLayout {
+        self.layout
+    }
+
+    /// Agents that may be awake at once.
+    #[must_use]
+    pub fn seats(&self) -> u32 {
+        self.profile.seats
+    }
+
+    /// Bytes of address space that are reserved for memories.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> u64 {
+        let (stride, guard) = self.profile.stride_bytes(self.layout);
+        u64::from(self.profile.seats) * stride + guard
+    }
+}
+
+/// The engine of a run.
 ///
-/// Call `Engine::tls_eager_initialize` once on each thread that will call guests, and give it a
-/// stack of at least [`THREAD_STACK_BYTES_MIN`].
+/// Call `Engine::tls_eager_initialize` of wasmtime once on each thread that will call guests, and
+/// give it a stack of at least [`THREAD_STACK_BYTES_MIN`].
 ///
 /// # Errors
-/// A profile out of range, or no address space for its pool.
+/// A profile out of range, or no address space for its memories.
 pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineError> {
-    let layout = profile.layout()?;
+    let (layout, arena) = profile.lay_out()?;
     let mut config = deterministic_config();
-    lay_out(&mut config, layout, profile);
-    config.parallel_compilation(compiles_in_parallel());
-    Engine::new(&config).map_err(|error| EngineError::Start(error.into()))
+    let (stride_bytes, guard_bytes) = profile.stride_bytes(layout);
+    config
+        .with_host_memory(Arc::new(ArenaMemories(Arc::new(arena))))
+        .memory_may_move(false)
+        .memory_init_cow(false)
+        .memory_reservation(stride_bytes - guard_bytes)
+        .memory_guard_size(guard_bytes)
+        .guard_before_linear_memory(guard_bytes > 0)
+        .parallel_compilation(compiles_in_parallel());
+    let wasmtime =
+        wasmtime::Engine::new(&config).map_err(|error| EngineError::Start(error.into()))?;
+    Ok(Engine { wasmtime, layout, profile })
 }
 
 /// Whether there are the threads on which modules are compiled at once; the code is the same
@@ -187,34 +320,6 @@ fn deterministic_config() -> Config {
         .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
-}
-
-/// Everything that is physical: where memories lie.
-fn lay_out(config: &mut Config, layout: MemoryLayout, profile: MemoryProfile) {
-    let bytes = usize::try_from(profile.memory_bytes_max).unwrap_or(usize::MAX);
-    let kept = usize::try_from(profile.memory_bytes_max.min(KEEP_RESIDENT_BYTES)).unwrap_or(0);
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(profile.instances())
-        .total_memories(profile.instances())
-        .total_tables(profile.instances())
-        .max_memories_per_module(1)
-        .max_tables_per_module(1)
-        .table_elements(TABLE_ELEMENTS_MAX as usize)
-        .max_memory_size(bytes)
-        .linear_memory_keep_resident(kept)
-        .table_keep_resident(kept);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool)).memory_may_move(false);
-    match layout {
-        MemoryLayout::Sparse => config
-            .memory_reservation(SPARSE_RESERVATION_BYTES)
-            .memory_guard_size(SPARSE_GUARD_BYTES + STAGGER_BYTES)
-            .memory_init_cow(true),
-        MemoryLayout::Dense => config
-            .memory_reservation(profile.memory_bytes_max + STAGGER_BYTES)
-            .memory_guard_size(0)
-            .guard_before_linear_memory(false)
-            .memory_init_cow(false),
-    };
 }
 
 /// Fuel of one operator; those that only shape control flow are free.
@@ -320,14 +425,14 @@ fn operator_costs() -> (OperatorCost, Vec<(&'static str, u8)>) {
 pub fn fingerprint(engine: &Engine) -> EngineFingerprint {
     EngineFingerprint {
         wasmtime_version: WASMTIME_VERSION.to_owned(),
-        config: describe(engine),
+        config: describe(&engine.wasmtime),
         cost_table_hash: cost_table_hash(),
         instrumentation_version: INSTRUMENTATION_VERSION,
     }
 }
 
 /// Reads the settings back from the engine, so that the text cannot say anything else.
-fn describe(engine: &Engine) -> String {
+fn describe(engine: &wasmtime::Engine) -> String {
     let features: Vec<String> = engine
         .get_wasm_features()
         .iter_names()
@@ -366,63 +471,42 @@ fn cost_table_hash() -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Memory mappings of this process against the system's limit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MapCount {
-    /// Mappings now.
-    pub used: u64,
-    /// `vm.max_map_count`.
-    pub max: u64,
-}
-
-impl MapCount {
-    /// Whether fewer than a fifth of the mappings are left: refuse new agents, for at the limit
-    /// the first guest call of a thread panics.
-    #[must_use]
-    pub fn is_tight(self) -> bool {
-        self.used.saturating_mul(5) > self.max.saturating_mul(4)
-    }
-}
-
-/// Counts the mappings of this process; `None` where the system has no such limit.
-///
-/// Takes about 1 ms per 5,000 mappings: call it when agents are created by the hundred, never in
-/// a tick, and let its answer stop the kernel, never reach a guest (SEMANTICS T10).
-#[must_use]
-pub fn map_count() -> Option<MapCount> {
-    let max = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()?;
-    let maps = std::fs::read("/proc/self/maps").ok()?;
-    let used = maps.iter().filter(|&&byte| byte == b'\n').count() as u64;
-    Some(MapCount { used, max })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn engine(agents_max: u32) -> Engine {
-        let profile = MemoryProfile { agents_max, memory_bytes_max: 131_072 };
-        deterministic_engine(profile).expect("engine starts")
+    fn profile(seats: u32, memory_bytes_max: u64) -> MemoryProfile {
+        MemoryProfile { seats, memory_bytes_max, layout: None }
+    }
+
+    fn engine(seats: u32) -> Engine {
+        deterministic_engine(profile(seats, 131_072)).expect("engine starts")
     }
 
     #[test]
-    fn layout_follows_the_numbers() {
-        let layout = |agents_max, memory_bytes_max| {
-            MemoryProfile { agents_max, memory_bytes_max }.layout().map_err(|e| e.to_string())
+    fn layout_follows_the_numbers_and_what_is_asked_for() {
+        let layout = |profile: MemoryProfile| {
+            profile.lay_out().map(|(layout, _)| layout).map_err(|error| error.to_string())
         };
-        assert_eq!(layout(50, 1 << 20), Ok(MemoryLayout::Sparse));
-        assert_eq!(layout(8_192, 1 << 32), Ok(MemoryLayout::Sparse));
-        assert_eq!(layout(8_193, 1 << 20), Ok(MemoryLayout::Dense));
-        assert!(layout(0, 1 << 20).unwrap_err().contains("agents_max"));
+        assert_eq!(layout(profile(50, 1 << 20)), Ok(MemoryLayout::Guarded));
+        assert_eq!(layout(profile(256, 1 << 32)), Ok(MemoryLayout::Guarded));
+        assert_eq!(layout(profile(257, 1 << 20)), Ok(MemoryLayout::Dense));
+        let dense = MemoryProfile { layout: Some(MemoryLayout::Dense), ..profile(1, 65_536) };
+        assert_eq!(layout(dense), Ok(MemoryLayout::Dense));
+        assert!(layout(profile(0, 1 << 20)).unwrap_err().contains("seats"));
         for bytes in [0, 65_537, (1 << 32) + 65_536] {
-            assert!(layout(1, bytes).unwrap_err().contains("memory_bytes_max"));
+            assert!(layout(profile(1, bytes)).unwrap_err().contains("memory_bytes_max"));
         }
-        assert!(layout(100_000, 1 << 32).unwrap_err().contains("address space"));
+        let error = layout(profile(100_000, 1 << 32)).unwrap_err();
+        assert!(error.contains("address space") && error.contains("kernel.awake_max"), "{error}");
+        let guarded =
+            MemoryProfile { layout: Some(MemoryLayout::Guarded), ..profile(100_000, 65_536) };
+        assert!(layout(guarded).unwrap_err().contains("kernel.memory_layout"));
     }
 
     #[test]
     fn engine_has_exactly_the_agent_features() {
-        assert_eq!(engine(1).get_wasm_features(), AGENT_FEATURES);
+        assert_eq!(engine(1).wasmtime.get_wasm_features(), AGENT_FEATURES);
     }
 
     #[test]
@@ -488,14 +572,5 @@ mod tests {
             assert!(text.contains(part), "{part} missing from {text}");
         }
         assert!(!text.contains("relaxed-simd,") && !text.contains("threads"));
-    }
-
-    #[test]
-    fn map_count_reads_this_process() {
-        if let Some(count) = map_count() {
-            assert!(count.used > 10 && count.max > 1_000);
-        }
-        assert!(!MapCount { used: 80, max: 100 }.is_tight());
-        assert!(MapCount { used: 81, max: 100 }.is_tight());
     }
 }

@@ -85,9 +85,7 @@ fn refuse(
     };
     if let Some(memory) = caller.data().memory {
         let (memory, host) = memory.data_and_store_mut(caller);
-        if let Some(turn) = host.context() {
-            turn.note = Some(CallNote::new(call, arguments, status, memory));
-        }
+        host.turn.note = Some(CallNote::new(call, arguments, status, memory));
     }
     match refused {
         Refused::Status(status) => Ok(i64::from(status as i32)),
@@ -126,8 +124,8 @@ fn enter<'a, const N: usize>(
     let memory: &[u8] = memory;
     // In range, checked above: nothing between has touched the memory.
     let read = |(at, len): GuestSlice| &memory[at as u32 as usize..][..len as u32 as usize];
-    let turn = host.turn.as_deref_mut().ok_or(HostError::OutsideTurn)?;
-    Ok((Call { terms: &host.terms, turn }, slices.map(read)))
+    let (terms, turn) = host.parts();
+    Ok((Call { terms, turn }, slices.map(read)))
 }
 
 /// Takes fuel, or ends the call as the guest's own instructions would.
@@ -256,7 +254,7 @@ fn publish(caller: &mut Caller<'_, Host>, fuel: u64, topic: i32, payload: GuestS
 }
 
 fn cast(caller: &mut Caller<'_, Host>, fuel: u64, name: GuestSlice, payload: GuestSlice) -> Answer {
-    let fuel = fuel + caller.data().terms.rights.channel_fuel;
+    let fuel = fuel + caller.data().terms().rights.channel_fuel;
     let (call, [name, payload]) = enter(caller, fuel, [name, payload])?;
     within(payload, PAYLOAD_BYTES_MAX)?;
     let wanted = on_channel(&call, effect::CAST, name)?;
@@ -272,7 +270,7 @@ fn leave(caller: &mut Caller<'_, Host>, fuel: u64, name: GuestSlice) -> Answer {
 }
 
 fn membership(caller: &mut Caller<'_, Host>, fuel: u64, kind: u32, name: GuestSlice) -> Answer {
-    let fuel = fuel + caller.data().terms.rights.channel_fuel;
+    let fuel = fuel + caller.data().terms().rights.channel_fuel;
     let (call, [name]) = enter(caller, fuel, [name])?;
     let wanted = on_channel(&call, kind, name)?;
     // Only what may be refused for a limit has an outcome.

@@ -33,14 +33,14 @@
 use std::sync::Arc;
 
 use bytemuck::{Pod, cast_slice};
+use wasm_engine_abi::AgentId;
 use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult, fault, turn};
-use wasm_engine_abi::{AgentId, Digest};
 
 use crate::areas::{Areas, Sources};
 use crate::error::{MachineError, MachineFailure, Stop};
 use crate::fault::{ACCOUNTS_MAX, FaultAccount, FaultBook};
-use crate::instance::Instance;
 use crate::program::LaneShared;
+use crate::seats::Seats;
 use crate::turn::TurnContext;
 use crate::turn_digest::{TurnDigest, TurnFacts};
 
@@ -50,10 +50,7 @@ pub struct Lane {
     number: u32,
     epoch: u64,
     sources: Sources,
-    /// By agent slot.
-    instances: Vec<Option<Box<Instance>>>,
-    /// Lent to an instance during a turn; gone after a panic.
-    context: Option<Box<TurnContext>>,
+    seats: Seats,
     digest: TurnDigest,
     /// Whose turn is or was executed last.
     agent: u64,
@@ -77,8 +74,10 @@ impl Lane {
             number,
             epoch: 0,
             sources: Sources { lanes, open, spill },
-            instances: (0..shared.agents_max).map(|_| None).collect(),
-            context: Some(Box::new(TurnContext::new(outbox, shared.seed, effects, calls))),
+            seats: Seats::new(
+                Arc::clone(&shared),
+                TurnContext::new(outbox, shared.seed, effects, calls),
+            ),
             digest: TurnDigest::with_room(calls, effects),
             agent: AgentId::NONE.to_bits(),
             accounts: 0,
@@ -107,16 +106,29 @@ impl Lane {
     /// Outbox bytes in use, and how many a microstep may use.
     #[must_use]
     pub fn outbox_bytes(&self) -> (u64, u64) {
-        self.context.as_ref().map_or((0, 0), |context| context.outbox_bytes())
+        self.seats.context().outbox_bytes()
+    }
+
+    /// Agents awake and asleep.
+    #[must_use]
+    pub fn agents(&self) -> (u32, u32) {
+        self.seats.agents()
     }
 
     /// Begins a microstep: what was written two epochs ago is gone from the outbox.
     pub fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.accounts = 0;
-        if let Some(context) = &mut self.context {
-            context.begin_epoch(epoch);
-        }
+        self.seats.context_mut().begin_epoch(epoch);
+    }
+
+    /// Asks for what the turns of agents in these slots will read: `near` comes soon, `next` after
+    /// it, `far` after that. Slots of agents that live elsewhere are ignored.
+    #[inline]
+    pub fn prefetch(&self, near: Option<u32>, next: Option<u32>, far: Option<u32>) {
+        far.into_iter().for_each(|slot| self.seats.prefetch_place(slot));
+        next.into_iter().for_each(|slot| self.seats.prefetch_seat(slot));
+        near.into_iter().for_each(|slot| self.seats.prefetch_instance(slot));
     }
 
     /// Words that [`Lane::execute`] appends at most.
@@ -140,20 +152,28 @@ impl Lane {
     ) -> Result<(), MachineError> {
         self.agent = command.agent;
         let outcome = match command.kind {
-            turn::DROP => self.drop_instance(command),
+            turn::DROP => self.seats.end(slot(command)),
             turn::HASH => self.hash(command, out),
             _ => self.turn(command, items, args, out),
         };
-        outcome.map_err(|(failure, detail)| MachineError {
-            failure,
-            lane: self.number,
-            agent: AgentId::from_bits(command.agent),
-            detail,
-        })?;
+        outcome.map_err(|stop| self.failed(command, stop))?;
         if command.kind == turn::DROP {
             out.extend_from_slice(words(&[blank(command)]));
         }
         Ok(())
+    }
+
+    /// The failure that ends the lane.
+    #[cold]
+    fn failed(&self, command: &TurnCommand, stop: Stop) -> MachineError {
+        let (failure, detail) = match stop {
+            Stop::Machine(failure, detail) => (failure, detail),
+            Stop::Fault(_) => {
+                (MachineFailure::Command, "a guest faulted without a call".to_owned())
+            }
+        };
+        let agent = AgentId::from_bits(command.agent);
+        MachineError { failure, lane: self.number, agent, detail }
     }
 
     #[inline]
@@ -163,77 +183,41 @@ impl Lane {
         items: &[ItemFrame],
         args: &[u8],
         out: &mut Vec<u64>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Stop> {
         if command.items as usize != items.len() || command.args_len as usize != args.len() {
             return Err(bad("its items or arguments are not those it announces"));
         }
-        let mut instance = self.instance(command)?;
-        let mut context = self.context.take().ok_or_else(|| bad("the lane has failed before"))?;
-        context.begin_turn(command);
-        instance.begin_context(context);
-        let ending = match command.kind {
-            turn::INIT => instance.init(command, args),
-            turn::STEP => instance.step(command, items, &self.sources, self.epoch),
-            _ => instance.shutdown(),
+        let seat = match command.kind {
+            turn::INIT => self.seats.start(command)?,
+            turn::STEP | turn::SHUTDOWN => self.seats.held(command)?,
+            _ => return Err(bad("there is no such kind of turn")),
         };
-        let mut context = instance.end_context().ok_or_else(|| bad("the turn lost its state"))?;
-        let fault = match ending {
+        let fault = match self.seats.turn(seat, command, items, args, &self.sources, self.epoch) {
             Ok(()) => fault::NONE,
             Err(Stop::Fault(fault)) => fault,
-            Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
+            Err(machine) => return Err(machine),
         };
         if fault != fault::NONE {
-            self.account(command, &mut context, fault);
+            self.account(command, fault);
         }
-        let item_bytes_max = if command.kind == turn::INIT { instance.item_bytes_max() } else { 0 };
-        self.report(command, &context, fault, item_bytes_max, out);
-        self.context = Some(context);
-        if fault == fault::NONE && command.kind != turn::SHUTDOWN {
-            *self.slot(command)? = Some(instance);
+        let inbox = command.kind == turn::INIT;
+        let item_bytes_max = if inbox { self.seats.item_bytes_max(seat) } else { 0 };
+        self.report(command, fault, item_bytes_max, out);
+        if fault != fault::NONE || command.kind == turn::SHUTDOWN {
+            self.seats.end(slot(command))?;
         }
         Ok(())
     }
 
-    /// The instance whose turn it is, out of its slot: a new one or the one that lives here.
-    #[inline]
-    fn instance(&mut self, command: &TurnCommand) -> Result<Box<Instance>, Failure> {
-        let present = self.slot(command)?.take();
-        match (command.kind, present) {
-            (turn::INIT, former) => {
-                drop(former);
-                let program = self.shared.programs.get(command.template as usize);
-                let program = program.ok_or_else(|| bad("there is no such template"))?;
-                match Instance::new(&self.shared.engine, program, command) {
-                    Ok(instance) => Ok(instance),
-                    Err(Stop::Machine(failure, detail)) => Err((failure, detail)),
-                    Err(Stop::Fault(_)) => Err(bad("a guest faulted before it ran")),
-                }
-            }
-            (turn::STEP | turn::SHUTDOWN, Some(instance)) if instance.is_of(command) => {
-                Ok(instance)
-            }
-            (turn::STEP | turn::SHUTDOWN, Some(_)) => {
-                Err(bad("another incarnation lives in the slot"))
-            }
-            (turn::STEP | turn::SHUTDOWN, None) => Err(bad("no instance lives in the slot")),
-            _ => Err(bad("there is no such kind of turn")),
-        }
-    }
-
-    #[inline]
-    fn slot(&mut self, command: &TurnCommand) -> Result<&mut Option<Box<Instance>>, Failure> {
-        let index = AgentId::from_bits(command.agent).index() as usize;
-        self.instances.get_mut(index).ok_or_else(|| bad("there is no such agent slot"))
-    }
-
     /// Tells of a fault beside the result.
     #[cold]
-    fn account(&mut self, command: &TurnCommand, context: &mut TurnContext, fault: u32) {
+    fn account(&mut self, command: &TurnCommand, fault: u32) {
         let Some(program) = self.shared.programs.get(command.template as usize) else { return };
         self.accounts += 1;
         if self.accounts > ACCOUNTS_MAX {
             return;
         }
+        let context = self.seats.context_mut();
         let backtrace = program.symbols.describe(&std::mem::take(&mut context.backtrace));
         let own = self.sources.lanes.get(self.number as usize);
         let read = |effect: &Effect| {
@@ -250,12 +234,11 @@ impl Lane {
     fn report(
         &mut self,
         command: &TurnCommand,
-        context: &TurnContext,
         fault: u32,
         item_bytes_max: u32,
         out: &mut Vec<u64>,
     ) {
-        let faulted = fault != fault::NONE;
+        let (faulted, context) = (fault != fault::NONE, self.seats.context());
         let effects = if faulted { &[] } else { context.effects() };
         let digest = self.digest.of(&TurnFacts {
             microstep: command.microstep,
@@ -284,23 +267,17 @@ impl Lane {
         out.extend_from_slice(words(effects));
     }
 
-    fn drop_instance(&mut self, command: &TurnCommand) -> Result<(), Failure> {
-        drop(self.slot(command)?.take());
-        Ok(())
-    }
-
-    fn hash(&mut self, command: &TurnCommand, out: &mut Vec<u64>) -> Result<(), Failure> {
-        let digest = match self.slot(command)? {
-            None => Digest::default(),
-            Some(instance) => match instance.digest() {
-                Ok(digest) => digest,
-                Err(Stop::Machine(failure, detail)) => return Err((failure, detail)),
-                Err(Stop::Fault(_)) => return Err(bad("a guest faulted without a call")),
-            },
-        };
+    fn hash(&mut self, command: &TurnCommand, out: &mut Vec<u64>) -> Result<(), Stop> {
+        let digest = self.seats.digest(slot(command))?.unwrap_or_default();
         out.extend_from_slice(words(&[TurnResult { digest, ..blank(command) }]));
         Ok(())
     }
+}
+
+/// The slot of the agent that a command is for.
+#[inline]
+fn slot(command: &TurnCommand) -> u32 {
+    AgentId::from_bits(command.agent).index()
 }
 
 /// Results and effects are whole words.
@@ -309,12 +286,9 @@ fn words<T: Pod>(of: &[T]) -> &[u64] {
     cast_slice(of)
 }
 
-/// What failed, and how, before it is known whose turn it was.
-type Failure = (MachineFailure, String);
-
 #[cold]
-fn bad(what: &str) -> Failure {
-    (MachineFailure::Command, what.to_owned())
+fn bad(what: &str) -> Stop {
+    Stop::Machine(MachineFailure::Command, what.to_owned())
 }
 
 /// A result that says only whose it is.

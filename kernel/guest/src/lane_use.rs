@@ -28,6 +28,10 @@ pub struct LaneUse {
     pub outbox_high_bytes: u64,
     /// Core that the thread is pinned to; [`NONE_U32`] if it is not.
     pub core: u32,
+    /// Agents in a seat.
+    pub awake: u32,
+    /// Agents without one.
+    pub asleep: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -47,9 +51,10 @@ impl LaneUse {
         self.turns += u64::from(!matches!(kind, turn::HASH | turn::DROP));
     }
 
-    /// Takes how full the lane's outbox is.
+    /// Takes how full the lane's outbox is and how its agents are.
     #[inline]
-    pub fn poll_outbox(&mut self, lane: &Lane) {
+    pub fn poll(&mut self, lane: &Lane) {
+        (self.awake, self.asleep) = lane.agents();
         (self.outbox_bytes, self.outbox_capacity) = lane.outbox_bytes();
         self.outbox_high_bytes = self.outbox_high_bytes.max(self.outbox_bytes);
     }

@@ -7,7 +7,9 @@
 //! - `profile.rs`, `engine.rs` every setting of wasmtime that decides bits
 //! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
 //! - `code_cache/` compiled modules, kept between runs
-//! - `lane.rs`, `instance.rs` one lane and the instances that live on it
+//! - `lane.rs`, `seats.rs`, `seat.rs` one lane, its agents awake and asleep, and calls into them
+//! - `memory_arena.rs`, `guest_memory.rs`, `touched_pages.rs`, `image.rs` memories, and what of them
+//!   an agent changed
 //! - `turn.rs`, `host_calls.rs`, `turn_digest.rs` one turn: what the guest asks for, and its digest
 //! - `fault.rs`, `call_note.rs`, `symbols.rs` a fault in words
 //! - `worker.rs`, `worker_codec.rs` a lane on a thread of its own, and both ends of its rings
@@ -23,16 +25,22 @@ pub mod code_cache;
 pub mod engine;
 mod error;
 mod fault;
+mod guest_memory;
 mod host_calls;
-mod instance;
+mod image;
 pub mod lane;
 mod lane_use;
+mod memory_arena;
 mod memory_limiter;
+mod prefetch;
 mod profile;
 mod program;
 mod rights;
+mod seat;
+mod seats;
 mod symbols;
 mod terms;
+mod touched_pages;
 mod turn;
 mod turn_digest;
 pub mod worker;

@@ -5,22 +5,16 @@ use wasmtime::ResourceLimiter;
 use crate::profile::TABLE_ELEMENTS_MAX;
 
 /// Decides growth from declared numbers only, never from what the machine has left.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct MemoryLimiter {
-    bytes_max: usize,
+    /// Bytes that the memory of the agent whose turn it is may grow to.
+    pub(crate) bytes_max: usize,
 }
 
 /// The machine could not give what the limits grant.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct GrowFailed(pub(crate) String);
-
-impl MemoryLimiter {
-    /// Memory up to this size.
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max }
-    }
-}
 
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(
@@ -46,6 +40,19 @@ impl ResourceLimiter for MemoryLimiter {
     ) -> wasmtime::Result<bool> {
         let max = TABLE_ELEMENTS_MAX as usize;
         Ok(desired <= max && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+
+    /// How many seats a lane has, it decides itself (`seats.rs`).
+    fn instances(&self) -> usize {
+        usize::MAX
+    }
+
+    fn memories(&self) -> usize {
+        usize::MAX
+    }
+
+    fn tables(&self) -> usize {
+        usize::MAX
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {

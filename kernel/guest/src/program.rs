@@ -6,10 +6,11 @@ use std::sync::Arc;
 use wasm_engine_abi::calls::INITIALIZE;
 use wasm_engine_abi::limits::BLOCK_BYTES;
 use wasm_engine_setup::{Setup, Template};
-use wasmtime::{Engine, InstancePre, Module, ModuleExport};
+use wasmtime::{InstancePre, Module, ModuleExport};
 
 use crate::admission::{Admitted, DEPTH_EXPORT, STATE_GLOBAL_PREFIX};
 use crate::code_cache::{CodeCache, Origin};
+use crate::engine::Engine;
 use crate::fault::FaultBook;
 use crate::host_calls;
 use crate::rights::{Rights, RightsError};
@@ -95,7 +96,7 @@ impl LoadedModule {
         let wasm = &admitted.wasm;
         let loaded = match cache {
             Some(cache) => cache.module(engine, wasm),
-            None => Module::new(engine, wasm).map(|module| (module, Origin::Compiled)),
+            None => Module::new(engine.wasmtime(), wasm).map(|module| (module, Origin::Compiled)),
         };
         let (module, origin) = loaded.map_err(|source| LoadError::Compile {
             module: admitted.manifest.name.clone(),
@@ -155,6 +156,8 @@ pub struct LaneShared {
     pub(crate) engine: Engine,
     pub(crate) programs: Vec<Arc<Program>>,
     pub(crate) agents_max: u32,
+    /// Agents of a lane that are awake at once, at least one of each program.
+    pub(crate) seats_max: usize,
     pub(crate) calls_max: usize,
     pub(crate) effects_max: u32,
     pub(crate) seed: u64,
@@ -170,7 +173,7 @@ impl std::fmt::Debug for LaneShared {
 
 impl LaneShared {
     /// Links every template of `setup` with its module, found in `modules` by the hash that the
-    /// template names.
+    /// template names. In each lane at most `seats_max` agents are awake at once.
     ///
     /// # Errors
     /// A module that is missing or does not fit, a capability that cannot be read.
@@ -178,6 +181,7 @@ impl LaneShared {
         setup: &Setup,
         modules: &BTreeMap<String, LoadedModule>,
         engine: Engine,
+        seats_max: u32,
     ) -> Result<Self, LoadError> {
         let names = Arc::new(NameTable::of(setup));
         let programs = setup
@@ -190,6 +194,7 @@ impl LaneShared {
             engine,
             programs,
             agents_max: limits.agents_max,
+            seats_max: (seats_max as usize).max(setup.templates.len()),
             calls_max: limits.receive_max as usize + 1,
             effects_max: limits.effects_max,
             seed: setup.seed,
@@ -211,7 +216,7 @@ fn load(
         .ok_or_else(|| LoadError::NoModule { template: name(), hash: template.module.clone() })?;
     let link =
         |source: wasmtime::Error| LoadError::Link { template: name(), source: source.into() };
-    let linker = host_calls::linker(engine).map_err(link)?;
+    let linker = host_calls::linker(engine.wasmtime()).map_err(link)?;
     Ok(Program {
         code: linker.instantiate_pre(&loaded.module).map_err(link)?,
         exports: Exports::of(loaded)

@@ -5,9 +5,9 @@
 //! of the turn; commit decides the rest. Nothing here reads a clock, another agent or the machine.
 //!
 //! # How state gets here
-//! A store holds a [`Host`]; for one turn the lane puts its [`TurnContext`] into it, one box that
-//! holds everything a call changes: the outbox, the effects, the counts. So calls need neither
-//! locks nor `unsafe`, and allocate nothing once the vectors have grown.
+//! A lane has one store, which holds a [`Host`]: the terms of all programs, and the [`TurnContext`]
+//! with everything that the calls of a turn change: the outbox, the effects, the counts. So calls
+//! need neither locks nor `unsafe`, and allocate nothing once the vectors have grown.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::call_note::{CallNote, Trace};
 use crate::memory_limiter::MemoryLimiter;
+use crate::program::Program;
 use crate::terms::Terms;
 use crate::turn_digest::receive;
 
@@ -36,40 +37,61 @@ pub(crate) enum HostError {
     OutsideTurn,
 }
 
-/// What a store holds.
+/// What a lane's store holds.
 pub(crate) struct Host {
-    pub(crate) terms: Arc<Terms>,
+    /// By program.
+    terms: Box<[Arc<Terms>]>,
+    /// By program: bytes that a memory may grow to.
+    memory_bytes_max: Box<[usize]>,
+    /// Whose turn it is.
+    program: usize,
     limiter: MemoryLimiter,
     pub(crate) memory: Option<Memory>,
-    pub(crate) turn: Option<Box<TurnContext>>,
+    pub(crate) turn: TurnContext,
 }
 
 impl Host {
-    pub(crate) fn new(terms: Arc<Terms>, limiter: MemoryLimiter) -> Self {
-        Self { terms, limiter, memory: None, turn: None }
+    pub(crate) fn new(programs: &[Arc<Program>], turn: TurnContext) -> Self {
+        let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self {
+            terms: programs.iter().map(|program| Arc::clone(&program.terms)).collect(),
+            memory_bytes_max: programs.iter().map(|p| bytes(p.memory_bytes_max)).collect(),
+            program: 0,
+            limiter: MemoryLimiter::default(),
+            memory: None,
+            turn,
+        }
     }
 
     pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.limiter
     }
 
-    pub(crate) fn set_memory(&mut self, memory: Memory) {
+    /// The terms of the agent whose turn it is.
+    #[inline]
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms[self.program]
+    }
+
+    /// Those terms, and what the calls of the turn change.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> (&Terms, &mut TurnContext) {
+        (&self.terms[self.program], &mut self.turn)
+    }
+
+    /// An instance of this program is made or changed.
+    #[inline]
+    pub(crate) fn begin_instance(&mut self, program: u32) {
+        self.program = program as usize;
+        self.limiter.bytes_max = self.memory_bytes_max[self.program];
+    }
+
+    /// An agent of this program, whose memory this is, takes its turn.
+    #[inline]
+    pub(crate) fn begin_turn(&mut self, program: u32, memory: Memory, command: &TurnCommand) {
+        self.begin_instance(program);
         self.memory = Some(memory);
-    }
-
-    #[inline]
-    pub(crate) fn begin_context(&mut self, context: Box<TurnContext>) {
-        self.turn = Some(context);
-    }
-
-    #[inline]
-    pub(crate) fn end_context(&mut self) -> Option<Box<TurnContext>> {
-        self.turn.take()
-    }
-
-    #[inline]
-    pub(crate) fn context(&mut self) -> Option<&mut TurnContext> {
-        self.turn.as_deref_mut()
+        self.turn.begin_turn(command);
     }
 }
 

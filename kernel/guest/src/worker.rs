@@ -99,7 +99,7 @@ impl Worker {
             }
             since_ns = (self.clock)();
             self.used.busy_ns += since_ns - begin_ns;
-            self.used.poll_outbox(&self.lane);
+            self.used.poll(&self.lane);
             // Without room the next batch says it: the counts only grow.
             let _ = self.replies.push(REPLY_USE, 0, bytes_of(&self.used));
             self.commands.release();

@@ -12,6 +12,7 @@
 mod engine_fingerprint;
 mod limits;
 pub mod log_defaults;
+pub mod memory_defaults;
 mod policy;
 mod sync_policy;
 

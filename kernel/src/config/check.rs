@@ -123,6 +123,9 @@ impl Config {
             .map_err(|problem| self.value_error("kernel.name", format!("= {problem}")))?;
         self.at_least_1("kernel.aging_ticks", kernel.aging_ticks)?;
         self.at_least_1("kernel.state_digest_ticks", kernel.state_digest_ticks)?;
+        if kernel.awake_max == 0 {
+            return Err(self.value_error("kernel.awake_max", "is 0, one agent at least is awake"));
+        }
         if kernel.workers > WORKERS_MAX {
             let problem = format!("is {}, at most {WORKERS_MAX} are possible", kernel.workers);
             return Err(self.value_error("kernel.workers", problem));

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wasm_engine_setup::{Limits, Policy, Restart, Schedule, SyncPolicy, TraceLevel, log_defaults};
+use wasm_engine_guest::engine::MemoryLayout;
+use wasm_engine_setup::{
+    Limits, Policy, Restart, Schedule, SyncPolicy, TraceLevel, log_defaults, memory_defaults,
+};
 
 use crate::config::error::ConfigError;
 use crate::config::values;
@@ -63,6 +66,10 @@ pub struct KernelConfig {
     pub wait: Wait,
     /// Pin the kernel's own threads where cores suffice. Default true.
     pub pin: bool,
+    /// How the memories of agents lie: `auto`, `guarded` or `dense`. Default `auto`.
+    pub memory_layout: LayoutChoice,
+    /// Agents of all lanes that are awake at once, at least 1; more sleep. Default 131,072.
+    pub awake_max: u32,
     /// What a fault does to the run: `continue`, `end_run` (at once, exit code 6) or `fail` (the
     /// run goes on and ends with exit code 6). Default `continue`.
     pub on_fault: OnFault,
@@ -83,6 +90,8 @@ impl Default for KernelConfig {
             pace: None,
             wait: Wait::Hybrid,
             pin: true,
+            memory_layout: LayoutChoice::Auto,
+            awake_max: memory_defaults::AWAKE_MAX,
             on_fault: OnFault::Continue,
             cache: true,
         }
@@ -100,6 +109,30 @@ pub enum Wait {
     Park,
     /// Spin; refused unless every hot thread has a core of its own.
     Busy,
+}
+
+/// How the memories of agents lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayoutChoice {
+    /// By the number of agents that may be awake, and by what can be reserved.
+    #[default]
+    Auto,
+    /// 4 GiB of address space each, without bounds checks.
+    Guarded,
+    /// Side by side, with bounds checks.
+    Dense,
+}
+
+impl LayoutChoice {
+    /// The layout, if one is chosen.
+    pub(crate) fn layout(self) -> Option<MemoryLayout> {
+        match self {
+            Self::Auto => None,
+            Self::Guarded => Some(MemoryLayout::Guarded),
+            Self::Dense => Some(MemoryLayout::Dense),
+        }
+    }
 }
 
 /// What a fault of an agent does to the run.

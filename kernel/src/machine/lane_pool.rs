@@ -267,7 +267,7 @@ impl LanePool {
         let stepped = clock::now_ns();
         self.stepped_ns = stepped;
         self.uses[0].busy_ns += stepped - begin;
-        self.uses[0].poll_outbox(&self.local);
+        self.uses[0].poll(&self.local);
         if !self.workers.is_empty() {
             self.collect()?;
             self.stepped_ns = clock::now_ns();
@@ -325,6 +325,7 @@ impl LanePool {
                 local.begin(epoch);
             }
             for position in 0..round.len() {
+                prefetch(local, round, position, lanes);
                 if home(round.agent_slot(position), lanes) != 0 {
                     continue;
                 }
@@ -429,6 +430,20 @@ impl Drop for LanePool {
 #[inline]
 fn home(index: u32, lanes: usize) -> u32 {
     if lanes == 1 { 0 } else { index % lanes as u32 }
+}
+
+/// Turns between the requests for an agent's place, its seat, its instance, and its turn.
+const PREFETCH_TURNS: usize = 4;
+
+/// Asks for what turns after that at `position` will read. Neighbours in the plan often are in slots,
+/// and lanes of slots go round, so every `lanes`-th is likely to live here.
+#[inline]
+fn prefetch(lane: &Lane, round: &impl Round, position: usize, lanes: usize) {
+    let after = |turns: usize| {
+        let at = position + turns * PREFETCH_TURNS * lanes;
+        (at < round.len()).then(|| round.agent_slot(at))
+    };
+    lane.prefetch(after(1), after(2), after(3));
 }
 
 fn failed(lane: usize, failure: MachineFailure, detail: String) -> MachineError {

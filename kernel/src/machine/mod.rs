@@ -41,8 +41,8 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Phase, Sink};
 use wasm_engine_guest::{
-    FaultAccount, LaneShared, LoadError, MachineError, admission::Admitted, code_cache::CodeCache,
-    engine::Engine,
+    FaultAccount, LaneShared, LaneUse, LoadError, MachineError, admission::Admitted,
+    code_cache::CodeCache, engine::Engine,
 };
 use wasm_engine_setup::{Setup, TraceLevel};
 use wasm_engine_telemetry::publisher::Publisher;
@@ -164,8 +164,9 @@ impl Kernel {
         let names_bytes = names.len() as u32;
         let built =
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
+        let seats_max = engine.seats() / lanes;
         let code = code::load(&setup, modules, &engine, parts.code_cache)?;
-        let shared = Arc::new(LaneShared::new(&setup, &code, engine)?);
+        let shared = Arc::new(LaneShared::new(&setup, &code, engine, seats_max)?);
         let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
         let mut publisher =
             Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;
@@ -208,6 +209,14 @@ impl Kernel {
     #[must_use]
     pub fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// Agents that lanes hold, awake and asleep: as of the last microstep.
+    #[must_use]
+    pub fn agents_held(&self) -> (u32, u32) {
+        let uses = self.lanes.uses();
+        let sum = |count: fn(&LaneUse) -> u32| uses.iter().map(count).sum();
+        (sum(|used| used.awake), sum(|used| used.asleep))
     }
 
     /// The state machine, to ask for its next tick.

@@ -38,6 +38,7 @@ use wasm_engine_log::{
     outputs::{OUTPUTS_FILE, OutputError, OutputFile},
     run_header::{RunHeader, RunHeaderError},
 };
+use wasm_engine_setup::memory_defaults;
 
 pub use self::admit::ModuleMismatch;
 use self::admit::admit_modules;
@@ -237,10 +238,8 @@ impl Replay {
             }
             checked => checked?,
         }
-        let profile = MemoryProfile {
-            agents_max: setup.limits.agents_max,
-            memory_bytes_max: setup.limits.memory_bytes_max,
-        };
+        let (lanes, awake_max) = (self.options.workers + 1, memory_defaults::AWAKE_MAX);
+        let profile = MemoryProfile::of(&setup, &modules, lanes, awake_max, None);
         let engine = engine::deterministic_engine(profile)?;
         let here = engine::fingerprint(&engine);
         if here != self.header.engine {

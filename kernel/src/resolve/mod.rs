@@ -23,7 +23,7 @@ use crate::{
     files::MODEL_BYTES_MAX,
     sources::csv::CsvSource,
 };
-use wasm_engine_guest::admission::Admitted;
+use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
 use wasm_engine_setup::{Limits, ModelSetup, Setup, SourceSetup};
 
 pub use self::error::ResolveError;
@@ -65,6 +65,10 @@ pub struct Physical {
     pub wait: Wait,
     /// Pin threads.
     pub pin: bool,
+    /// Agents of all lanes that are awake at once.
+    pub awake_max: u32,
+    /// How memories lie; by the number of agents without.
+    pub memory_layout: Option<MemoryLayout>,
     /// What a fault does to the run.
     pub on_fault: OnFault,
     /// Keep compiled modules, if there is a folder for them.
@@ -143,6 +147,8 @@ fn physical(config: &Config) -> Physical {
         pace: kernel.pace,
         wait: kernel.wait,
         pin: kernel.pin,
+        awake_max: kernel.awake_max,
+        memory_layout: kernel.memory_layout.layout(),
         on_fault: kernel.on_fault,
         cache: kernel.cache,
         region: config.region.clone(),

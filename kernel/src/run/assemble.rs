@@ -72,10 +72,10 @@ pub(crate) fn start(
     let loaded = models::load(&models, &mut setup, locations.model_program.as_deref(), halt)?;
     models::check_limits(&setup)?;
     let setup = Arc::new(setup);
-    let engine = engine::deterministic_engine(MemoryProfile {
-        agents_max: setup.limits.agents_max,
-        memory_bytes_max: setup.limits.memory_bytes_max,
-    })?;
+    let lanes = physical.workers + 1;
+    let profile =
+        MemoryProfile::of(&setup, &modules, lanes, physical.awake_max, physical.memory_layout);
+    let engine = engine::deterministic_engine(profile)?;
     let run = RunRecord {
         name: physical.name.clone(),
         started_unix_ns: clock::unix_ns(),

@@ -61,7 +61,7 @@ pub enum RunError {
 impl HasExitCode for RunError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Engine(EngineError::Start(_)) => Exit::Failure,
+            Self::Engine(EngineError::Start(_) | EngineError::AddressSpace { .. }) => Exit::Failure,
             Self::Engine(_) | Self::Threads(_) => Exit::Usage,
             Self::Kernel(KernelError::Build(error)) => match error {
                 BuildError::Locate(_) => Exit::Usage,

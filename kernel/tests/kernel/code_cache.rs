@@ -1,5 +1,4 @@
 //! Compiled modules are kept between runs, and nothing of that shows in a result or fails a run.
-#![cfg(unix)]
 
 use std::{
     fs,

@@ -16,18 +16,21 @@ use wasm_engine_guest::{
     engine::{MemoryProfile, deterministic_engine},
 };
 
+use wasm_engine_setup::Restart;
+
 use crate::support::{module, prog};
 
-/// A kernel of one agent on an engine that has room for few others, though the limits admit more.
+/// A kernel of one agent on an engine that has a seat for one, though there are two modules.
 fn cramped(workers: u32) -> Kernel {
-    let scene = Scene::of(1);
+    let mut scene = Scene::of(1);
+    scene.template("other", Restart::Never);
     let memory_bytes_max = scene.setup.limits.memory_bytes_max;
     let modules: Vec<_> = scene.guests.iter().map(|guest| module(*guest)).collect();
     Kernel::new(Parts {
         setup: Arc::new(scene.setup),
         modules: &modules,
         name: "cramped".to_owned(),
-        engine: deterministic_engine(MemoryProfile { agents_max: 1, memory_bytes_max })
+        engine: deterministic_engine(MemoryProfile { seats: 1, memory_bytes_max, layout: None })
             .expect("the engine starts"),
         code_cache: None,
         threads: Threads::unpinned(workers),
@@ -47,7 +50,7 @@ fn t10_2_an_instance_that_cannot_be_made_ends_the_run_at_the_last_closed_tick() 
         facts.begin(0);
         let last = kernel.tick(facts.finish(), &mut sink).expect("one has room");
         facts.begin(1);
-        let order = (0..60).fold(prog(), |order, _| order.spawn("worker", &prog()));
+        let order = (0..60).fold(prog(), |order, _| order.spawn("other", &prog()));
         facts.push(InputFact { source: 0, seq: 0, topic: CMD }, order.bytes());
         let failed = kernel.tick(facts.finish(), &mut sink).expect_err("so many have none");
         let TickError::Machine { tick: 1, source } = &failed else { panic!("{failed:?}") };

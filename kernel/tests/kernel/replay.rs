@@ -122,7 +122,7 @@ fn l4_2_the_log_names_every_part_of_the_engine() {
     let record = records(&folder.path("log")).into_iter().find(|r| r.kind == kind::ENGINE);
     let named: EngineFingerprint =
         serde_json::from_slice(&record.expect("ENGINE").payload).expect("JSON");
-    let profile = MemoryProfile { agents_max: 64, memory_bytes_max: 131_072 };
+    let profile = MemoryProfile { seats: 64, memory_bytes_max: 131_072, layout: None };
     let here = fingerprint(&deterministic_engine(profile).expect("the engine starts"));
     assert_eq!(named, here);
     assert!(!here.wasmtime_version.is_empty() && here.config.contains('='));

@@ -25,21 +25,18 @@
 //! names none has no cache.
 
 mod error;
-#[cfg(unix)]
-mod folder;
-#[cfg(not(unix))]
-#[path = "no_folder.rs"]
 mod folder;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
-use wasmtime::{Engine, Module};
+use wasm_engine_setup::EngineFingerprint;
+use wasmtime::Module;
 
 pub use self::error::CacheError;
 use self::folder::Folder;
-use crate::engine::fingerprint;
+use crate::engine::{Engine, fingerprint};
 
 /// What names are derived for; another version is another format.
 const CONTEXT: &str = "wasm-engine 2025 compiled module, version 1";
@@ -106,11 +103,11 @@ impl CodeCache {
         engine: &Engine,
         wasm: &[u8],
     ) -> wasmtime::Result<(Module, Origin)> {
-        let name = name(engine, wasm);
+        let name = name(&fingerprint(engine), engine.wasmtime(), wasm);
         if let Some(module) = self.kept(engine, &name) {
             return Ok((module, Origin::Cache));
         }
-        let module = Module::new(engine, wasm)?;
+        let module = Module::new(engine.wasmtime(), wasm)?;
         let origin = match self.keep(&name, &module) {
             Ok(()) => Origin::Kept,
             Err(reason) => Origin::NotKept(reason),
@@ -127,7 +124,7 @@ impl CodeCache {
         if self.tag(name, code) != blake3::Hash::from_bytes(*tag) {
             return None;
         }
-        let module = deserialize(engine, code).ok()?;
+        let module = deserialize(engine.wasmtime(), code).ok()?;
         self.folder.touch(name);
         Some(module)
     }
@@ -152,7 +149,7 @@ impl CodeCache {
 
 /// The engine's module from code that [`Module::serialize`] gave.
 #[expect(unsafe_code, reason = "compiled code is trusted by whoever hands it over")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Module> {
+fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Module> {
     // SAFETY: the bytes must be the unmodified output of `Module::serialize`, of any version. They
     // are in memory of this process, and their keyed hash was found right a moment ago, under a key
     // that only this user can read; whoever has the key makes tags in `keep` alone, of what
@@ -161,11 +158,10 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Module> {
     unsafe { Module::deserialize(engine, code) }
 }
 
-/// The name of the file with the code of `wasm` for `engine`.
-fn name(engine: &Engine, wasm: &[u8]) -> String {
+/// The name of the file with the code of `wasm` for `engine`, which has these `settings`.
+fn name(settings: &EngineFingerprint, engine: &wasmtime::Engine, wasm: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     // Settings that decide bits, version, prices and instrumentation.
-    let settings = fingerprint(engine);
     for part in [settings.to_string().as_bytes(), &settings.cost_table_hash, wasm] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
@@ -187,5 +183,5 @@ impl Hasher for Feed<'_> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use wasmtime::{Config, OptLevel};
 
 use super::*;
-use crate::engine::{MemoryProfile, deterministic_engine};
+use crate::engine::{MemoryLayout, MemoryProfile, deterministic_engine};
+use MemoryLayout::{Dense, Guarded};
 
 const WAT: &str = r#"(module (memory (export "memory") 1 1) (global $sum (mut i32) (i32.const 7))
     (func (export "add") (param i32) (result i32)
@@ -22,8 +23,13 @@ fn wasm() -> Vec<u8> {
     wat::parse_str(WAT).expect("well-formed")
 }
 
-fn engine(agents_max: u32, memory_bytes_max: u64) -> Engine {
-    deterministic_engine(MemoryProfile { agents_max, memory_bytes_max }).expect("it starts")
+fn engine(seats: u32, memory_bytes_max: u64, layout: MemoryLayout) -> Engine {
+    let layout = Some(layout);
+    deterministic_engine(MemoryProfile { seats, memory_bytes_max, layout }).expect("it starts")
+}
+
+fn name_for(engine: &Engine, wasm: &[u8]) -> String {
+    name(&fingerprint(engine), engine.wasmtime(), wasm)
 }
 
 /// A cache in a folder of its own, the name of a module that is kept in it, and its file.
@@ -39,10 +45,10 @@ fn kept() -> Kept {
     let dir = TempDir::new().expect("a folder");
     let path = dir.path().join("a/b");
     let cache = CodeCache::open(&path).expect("made");
-    let engine = engine(8, 65_536);
+    let engine = engine(8, 65_536, Guarded);
     let (_, origin) = cache.module(&engine, &wasm()).expect("it compiles");
     assert_eq!(origin, Origin::Kept);
-    let name = name(&engine, &wasm());
+    let name = name_for(&engine, &wasm());
     let file = path.join(&name);
     Kept { _dir: dir, cache, engine, name, file }
 }
@@ -62,7 +68,7 @@ fn a_module_is_compiled_once_and_its_code_is_what_the_compiler_makes() {
     let kept = kept();
     let (module, origin) = kept.cache.module(&kept.engine, &wasm()).expect("kept");
     assert_eq!(origin, Origin::Cache);
-    let compiled = Module::new(&kept.engine, wasm()).expect("it compiles");
+    let compiled = Module::new(kept.engine.wasmtime(), wasm()).expect("it compiles");
     let code = |module: &Module| module.serialize().expect("code");
     assert_eq!(code(&module), code(&compiled));
     // A process that opens the folder later has the same key.
@@ -105,7 +111,7 @@ fn a_truncated_or_longer_file_is_never_used_and_is_replaced() {
 #[test]
 fn code_under_another_name_or_key_is_never_used() {
     let kept = kept();
-    let other = name(&kept.engine, &wat::parse_str("(module)").expect("well-formed"));
+    let other = name_for(&kept.engine, &wat::parse_str("(module)").expect("well-formed"));
     fs::copy(&kept.file, kept.file.with_file_name(&other)).expect("copied");
     assert!(kept.cache.kept(&kept.engine, &other).is_none());
     fs::remove_file(kept.file.with_file_name(KEY)).expect("removed");
@@ -119,8 +125,9 @@ const KEY: &str = "key";
 #[test]
 fn what_the_engine_refuses_is_compiled() {
     let kept = kept();
-    let dense = engine(10_000, 65_536);
-    let foreign = Module::new(&dense, wasm()).and_then(|it| it.serialize()).expect("code");
+    let dense = engine(8, 65_536, Dense);
+    let foreign =
+        Module::new(dense.wasmtime(), wasm()).and_then(|it| it.serialize()).expect("code");
     for code in [&foreign[..], b"", b"no code"] {
         let tag = kept.cache.tag(&kept.name, code);
         write(&kept.file, [tag.as_bytes(), code].concat()).expect("written");
@@ -131,21 +138,26 @@ fn what_the_engine_refuses_is_compiled() {
 #[test]
 fn whatever_decides_code_decides_the_name() {
     let wasm = wasm();
-    let engines = [engine(8, 65_536), engine(10_000, 65_536), engine(10_000, 131_072)];
-    let level = |level| {
+    let engine_of = |memory_bytes_max, layout| engine(8, memory_bytes_max, layout);
+    let engines = [engine_of(65_536, Guarded), engine_of(65_536, Dense), engine_of(131_072, Dense)];
+    let mut names: Vec<String> = engines.iter().map(|engine| name_for(engine, &wasm)).collect();
+    names.push(name_for(&engines[0], &wasm[..wasm.len() - 1]));
+    let mut settings = fingerprint(&engines[0]);
+    for level in [OptLevel::Speed, OptLevel::None] {
         let mut config = Config::new();
         config.cranelift_opt_level(level);
-        Engine::new(&config).expect("it starts")
-    };
-    let engines = engines.into_iter().chain([level(OptLevel::Speed), level(OptLevel::None)]);
-    let mut names: Vec<String> = engines.map(|engine| name(&engine, &wasm)).collect();
-    names.push(name(&engine(8, 65_536), &wasm[..wasm.len() - 1]));
+        let other = wasmtime::Engine::new(&config).expect("it starts");
+        names.push(name(&settings, &other, &wasm));
+    }
+    settings.instrumentation_version += 1;
+    names.push(name(&settings, engines[0].wasmtime(), &wasm));
     let all = names.len();
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), all, "layout of memories, level of optimisation and module");
-    // How many agents there may be does not decide code, where memories are laid out alike.
-    assert_eq!(name(&engine(8, 65_536), &wasm), name(&engine(4_096, 1 << 20), &wasm));
+    assert_eq!(names.len(), all, "layout, module, level of optimisation, instrumentation");
+    // How many agents may be awake does not decide code, where memories lie alike.
+    let more = engine(64, 1 << 20, Guarded);
+    assert_eq!(name_for(&engines[0], &wasm), name_for(&more, &wasm));
 }
 
 #[test]
@@ -173,7 +185,7 @@ fn the_files_unused_for_longest_go_first() {
         names.sort();
         names
     };
-    let names: Vec<String> = modules.iter().map(|module| name(&kept.engine, module)).collect();
+    let names: Vec<String> = modules.iter().map(|module| name_for(&kept.engine, module)).collect();
     let used_long_ago = |name: &str, s| {
         let file = fs::OpenOptions::new().append(true).open(folder.join(name)).expect("a file");
         file.set_modified(UNIX_EPOCH + Duration::from_secs(s)).expect("its time is set");

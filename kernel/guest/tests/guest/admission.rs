@@ -406,9 +406,9 @@ proptest! {
 
 // ---- instrumentation ----
 
-fn engine(agents_max: u32) -> Engine {
-    let profile = MemoryProfile { agents_max, memory_bytes_max: 16 << 20 };
-    deterministic_engine(profile).expect("engine starts")
+fn engine(seats: u32) -> Engine {
+    let profile = MemoryProfile { seats, memory_bytes_max: 16 << 20, layout: None };
+    deterministic_engine(profile).expect("engine starts").wasmtime().clone()
 }
 
 fn instantiate(store: &mut Store<()>, wasm: &[u8]) -> Instance {

@@ -392,14 +392,15 @@ fn cpu_ms() -> i64 {
 #[test]
 #[ignore = "prints figures, asserts nothing about them"]
 fn figures_of_the_largest_of_each_shape() {
-    let engine = deterministic_engine(MemoryProfile { agents_max: 1, memory_bytes_max: 1 << 20 })
-        .expect("the engine starts");
+    let engine =
+        deterministic_engine(MemoryProfile { seats: 1, memory_bytes_max: 1 << 20, layout: None })
+            .expect("the engine starts");
     for (name, shape) in shapes() {
         let count = largest(shape);
         let admitted = admit("m", &shape(count), &ModuleLimits::default()).expect("admitted");
         peak_mib();
         let begin = cpu_ms();
-        wasmtime::Module::new(&engine, &admitted.wasm).expect("compiles");
+        wasmtime::Module::new(engine.wasmtime(), &admitted.wasm).expect("compiles");
         let (ms, bytes) = (cpu_ms() - begin, admitted.original.len());
         println!("{count:6} {name:32} {bytes:7} bytes {ms:6} ms, peak {:5} MiB", peak_mib());
     }

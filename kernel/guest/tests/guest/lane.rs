@@ -498,12 +498,12 @@ fn timing_of_a_trivial_turn() {
 
 /// A fuel-metered `agent_step` of the trivial agent, called as cheaply as wasmtime can.
 fn bare_call_ns(rounds: u32, turns: u32) -> f64 {
-    let profile = MemoryProfile { agents_max: 1, memory_bytes_max: 1 << 16 };
+    let profile = MemoryProfile { seats: 1, memory_bytes_max: 1 << 16, layout: None };
     let engine = deterministic_engine(profile).expect("engine starts");
     let wat = r#"(module (func (export "agent_step") (param i32) (result i32) (i32.const 0)))"#;
     let wasm = wat::parse_str(wat).expect("parses");
-    let module = wasmtime::Module::new(&engine, wasm).expect("valid");
-    let mut store = wasmtime::Store::new(&engine, ());
+    let module = wasmtime::Module::new(engine.wasmtime(), wasm).expect("valid");
+    let mut store = wasmtime::Store::new(engine.wasmtime(), ());
     store.set_fuel(FUEL).expect("metered");
     let instance = wasmtime::Instance::new(&mut store, &module, &[]).expect("instantiates");
     let function = instance.get_typed_func::<i32, i32>(&mut store, "agent_step").expect("exported");

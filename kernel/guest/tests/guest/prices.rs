@@ -57,8 +57,8 @@ fn module(ty: &str, chain: &str) -> String {
 /// Nanoseconds and fuel of a chain, best of several.
 fn measure(engine: &Engine, ty: &str, chain: &str) -> (f64, f64) {
     let wasm = wat::parse_str(module(ty, chain)).unwrap_or_else(|e| panic!("{chain}: {e}"));
-    let module = Module::new(engine, wasm).unwrap_or_else(|e| panic!("{chain}: {e:#}"));
-    let mut store = Store::new(engine, ());
+    let module = Module::new(engine.wasmtime(), wasm).unwrap_or_else(|e| panic!("{chain}: {e:#}"));
+    let mut store = Store::new(engine.wasmtime(), ());
     store.set_fuel(BUDGET).expect("fuel is on");
     let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
     let run = instance.get_typed_func::<i32, ()>(&mut store, "run").expect("exported");
@@ -141,7 +141,7 @@ const CALLS: [(&str, &str); 12] = [
 #[test]
 #[ignore = "prints figures, asserts nothing about them"]
 fn prices_of_operators_and_calls() {
-    let profile = MemoryProfile { agents_max: 1, memory_bytes_max: 65_536 };
+    let profile = MemoryProfile { seats: 1, memory_bytes_max: 65_536, layout: None };
     let engine = deterministic_engine(profile).expect("the engine starts");
     let mut seen: Vec<(f64, f64, &str)> = Vec::new();
     for line in OPERATORS.lines().filter(|line| !line.starts_with(";;")) {

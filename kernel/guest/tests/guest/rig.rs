@@ -107,16 +107,19 @@ pub(crate) fn compile(wat: &str, setup: &Setup) -> Result<LaneShared, LoadError>
 }
 
 fn load(wasm: &[u8], setup: &Setup) -> Result<LaneShared, LoadError> {
-    let engine = deterministic_engine(MemoryProfile {
-        agents_max: setup.limits.agents_max,
-        memory_bytes_max: setup.limits.memory_bytes_max,
-    })
-    .expect("engine starts");
+    let (seats, memory_bytes_max) = (setup.limits.agents_max, setup.limits.memory_bytes_max);
+    let profile = MemoryProfile { seats, memory_bytes_max, layout: None };
+    let engine = deterministic_engine(profile).expect("engine starts");
     let limits =
         ModuleLimits { memory_bytes_max: setup.limits.memory_bytes_max, ..ModuleLimits::default() };
     let admitted = admit("probe", wasm, &limits).expect("fixture is admitted");
     let loaded = LoadedModule::compile(&engine, &admitted)?;
-    LaneShared::new(setup, &BTreeMap::from([("m".to_owned(), loaded)]), engine)
+    LaneShared::new(
+        setup,
+        &BTreeMap::from([("m".to_owned(), loaded)]),
+        engine,
+        setup.limits.agents_max,
+    )
 }
 
 /// A lane, and the scheduler's side of the bytes it reads.

@@ -20,7 +20,7 @@ use wasm_engine_core::{Core, OpenError};
 use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted, TickParts};
 use wasm_engine_guest::{
     admission::{Admitted, ModuleLimits, admit},
-    engine::{Engine, MemoryProfile, deterministic_engine},
+    engine::{MemoryLayout, MemoryProfile, deterministic_engine},
 };
 
 pub use wasm_engine_core_scripts::{ALL, Mix, Prog, drive, everything, prog};
@@ -79,7 +79,6 @@ pub fn module(guest: Guest) -> Arc<Admitted> {
 /// the same messages, requests and lines for the outside.
 #[derive(Debug)]
 pub struct Both {
-    pub engine: Engine,
     pub kernel: Kernel,
     scripted: Scripted,
     recorder: Recorder,
@@ -88,17 +87,20 @@ pub struct Both {
 impl Both {
     fn placed(scene: &Scene, workers: u32, placing: Placing, trace: TraceOptions) -> Self {
         let setup = scene.setup.clone();
-        let engine = deterministic_engine(MemoryProfile {
-            agents_max: setup.limits.agents_max,
-            memory_bytes_max: setup.limits.memory_bytes_max,
-        })
-        .expect("the engine starts");
         let modules: Vec<_> = scene.guests.iter().map(|guest| module(*guest)).collect();
+        // No rule depends on how memories lie or who sleeps: with workers, whoever can.
+        let (awake_max, layout) = match workers {
+            0 => (wasm_engine_setup::memory_defaults::AWAKE_MAX, MemoryLayout::Guarded),
+            _ => (1, MemoryLayout::Dense),
+        };
+        let layout = Some(layout);
+        let profile = MemoryProfile::of(&setup, &modules, workers + 1, awake_max, layout);
+        let engine = deterministic_engine(profile).expect("the engine starts");
         let kernel = Kernel::new(Parts {
             setup: Arc::new(setup),
             modules: &modules,
             name: "test".to_owned(),
-            engine: engine.clone(),
+            engine,
             code_cache: None,
             threads: Threads::unpinned(workers),
             placing,
@@ -107,7 +109,7 @@ impl Both {
         })
         .expect("the kernel starts");
         let scripted = Scripted::start(scene, workers);
-        Self { engine, kernel, scripted, recorder: Recorder::default() }
+        Self { kernel, scripted, recorder: Recorder::default() }
     }
 
     /// What the tick sent to the outside is the end of what `sink` has.
@@ -172,9 +174,10 @@ impl Machine for Both {
 
     /// Instances that lanes hold.
     fn instances(&self) -> u64 {
-        let pooled = self.engine.pooling_allocator_metrics().expect("instances are pooled");
-        assert_eq!(pooled.core_instances(), self.scripted.instances());
-        pooled.core_instances()
+        let (awake, asleep) = self.kernel.agents_held();
+        let held = u64::from(awake) + u64::from(asleep);
+        assert_eq!(held, self.scripted.instances());
+        held
     }
 }
 

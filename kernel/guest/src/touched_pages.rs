@@ -1,0 +1,107 @@
+//! Which pages of a memory were ever written, asked of the system.
+//!
+//! Why: what an agent changed is found by comparing its memory with its module's image. Most of a
+//! memory was never touched and equals the image; reading it all would take longer than the turn.
+//! Where the system does not tell, everything counts as touched.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+/// Bytes of a page of the system, as `/proc/self/pagemap` counts them. Where pages are larger, the
+/// file has other entries than expected and is not used.
+pub(crate) const PAGE_BYTES: usize = 4 << 10;
+/// Bytes of an entry of the page map.
+const ENTRY_BYTES: usize = size_of::<u64>();
+/// Set in the entry of a page that is in memory, or swapped out.
+const TOUCHED: u64 = 1 << 63 | 1 << 62;
+/// Pages that are asked for at once.
+const PAGES_AT_ONCE: usize = 512;
+
+/// What tells which pages were touched.
+#[derive(Debug)]
+pub(crate) struct TouchedPages {
+    pagemap: Option<File>,
+    entries: Box<[u8]>,
+}
+
+impl TouchedPages {
+    pub(crate) fn new() -> Self {
+        let pages_are_small = rustix::param::page_size() == PAGE_BYTES;
+        let pagemap = pages_are_small.then(|| File::open("/proc/self/pagemap").ok()).flatten();
+        Self { pagemap, entries: vec![0; PAGES_AT_ONCE * ENTRY_BYTES].into_boxed_slice() }
+    }
+
+    /// Calls `each` with every run of touched bytes among the `len` from `base`, in order, as
+    /// ranges from `base`.
+    pub(crate) fn each(&mut self, base: *const u8, len: usize, mut each: impl FnMut(Range<usize>)) {
+        let mut from = 0;
+        while from < len {
+            let to = len.min(from + PAGES_AT_ONCE * PAGE_BYTES);
+            self.among(base.addr() + from, from..to, &mut each);
+            from = to;
+        }
+    }
+
+    fn among(&mut self, address: usize, range: Range<usize>, each: &mut impl FnMut(Range<usize>)) {
+        let pages = range.len().div_ceil(PAGE_BYTES);
+        let entries = &mut self.entries[..pages * ENTRY_BYTES];
+        let offset = (address / PAGE_BYTES * ENTRY_BYTES) as u64;
+        let told = self.pagemap.as_ref().map(|file| file.read_exact_at(entries, offset));
+        if !matches!(told, Some(Ok(()))) || !address.is_multiple_of(PAGE_BYTES) {
+            return each(range);
+        }
+        let touched = |entry: &[u8]| {
+            entry.try_into().is_ok_and(|bytes| u64::from_ne_bytes(bytes) & TOUCHED != 0)
+        };
+        let mut run: Option<Range<usize>> = None;
+        for (page, entry) in entries.chunks_exact(ENTRY_BYTES).enumerate() {
+            let start = range.start + page * PAGE_BYTES;
+            let end = range.end.min(start + PAGE_BYTES);
+            match (&mut run, touched(entry)) {
+                (Some(run), true) => run.end = end,
+                (None, true) => run = Some(start..end),
+                (Some(_), false) => run.take().into_iter().for_each(&mut *each),
+                (None, false) => {}
+            }
+        }
+        run.into_iter().for_each(each);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(pages: &mut TouchedPages, memory: &[u8]) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        pages.each(memory.as_ptr(), memory.len(), |run| runs.push(run));
+        runs
+    }
+
+    #[test]
+    fn what_was_written_is_told() {
+        let mut map = memmap2::MmapMut::map_anon(1024 * PAGE_BYTES).expect("memory");
+        for page in [0, 1, 7, 511, 512, 1000] {
+            map[page * PAGE_BYTES + 5] = 1;
+        }
+        let mut pages = TouchedPages::new();
+        assert!(pages.pagemap.is_some(), "this system tells");
+        let expected = [0..2, 7..8, 511..512, 512..513, 1000..1001];
+        let expected = expected.map(|run| run.start * PAGE_BYTES..run.end * PAGE_BYTES);
+        assert_eq!(runs(&mut pages, &map), expected);
+        assert_eq!(
+            runs(&mut pages, &map[..7 * PAGE_BYTES + 10]).last(),
+            Some(&(7 * PAGE_BYTES..7 * PAGE_BYTES + 10))
+        );
+    }
+
+    #[test]
+    fn where_nobody_tells_everything_is_touched() {
+        let mut pages = TouchedPages { pagemap: None, ..TouchedPages::new() };
+        let memory = vec![0_u8; 3 * PAGES_AT_ONCE * PAGE_BYTES + 17];
+        let runs = runs(&mut pages, &memory);
+        assert_eq!(runs.iter().map(|run| run.len()).sum::<usize>(), memory.len());
+        assert!(runs.windows(2).all(|pair| pair[0].end == pair[1].start));
+    }
+}
