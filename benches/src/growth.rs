@@ -2,9 +2,9 @@
 //!
 //! For S3b three kernels live in one process and take turns in short segments, so that a ratio is
 //! one of the same second. For S14 each kernel has a process of its own, where its memory is
-//! measured too, and those of one and of two lanes must have one digest at every size. State digests
-//! are left out, because a segment of very many agents is shorter than their interval; their share
-//! of a turn does not depend on the number of agents.
+//! measured too, and those of one and of two lanes must have one digest at every size. State
+//! digests are left out, because a segment of very many agents is shorter than their interval;
+//! their share of a turn does not depend on the number of agents.
 
 use crate::alone::{Measured, Wanted, lanes_text};
 use crate::measure::{Scale, apart, median, median_ratio, ns_each, pin};
@@ -14,7 +14,7 @@ use crate::row::{Point, Row, Unit};
 /// Turns of a segment.
 pub const TURNS: u32 = 1 << 16;
 /// Ticks before the first segment: what is touched first, and what grows.
-pub const WARM_UP: u32 = 3;
+pub const WARM_UP: u32 = 2;
 /// Agents of the curve.
 const SIZES: [u32; 10] = [1, 10, 50, 500, 4_096, 16_384, 65_536, 100_000, 262_144, 1_000_000];
 /// Those over which the power is taken.
@@ -43,28 +43,33 @@ impl Candidate {
 
     /// Takes some `turns` turns.
     pub fn segment(&mut self, turns: usize) {
-        let active = self.rig.case().active();
-        let ticks = (turns / active as usize).max(1);
-        self.turn_ns.push(ns_each(ticks, || self.rig.tick()) / f64::from(active));
+        let each = self.rig.case().turns(1);
+        let ticks = (turns / each as usize).max(1);
+        self.turn_ns.push(ns_each(ticks, || self.rig.tick()) / f64::from(each));
     }
 }
 
-/// Measures kernels in turn; those that cannot be opened say why.
+/// Measures kernels in turn, in segments of some `turns` turns; those that cannot be opened say
+/// why.
 ///
 /// # Panics
 /// If a tick fails.
 #[must_use]
-pub fn in_turn(scale: Scale, cases: &[Case]) -> Vec<Result<Vec<f64>, String>> {
+pub fn in_turn(scale: Scale, cases: &[Case], turns: usize) -> Vec<Result<Vec<f64>, String>> {
     apart(|| {
         let mut all: Vec<_> = cases.iter().map(|case| Candidate::open(*case)).collect();
         // After the logs' threads have started, which else would share the core.
         pin(0);
         for _ in 0..scale.segments * 2 {
             for candidate in all.iter_mut().flatten() {
-                candidate.segment(scale.of(TURNS as usize));
+                candidate.segment(turns);
             }
         }
-        all.into_iter().map(|candidate| candidate.map(|candidate| candidate.turn_ns)).collect()
+        let figures = |candidate: Candidate| {
+            assert_eq!(candidate.rig.faults(), 0, "an agent found a wrong message");
+            candidate.turn_ns
+        };
+        all.into_iter().map(|candidate| candidate.map(figures)).collect()
     })
 }
 
@@ -77,7 +82,8 @@ pub fn turns(scale: Scale) -> Vec<Row> {
     let goals = [None, Some(1.5), Some(2.5)];
     let sizes = [50, 4_096, 65_536].map(|agents| scale.of(agents).max(50) as u32);
     check(Case::all(sizes[1]), scale.of(200));
-    let figures = in_turn(scale, &sizes.map(|agents| Case::all(agents).without_states()));
+    let cases = sizes.map(|agents| Case::all(agents).without_states());
+    let figures = in_turn(scale, &cases, scale.of(TURNS as usize));
     let base = figures[0].clone().unwrap_or_default();
     let row = |(at, figures): (usize, Result<Vec<f64>, String>)| {
         let case = format!("turn of a trivial agent, {} in a tick", sizes[at]);
@@ -144,9 +150,9 @@ fn point((agents, measured): &Size, lanes: u32) -> Row {
     let row = match measured {
         Err(reason) => Row::skipped("S14", case, Unit::Ns, reason),
         Ok(measured) => {
-            let Measured { tick_ns, resident, start_ns, .. } = measured;
+            let Measured { tick_ns, resident, start_ns, segments, .. } = measured;
             Row::new("S14", case, Unit::Ns, *tick_ns).note(format!(
-                "a turn {:.0} ns; resident {:.1} MiB; started in {:.2} s",
+                "a turn {:.0} ns; resident {:.1} MiB; started in {:.2} s; {segments} segments",
                 tick_ns / f64::from(*agents),
                 resident / f64::from(1 << 20),
                 start_ns / 1e9

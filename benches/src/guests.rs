@@ -10,6 +10,8 @@ use wasm_engine_guest::admission::{Admitted, ModuleLimits, admit};
 
 /// Linear memory of an agent.
 pub const MEMORY_BYTES: u64 = 64 << 10;
+/// Address of every inbox.
+pub const INBOX_AT: usize = 1024;
 /// Payload of every input and message.
 pub const PAYLOAD_BYTES: usize = 64;
 /// Fuel of one call without rounds of arithmetic.
@@ -86,7 +88,7 @@ const RELAY: &str = r#"
 
 /// What an agent does in a turn, and after how many rounds of arithmetic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Work {
+pub enum Job {
     /// Receives the input of its group.
     Listen {
         /// Rounds of arithmetic in a step.
@@ -99,7 +101,7 @@ pub enum Work {
     },
 }
 
-impl Work {
+impl Job {
     /// The capability that it needs.
     #[must_use]
     pub fn capability(self) -> &'static str {

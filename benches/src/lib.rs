@@ -5,22 +5,30 @@
 //! machine.rs  what the machine itself can do          ring_batch.rs       S1, batched
 //! row.rs      one line of a report                    page_read.rs        S2
 //! rings.rs    the ring questions, asked of any ring   wasm_turn.rs        S3, one turn
-//! rig.rs      a kernel with trivial agents            tick_50.rs          S3, a tick of 50
-//! readers.rs  reading in Rust, C and Python            dispatch.rs         S5
-//! counting.rs (U) counts allocations                  infer_roundtrip.rs  S6
+//! rig.rs      a kernel with simple agents             tick_50.rs          S3, a tick of 50
+//! guests.rs   what these agents do                    brokered.rs         S4
+//! bare_loop.rs  the same without a kernel             dispatch.rs         S5
+//! alone.rs    a kernel in a process of its own        infer_roundtrip.rs  S6
+//! readers.rs  reading in Rust, C and Python           sleepers.rs         S9
+//! counting.rs (U) counts allocations                  lanes.rs            S10
 //!                                                     allocations.rs      S13
+//!                                                     growth.rs           S3b, S14
 //!                                                     watched.rs          P9
 //! ```
 //! Absolute figures do not travel between machines, so every row holds its peer or the machine's
 //! own limit, measured in the same seconds. The rivals of the rings live in `rivals/`, a workspace
-//! of its own, which uses this package without the feature `kernel`; that of the tick in
-//! `rivals-node/`.
+//! of its own, which uses this package without the feature `kernel`; those of ticks and messages in
+//! `rivals-node/` and `rivals-erlang/`.
 #![deny(unsafe_code)]
 
 #[cfg(feature = "kernel")]
 pub mod allocations;
 #[cfg(feature = "kernel")]
 pub mod alone;
+#[cfg(feature = "kernel")]
+pub mod bare_loop;
+#[cfg(feature = "kernel")]
+pub mod brokered;
 #[cfg(feature = "kernel")]
 #[allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 pub mod counting;
@@ -31,6 +39,8 @@ pub mod growth;
 pub mod guests;
 #[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
+#[cfg(feature = "kernel")]
+pub mod lanes;
 pub mod machine;
 pub mod measure;
 pub mod page_read;

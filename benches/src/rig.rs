@@ -28,7 +28,7 @@ use wasm_engine_setup::{
 use wasm_engine_shm::wait::WaitMode;
 use wasm_engine_telemetry::publisher::log_counter_specs;
 
-use crate::guests::{MEMORY_BYTES, PAYLOAD_BYTES, Work};
+use crate::guests::{Job, MEMORY_BYTES, PAYLOAD_BYTES};
 
 /// Bytes of the ring between scheduler and log thread, as a run has it.
 const LOG_RING_BYTES: usize = 4 << 20;
@@ -62,7 +62,7 @@ pub struct Case {
     /// Whether the next tick is the next group's; else it is always that of the first.
     pub rotate: bool,
     /// What the agents do.
-    pub work: Work,
+    pub work: Job,
     /// Microsteps of a tick of relaying agents.
     pub microsteps: u32,
     /// Worker threads.
@@ -83,7 +83,7 @@ impl Case {
             agents,
             groups: 1,
             rotate: false,
-            work: Work::Listen { rounds: 0 },
+            work: Job::Listen { rounds: 0 },
             microsteps: MICROSTEPS,
             workers: 0,
             pinned: false,
@@ -95,7 +95,7 @@ impl Case {
     /// Agents that pass messages on, in ticks of `microsteps` rounds.
     #[must_use]
     pub fn relay(agents: u32, microsteps: u32, rounds: u32) -> Self {
-        Self { work: Work::Relay { rounds }, microsteps, ..Self::all(agents) }
+        Self { work: Job::Relay { rounds }, microsteps, ..Self::all(agents) }
     }
 
     /// The same with one of `groups` groups active: always the first, or the next each tick.
@@ -140,8 +140,8 @@ impl Case {
     pub fn turns(&self, tick: Tick) -> u32 {
         match self.work {
             _ if tick == 0 => self.agents,
-            Work::Listen { .. } => self.active(),
-            Work::Relay { .. } => self.agents * self.microsteps,
+            Job::Listen { .. } => self.active(),
+            Job::Relay { .. } => self.agents * self.microsteps,
         }
     }
 
@@ -330,7 +330,7 @@ impl Rig {
     pub fn try_tick(&mut self) -> Result<(), String> {
         let tick = self.tick;
         self.facts.begin(tick);
-        if tick > 0 && matches!(self.case.work, Work::Listen { .. }) {
+        if tick > 0 && matches!(self.case.work, Job::Listen { .. }) {
             let group = if self.case.rotate { tick as u32 % self.case.groups } else { 0 };
             let input = InputFact { source: 0, seq: tick, topic: group };
             self.facts.push(input, &[tick as u8; PAYLOAD_BYTES]);

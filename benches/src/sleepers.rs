@@ -48,7 +48,7 @@ fn among(scale: Scale) -> Row {
     let name = format!("turn of {ACTIVE} active agents among {many}");
     let alone = Case::all(ACTIVE).without_states();
     let among = Case::all(many).of_groups(many / ACTIVE, false).without_states();
-    let figures = in_turn(scale, &[alone, among]);
+    let figures = in_turn(scale, &[alone, among], scale.of(TURNS as usize));
     match &figures[..] {
         [Ok(alone), Ok(among)] => Row::new("S9", name, Unit::Ns, median(among))
             .against("50 of 50", median(alone), Some(median_ratio(alone, among)))

@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 use wasm_engine_setup::TraceLevel;
 
-use crate::guests::Work;
+use crate::guests::Job;
 use crate::measure::{Scale, apart, median, ns_each, pin};
 use crate::rig::{Case, Rig, STATE_INTERVAL, Without, check};
 use crate::row::{Row, Unit};
@@ -65,7 +65,7 @@ pub fn rows(scale: Scale) -> Vec<Row> {
 fn node(scale: Scale) -> Result<(f64, f64), String> {
     let dir = tempfile::tempdir().map_err(|error| format!("no peer: {error}"))?;
     let wasm = dir.path().join("trivial.wasm");
-    let module = Work::Listen { rounds: 0 }.module(AGENTS, 1);
+    let module = Job::Listen { rounds: 0 }.module(AGENTS, 1);
     std::fs::write(&wasm, module).map_err(|error| format!("no peer: {error}"))?;
     let output = Command::new("node")
         .arg(Path::new(SCRIPT))

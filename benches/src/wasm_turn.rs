@@ -7,13 +7,13 @@
 
 use wasmtime::{Linker, Module, Store, TypedFunc};
 
-use crate::guests::Work;
+use crate::guests::Job;
 use crate::measure::{Scale, apart, median, median_ratio, ns_each, pin};
 use crate::rig::{Case, Rig, STATE_INTERVAL, check, engine};
 use crate::row::{Row, Unit};
 
 /// What the agents do.
-const TRIVIAL: Work = Work::Listen { rounds: 0 };
+const TRIVIAL: Job = Job::Listen { rounds: 0 };
 /// Fuel that no segment uses up.
 const PLENTY: u64 = u64::MAX / 2;
 

@@ -7,6 +7,7 @@
 //! that no feature set makes cargo build the engine twice.
 
 mod bench;
+mod bench_picture;
 mod demo;
 mod fuzz;
 mod loom;
@@ -40,7 +41,8 @@ usage: cargo xtask TASK
   torn [--reads N] [--seconds S] reads under a writer that never stops, each checked; a billion
   fuzz [TARGET] [--seconds N]    the fuzz targets, a minute each (nightly, C++ compiler)
   portability                    what monitors and players need, type-checked for other systems
-  bench [--goal S1] [--out FILE] the benchmarks against the goals
+  bench [--goal S1] [--out FILE] the benchmarks against the goals; a goal that is none lists them
+  bench-picture FILE ... [SVG]   draws docs/growth.svg from the reports of S9 and S14
   tamper DIR ...                 change one byte of a finished log and seal it again
 
 ORT_DYLIB_PATH names another ONNX Runtime library; CARGO_TARGET_DIR another target directory.";
@@ -75,6 +77,7 @@ fn run(args: &[String]) -> Result<()> {
         "fuzz" => fuzz::command(rest),
         "portability" => portability::command(rest),
         "bench" => bench::command(rest),
+        "bench-picture" => bench_picture::command(rest),
         "tamper" => tamper::command(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -10,23 +10,25 @@ use serde_json::Value;
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::{Row, report, table};
 use wasm_engine_benches::{
-    allocations, alone, dispatch, growth, infer_roundtrip, machine, page_read, ring_batch,
-    ring_spsc, sleepers, tick_50, wasm_turn, watched,
+    allocations, alone, brokered, dispatch, growth, infer_roundtrip, lanes, machine, page_read,
+    ring_batch, ring_spsc, sleepers, tick_50, wasm_turn, watched,
 };
 
 /// One question: its goal, its name, its answer.
 type Question = (&'static str, &'static str, fn(Scale) -> Vec<Row>);
 
-const QUESTIONS: [Question; 12] = [
+const QUESTIONS: [Question; 14] = [
     ("S1", "ring_spsc", ring_spsc::rows),
     ("S1", "ring_batch", ring_batch::rows),
     ("S2", "page_read", page_read::rows),
     ("S3", "wasm_turn", wasm_turn::rows),
     ("S3", "tick_50", tick_50::rows),
     ("S3b", "turns", growth::turns),
+    ("S4", "brokered", brokered::rows),
     ("S5", "dispatch", dispatch::rows),
     ("S6", "infer_roundtrip", infer_roundtrip::rows),
     ("S9", "sleepers", sleepers::rows),
+    ("S10", "lanes", lanes::rows),
     ("S13", "allocations", allocations::rows),
     ("S14", "growth", growth::curve),
     ("P9", "watched", watched::rows),

@@ -3,8 +3,8 @@
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::Row;
 use wasm_engine_benches::{
-    allocations, alone, growth, infer_roundtrip, page_read, ring_batch, ring_spsc, sleepers,
-    tick_50, wasm_turn,
+    allocations, alone, brokered, growth, infer_roundtrip, lanes, page_read, ring_batch, ring_spsc,
+    sleepers, tick_50, wasm_turn,
 };
 
 fn sound(rows: &[Row]) {
@@ -42,6 +42,16 @@ fn measured_alone() {
 #[test]
 fn s9_the_same_turns_are_taken_among_sleepers_whatever_the_lanes() {
     sound(&sleepers::rows(Scale::TINY));
+}
+
+#[test]
+fn s4_no_message_is_lost_whoever_passes_it_on() {
+    sound(&brokered::rows(Scale::TINY));
+}
+
+#[test]
+fn s10_lanes_do_not_matter_to_agents_that_compute() {
+    sound(&lanes::rows(Scale::TINY));
 }
 
 #[test]

@@ -45,8 +45,10 @@ pub struct Activity {
     pub last_code: i32,
 }
 
-/// One slot.
+/// What every turn reads or writes of an agent, in two lines of the cache: with thousands of agents
+/// a turn finds none of it there. The rest is [`Rare`].
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Agent {
     pub(crate) generation: u32,
     pub(crate) template: u32,
@@ -56,7 +58,6 @@ pub(crate) struct Agent {
     pub(crate) key: u64,
     /// Next own sequence number; runs over incarnations (A5).
     pub(crate) seq: u64,
-    pub(crate) args: Vec<u8>,
     pub(crate) phase: Phase,
     pub(crate) paused: bool,
     /// It has a turn in the microstep under way.
@@ -69,17 +70,42 @@ pub(crate) struct Agent {
     pub(crate) dirty: bool,
     pub(crate) answers_used: u32,
     pub(crate) inbox: Inbox,
+    /// Longest payload that its inbox takes; [`NOT_SAID`] until its init has said so.
+    item_bytes_max: u32,
+    pub(crate) done: Done,
+}
+
+/// No limit of an inbox yet: no payload is as long.
+const NOT_SAID: u32 = u32::MAX;
+const _: () = assert!(size_of::<Agent>() == 128);
+
+/// What of [`Activity`] every turn counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) turns: u64,
+    pub(crate) items: u64,
+    pub(crate) effects: u64,
+    pub(crate) fuel: u64,
+    pub(crate) last_tick: Tick,
+    pub(crate) last_code: i32,
+}
+
+/// What only some turns read of an agent.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    pub(crate) args: Vec<u8>,
     pub(crate) memberships: Memberships,
     /// Timers of this incarnation that wait.
     pub(crate) timers: u32,
-    /// Longest payload that its inbox takes, once its init has said so.
-    pub(crate) item_bytes_max: Option<u32>,
     /// Ticks of the restarts within the supervision window; unused in a group, which counts its
     /// own.
     pub(crate) restarts: VecDeque<Tick>,
     /// Its restart group (A8).
     pub(crate) group: Option<u32>,
-    pub(crate) activity: Activity,
+    /// Faults.
+    pub(crate) faults: u64,
+    /// The last of them.
+    pub(crate) last_fault: u32,
 }
 
 impl Agent {
@@ -94,6 +120,16 @@ impl Agent {
         }
     }
 
+    /// Longest payload that its inbox takes, once its init has said so.
+    #[inline]
+    pub(crate) fn item_bytes_max(&self) -> Option<u32> {
+        Some(self.item_bytes_max).filter(|max| *max != NOT_SAID)
+    }
+
+    pub(crate) fn set_item_bytes_max(&mut self, max: u32) {
+        self.item_bytes_max = max;
+    }
+
     /// Whether messages to its address arrive.
     #[inline]
     pub(crate) fn addressable(&self) -> bool {
@@ -105,6 +141,8 @@ impl Agent {
 #[derive(Debug)]
 pub(crate) struct Agents {
     slots: Vec<Agent>,
+    /// By slot too.
+    rare: Vec<Rare>,
     agents_max: u32,
     /// Slots below `slots.len()` that hold no agent and may be used.
     free: BTreeSet<u32>,
@@ -115,7 +153,14 @@ pub(crate) struct Agents {
 
 impl Agents {
     pub(crate) fn new(agents_max: u32) -> Self {
-        Self { slots: Vec::new(), agents_max, free: BTreeSet::new(), freed: Vec::new(), alive: 0 }
+        Self {
+            slots: Vec::new(),
+            rare: Vec::new(),
+            agents_max,
+            free: BTreeSet::new(),
+            freed: Vec::new(),
+            alive: 0,
+        }
     }
 
     pub(crate) fn alive(&self) -> u32 {
@@ -134,6 +179,23 @@ impl Agents {
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> &mut Agent {
         &mut self.slots[index as usize]
+    }
+
+    #[inline]
+    pub(crate) fn rare(&self, index: u32) -> &Rare {
+        &self.rare[index as usize]
+    }
+
+    #[inline]
+    pub(crate) fn rare_mut(&mut self, index: u32) -> &mut Rare {
+        &mut self.rare[index as usize]
+    }
+
+    /// What the agent in slot `index` did so far.
+    pub(crate) fn activity(&self, index: u32) -> Activity {
+        let Done { turns, items, effects, fuel, last_tick, last_code } = self.at(index).done;
+        let Rare { faults, last_fault, .. } = *self.rare(index);
+        Activity { turns, items, effects, fuel, faults, last_fault, last_tick, last_code }
     }
 
     /// The address of the agent in slot `index`.
@@ -171,6 +233,7 @@ impl Agents {
             Some(index) => (index, self.at(index).generation + 1),
             None if (self.slots.len() as u32) < self.agents_max => {
                 self.slots.push(Agent::default());
+                self.rare.push(Rare::default());
                 (self.slots.len() as u32 - 1, 0)
             }
             None => return None,
@@ -178,8 +241,19 @@ impl Agents {
         let slot = self.at_mut(index);
         let (ran, dirty) = (slot.ran, slot.dirty);
         let phase = Phase::Starting;
-        *slot =
-            Agent { generation, template, copy, key, args, phase, ran, dirty, ..Agent::default() };
+        let item_bytes_max = NOT_SAID;
+        *slot = Agent {
+            generation,
+            template,
+            copy,
+            key,
+            phase,
+            ran,
+            dirty,
+            item_bytes_max,
+            ..Agent::default()
+        };
+        *self.rare_mut(index) = Rare { args, ..Rare::default() };
         self.alive += 1;
         Some(index)
     }

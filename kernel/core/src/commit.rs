@@ -148,7 +148,7 @@ impl Core {
         let agent = self.agents.at_mut(planned.agent);
         agent.planned = false;
         agent.seq = result.seq;
-        let activity = &mut agent.activity;
+        let activity = &mut agent.done;
         activity.turns += 1;
         activity.items += u64::from(result.items);
         activity.effects += u64::from(result.effects);
@@ -336,8 +336,8 @@ impl Core {
     fn set_timer(&mut self, index: u32, effect: &Effect) {
         let agent = self.agents.at_mut(index);
         agent.answers_used += 1;
-        agent.timers += 1;
         let incarnation = agent.incarnation;
+        self.agents.rare_mut(index).timers += 1;
         self.timers.add(Timer {
             due: self.tick.saturating_add(effect.target),
             index,
@@ -350,7 +350,7 @@ impl Core {
     }
 
     fn apply_subscriptions(&mut self, index: u32, effect: &Effect) {
-        let memberships = &mut self.agents.at_mut(index).memberships;
+        let memberships = &mut self.agents.rare_mut(index).memberships;
         let (topic, channel) = (effect.target as u32, effect.channel());
         let full = memberships.len() >= self.setup.limits.memberships_max as usize;
         match effect.kind {

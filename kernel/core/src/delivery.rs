@@ -109,7 +109,7 @@ impl Core {
         }
         self.deliveries += 1;
         let ItemHeader { len, topic, .. } = new.header;
-        if self.agents.at(receiver).item_bytes_max.is_some_and(|max| len > max) {
+        if self.agents.at(receiver).item_bytes_max().is_some_and(|max| len > max) {
             return Status::TooLong;
         }
         let replaced = match policy {
@@ -237,7 +237,7 @@ impl Core {
     /// Agent `index` was initialised: its inbox takes payloads of this length. What came before
     /// it said so and is longer becomes dead letters (C2).
     pub(crate) fn set_item_bytes_max(&mut self, index: u32, max: u32, env: &mut impl Environment) {
-        self.agents.at_mut(index).item_bytes_max = Some(max);
+        self.agents.at_mut(index).set_item_bytes_max(max);
         let dropped =
             self.drop_items(index, u32::MAX, |item| item.header.len > max, env, |_, _, _| ());
         if dropped > 0 {

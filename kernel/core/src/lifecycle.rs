@@ -112,7 +112,7 @@ impl Core {
 
     /// The incarnation of agent `index` is over, and so are its timers (T5).
     pub(crate) fn forget_timers(&mut self, index: u32) {
-        let count = std::mem::take(&mut self.agents.at_mut(index).timers);
+        let count = std::mem::take(&mut self.agents.rare_mut(index).timers);
         let agents = &self.agents;
         self.timers.forget(count, |id, incarnation| agents.living(id, incarnation).is_some());
     }
@@ -129,7 +129,7 @@ impl Core {
     }
 
     fn drop_memberships(&mut self, index: u32) {
-        let memberships = std::mem::take(&mut self.agents.at_mut(index).memberships);
+        let memberships = std::mem::take(&mut self.agents.rare_mut(index).memberships);
         for (topic, entry) in memberships.topics {
             self.subscriptions.topic_mut(topic).leave(entry);
         }

@@ -174,7 +174,8 @@ impl Core {
             };
             ItemFrame { header: item.header, location, epoch }
         }));
-        let args: &[u8] = if planned.kind == turn::INIT { &agent.args } else { &[] };
+        let args: &[u8] =
+            if planned.kind == turn::INIT { &self.agents.rare(planned.agent).args } else { &[] };
         let command = TurnCommand {
             agent: self.agents.id(planned.agent).to_bits(),
             key: agent.key,

@@ -104,7 +104,7 @@ impl Core {
             let args = agent.args.clone().into_bytes();
             let index = agents.create(agent.template, agent.copy, key, args);
             if let (Some(index), Some(group)) = (index, agent.group) {
-                agents.at_mut(index).group = Some(group);
+                agents.rare_mut(index).group = Some(group);
                 groups.join(group, index);
             }
         }

@@ -24,10 +24,11 @@ impl Core {
         self.stats.faults += 1;
         self.chain.event(event::FAULTED, id, u64::from(cause));
         self.order.remove(index);
+        let rare = self.agents.rare_mut(index);
+        rare.faults += 1;
+        rare.last_fault = cause;
         let agent = self.agents.at_mut(index);
         agent.instance = false;
-        agent.activity.faults += 1;
-        agent.activity.last_fault = cause;
         // A member that was stopped in this commit before its own fault has no instance left to
         // drop.
         self.group_stopped.retain(|group_stopped| group_stopped.to_bits() != id);
@@ -39,7 +40,7 @@ impl Core {
             Phase::Free | Phase::Backoff(_) => return,
             Phase::Starting | Phase::Active => {}
         }
-        match agent.group {
+        match self.agents.rare(index).group {
             None => {
                 let due = self.restart_tick(index);
                 self.back_off_or_end(index, due, env);
@@ -55,10 +56,11 @@ impl Core {
         for at in 0..self.groups.groups[group as usize].members.len() {
             let index = self.groups.groups[group as usize].members[at];
             let id = self.agents.id(index);
-            let agent = self.agents.at_mut(index);
-            if agent.group != Some(group) || !agent.addressable() {
+            if self.agents.rare(index).group != Some(group) || !self.agents.at(index).addressable()
+            {
                 continue;
             }
+            let agent = self.agents.at_mut(index);
             if index != cause {
                 if std::mem::take(&mut agent.instance) {
                     self.group_stopped.push(id);
@@ -85,12 +87,13 @@ impl Core {
     /// allow it. The restart is counted.
     fn restart_tick(&mut self, index: u32) -> Option<Tick> {
         let now = self.tick;
-        let agent = self.agents.at_mut(index);
+        let template = self.agents.at(index).template;
+        let agent = self.agents.rare_mut(index);
         let restarts = match agent.group {
             None => &mut agent.restarts,
             Some(group) => &mut self.groups.groups[group as usize].restarts,
         };
-        match self.setup.templates[agent.template as usize].restart {
+        match self.setup.templates[template as usize].restart {
             Restart::Never => None,
             Restart::Fresh { backoff_ticks, restarts_max, window_ticks } => {
                 while restarts.front().is_some_and(|&at| now - at >= window_ticks) {

@@ -209,7 +209,7 @@ impl Core {
         };
         // A reply always comes; one that its inbox cannot hold says so.
         let too_long =
-            self.agents.at(index).item_bytes_max.is_some_and(|max| row.len() > max as usize);
+            self.agents.at(index).item_bytes_max().is_some_and(|max| row.len() > max as usize);
         let (row, code): (&[u8], _) =
             if too_long { (&[], Status::TooLong as i32) } else { (row, code) };
         let header = ItemHeader {
@@ -241,7 +241,7 @@ impl Core {
                 self.timers.took_forgotten();
                 continue;
             };
-            self.agents.at_mut(index).timers -= 1;
+            self.agents.rare_mut(index).timers -= 1;
             self.chain.event(event::TIMER, timer.agent, timer.seq);
             let header = ItemHeader {
                 kind: item::TIMER,
@@ -302,7 +302,7 @@ impl Core {
             if status != Status::Ok {
                 let agent = self.agents.id(receiver);
                 self.input_refused(agent, seq, 1);
-                let item_bytes_max = self.agents.at(receiver).item_bytes_max;
+                let item_bytes_max = self.agents.at(receiver).item_bytes_max();
                 let (source, len) = (origin, header.len);
                 let refused = RefusedInput { agent, status, source, len, item_bytes_max };
                 env.sink().input_refused(&refused);

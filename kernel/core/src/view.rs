@@ -93,7 +93,7 @@ impl Core {
             paused: agent.paused,
             inbox_items: agent.inbox.items,
             inbox_blocks: agent.inbox.blocks,
-            activity: agent.activity,
+            activity: self.agents.activity(index),
         }
     }
 

@@ -48,6 +48,10 @@ const GUARDED_SEATS_MAX: u32 = 256;
 /// Reservation that lets 32-bit addresses go unchecked.
 const GUARDED_RESERVATION_BYTES: u64 = 1 << 32;
 const GUARD_BYTES: u64 = 32 << 20;
+/// Added to the distance between memories. At a distance of a power of two the same address of all
+/// agents falls into the same few places of the tables that translate addresses, and each turn
+/// misses them.
+const STAGGER_BYTES: u64 = 4 << 10;
 /// Address space that memories may reserve, half of what 47 bits hold.
 const RESERVED_BYTES_MAX: u64 = 64 << 40;
 const WASM_PAGE_BYTES: u64 = 64 << 10;
@@ -164,8 +168,10 @@ impl MemoryProfile {
     /// Distance of two memories, and the fence behind each.
     fn stride_bytes(self, layout: MemoryLayout) -> (u64, u64) {
         match layout {
-            MemoryLayout::Guarded => (GUARDED_RESERVATION_BYTES + GUARD_BYTES, GUARD_BYTES),
-            MemoryLayout::Dense => (self.memory_bytes_max, 0),
+            MemoryLayout::Guarded => {
+                (GUARDED_RESERVATION_BYTES + GUARD_BYTES + STAGGER_BYTES, GUARD_BYTES)
+            }
+            MemoryLayout::Dense => (self.memory_bytes_max + STAGGER_BYTES, 0),
         }
     }
 
@@ -282,7 +288,7 @@ pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineErro
         .with_host_memory(Arc::new(ArenaMemories(Arc::new(arena))))
         .memory_may_move(false)
         .memory_init_cow(false)
-        .memory_reservation(stride_bytes - guard_bytes)
+        .memory_reservation(stride_bytes - guard_bytes - STAGGER_BYTES)
         .memory_guard_size(guard_bytes)
         .guard_before_linear_memory(guard_bytes > 0)
         .parallel_compilation(compiles_in_parallel());

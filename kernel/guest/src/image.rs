@@ -8,6 +8,10 @@
 
 use std::ops::Range;
 
+use crate::touched_pages::PAGE_BYTES;
+
+/// A page without anything in it.
+pub(crate) static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 /// Memory is compared in chunks of this many bytes.
 const CHUNK_BYTES: usize = 64;
 /// Bytes of a global in a difference.
@@ -34,18 +38,32 @@ impl Image {
     /// Makes `memory`, the bytes from `at` on, those of the image again. Gives the runs that differed
     /// to `each` before.
     pub(crate) fn restore(&self, at: usize, memory: &mut [u8], mut each: impl FnMut(usize, &[u8])) {
+        for (number, page) in memory.chunks_mut(PAGE_BYTES).enumerate() {
+            let at = at + number * PAGE_BYTES;
+            if !self.equals(at, page) {
+                self.restore_page(at, page, &mut each);
+            }
+        }
+    }
+
+    fn restore_page(&self, at: usize, page: &mut [u8], each: &mut impl FnMut(usize, &[u8])) {
         let mut run: Option<Range<usize>> = None;
-        for start in (0..memory.len()).step_by(CHUNK_BYTES) {
-            let chunk = start..memory.len().min(start + CHUNK_BYTES);
-            let same = self.equals(at + start, &memory[chunk.clone()]);
+        for start in (0..page.len()).step_by(CHUNK_BYTES) {
+            let chunk = start..page.len().min(start + CHUNK_BYTES);
+            let same = match (page[chunk.clone()].as_array::<CHUNK_BYTES>(), self.chunk(at + start))
+            {
+                // Of a known length, and so compared in place.
+                (Some(bytes), Some(own)) => bytes == own,
+                _ => self.equals(at + start, &page[chunk.clone()]),
+            };
             match (&mut run, same) {
                 (Some(run), false) => run.end = chunk.end,
                 (None, false) => run = Some(chunk),
-                (Some(_), true) => self.restore_run(at, run.take(), memory, &mut each),
+                (Some(_), true) => self.restore_run(at, run.take(), page, each),
                 (None, true) => {}
             }
         }
-        self.restore_run(at, run, memory, &mut each);
+        self.restore_run(at, run, page, each);
     }
 
     fn restore_run(
@@ -73,7 +91,16 @@ impl Image {
     fn equals(&self, at: usize, bytes: &[u8]) -> bool {
         let own = self.from(at);
         let (with, without) = bytes.split_at(own.len().min(bytes.len()));
-        *with == own[..with.len()] && without.iter().all(|byte| *byte == 0)
+        *with == own[..with.len()] && *without == ZEROS[..without.len()]
+    }
+
+    /// The chunk at `at`, if it lies in the image as a whole or not at all.
+    #[inline]
+    fn chunk(&self, at: usize) -> Option<&[u8; CHUNK_BYTES]> {
+        match self.from(at) {
+            [] => ZEROS.first_chunk(),
+            own => own.first_chunk(),
+        }
     }
 
     /// What of the image lies from `at` on; behind it all is zero.

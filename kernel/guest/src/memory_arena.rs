@@ -10,8 +10,9 @@
 //!
 //! Guarded slots are made readable up to the size of their memory, and code does not check addresses
 //! of 32 bits: what lies behind traps. Dense slots are readable as a whole, and code checks each
-//! address against the size. Neither gets huge pages: an agent touches one page or two of 4 KiB, and
-//! with huge pages a turn was no faster at 4,096 agents and twice as slow at 65,536.
+//! address against the size. A dense arena of up to 512 MiB gets huge pages, where the system has
+//! them: with small ones each agent costs its own walk through the page tables. Larger ones do not,
+//! for most agents touch one page or two of 4 KiB and would take a whole slot each.
 //!
 //! What this does not do: it does not know agents; `seats.rs` clears and fills memories.
 #![expect(unsafe_code, reason = "it maps memory and hands it to the engine")]
@@ -26,6 +27,8 @@ use rustix::mm::{
 };
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
+/// Largest dense arena that gets huge pages: it may then take as much memory.
+const HUGE_BYTES_MAX: usize = 512 << 20;
 /// Bytes that dense slots are made readable by at once.
 const COMMIT_BYTES: usize = 4 << 20;
 
@@ -105,9 +108,11 @@ impl Arena {
             slots: Mutex::new(Slots::default()),
         };
         if shape.is_dense() {
+            let huge = bytes <= HUGE_BYTES_MAX;
+            let advice = if huge { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
             // Where the system has no huge pages it says so, and there is nothing to refuse.
             // SAFETY: the range is the reservation; the advice changes no contents.
-            let _ = unsafe { madvise(base.as_ptr().cast(), bytes, Advice::LinuxNoHugepage) };
+            let _ = unsafe { madvise(base.as_ptr().cast(), bytes, advice) };
         }
         Ok(arena)
     }

@@ -38,4 +38,4 @@ pub(crate) fn around(address: *const u8, before: usize, lines: usize) {
 }
 
 /// Bytes of a line of the cache.
-const LINE_BYTES: usize = 64;
+pub(crate) const LINE_BYTES: usize = 64;

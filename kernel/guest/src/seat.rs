@@ -18,6 +18,7 @@ use crate::guest_memory::{AgentFunc, GuestMemory};
 use crate::memory_limiter::GrowFailed;
 use crate::prefetch;
 use crate::program::{Exports, Program};
+use crate::touched_pages::PAGE_BYTES;
 use crate::turn::{Host, HostError, TurnContext};
 
 /// Bytes of an item's header before its payload.
@@ -143,6 +144,12 @@ impl Seat {
         let entry = std::ptr::without_provenance::<u8>(self.entry.0);
         prefetch::around(entry, ENTRY_BEFORE_BYTES, ENTRY_LINES);
         prefetch::around(self.bytes.base().wrapping_add(self.inbox.at as usize), 0, 2);
+    }
+
+    /// Asks for the page of its inbox, which whoever holds it has touched.
+    pub(crate) fn prefetch_page(&self) {
+        let inbox = self.bytes.base().wrapping_add(self.inbox.at as usize);
+        prefetch::around(inbox, inbox.addr() % PAGE_BYTES, PAGE_BYTES / prefetch::LINE_BYTES);
     }
 
     /// Bytes of the longest payload that the inbox takes; 0 before it was named.

@@ -16,7 +16,7 @@
 //! and those that nobody holds are more than those in use, all are given back at once: everybody
 //! sleeps, and a new store begins empty.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use wasm_engine_abi::frame::{ItemFrame, TurnCommand, turn};
@@ -26,7 +26,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::areas::Sources;
 use crate::error::{MachineFailure, Stop};
-use crate::image::{DifferenceReader, DifferenceWriter, Image};
+use crate::image::{DifferenceReader, DifferenceWriter, Image, ZEROS};
 use crate::prefetch;
 use crate::program::LaneShared;
 use crate::seat::{GuestInbox, Holder, Seat};
@@ -35,6 +35,8 @@ use crate::turn::{Host, TurnContext};
 
 /// Seats that nobody holds are kept up to this many, however few are in use.
 const SPARE_SEATS: usize = 1024;
+/// Lines of a difference that are asked for ahead.
+const DIFFERENCE_LINES: usize = 4;
 /// Seats whose memories grew that are looked at for one of the right size.
 const GROWN_SEARCHED: usize = 16;
 
@@ -136,16 +138,22 @@ impl Seats {
     /// Asks for the seat of the agent in this slot.
     #[inline]
     pub(crate) fn prefetch_seat(&self, slot: u32) {
-        if let Some(Place::Awake(seat)) = self.places.get(slot as usize) {
-            prefetch::value(&self.seats[*seat as usize]);
+        match self.places.get(slot as usize) {
+            Some(Place::Awake(seat)) => prefetch::value(&self.seats[*seat as usize]),
+            Some(Place::Asleep(sleeper)) => prefetch::value(&**sleeper),
+            _ => {}
         }
     }
 
     /// Asks for what the next turn of the agent in this slot reads.
     #[inline]
     pub(crate) fn prefetch_instance(&self, slot: u32) {
-        if let Some(Place::Awake(seat)) = self.places.get(slot as usize) {
-            self.seats[*seat as usize].prefetch();
+        match self.places.get(slot as usize) {
+            Some(Place::Awake(seat)) => self.seats[*seat as usize].prefetch(),
+            Some(Place::Asleep(sleeper)) => {
+                prefetch::around(sleeper.difference.as_ptr(), 0, DIFFERENCE_LINES);
+            }
+            _ => {}
         }
     }
 
@@ -230,7 +238,10 @@ impl Seats {
             Some(Place::Awake(number)) => {
                 let seat = &self.seats[*number as usize];
                 let globals = seat.globals(&mut self.store)?;
-                Ok(Some(state_digest(seat.memory.data(&*self.store), &globals)))
+                let (memory, touched) = (seat.memory.data(&*self.store), &mut self.touched);
+                let mut digest = StateDigest::default();
+                touched.each(memory.as_ptr(), memory.len(), |run| digest.run(memory, run));
+                Ok(Some(digest.finish(memory, &globals)))
             }
             Some(Place::Asleep(sleeper)) => {
                 let image = self.pools[sleeper.program as usize].image.as_ref();
@@ -322,6 +333,8 @@ impl Seats {
             let seat = &mut seats[number as usize];
             let used = std::mem::take(&mut seat.used);
             if !used && seat.holder.is_some() {
+                // Likely the one for whom the next is needed.
+                seats[pool.seats[pool.hand] as usize].prefetch_page();
                 return self.sleep(number);
             }
         }
@@ -430,18 +443,45 @@ impl Sleeper {
         while let Some((at, bytes)) = difference.run() {
             scratch[at..at + bytes.len()].copy_from_slice(bytes);
         }
-        state_digest(scratch, &globals)
+        let mut digest = StateDigest::default();
+        digest.run(scratch, 0..scratch.len());
+        digest.finish(scratch, &globals)
     }
 }
 
-fn state_digest(memory: &[u8], globals: &[u128]) -> Digest {
-    let mut hasher = Xxh3Default::new();
-    hasher.update(memory);
-    hasher.update(&(memory.len() as u64).to_le_bytes());
-    for value in globals {
-        hasher.update(&value.to_le_bytes());
+/// The state digest of a memory whose untouched pages are not read: that would map them.
+#[derive(Default)]
+struct StateDigest {
+    hasher: Xxh3Default,
+    /// Bytes hashed so far.
+    len: usize,
+}
+
+impl StateDigest {
+    /// The next run of touched bytes.
+    fn run(&mut self, memory: &[u8], run: Range<usize>) {
+        self.zeros(run.start);
+        self.hasher.update(&memory[run.clone()]);
+        self.len = run.end;
     }
-    Digest::new(hasher.digest128())
+
+    /// Zeros up to `end`.
+    fn zeros(&mut self, end: usize) {
+        while self.len < end {
+            let count = ZEROS.len().min(end - self.len);
+            self.hasher.update(&ZEROS[..count]);
+            self.len += count;
+        }
+    }
+
+    fn finish(mut self, memory: &[u8], globals: &[u128]) -> Digest {
+        self.zeros(memory.len());
+        self.hasher.update(&(memory.len() as u64).to_le_bytes());
+        for value in globals {
+            self.hasher.update(&value.to_le_bytes());
+        }
+        Digest::new(self.hasher.digest128())
+    }
 }
 
 /// The store of a lane, which is there but for the moment in which the next takes its place.

@@ -320,12 +320,15 @@ impl LanePool {
     fn step_own(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
         let Self { local, store, frames, uses, .. } = self;
         let (lanes, words) = (uses.len(), &mut store.lanes[0]);
+        let many = round.len() > CACHED_TURNS;
         guarded(local, |local| {
             if let Some(epoch) = epoch {
                 local.begin(epoch);
             }
             for position in 0..round.len() {
-                prefetch(local, round, position, lanes);
+                if many {
+                    prefetch(local, round, position, lanes);
+                }
                 if home(round.agent_slot(position), lanes) != 0 {
                     continue;
                 }
@@ -432,6 +435,8 @@ fn home(index: u32, lanes: usize) -> u32 {
     if lanes == 1 { 0 } else { index % lanes as u32 }
 }
 
+/// Turns of a microstep up to which what they read stays in the cache from one to the next.
+const CACHED_TURNS: usize = 64;
 /// Turns between the requests for an agent's place, its seat, its instance, and its turn.
 const PREFETCH_TURNS: usize = 4;
 

@@ -117,6 +117,10 @@ pub enum TickError {
 /// Least time between two publications while ticks run back to back. Nobody looks more often, and a
 /// short tick costs less than what it would publish.
 const PUBLISH_INTERVAL_NS: u64 = 1_000_000;
+/// Longest time between them, however long one takes.
+const PUBLISH_INTERVAL_MAX_NS: u64 = 250_000_000;
+/// A publication takes at most one part in so many of the time.
+const PUBLISH_SHARE: u64 = 20;
 
 /// Accounts of faults that are kept of one tick.
 const FAULTS_MAX: usize = 64;
@@ -147,6 +151,8 @@ pub struct Kernel {
     closed_ns: u64,
     /// When the last publication was.
     published_ns: u64,
+    /// When the next is due, if ticks run back to back.
+    publish_due_ns: u64,
 }
 
 impl Kernel {
@@ -202,6 +208,7 @@ impl Kernel {
             rings,
             closed_ns: 0,
             published_ns: 0,
+            publish_due_ns: 0,
         })
     }
 
@@ -341,11 +348,12 @@ impl Kernel {
     }
 
     /// Whether the tick just closed is to be published now: not if the last publication was less
-    /// than a millisecond ago and another tick follows at once.
+    /// than a millisecond ago and another tick follows at once. Where publications take long, for
+    /// very many agents, they are as much rarer, down to four in a second.
     #[must_use]
     #[inline]
     pub fn publish_due(&self) -> bool {
-        self.closed_ns >= self.published_ns + PUBLISH_INTERVAL_NS
+        self.closed_ns >= self.publish_due_ns
     }
 
     /// Whether a tick was closed since the last publication: to be published before a wait.
@@ -356,6 +364,7 @@ impl Kernel {
 
     /// Publishes agents that changed, lanes, and the page.
     pub fn publish(&mut self) {
+        let begin = clock::now_ns();
         let mut dirty = std::mem::take(&mut self.dirty);
         self.core.drain_dirty(&mut dirty);
         for &index in &dirty {
@@ -379,6 +388,9 @@ impl Kernel {
         if let Some(header) = &mut self.header {
             header.heartbeat(self.page.tick, self.page.now_ns);
         }
+        let rest = (clock::now_ns() - begin).saturating_mul(PUBLISH_SHARE);
+        let rest = rest.clamp(PUBLISH_INTERVAL_NS, PUBLISH_INTERVAL_MAX_NS);
+        self.publish_due_ns = self.published_ns + rest;
     }
 
     fn publish_lanes(&mut self) {
