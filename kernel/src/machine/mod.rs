@@ -7,6 +7,7 @@ mod code;
 mod lane_pool;
 mod names;
 mod payload_store;
+mod populating;
 pub(crate) mod region;
 mod sections;
 mod threads;

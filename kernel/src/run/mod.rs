@@ -167,6 +167,9 @@ impl Run {
             if self.physical.ticks.is_some_and(|end| tick >= end) {
                 return Ok(Ended::Ticks);
             }
+            if self.kernel.core().stats().ticks > 0 {
+                self.kernel.built().populate();
+            }
             if !self.wait_for_pace(tick, halt) {
                 return Ok(halt.asked().unwrap_or(Ended::Timeout));
             }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -29,10 +30,11 @@ pub(crate) fn memfd(name: &str, len_bytes: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives every page of a new writable mapping its memory in one call, where touching takes two page
-/// faults for each. False before Linux 5.14, and where there is no memory.
-pub(crate) fn populate(map: &MmapRaw) -> bool {
-    map.advise(Advice::PopulateWrite).is_ok()
+/// Gives the pages of a part of a writable mapping their memory in one call, where touching takes
+/// two page faults for each. What they hold stays. False before Linux 5.14, and where there is no
+/// memory.
+pub(crate) fn populate(map: &MmapRaw, part: Range<usize>) -> bool {
+    map.advise_range(Advice::PopulateWrite, part.start, part.len()).is_ok()
 }
 
 /// Seals mapped memory: from now on nobody can truncate it or map it writable again.

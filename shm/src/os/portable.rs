@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) fn seal(_file: &File) -> io::Result<()> {
 }
 
 /// Not in one call: pages are touched one by one.
-pub(crate) fn populate(_map: &MmapRaw) -> bool {
+pub(crate) fn populate(_map: &MmapRaw, _part: Range<usize>) -> bool {
     false
 }
 
