@@ -191,8 +191,14 @@ pub struct TurnCommand {
     pub args_len: u32,
     /// Pending-call slots free at dispatch (SEMANTICS A4).
     pub answers_free: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Slot of an agent whose turn comes some commands later, so that the lane may fetch what it
+    /// reads; [`TurnCommand::NOBODY`] without. It decides nothing.
+    pub ahead: u32,
+}
+
+impl TurnCommand {
+    /// [`TurnCommand::ahead`] where nobody comes.
+    pub const NOBODY: u32 = u32::MAX;
 }
 
 /// What one turn did; `effects` frames follow.

@@ -72,7 +72,7 @@ pub(crate) struct Agent {
     pub(crate) inbox: Inbox,
     /// Longest payload that its inbox takes; [`NOT_SAID`] until its init has said so.
     item_bytes_max: u32,
-    pub(crate) done: Done,
+    pub(crate) tally: Tally,
 }
 
 /// No limit of an inbox yet: no payload is as long.
@@ -81,7 +81,7 @@ const _: () = assert!(size_of::<Agent>() == 128);
 
 /// What of [`Activity`] every turn counts.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct Tally {
     pub(crate) turns: u64,
     pub(crate) items: u64,
     pub(crate) effects: u64,
@@ -193,7 +193,7 @@ impl Agents {
 
     /// What the agent in slot `index` did so far.
     pub(crate) fn activity(&self, index: u32) -> Activity {
-        let Done { turns, items, effects, fuel, last_tick, last_code } = self.at(index).done;
+        let Tally { turns, items, effects, fuel, last_tick, last_code } = self.at(index).tally;
         let Rare { faults, last_fault, .. } = *self.rare(index);
         Activity { turns, items, effects, fuel, faults, last_fault, last_tick, last_code }
     }

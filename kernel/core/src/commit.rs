@@ -148,7 +148,7 @@ impl Core {
         let agent = self.agents.at_mut(planned.agent);
         agent.planned = false;
         agent.seq = result.seq;
-        let activity = &mut agent.done;
+        let activity = &mut agent.tally;
         activity.turns += 1;
         activity.items += u64::from(result.items);
         activity.effects += u64::from(result.effects);

@@ -190,7 +190,7 @@ impl Core {
             items: planned.items,
             args_len: args.len() as u32,
             answers_free: self.setup.limits.answers_max.saturating_sub(agent.answers_used),
-            reserved: 0,
+            ahead: TurnCommand::NOBODY,
         };
         (command, args)
     }

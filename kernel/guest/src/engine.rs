@@ -127,8 +127,8 @@ impl MemoryProfile {
     /// What a run of `setup` with these modules, one for each template, needs on `lanes` lanes when
     /// at most `awake_max` agents are awake at once.
     ///
-    /// As many agents can live as are configured, or as there are slots if somebody may spawn; and a
-    /// memory grows as far as the modules declare.
+    /// As many agents can live as are configured, or as there are slots if somebody may spawn; and
+    /// a memory grows as far as the modules declare.
     #[must_use]
     pub fn of(
         setup: &Setup,

@@ -45,7 +45,8 @@ impl GuestMemory {
             return None;
         }
         // SAFETY: the range lies inside a memory that is `len` bytes long or longer, since memories
-        // never shrink, and that does not move, for the engine is told so and the arena does not.
+        // never shrink, and that does not move, for the engine is configured so and the arena never
+        // moves it.
         let from = unsafe { self.base.add(at.start) };
         // SAFETY: as above; the bytes are initialised, and nobody else reads or writes them while
         // the store is borrowed: neither the guest, who would run in it, nor the host.

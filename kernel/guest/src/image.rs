@@ -1,14 +1,15 @@
 //! What a module's memory is before its first call, and what an agent has made of it.
 //!
 //! ```text
-//!  a difference:  u32 globals | (u32 index, 16 bytes value) ... | (u32 offset, u32 bytes, bytes) ...
+//!  a difference:  u32 globals | (u32 index, 16 bytes value) ... | (u32 offset, u32 bytes, bytes)
+//! ...
 //! ```
 //! Numbers are little-endian. Globals are those that differ from the module's; the runs are the
 //! chunks of memory that do. Nobody else reads these bytes: they live as long as the agent sleeps.
 
 use std::ops::Range;
 
-use crate::touched_pages::PAGE_BYTES;
+use crate::dirty_pages::PAGE_BYTES;
 
 /// A page without anything in it.
 pub(crate) static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
@@ -35,8 +36,8 @@ impl Image {
         Self { bytes: bytes[..end].into(), memory_bytes, globals }
     }
 
-    /// Makes `memory`, the bytes from `at` on, those of the image again. Gives the runs that differed
-    /// to `each` before.
+    /// Makes `memory`, the bytes from `at` on, those of the image again. Gives the runs that
+    /// differed to `each` before.
     pub(crate) fn restore(&self, at: usize, memory: &mut [u8], mut each: impl FnMut(usize, &[u8])) {
         for (number, page) in memory.chunks_mut(PAGE_BYTES).enumerate() {
             let at = at + number * PAGE_BYTES;

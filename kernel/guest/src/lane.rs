@@ -8,7 +8,7 @@
 //!  TurnCommand, ItemFrames, args                           TurnResult, Effects
 //!          |                                                        ^
 //!          v            payloads from outboxes, spill               |
-//!  Lane::execute --> Instance (instance.rs)     --> guest --> host calls (host_calls.rs)
+//!  Lane::execute --> Seat (seats.rs, seat.rs) --> guest --> host calls (host_calls.rs)
 //!          |              inbox <- header, payload                  |
 //!          +-- turn_digest.rs <---------- TurnContext: effects, codes, outbox
 //! ```
@@ -126,7 +126,7 @@ impl Lane {
     /// it, `far` after that. Slots of agents that live elsewhere are ignored.
     #[inline]
     pub fn prefetch(&self, near: Option<u32>, next: Option<u32>, far: Option<u32>) {
-        far.into_iter().for_each(|slot| self.seats.prefetch_place(slot));
+        far.into_iter().for_each(|slot| self.seats.prefetch_agent(slot));
         next.into_iter().for_each(|slot| self.seats.prefetch_seat(slot));
         near.into_iter().for_each(|slot| self.seats.prefetch_instance(slot));
     }

@@ -8,7 +8,7 @@
 //! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
 //! - `code_cache/` compiled modules, kept between runs
 //! - `lane.rs`, `seats.rs`, `seat.rs` one lane, its agents awake and asleep, and calls into them
-//! - `memory_arena.rs`, `guest_memory.rs`, `touched_pages.rs`, `image.rs` memories, and what of them
+//! - `memory_arena.rs`, `guest_memory.rs`, `dirty_pages.rs`, `image.rs` memories, and what of them
 //!   an agent changed
 //! - `turn.rs`, `host_calls.rs`, `turn_digest.rs` one turn: what the guest asks for, and its digest
 //! - `fault.rs`, `call_note.rs`, `symbols.rs` a fault in words
@@ -22,6 +22,7 @@ pub mod admission;
 mod areas;
 mod call_note;
 pub mod code_cache;
+mod dirty_pages;
 pub mod engine;
 mod error;
 mod fault;
@@ -29,6 +30,7 @@ mod guest_memory;
 mod host_calls;
 mod image;
 pub mod lane;
+mod lane_store;
 mod lane_use;
 mod memory_arena;
 mod memory_limiter;
@@ -38,9 +40,10 @@ mod program;
 mod rights;
 mod seat;
 mod seats;
+mod sleeper;
+mod state_digest;
 mod symbols;
 mod terms;
-mod touched_pages;
 mod turn;
 mod turn_digest;
 pub mod worker;

@@ -146,7 +146,6 @@ impl Exports {
 pub(crate) struct Program {
     pub(crate) code: InstancePre<Host>,
     pub(crate) exports: Exports,
-    pub(crate) memory_bytes_max: u64,
     pub(crate) terms: Arc<Terms>,
     pub(crate) symbols: Arc<Symbols>,
 }
@@ -222,11 +221,11 @@ fn load(
         exports: Exports::of(loaded)
             .map_err(|export| LoadError::NoExport { template: name(), export })?,
         symbols: Arc::clone(&loaded.symbols),
-        memory_bytes_max: loaded.memory_bytes_max.min(setup.limits.memory_bytes_max),
         terms: Arc::new(Terms {
             rights: Rights::resolve(setup, template)?,
             names: Arc::clone(names),
             fuel_per_call: template.fuel_per_call,
+            memory_bytes_max: loaded.memory_bytes_max.min(setup.limits.memory_bytes_max),
             effects_max: setup.limits.effects_max,
             blocks_max: setup.limits.payload_bytes_max / BLOCK_BYTES,
         }),

@@ -13,12 +13,12 @@ use wasmtime::{Extern, Global, Memory, ModuleExport, Store, Trap, Val, WasmResul
 use crate::admission::DEPTH_WORDS_MAX;
 use crate::areas::Sources;
 use crate::call_note::Trace;
+use crate::dirty_pages::PAGE_BYTES;
 use crate::error::{MachineFailure, Stop};
 use crate::guest_memory::{AgentFunc, GuestMemory};
 use crate::memory_limiter::GrowFailed;
 use crate::prefetch;
 use crate::program::{Exports, Program};
-use crate::touched_pages::PAGE_BYTES;
 use crate::turn::{Host, HostError, TurnContext};
 
 /// Bytes of an item's header before its payload.
@@ -77,7 +77,7 @@ pub(crate) struct Seat {
     pub(crate) memory: Memory,
     /// Where the engine keeps what it reads to enter it.
     entry: EntryAddress,
-    parts: Box<Parts>,
+    exported: Box<Exported>,
 }
 
 /// An address that is only asked for ahead.
@@ -86,7 +86,7 @@ struct EntryAddress(usize);
 
 /// What only some turns read.
 #[derive(Debug)]
-struct Parts {
+struct Exported {
     instance: wasmtime::Instance,
     depth: Global,
     globals: Box<[Global]>,
@@ -134,7 +134,7 @@ impl Seat {
             used: false,
             memory,
             entry: EntryAddress(receive.address(store).addr()),
-            parts: Box::new(Parts { instance, depth, globals }),
+            exported: Box::new(Exported { instance, depth, globals }),
         })
     }
 
@@ -143,10 +143,10 @@ impl Seat {
     pub(crate) fn prefetch(&self) {
         let entry = std::ptr::without_provenance::<u8>(self.entry.0);
         prefetch::around(entry, ENTRY_BEFORE_BYTES, ENTRY_LINES);
-        prefetch::around(self.bytes.base().wrapping_add(self.inbox.at as usize), 0, 2);
+        prefetch::line(self.bytes.base().wrapping_add(self.inbox.at as usize));
     }
 
-    /// Asks for the page of its inbox, which whoever holds it has touched.
+    /// Asks for the page of its inbox, which whoever holds it has dirty.
     pub(crate) fn prefetch_page(&self) {
         let inbox = self.bytes.base().wrapping_add(self.inbox.at as usize);
         prefetch::around(inbox, inbox.addr() % PAGE_BYTES, PAGE_BYTES / prefetch::LINE_BYTES);
@@ -217,12 +217,12 @@ impl Seat {
 
     /// Values of the state globals, zero-extended.
     pub(crate) fn globals(&self, store: &mut Store<Host>) -> Result<Box<[u128]>, Stop> {
-        (0..self.parts.globals.len()).map(|index| self.global(store, index)).collect()
+        (0..self.exported.globals.len()).map(|index| self.global(store, index)).collect()
     }
 
     /// Value of state global `index`, zero-extended.
     pub(crate) fn global(&self, store: &mut Store<Host>, index: usize) -> Result<u128, Stop> {
-        number(&self.parts.globals[index].get(store))
+        number(&self.exported.globals[index].get(store))
     }
 
     /// Lets the memory grow to `bytes`, if it is smaller.
@@ -243,7 +243,7 @@ impl Seat {
         index: usize,
         value: u128,
     ) -> Result<(), Stop> {
-        let global = self.parts.globals[index];
+        let global = self.exported.globals[index];
         let value = match global.get(&mut *store) {
             Val::I32(_) => Val::I32(value as i32),
             Val::I64(_) => Val::I64(value as i64),
@@ -257,7 +257,7 @@ impl Seat {
 
     /// Sets the counter of call depth to what it is between calls.
     pub(crate) fn reset_depth(&self, store: &mut Store<Host>) -> Result<(), Stop> {
-        self.parts.depth.set(store, Val::I32(0)).map_err(|error| Stop::engine(&error))
+        self.exported.depth.set(store, Val::I32(0)).map_err(|error| Stop::engine(&error))
     }
 
     /// Calls a function with the inbox as its argument, notes its code; a negative one is a fault
@@ -281,7 +281,7 @@ impl Seat {
         store: &mut Store<Host>,
         export: &ModuleExport,
     ) -> Result<R, Stop> {
-        let function = kind(find(store, &self.parts.instance, export)?.into_func())?;
+        let function = kind(find(store, &self.exported.instance, export)?.into_func())?;
         let function = function.typed::<(), R>(&*store).map_err(|error| Stop::engine(&error))?;
         self.enter(store, name, |store| function.call(store, ()))
     }
@@ -304,7 +304,7 @@ impl Seat {
                 Ok(answer)
             }
             Err(error) => {
-                let stop = stopped(&error, store, self.parts.depth);
+                let stop = stopped(&error, store, self.exported.depth);
                 let context = &mut store.data_mut().turn;
                 context.charge(0, budget);
                 context.function = name;

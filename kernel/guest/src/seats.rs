@@ -8,29 +8,29 @@
 //! ```
 //! Why: an instance with its memory takes some 6 KiB of the machine and an agent that is at rest
 //! differs from its module by some hundred bytes. So there are as many seats as can be afforded,
-//! all in one store, whose own data stay in the cache; an agent without a seat is what its memory and
-//! globals differ by from the module's image, which is all of its state (admission refuses what could
-//! hide more). Who sleeps is physical: no result depends on it.
+//! all in one store, whose own data stay in the cache; an agent without a seat is what its memory
+//! and globals differ by from the module's image, which is all of its state (admission refuses what
+//! could hide more). Who sleeps is physical: no result depends on it.
 //!
 //! A seat whose memory grew fits only who had as much, for a memory cannot shrink. When such seats
 //! and those that nobody holds are more than those in use, all are given back at once: everybody
 //! sleeps, and a new store begins empty.
 
-use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use wasm_engine_abi::frame::{ItemFrame, TurnCommand, turn};
 use wasm_engine_abi::{AgentId, Digest};
-use wasmtime::{Engine, Store};
-use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::areas::Sources;
+use crate::dirty_pages::DirtyPages;
 use crate::error::{MachineFailure, Stop};
-use crate::image::{DifferenceReader, DifferenceWriter, Image, ZEROS};
+use crate::image::{DifferenceReader, DifferenceWriter, Image};
+use crate::lane_store::LaneStore;
 use crate::prefetch;
 use crate::program::LaneShared;
-use crate::seat::{GuestInbox, Holder, Seat};
-use crate::touched_pages::TouchedPages;
+use crate::seat::{Holder, Seat};
+use crate::sleeper::Sleeper;
+use crate::state_digest::StateDigest;
 use crate::turn::{Host, TurnContext};
 
 /// Seats that nobody holds are kept up to this many, however few are in use.
@@ -42,23 +42,12 @@ const GROWN_SEARCHED: usize = 16;
 
 /// Where an agent is.
 #[derive(Debug, Default)]
-enum Place {
+enum Presence {
     #[default]
     Nowhere,
     /// In the seat of this number.
     Awake(u32),
     Asleep(Box<Sleeper>),
-}
-
-/// An agent without a seat.
-#[derive(Debug)]
-struct Sleeper {
-    holder: Holder,
-    program: u32,
-    inbox: GuestInbox,
-    /// Bytes its memory has.
-    memory_bytes: usize,
-    difference: Box<[u8]>,
 }
 
 /// The seats of one program.
@@ -82,12 +71,12 @@ pub(crate) struct Seats {
     seats: Vec<Seat>,
     pools: Vec<Pool>,
     /// By slot of the agent; grows to the highest that was used.
-    places: Vec<Place>,
+    agents: Vec<Presence>,
     /// Seats that nobody holds.
     free: usize,
     /// Agents that sleep.
     asleep: usize,
-    touched: TouchedPages,
+    dirty: DirtyPages,
     writer: DifferenceWriter,
     /// A memory at its image, to lay differences over.
     scratch: Vec<u8>,
@@ -96,13 +85,19 @@ pub(crate) struct Seats {
 impl Seats {
     pub(crate) fn new(shared: Arc<LaneShared>, context: TurnContext) -> Self {
         Self {
-            store: LaneStore::new(shared.engine.wasmtime(), Host::new(&shared.programs, context)),
+            store: LaneStore::new(
+                shared.engine.wasmtime(),
+                Host::new(
+                    shared.programs.iter().map(|program| Arc::clone(&program.terms)),
+                    context,
+                ),
+            ),
             seats: Vec::new(),
             pools: shared.programs.iter().map(|_| Pool::default()).collect(),
-            places: Vec::new(),
+            agents: Vec::new(),
             free: 0,
             asleep: 0,
-            touched: TouchedPages::new(),
+            dirty: DirtyPages::new(),
             writer: DifferenceWriter::default(),
             scratch: Vec::new(),
             shared,
@@ -129,18 +124,18 @@ impl Seats {
 
     /// Asks for where the agent in this slot is.
     #[inline]
-    pub(crate) fn prefetch_place(&self, slot: u32) {
-        if let Some(place) = self.places.get(slot as usize) {
-            prefetch::value(place);
+    pub(crate) fn prefetch_agent(&self, slot: u32) {
+        if let Some(agent) = self.agents.get(slot as usize) {
+            prefetch::value(agent);
         }
     }
 
     /// Asks for the seat of the agent in this slot.
     #[inline]
     pub(crate) fn prefetch_seat(&self, slot: u32) {
-        match self.places.get(slot as usize) {
-            Some(Place::Awake(seat)) => prefetch::value(&self.seats[*seat as usize]),
-            Some(Place::Asleep(sleeper)) => prefetch::value(&**sleeper),
+        match self.agents.get(slot as usize) {
+            Some(Presence::Awake(seat)) => prefetch::value(&self.seats[*seat as usize]),
+            Some(Presence::Asleep(sleeper)) => prefetch::value(&**sleeper),
             _ => {}
         }
     }
@@ -148,9 +143,9 @@ impl Seats {
     /// Asks for what the next turn of the agent in this slot reads.
     #[inline]
     pub(crate) fn prefetch_instance(&self, slot: u32) {
-        match self.places.get(slot as usize) {
-            Some(Place::Awake(seat)) => self.seats[*seat as usize].prefetch(),
-            Some(Place::Asleep(sleeper)) => {
+        match self.agents.get(slot as usize) {
+            Some(Presence::Awake(seat)) => self.seats[*seat as usize].prefetch(),
+            Some(Presence::Asleep(sleeper)) => {
                 prefetch::around(sleeper.difference.as_ptr(), 0, DIFFERENCE_LINES);
             }
             _ => {}
@@ -176,10 +171,10 @@ impl Seats {
     #[inline]
     pub(crate) fn held(&mut self, command: &TurnCommand) -> Result<u32, Stop> {
         let slot = AgentId::from_bits(command.agent).index();
-        let number = match self.places.get(slot as usize) {
-            Some(Place::Awake(number)) => *number,
-            Some(Place::Asleep(_)) => self.wake(slot)?,
-            Some(Place::Nowhere) | None => return Err(bad("no instance lives in the slot")),
+        let number = match self.agents.get(slot as usize) {
+            Some(Presence::Awake(number)) => *number,
+            Some(Presence::Asleep(_)) => self.wake(slot)?,
+            Some(Presence::Nowhere) | None => return Err(bad("no instance lives in the slot")),
         };
         if self.seats[number as usize].holder != Some(Holder::of(command)) {
             return Err(bad("another incarnation lives in the slot"));
@@ -216,39 +211,38 @@ impl Seats {
 
     /// The agent in this slot is gone: its seat is free, or its difference dropped.
     pub(crate) fn end(&mut self, slot: u32) -> Result<(), Stop> {
-        let Some(place) = self.places.get_mut(slot as usize) else { return Ok(()) };
-        match std::mem::take(place) {
-            Place::Awake(number) => {
+        let Some(agent) = self.agents.get_mut(slot as usize) else { return Ok(()) };
+        match std::mem::take(agent) {
+            Presence::Awake(number) => {
                 self.leave(number, false)?;
                 self.seats[number as usize].reset_depth(&mut self.store)?;
                 self.give_back_if_many()
             }
-            Place::Asleep(_) => {
+            Presence::Asleep(_) => {
                 self.asleep -= 1;
                 Ok(())
             }
-            Place::Nowhere => Ok(()),
+            Presence::Nowhere => Ok(()),
         }
     }
 
-    /// The state digest (SEMANTICS D5): xxh3-128 over the memory, its length as `u64`, then each
-    /// mutable global in index order as 16 bytes, zero-extended. None where nobody is.
+    /// The state digest; none where nobody is.
     pub(crate) fn digest(&mut self, slot: u32) -> Result<Option<Digest>, Stop> {
-        match self.places.get(slot as usize) {
-            Some(Place::Awake(number)) => {
+        match self.agents.get(slot as usize) {
+            Some(Presence::Awake(number)) => {
                 let seat = &self.seats[*number as usize];
                 let globals = seat.globals(&mut self.store)?;
-                let (memory, touched) = (seat.memory.data(&*self.store), &mut self.touched);
+                let (memory, dirty) = (seat.memory.data(&*self.store), &mut self.dirty);
                 let mut digest = StateDigest::default();
-                touched.each(memory.as_ptr(), memory.len(), |run| digest.run(memory, run));
+                dirty.each(memory.as_ptr(), memory.len(), |run| digest.run(memory, run));
                 Ok(Some(digest.finish(memory, &globals)))
             }
-            Some(Place::Asleep(sleeper)) => {
+            Some(Presence::Asleep(sleeper)) => {
                 let image = self.pools[sleeper.program as usize].image.as_ref();
                 let image = image.ok_or_else(|| bad("an agent sleeps without an image"))?;
                 Ok(Some(sleeper.digest(image, &mut self.scratch)))
             }
-            Some(Place::Nowhere) | None => Ok(None),
+            Some(Presence::Nowhere) | None => Ok(None),
         }
     }
 
@@ -296,7 +290,7 @@ impl Seats {
     }
 
     fn add(&mut self, program: u32) -> Result<u32, Stop> {
-        let Self { store, seats, pools, shared, touched, .. } = self;
+        let Self { store, seats, pools, shared, dirty, .. } = self;
         let code = &shared.programs[program as usize];
         store.data_mut().begin_instance(program);
         let seat = Seat::new(store, code, program)?;
@@ -304,7 +298,7 @@ impl Seats {
         if pool.image.is_none() {
             let memory = seat.memory.data(&**store);
             let mut end = 0;
-            touched.each(memory.as_ptr(), memory.len(), |run| end = run.end);
+            dirty.each(memory.as_ptr(), memory.len(), |run| end = run.end);
             let (bytes, len) = (memory[..end].to_vec(), memory.len());
             pool.image = Some(Image::new(&bytes, len, seat.globals(store)?));
         }
@@ -315,14 +309,15 @@ impl Seats {
     }
 
     fn sit(&mut self, slot: u32, number: u32, holder: Holder) {
-        if self.places.len() <= slot as usize {
-            self.places.resize_with(slot as usize + 1, Place::default);
+        if self.agents.len() <= slot as usize {
+            self.agents.resize_with(slot as usize + 1, Presence::default);
         }
-        self.places[slot as usize] = Place::Awake(number);
+        self.agents[slot as usize] = Presence::Awake(number);
         self.seats[number as usize].holder = Some(holder);
     }
 
-    /// Puts the holder of a seat of this program to sleep that did not run for long, if there is one.
+    /// Puts the holder of a seat of this program to sleep that did not run for long, if there is
+    /// one.
     fn put_one_to_sleep(&mut self, program: u32) -> Result<(), Stop> {
         let Self { pools, seats, .. } = self;
         let pool = &mut pools[program as usize];
@@ -351,7 +346,7 @@ impl Seats {
         let difference = self.writer.finish();
         let sleeper = Sleeper { holder, program, inbox, memory_bytes, difference };
         let slot = AgentId::from_bits(holder.agent).index();
-        self.places[slot as usize] = Place::Asleep(Box::new(sleeper));
+        self.agents[slot as usize] = Presence::Asleep(Box::new(sleeper));
         self.asleep += 1;
         Ok(())
     }
@@ -359,7 +354,7 @@ impl Seats {
     /// Takes a seat from its holder and makes it equal to the image again; with `keep`, the writer
     /// has the difference.
     fn leave(&mut self, number: u32, keep: bool) -> Result<(), Stop> {
-        let Self { store, seats, pools, touched, writer, .. } = self;
+        let Self { store, seats, pools, dirty, writer, .. } = self;
         let seat = &mut seats[number as usize];
         let pool = &mut pools[seat.program as usize];
         let Some(image) = &pool.image else { return Err(bad("a seat has no image")) };
@@ -373,7 +368,7 @@ impl Seats {
         }
         let memory = seat.memory.data_mut(&mut **store);
         let len = memory.len();
-        touched.each(memory.as_ptr(), len, |run| {
+        dirty.each(memory.as_ptr(), len, |run| {
             image.restore(run.start, &mut memory[run], |at, bytes| {
                 if keep {
                     writer.run(at, bytes);
@@ -388,8 +383,8 @@ impl Seats {
     }
 
     fn wake(&mut self, slot: u32) -> Result<u32, Stop> {
-        let place = std::mem::take(&mut self.places[slot as usize]);
-        let Place::Asleep(sleeper) = place else { return Err(bad("the agent does not sleep")) };
+        let agent = std::mem::take(&mut self.agents[slot as usize]);
+        let Presence::Asleep(sleeper) = agent else { return Err(bad("the agent does not sleep")) };
         self.asleep -= 1;
         let number = self.vacant(sleeper.program, Some(sleeper.memory_bytes))?;
         let Self { store, seats, .. } = self;
@@ -427,96 +422,6 @@ impl Seats {
         self.free = 0;
         self.store.renew(self.shared.engine.wasmtime());
         Ok(())
-    }
-}
-
-impl Sleeper {
-    /// The state digest, as that of an agent awake.
-    fn digest(&self, image: &Image, scratch: &mut Vec<u8>) -> Digest {
-        scratch.resize(self.memory_bytes, 0);
-        image.copy(0, scratch);
-        let mut globals = image.globals.clone();
-        let mut difference = DifferenceReader::new(&self.difference);
-        while let Some((index, value)) = difference.global() {
-            globals[index] = value;
-        }
-        while let Some((at, bytes)) = difference.run() {
-            scratch[at..at + bytes.len()].copy_from_slice(bytes);
-        }
-        let mut digest = StateDigest::default();
-        digest.run(scratch, 0..scratch.len());
-        digest.finish(scratch, &globals)
-    }
-}
-
-/// The state digest of a memory whose untouched pages are not read: that would map them.
-#[derive(Default)]
-struct StateDigest {
-    hasher: Xxh3Default,
-    /// Bytes hashed so far.
-    len: usize,
-}
-
-impl StateDigest {
-    /// The next run of touched bytes.
-    fn run(&mut self, memory: &[u8], run: Range<usize>) {
-        self.zeros(run.start);
-        self.hasher.update(&memory[run.clone()]);
-        self.len = run.end;
-    }
-
-    /// Zeros up to `end`.
-    fn zeros(&mut self, end: usize) {
-        while self.len < end {
-            let count = ZEROS.len().min(end - self.len);
-            self.hasher.update(&ZEROS[..count]);
-            self.len += count;
-        }
-    }
-
-    fn finish(mut self, memory: &[u8], globals: &[u128]) -> Digest {
-        self.zeros(memory.len());
-        self.hasher.update(&(memory.len() as u64).to_le_bytes());
-        for value in globals {
-            self.hasher.update(&value.to_le_bytes());
-        }
-        Digest::new(self.hasher.digest128())
-    }
-}
-
-/// The store of a lane, which is there but for the moment in which the next takes its place.
-struct LaneStore(Option<Store<Host>>);
-
-impl LaneStore {
-    fn new(engine: &Engine, host: Host) -> Self {
-        let mut store = Store::new(engine, host);
-        store.limiter(Host::limiter);
-        Self(Some(store))
-    }
-
-    /// Drops all instances; their memories are free before another is made.
-    fn renew(&mut self, engine: &Engine) {
-        if let Some(former) = self.0.take() {
-            *self = Self::new(engine, former.into_data());
-        }
-    }
-}
-
-const PRESENT: &str = "a lane has a store whenever `renew` is not at work";
-
-impl Deref for LaneStore {
-    type Target = Store<Host>;
-
-    #[inline]
-    fn deref(&self) -> &Store<Host> {
-        self.0.as_ref().expect(PRESENT)
-    }
-}
-
-impl DerefMut for LaneStore {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Store<Host> {
-        self.0.as_mut().expect(PRESENT)
     }
 }
 

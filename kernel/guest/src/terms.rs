@@ -46,6 +46,8 @@ pub(crate) struct Terms {
     pub(crate) names: Arc<NameTable>,
     /// Fuel of one call of a function of the contract.
     pub(crate) fuel_per_call: u64,
+    /// Bytes that the memory of one of its agents may grow to.
+    pub(crate) memory_bytes_max: u64,
     /// Effects of one turn.
     pub(crate) effects_max: u32,
     /// Payload blocks of one turn.

@@ -19,7 +19,6 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::call_note::{CallNote, Trace};
 use crate::memory_limiter::MemoryLimiter;
-use crate::program::Program;
 use crate::terms::Terms;
 use crate::turn_digest::receive;
 
@@ -51,11 +50,13 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(programs: &[Arc<Program>], turn: TurnContext) -> Self {
-        let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+    /// `terms` are those of each program.
+    pub(crate) fn new(terms: impl Iterator<Item = Arc<Terms>>, turn: TurnContext) -> Self {
+        let terms: Box<[_]> = terms.collect();
+        let bytes = |terms: &Arc<Terms>| usize::try_from(terms.memory_bytes_max);
         Self {
-            terms: programs.iter().map(|program| Arc::clone(&program.terms)).collect(),
-            memory_bytes_max: programs.iter().map(|p| bytes(p.memory_bytes_max)).collect(),
+            memory_bytes_max: terms.iter().map(|t| bytes(t).unwrap_or(usize::MAX)).collect(),
+            terms,
             program: 0,
             limiter: MemoryLimiter::default(),
             memory: None,

@@ -18,9 +18,11 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::AgentId;
+use wasm_engine_abi::frame::TurnCommand;
 use wasm_engine_shm::bytes::{Consumer, Producer, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
@@ -33,6 +35,9 @@ use crate::worker_codec::{
     COMMAND_BEGIN, COMMAND_STOP, COMMAND_TURN, REPLY_FAILED, REPLY_TURN, REPLY_USE, failed_bytes,
     read_turn,
 };
+
+/// Commands between the one that names an agent in [`TurnCommand::ahead`] and that agent's own.
+pub const AHEAD_COMMANDS: usize = 12;
 
 /// Lets a lane execute turns and turns a panic into a failure; the lane must not be used after
 /// either.
@@ -60,11 +65,39 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .to_owned()
 }
 
+/// A lane that a worker steps, or the scheduler itself while the worker waits: for a round that is
+/// too short to be handed over. Nobody ever waits for the lock: the worker takes it for commands
+/// only, and while there are any the scheduler does not.
+#[derive(Clone, Debug)]
+pub struct SharedLane(Arc<Mutex<UsedLane>>);
+
+/// A lane and what it did so far.
+#[derive(Debug)]
+pub struct UsedLane {
+    /// The lane.
+    pub lane: Lane,
+    /// What it did.
+    pub used: LaneUse,
+}
+
+impl SharedLane {
+    /// A lane that did nothing so far, on a thread pinned to `core`, if it is.
+    #[must_use]
+    pub fn new(lane: Lane) -> Self {
+        Self(Arc::new(Mutex::new(UsedLane { lane, used: LaneUse::default() })))
+    }
+
+    /// The lane. One that failed is not used again, so what a panic left behind is not seen.
+    pub fn lock(&self) -> MutexGuard<'_, UsedLane> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One lane and its ends of the rings. It is made on the scheduler's thread and sent to its own.
 #[derive(Debug)]
 pub struct Worker {
     /// The lane.
-    pub lane: Lane,
+    pub lane: SharedLane,
     /// Commands from the scheduler.
     pub commands: Consumer<RawMem>,
     /// Replies to it.
@@ -75,8 +108,6 @@ pub struct Worker {
     pub scheduler: Ringer<RawMem>,
     /// How to wait for commands.
     pub wait: WaitMode,
-    /// What it did so far.
-    pub used: LaneUse,
     /// Nanoseconds of a clock that only grows, for what it counts.
     pub clock: fn() -> u64,
 }
@@ -86,22 +117,25 @@ impl Worker {
     /// [`THREAD_STACK_BYTES_MIN`](crate::profile::THREAD_STACK_BYTES_MIN) bytes.
     pub fn run(mut self) {
         Engine::tls_eager_initialize();
-        let mut out = Vec::with_capacity(self.lane.result_words_max());
+        let lane = self.lane.clone();
+        let mut out = Vec::with_capacity(lane.lock().lane.result_words_max());
         let mut since_ns = (self.clock)();
         loop {
             let Self { commands, bell, wait, .. } = &mut self;
             bell.wait(*wait, || commands.has_next());
             let begin_ns = (self.clock)();
-            self.used.wait_ns += begin_ns - since_ns;
-            let batch = self.batch(&mut out);
+            let mut own = lane.lock();
+            own.used.wait_ns += begin_ns - since_ns;
+            let batch = self.batch(&mut own, &mut out);
             if let Err(error) = &batch {
                 self.reply_with(REPLY_FAILED, &failed_bytes(error));
             }
             since_ns = (self.clock)();
-            self.used.busy_ns += since_ns - begin_ns;
-            self.used.poll(&self.lane);
+            own.used.busy_ns += since_ns - begin_ns;
+            own.poll();
             // Without room the next batch says it: the counts only grow.
-            let _ = self.replies.push(REPLY_USE, 0, bytes_of(&self.used));
+            let _ = self.replies.push(REPLY_USE, 0, bytes_of(&own.used));
+            drop(own);
             self.commands.release();
             self.replies.publish();
             self.scheduler.ring();
@@ -112,16 +146,18 @@ impl Worker {
     }
 
     /// Executes all commands there are; gives whether to go on.
-    fn batch(&mut self, out: &mut Vec<u64>) -> Result<bool, MachineError> {
-        let number = self.lane.number();
+    fn batch(&mut self, own: &mut UsedLane, out: &mut Vec<u64>) -> Result<bool, MachineError> {
+        let UsedLane { lane, used } = own;
+        let number = lane.number();
         let broken = |detail: String| MachineError {
             failure: MachineFailure::Ring,
             lane: number,
             agent: AgentId::NONE,
             detail,
         };
-        let Self { lane, commands, replies, scheduler, used, .. } = self;
+        let Self { commands, replies, scheduler, .. } = self;
         guarded(lane, |lane| {
+            let mut ahead = Ahead::default();
             loop {
                 let record = match commands.next() {
                     Ok(Some(record)) => record,
@@ -134,6 +170,8 @@ impl Worker {
                         let (command, items, args) = read_turn(&record)
                             .ok_or_else(|| broken("a command has not its length".to_owned()))?;
                         out.clear();
+                        let (near, next, far) = ahead.after(command.ahead);
+                        lane.prefetch(near, next, far);
                         lane.execute(&command, items, args, out)?;
                         used.count(command.kind);
                         reply(replies, scheduler, REPLY_TURN, cast_slice(out))
@@ -150,6 +188,43 @@ impl Worker {
     fn reply_with(&mut self, tag: u32, bytes: &[u8]) {
         let fitting = bytes.len().min(self.replies.payload_max());
         let _ = reply(&mut self.replies, &self.scheduler, tag, &bytes[..fitting]);
+    }
+}
+
+/// Whose turns come soon, as commands named.
+#[derive(Debug)]
+struct Ahead {
+    named: [u32; AHEAD_COMMANDS],
+    next: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { named: [TurnCommand::NOBODY; AHEAD_COMMANDS], next: 0 }
+    }
+}
+
+impl Ahead {
+    /// Takes who comes [`AHEAD_COMMANDS`] commands later; gives who comes after a third, two thirds
+    /// and all of them.
+    #[inline]
+    fn after(&mut self, named: u32) -> (Option<u32>, Option<u32>, Option<u32>) {
+        let at = |back: usize| {
+            let slot = self.named[(self.next + AHEAD_COMMANDS - back) % AHEAD_COMMANDS];
+            Some(slot).filter(|slot| *slot != TurnCommand::NOBODY)
+        };
+        let third = AHEAD_COMMANDS / 3;
+        let (near, next) = (at(2 * third), at(third));
+        self.named[self.next] = named;
+        self.next = (self.next + 1) % AHEAD_COMMANDS;
+        (near, next, Some(named).filter(|slot| *slot != TurnCommand::NOBODY))
+    }
+}
+
+impl UsedLane {
+    /// Takes how the lane is.
+    pub fn poll(&mut self) {
+        self.used.poll(&self.lane);
     }
 }
 

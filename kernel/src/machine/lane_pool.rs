@@ -5,18 +5,19 @@
 //!  step:     the scheduler's own share, on lane 0
 //!  collect:  replies, until every turn has one; wait at the scheduler's doorbell
 //! ```
-//! Lane 0 is the scheduler's own thread; workers are further lanes. An agent's home lane is fixed
-//! by its slot. Which lane steps a turn, and when, decides nothing: the core reads results by
+//! Lane 0 is the scheduler's own thread; workers are further lanes. Where handing turns over costs
+//! more than it saves (`lane_costs.rs`), the scheduler steps all lanes. An agent's home lane is
+//! fixed by its slot. Which lane steps a turn, and when, decides nothing: the core reads results by
 //! their position in the plan (SEMANTICS T4).
 //!
 //! A worker that fails says so in a reply, and the run stops at the last closed tick (T10).
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-use bytemuck::{Zeroable, cast_slice, try_cast_slice};
+use bytemuck::{cast_slice, try_cast_slice};
 use wasm_engine_abi::{
     AgentId, Digest,
-    frame::{Effect, ItemFrame, TurnCommand, TurnResult, turn},
+    frame::{ItemFrame, turn},
 };
 use wasm_engine_shm::{
     bytes::{Consumer, Producer, ReserveError},
@@ -26,46 +27,20 @@ use wasm_engine_shm::{
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::clock;
-use wasm_engine_core::{Core, Results, TurnOutput};
+use crate::machine::{
+    lane_costs::LaneCosts,
+    round::{CACHED_TURNS, Each, Plan, ResultLocation, Round, Store, home, step_lane},
+};
+use wasm_engine_core::{Core, Results};
 use wasm_engine_guest::{
     Areas, FaultAccount, LaneShared, LaneUse, MachineError, MachineFailure,
     lane::Lane,
-    worker::{Worker, guarded},
+    worker::{AHEAD_COMMANDS, SharedLane, UsedLane, Worker},
     worker_codec::{Reply, push_begin, push_stop, push_turn, read_reply},
 };
 
 /// Stack of a worker's thread: the guests' and room to spare.
 const STACK_BYTES: usize = 4 << 20;
-
-/// Words of a result before its effects.
-const RESULT_WORDS: usize = size_of::<TurnResult>() / size_of::<u64>();
-/// Words of an effect.
-const EFFECT_WORDS: usize = size_of::<Effect>() / size_of::<u64>();
-
-/// Results of one microstep: the words each lane gave, and where each turn's lie.
-#[derive(Debug, Default)]
-pub(crate) struct Store {
-    lanes: Vec<Vec<u64>>,
-    turns: Vec<ResultLocation>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct ResultLocation {
-    lane: u32,
-    offset: usize,
-}
-
-impl Results for Store {
-    #[inline]
-    fn turn(&self, position: usize) -> TurnOutput<'_> {
-        let ResultLocation { lane, offset } = self.turns[position];
-        let words = &self.lanes[lane as usize][offset..];
-        let (head, rest) = words.split_at(RESULT_WORDS);
-        let result: &TurnResult = bytemuck::from_bytes(cast_slice(head));
-        let effects = cast_slice(&rest[..result.effects as usize * EFFECT_WORDS]);
-        TurnOutput { result, effects, lane }
-    }
-}
 
 /// How long the scheduler sleeps at most before it looks whether a worker's thread has ended.
 const POLL: Duration = Duration::from_millis(20);
@@ -73,6 +48,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// What the scheduler holds of a worker.
 #[derive(Debug)]
 pub(crate) struct WorkerHandle {
+    pub(crate) lane: SharedLane,
     pub(crate) commands: Producer<RawMem>,
     pub(crate) replies: Consumer<RawMem>,
     /// Rung after commands are published.
@@ -85,23 +61,24 @@ pub(crate) struct WorkerHandle {
 impl WorkerHandle {
     /// Starts the thread of `worker`; `pin_to` is called first on it.
     pub(crate) fn start(
-        mut worker: Worker,
+        worker: Worker,
         commands: Producer<RawMem>,
         replies: Consumer<RawMem>,
         bell: Ringer<RawMem>,
         core: Option<core_affinity::CoreId>,
     ) -> std::io::Result<Self> {
-        let name = format!("we-lane-{}", worker.lane.number());
+        let lane = worker.lane.clone();
+        let name = format!("we-lane-{}", lane.lock().lane.number());
         let thread =
             std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
                 if let Some(core) = core
                     && core_affinity::set_for_current(core)
                 {
-                    worker.used.core = core.id as u32;
+                    worker.lane.lock().used.core = core.id as u32;
                 }
                 worker.run();
             })?;
-        Ok(Self { commands, replies, bell, outstanding: 0, thread: Some(thread) })
+        Ok(Self { lane, commands, replies, bell, outstanding: 0, thread: Some(thread) })
     }
 
     fn publish(&mut self) {
@@ -109,64 +86,25 @@ impl WorkerHandle {
         self.bell.ring();
     }
 
-    /// Fails if nothing will come from the worker of `lane` any more: its thread has ended, and all
-    /// that it said has been taken. It says why it ends, unless its thread could not even begin.
     fn check(&self, lane: usize) -> Result<(), MachineError> {
-        // In this order: what it said last, it said before its end.
-        let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        if ended && !self.replies.has_next() {
-            let detail = "its thread ended without a word; give the process more memory";
-            return Err(failed(lane, MachineFailure::Panic, detail.to_owned()));
-        }
-        Ok(())
+        check(self.thread.as_ref(), &self.replies, lane)
     }
 }
 
-/// The commands of one round over all lanes: by position, so that results can be found by it.
-trait Round {
-    fn len(&self) -> usize;
-    fn agent_slot(&self, position: usize) -> u32;
-    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]);
-}
-
-/// The plan of a microstep.
-struct Plan<'a>(&'a Core);
-
-impl Round for Plan<'_> {
-    fn len(&self) -> usize {
-        self.0.planned()
+/// Fails if nothing will come from the worker of `lane` any more: its thread has ended, and all
+/// that it said has been taken. It says why it ends, unless its thread could not even begin.
+fn check(
+    thread: Option<&JoinHandle<()>>,
+    replies: &Consumer<RawMem>,
+    lane: usize,
+) -> Result<(), MachineError> {
+    // In this order: what it said last, it said before its end.
+    let ended = thread.is_none_or(JoinHandle::is_finished);
+    if ended && !replies.has_next() {
+        let detail = "its thread ended without a word; give the process more memory";
+        return Err(failed(lane, MachineFailure::Panic, detail.to_owned()));
     }
-
-    fn agent_slot(&self, position: usize) -> u32 {
-        self.0.planned_agent(position)
-    }
-
-    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
-        self.0.turn(position, frames)
-    }
-}
-
-/// One command for each agent that is no turn of its guest: `HASH` or `DROP`.
-struct Each<'a> {
-    kind: u32,
-    agents: &'a [AgentId],
-}
-
-impl Round for Each<'_> {
-    fn len(&self) -> usize {
-        self.agents.len()
-    }
-
-    fn agent_slot(&self, position: usize) -> u32 {
-        self.agents[position].index()
-    }
-
-    fn command(&self, position: usize, frames: &mut Vec<ItemFrame>) -> (TurnCommand, &[u8]) {
-        frames.clear();
-        let agent = self.agents[position].to_bits();
-        let position = position as u32;
-        (TurnCommand { agent, position, kind: self.kind, ..TurnCommand::zeroed() }, &[])
-    }
+    Ok(())
 }
 
 /// All lanes.
@@ -180,6 +118,11 @@ pub(crate) struct LanePool {
     store: Store,
     frames: Vec<ItemFrame>,
     uses: Vec<LaneUse>,
+    /// The same before the round under way.
+    before: Vec<LaneUse>,
+    costs: LaneCosts,
+    /// By lane: turns of the round under way.
+    turns: Vec<u32>,
     stepped_ns: u64,
 }
 
@@ -200,6 +143,9 @@ impl LanePool {
             store: Store { lanes: vec![Vec::new(); lanes], turns: Vec::new() },
             frames: Vec::new(),
             uses: vec![LaneUse::default(); lanes],
+            before: Vec::new(),
+            costs: LaneCosts::new(lanes),
+            turns: vec![0; lanes],
             stepped_ns: 0,
         }
     }
@@ -217,6 +163,11 @@ impl LanePool {
     /// By lane.
     pub(crate) fn uses(&self) -> &[LaneUse] {
         &self.uses
+    }
+
+    /// The scheduler's own thread runs on this core.
+    pub(crate) fn ran_on(&mut self, core: u32) {
+        self.uses[0].core = core;
     }
 
     /// When the last round had all its results.
@@ -259,20 +210,78 @@ impl LanePool {
         for words in &mut self.store.lanes {
             words.clear();
         }
-        if !self.workers.is_empty() {
-            self.dispatch(epoch, round)?;
+        self.count(round);
+        // States are always hashed by all: each takes microseconds.
+        let together = !self.workers.is_empty()
+            && match epoch {
+                Some(_) => self.costs.pays(&self.turns),
+                None => self.turns.iter().skip(1).any(|turns| *turns > 0),
+            };
+        if together { self.step_together(epoch, round) } else { self.step_alone(epoch, round) }
+    }
+
+    /// Counts the turns of each lane.
+    fn count(&mut self, round: &impl Round) {
+        self.turns.fill(0);
+        if self.workers.is_empty() {
+            self.turns[0] = round.len() as u32;
+            return;
         }
+        for position in 0..round.len() {
+            let lane = self.home(round.agent_slot(position));
+            self.turns[lane as usize] += 1;
+        }
+    }
+
+    /// Every lane is stepped by its own thread.
+    fn step_together(
+        &mut self,
+        epoch: Option<u64>,
+        round: &impl Round,
+    ) -> Result<(), MachineError> {
         let begin = clock::now_ns();
+        self.before.clone_from(&self.uses);
+        self.dispatch(epoch, round)?;
+        let handed_over = clock::now_ns();
         self.step_own(epoch, round)?;
         let stepped = clock::now_ns();
-        self.stepped_ns = stepped;
+        self.uses[0].busy_ns += stepped - handed_over;
+        self.uses[0].poll(&self.local);
+        self.collect()?;
+        self.stepped_ns = clock::now_ns();
+        self.uses[0].wait_ns += self.stepped_ns - stepped;
+        if epoch.is_some() {
+            self.costs.stepped(0, self.turns[0], stepped - handed_over);
+            for (lane, (used, before)) in self.uses.iter().zip(&self.before).enumerate().skip(1) {
+                let turns = (used.turns - before.turns) as u32;
+                self.costs.stepped(lane, turns, used.busy_ns - before.busy_ns);
+            }
+            self.costs.together(&self.turns, handed_over - begin, self.stepped_ns - begin);
+        }
+        Ok(())
+    }
+
+    /// The scheduler steps every lane; the workers wait.
+    fn step_alone(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
+        let mut begin = clock::now_ns();
+        self.step_own(epoch, round)?;
+        let mut stepped = clock::now_ns();
         self.uses[0].busy_ns += stepped - begin;
         self.uses[0].poll(&self.local);
-        if !self.workers.is_empty() {
-            self.collect()?;
-            self.stepped_ns = clock::now_ns();
-            self.uses[0].wait_ns += self.stepped_ns - stepped;
+        self.costs.stepped(0, self.turns[0], stepped - begin);
+        let Self { workers, store, frames, uses, turns, costs, .. } = self;
+        for (at, worker) in workers.iter().enumerate() {
+            let lane = at + 1;
+            let mut home = worker.lane.lock();
+            let UsedLane { lane: home_lane, used } = &mut *home;
+            step_lane(home_lane, used, epoch, round, lane, uses.len(), store, frames)?;
+            begin = std::mem::replace(&mut stepped, clock::now_ns());
+            used.busy_ns += stepped - begin;
+            used.poll(home_lane);
+            uses[lane] = *used;
+            costs.stepped(lane, turns[lane], stepped - begin);
         }
+        self.stepped_ns = stepped;
         Ok(())
     }
 
@@ -282,13 +291,18 @@ impl LanePool {
                 self.push(at, |ring| push_begin(ring, epoch))?;
             }
         }
+        let many = round.len() > CACHED_TURNS;
         for position in 0..round.len() {
             let home = self.home(round.agent_slot(position)) as usize;
             if home == 0 {
                 continue;
             }
             let mut frames = std::mem::take(&mut self.frames);
-            let (command, args) = round.command(position, &mut frames);
+            let (mut command, args) = round.command(position, &mut frames);
+            let ahead = position + AHEAD_COMMANDS * self.uses.len();
+            if many && ahead < round.len() {
+                command.ahead = round.agent_slot(ahead);
+            }
             self.push(home - 1, |ring| push_turn(ring, &command, &frames, args))?;
             self.frames = frames;
             self.workers[home - 1].outstanding += 1;
@@ -319,26 +333,8 @@ impl LanePool {
 
     fn step_own(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
         let Self { local, store, frames, uses, .. } = self;
-        let (lanes, words) = (uses.len(), &mut store.lanes[0]);
-        let many = round.len() > CACHED_TURNS;
-        guarded(local, |local| {
-            if let Some(epoch) = epoch {
-                local.begin(epoch);
-            }
-            for position in 0..round.len() {
-                if many {
-                    prefetch(local, round, position, lanes);
-                }
-                if home(round.agent_slot(position), lanes) != 0 {
-                    continue;
-                }
-                let (command, args) = round.command(position, frames);
-                store.turns[position] = ResultLocation { lane: 0, offset: words.len() };
-                local.execute(&command, frames, args, words)?;
-                uses[0].count(command.kind);
-            }
-            Ok(())
-        })
+        let lanes = uses.len();
+        step_lane(local, &mut uses[0], epoch, round, 0, lanes, store, frames)
     }
 
     fn collect(&mut self) -> Result<(), MachineError> {
@@ -429,28 +425,6 @@ impl Drop for LanePool {
     }
 }
 
-/// The lane of `lanes` on which the agent in slot `index` lives.
-#[inline]
-fn home(index: u32, lanes: usize) -> u32 {
-    if lanes == 1 { 0 } else { index % lanes as u32 }
-}
-
-/// Turns of a microstep up to which what they read stays in the cache from one to the next.
-const CACHED_TURNS: usize = 64;
-/// Turns between the requests for an agent's place, its seat, its instance, and its turn.
-const PREFETCH_TURNS: usize = 4;
-
-/// Asks for what turns after that at `position` will read. Neighbours in the plan often are in slots,
-/// and lanes of slots go round, so every `lanes`-th is likely to live here.
-#[inline]
-fn prefetch(lane: &Lane, round: &impl Round, position: usize, lanes: usize) {
-    let after = |turns: usize| {
-        let at = position + turns * PREFETCH_TURNS * lanes;
-        (at < round.len()).then(|| round.agent_slot(at))
-    };
-    lane.prefetch(after(1), after(2), after(3));
-}
-
 fn failed(lane: usize, failure: MachineFailure, detail: String) -> MachineError {
     MachineError { failure, lane: lane as u32, agent: AgentId::NONE, detail }
 }
@@ -465,28 +439,22 @@ mod tests {
     fn t10_2_a_worker_that_ended_without_a_word_is_found() {
         let shape = layout(4096).expect("a ring");
         let ring = || (RawMem::heap(shape.producer_len), RawMem::heap(shape.consumer_len));
-        let (commands, replies) = (ring(), ring());
+        let replies = ring();
         let mut said = Producer::new(replies.0.clone(), replies.1.clone()).expect("a ring");
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || wait.recv().expect("a signal"));
-        let mut worker = WorkerHandle {
-            commands: Producer::new(commands.0, commands.1).expect("a ring"),
-            replies: Consumer::new(replies.0, replies.1).expect("a ring"),
-            bell: Ringer::new(RawMem::heap(wasm_engine_shm::wait::LEN)).expect("a bell"),
-            outstanding: 1,
-            thread: Some(thread),
-        };
-        assert_eq!(worker.check(1), Ok(()), "it may still answer");
+        let mut heard = Consumer::new(replies.0, replies.1).expect("a ring");
+        assert_eq!(check(Some(&thread), &heard, 1), Ok(()), "it may still answer");
         said.push(0, 0, b"its last words").expect("there is room");
         said.publish();
         go.send(()).expect("the thread waits");
-        while !worker.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+        while !thread.is_finished() {
             std::thread::yield_now();
         }
-        assert_eq!(worker.check(1), Ok(()), "what it said comes first");
-        worker.replies.next().expect("a ring").expect("its last words");
-        worker.replies.release();
-        let error = worker.check(1).expect_err("nothing will come");
+        assert_eq!(check(Some(&thread), &heard, 1), Ok(()), "what it said comes first");
+        heard.next().expect("a ring").expect("its last words");
+        heard.release();
+        let error = check(Some(&thread), &heard, 1).expect_err("nothing will come");
         assert_eq!((error.failure, error.lane), (MachineFailure::Panic, 1));
     }
 }

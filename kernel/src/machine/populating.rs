@@ -28,26 +28,47 @@ const STACK_BYTES: usize = 64 << 10;
 /// The thread that populates a region; it ends with this.
 #[derive(Debug)]
 pub(super) struct Populating {
-    stop: Arc<AtomicBool>,
+    asked: Arc<Asked>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the thread is asked for. Relaxed everywhere: the flags stand for themselves, and waking a
+/// parked thread shows it what was stored before.
+#[derive(Debug, Default)]
+struct Asked {
+    begin: AtomicBool,
+    end: AtomicBool,
+}
+
 impl Populating {
-    /// Begins, if the map is one whose pages are not all there; without a thread they come when
-    /// they are used.
+    /// Starts the thread, which then waits, if the map is one whose pages are not all there;
+    /// without a thread they come when they are used. It runs where the caller may.
     pub(super) fn start(map: &Map) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (asked, mem) = (Arc::clone(&stop), map.mem());
+        let asked = Arc::new(Asked::default());
+        let (heard, mem) = (Arc::clone(&asked), map.mem());
         let populate = move || {
-            // Relaxed: the flag stands for itself.
+            while !heard.begin.load(Ordering::Relaxed) {
+                std::thread::park();
+            }
             parts(mem.len_bytes())
-                .take_while(|_| !asked.load(Ordering::Relaxed))
+                .take_while(|_| !heard.end.load(Ordering::Relaxed))
                 .all(|part| mem.populate(part));
         };
         let builder = Builder::new().name("we-region".to_owned()).stack_size(STACK_BYTES);
         let sealed = map.backing() == MapBacking::SealedMemory;
         let thread = if sealed { builder.spawn(populate).ok() } else { None };
-        Self { stop, thread }
+        Self { asked, thread }
+    }
+
+    /// Lets it begin; again without effect.
+    pub(super) fn begin(&self) {
+        if self.asked.begin.load(Ordering::Relaxed) {
+            return;
+        }
+        self.asked.begin.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
@@ -58,7 +79,8 @@ fn parts(len: usize) -> impl Iterator<Item = Range<usize>> {
 
 impl Drop for Populating {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.asked.end.store(true, Ordering::Relaxed);
+        self.begin();
         if let Some(thread) = self.thread.take() {
             // It cannot panic, and if it did, nothing would be lost.
             let _ = thread.join();

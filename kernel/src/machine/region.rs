@@ -11,8 +11,6 @@
 //!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
 
-use std::sync::OnceLock;
-
 use wasm_engine_abi::{
     limits::{ARGS_BYTES_MAX, BLOCK_BYTES},
     page::section,
@@ -129,7 +127,7 @@ pub(crate) struct Built {
     pub(crate) name_lock: Option<NameLock>,
     pub(crate) bytes: u64,
     pub(crate) sizes: Sizes,
-    populating: OnceLock<Populating>,
+    populating: Populating,
 }
 
 /// Longest payload of a reply or an input is charged whole blocks; so are all of one open.
@@ -309,7 +307,7 @@ pub(crate) fn build(
     // The start time tells one run under a name from the next.
     let identity = Identity::of_this_process(wasm_engine_abi::SCHEMA, started, started);
     let region = Region::format(map, &plan, identity)?;
-    let populating = OnceLock::new();
+    let populating = Populating::start(region.map());
     Ok(Built { region, name_lock, bytes: need, sizes, populating })
 }
 
@@ -325,7 +323,7 @@ impl Built {
     /// Begins to give all of the region its memory; to be called once the first tick is over, and
     /// again without effect.
     pub(crate) fn populate(&self) {
-        self.populating.get_or_init(|| Populating::start(self.region.map()));
+        self.populating.begin();
     }
 
     /// Producer and consumer block of a ring.

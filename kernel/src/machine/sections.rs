@@ -19,7 +19,11 @@ use crate::{
     machine::region::{self, BuildError, Built, ring},
     machine::threads::Threads,
 };
-use wasm_engine_guest::{Areas, LaneShared, LaneUse, lane::Lane, worker::Worker};
+use wasm_engine_guest::{
+    Areas, LaneShared,
+    lane::Lane,
+    worker::{SharedLane, Worker},
+};
 use wasm_engine_setup::Setup;
 
 /// A ring and what monitors see of it.
@@ -66,13 +70,12 @@ pub(super) fn open_lanes(
         let replies = built.ring(ring::RESULTS + 2 * number)?;
         let bell = built.bell(ring::COMMANDS + 2 * number)?;
         let worker = Worker {
-            lane: Lane::new(Arc::clone(&shared), number, areas(number)?),
+            lane: SharedLane::new(Lane::new(Arc::clone(&shared), number, areas(number)?)),
             commands: Consumer::new(commands.0.clone(), commands.1.clone())?,
             replies: Producer::new(replies.0.clone(), replies.1.clone())?,
             bell: Waiter::new(bell.clone())?,
             scheduler: Ringer::new(built.bell(ring::SCHEDULER)?)?,
             wait: threads.wait,
-            used: LaneUse::default(),
             clock: clock::now_ns,
         };
         remotes.push(WorkerHandle::start(

@@ -2,7 +2,8 @@
 //!
 //! Only threads that the kernel made are pinned, and only while the hot ones (scheduler, workers,
 //! inference) are no more than the cores this process may use: two pinned spinners on one core
-//! would stop each other. The scheduler's own thread belongs to the host and stays where it is.
+//! would stop each other. The scheduler's own thread belongs to whoever calls the kernel; it is
+//! pinned only if that is asked for, as the command line does.
 
 use core_affinity::CoreId;
 use wasm_engine_shm::wait::WaitMode;
@@ -49,6 +50,8 @@ pub struct Threads {
     pub workers: u32,
     /// How hot threads wait.
     pub wait: WaitMode,
+    /// Core for the scheduler; none if nothing is pinned.
+    scheduler: Option<CoreId>,
     /// Cores for workers and inference, in this order; empty if nothing is pinned.
     cores: Vec<CoreId>,
 }
@@ -80,17 +83,22 @@ impl Threads {
         }
         if !pin || hot > count {
             cores.clear();
-        } else {
-            // The first core is left to the scheduler's thread.
-            cores.remove(0);
         }
-        Ok(Self { workers, wait, cores })
+        let scheduler = (!cores.is_empty()).then(|| cores.remove(0));
+        Ok(Self { workers, wait, scheduler, cores })
     }
 
     /// Threads that wait politely and run anywhere.
     #[must_use]
     pub fn unpinned(workers: u32) -> Self {
-        Self { workers, wait: WaitMode::Hybrid, cores: Vec::new() }
+        Self { workers, wait: WaitMode::Hybrid, scheduler: None, cores: Vec::new() }
+    }
+
+    /// Pins the calling thread, which is the scheduler's, where threads are pinned; gives its core.
+    /// Threads that it starts later inherit the core.
+    pub(crate) fn pin_scheduler(&self) -> Option<u32> {
+        let core = self.scheduler?;
+        core_affinity::set_for_current(core).then_some(core.id as u32)
     }
 
     /// The core of worker `number`, counted from 1.
@@ -128,10 +136,12 @@ mod tests {
         // Scheduler, two workers, inference: the scheduler's core is left to it.
         let threads = plan(4, 2, 4, true);
         assert_eq!(pinned(&threads), [3, 5, 7]);
+        assert_eq!(threads.scheduler.map(|core| core.id), Some(1));
         assert_eq!(threads.core(1).map(|core| core.id), Some(3));
         assert_eq!(threads.core(2).map(|core| core.id), Some(5));
         assert!(threads.pin_inference().is_some());
         assert!(pinned(&plan(3, 2, 4, true)).is_empty(), "four on three");
+        assert_eq!(plan(3, 2, 4, true).scheduler, None);
         assert!(pinned(&plan(4, 2, 4, false)).is_empty(), "not wanted");
         assert!(plan(3, 2, 3, true).pin_inference().is_none(), "there is none");
     }

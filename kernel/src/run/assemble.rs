@@ -91,7 +91,7 @@ pub(crate) fn start(
     let records = model_records(&models, &loaded);
     let header = RunHeader::new(run, engine::fingerprint(&engine), originals, records);
     let code_cache = open_cache(locations.code_cache.as_deref());
-    let (mut kernel, inference) =
+    let (mut kernel, inference, threads) =
         kernel(&setup, &modules, engine, loaded, physical, code_cache.as_ref())?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     sinks.inference = inference;
@@ -111,6 +111,10 @@ pub(crate) fn start(
         log = Some(writer);
     }
     kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
+    if physical.pin_scheduler {
+        // The last thing: threads inherit the core of who starts them.
+        kernel.pin_scheduler(&threads);
+    }
     kernel.announce().map_err(KernelError::from)?;
     Ok(Started { kernel, sinks, ingest, log, recovered })
 }
@@ -123,7 +127,7 @@ fn kernel(
     loaded: Vec<LoadedModel>,
     physical: &Physical,
     code_cache: Option<&CodeCache>,
-) -> Result<(Kernel, Option<InferenceHandle>), RunError> {
+) -> Result<(Kernel, Option<InferenceHandle>, Threads), RunError> {
     let hot = physical.workers + 1 + u32::from(!loaded.is_empty());
     let threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
     let name = physical.name.clone();
@@ -143,7 +147,7 @@ fn kernel(
         region_bytes_max: physical.region.bytes_max,
     })?;
     let inference = start_inference(loaded, setup, &kernel, &threads)?;
-    Ok((kernel, inference))
+    Ok((kernel, inference, threads))
 }
 
 fn model_records(files: &[ReadModel], loaded: &[LoadedModel]) -> Vec<ModelRecord> {

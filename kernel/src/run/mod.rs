@@ -79,6 +79,8 @@ pub struct RunOptions {
     pub code_cache: Option<PathBuf>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
+    /// Pin the calling thread, which executes the ticks, where the kernel's threads are pinned.
+    pub pin_scheduler: bool,
     /// Told at tick boundaries how far the run is.
     pub progress: Option<OnProgress>,
 }
@@ -120,6 +122,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     physical.ticks = options.ticks.or(physical.ticks);
     physical.pace = options.pace.or(physical.pace);
     physical.name = options.name.unwrap_or(physical.name);
+    physical.pin_scheduler = options.pin_scheduler;
     let locations = Locations {
         log_dir: options.log_dir,
         resume: options.resume,

@@ -19,7 +19,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("Args", "what each command of a binary takes, private to its file"),
     ("Call", "of the contract, under way in the host, recorded by the SDK's test host"),
     ("Host", "each side's view of the host calls: the SDK's and the lane's"),
-    ("Instance", "wasm's own word: the SDK's agent in its module, the lane's of an agent"),
     ("Item", "what arrives at an agent, as the SDK and as the core hold it"),
     ("Kernel", "the monitor's line of it"),
     ("Lane", "the monitor's line of it"),

@@ -6,7 +6,7 @@ use wasm_engine_abi::AgentId;
 use wasm_engine_abi::frame::{ItemFrame, Location, TurnCommand, fault, turn};
 use wasm_engine_guest::engine::THREAD_STACK_BYTES_MIN;
 use wasm_engine_guest::lane::Lane;
-use wasm_engine_guest::worker::Worker;
+use wasm_engine_guest::worker::{SharedLane, Worker};
 use wasm_engine_guest::worker_codec::{
     Reply, push_begin, push_stop, push_turn, read_reply, reply_bytes,
 };
@@ -36,13 +36,12 @@ fn a_worker_gives_what_its_lane_gives() {
     let (worker_replies, mut replies) = ring((4 * reply_bytes(1)).next_power_of_two());
     let worker = Worker {
         clock: now_ns,
-        lane: Lane::new(Arc::clone(&shared), 0, areas_of_worker),
+        lane: SharedLane::new(Lane::new(Arc::clone(&shared), 0, areas_of_worker)),
         commands: worker_commands,
         replies: worker_replies,
         bell: Waiter::new(to_worker.clone()).expect("fresh"),
         scheduler: Ringer::new(to_scheduler.clone()).expect("fresh"),
         wait: WaitMode::Hybrid,
-        used: LaneUse::default(),
     };
     let worker_bell = Ringer::new(to_worker).expect("fresh");
     let mut bell = Waiter::new(to_scheduler).expect("fresh");

@@ -100,6 +100,7 @@ pub(crate) fn run(args: Args, json: bool) -> Outcome {
         model_program: program(),
         code_cache: config.kernel.cache.then(cache::folder).flatten(),
         stop,
+        pin_scheduler: true,
         progress: progress::show(),
     };
     let result = run::run(resolved, options);

@@ -198,6 +198,7 @@ pub fn options() -> RunOptions {
         model_program: None,
         code_cache: None,
         stop: Arc::new(AtomicBool::new(false)),
+        pin_scheduler: false,
         progress: None,
     }
 }

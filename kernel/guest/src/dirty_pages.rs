@@ -1,8 +1,8 @@
 //! Which pages of a memory were ever written, asked of the system.
 //!
 //! Why: what an agent changed is found by comparing its memory with its module's image. Most of a
-//! memory was never touched and equals the image; reading it all would take longer than the turn.
-//! Where the system does not tell, everything counts as touched.
+//! memory was never written and equals the image; reading it all would take longer than the turn.
+//! Where the system does not tell, everything counts as dirty.
 
 use std::fs::File;
 use std::ops::Range;
@@ -14,25 +14,25 @@ pub(crate) const PAGE_BYTES: usize = 4 << 10;
 /// Bytes of an entry of the page map.
 const ENTRY_BYTES: usize = size_of::<u64>();
 /// Set in the entry of a page that is in memory, or swapped out.
-const TOUCHED: u64 = 1 << 63 | 1 << 62;
+const DIRTY: u64 = 1 << 63 | 1 << 62;
 /// Pages that are asked for at once.
 const PAGES_AT_ONCE: usize = 512;
 
-/// What tells which pages were touched.
+/// What tells which pages were written.
 #[derive(Debug)]
-pub(crate) struct TouchedPages {
+pub(crate) struct DirtyPages {
     pagemap: Option<File>,
     entries: Box<[u8]>,
 }
 
-impl TouchedPages {
+impl DirtyPages {
     pub(crate) fn new() -> Self {
         let pages_are_small = rustix::param::page_size() == PAGE_BYTES;
         let pagemap = pages_are_small.then(|| File::open("/proc/self/pagemap").ok()).flatten();
         Self { pagemap, entries: vec![0; PAGES_AT_ONCE * ENTRY_BYTES].into_boxed_slice() }
     }
 
-    /// Calls `each` with every run of touched bytes among the `len` from `base`, in order, as
+    /// Calls `each` with every run of dirty bytes among the `len` from `base`, in order, as
     /// ranges from `base`.
     pub(crate) fn each(&mut self, base: *const u8, len: usize, mut each: impl FnMut(Range<usize>)) {
         let mut from = 0;
@@ -47,18 +47,18 @@ impl TouchedPages {
         let pages = range.len().div_ceil(PAGE_BYTES);
         let entries = &mut self.entries[..pages * ENTRY_BYTES];
         let offset = (address / PAGE_BYTES * ENTRY_BYTES) as u64;
-        let told = self.pagemap.as_ref().map(|file| file.read_exact_at(entries, offset));
-        if !matches!(told, Some(Ok(()))) || !address.is_multiple_of(PAGE_BYTES) {
+        let listed = self.pagemap.as_ref().map(|file| file.read_exact_at(entries, offset));
+        if !matches!(listed, Some(Ok(()))) || !address.is_multiple_of(PAGE_BYTES) {
             return each(range);
         }
-        let touched = |entry: &[u8]| {
-            entry.try_into().is_ok_and(|bytes| u64::from_ne_bytes(bytes) & TOUCHED != 0)
+        let dirty = |entry: &[u8]| {
+            entry.try_into().is_ok_and(|bytes| u64::from_ne_bytes(bytes) & DIRTY != 0)
         };
         let mut run: Option<Range<usize>> = None;
         for (page, entry) in entries.chunks_exact(ENTRY_BYTES).enumerate() {
             let start = range.start + page * PAGE_BYTES;
             let end = range.end.min(start + PAGE_BYTES);
-            match (&mut run, touched(entry)) {
+            match (&mut run, dirty(entry)) {
                 (Some(run), true) => run.end = end,
                 (None, true) => run = Some(start..end),
                 (Some(_), false) => run.take().into_iter().for_each(&mut *each),
@@ -73,20 +73,20 @@ impl TouchedPages {
 mod tests {
     use super::*;
 
-    fn runs(pages: &mut TouchedPages, memory: &[u8]) -> Vec<Range<usize>> {
+    fn runs(pages: &mut DirtyPages, memory: &[u8]) -> Vec<Range<usize>> {
         let mut runs = Vec::new();
         pages.each(memory.as_ptr(), memory.len(), |run| runs.push(run));
         runs
     }
 
     #[test]
-    fn what_was_written_is_told() {
+    fn what_was_written_is_listed() {
         let mut map = memmap2::MmapMut::map_anon(1024 * PAGE_BYTES).expect("memory");
         for page in [0, 1, 7, 511, 512, 1000] {
             map[page * PAGE_BYTES + 5] = 1;
         }
-        let mut pages = TouchedPages::new();
-        assert!(pages.pagemap.is_some(), "this system tells");
+        let mut pages = DirtyPages::new();
+        assert!(pages.pagemap.is_some(), "this system has a map");
         let expected = [0..2, 7..8, 511..512, 512..513, 1000..1001];
         let expected = expected.map(|run| run.start * PAGE_BYTES..run.end * PAGE_BYTES);
         assert_eq!(runs(&mut pages, &map), expected);
@@ -97,8 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_tells_everything_is_touched() {
-        let mut pages = TouchedPages { pagemap: None, ..TouchedPages::new() };
+    fn without_a_map_everything_is_dirty() {
+        let mut pages = DirtyPages { pagemap: None, ..DirtyPages::new() };
         let memory = vec![0_u8; 3 * PAGES_AT_ONCE * PAGE_BYTES + 17];
         let runs = runs(&mut pages, &memory);
         assert_eq!(runs.iter().map(|run| run.len()).sum::<usize>(), memory.len());
