@@ -118,6 +118,12 @@ macro_rules! run_report {
             pub elapsed_ns: u64,
             /// Wall time of loading and compiling, in nanoseconds.
             pub load_ns: u64,
+            /// How the memories of agents lay: `guarded` or `dense`.
+            pub memory_layout: String,
+            /// Bytes of address space reserved for them.
+            pub memory_reserved_bytes: u64,
+            /// Agents that slept at the end.
+            pub asleep: u32,
             /// Bytes of the region.
             pub region_bytes: u64,
             /// Bytes written to the log.

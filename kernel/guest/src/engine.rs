@@ -283,12 +283,17 @@ impl Engine {
 pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineError> {
     let (layout, arena) = profile.lay_out()?;
     let mut config = deterministic_config();
-    let (stride_bytes, guard_bytes) = profile.stride_bytes(layout);
+    let (_, guard_bytes) = profile.stride_bytes(layout);
     config
         .with_host_memory(Arc::new(ArenaMemories(Arc::new(arena))))
         .memory_may_move(false)
         .memory_init_cow(false)
-        .memory_reservation(stride_bytes - guard_bytes - STAGGER_BYTES)
+        .memory_reservation(match layout {
+            MemoryLayout::Guarded => GUARDED_RESERVATION_BYTES,
+            // Of a reservation code would assume that what lies behind a memory's size traps, and
+            // check against the reservation alone; without one it checks against the size.
+            MemoryLayout::Dense => 0,
+        })
         .memory_guard_size(guard_bytes)
         .guard_before_linear_memory(guard_bytes > 0)
         .parallel_compilation(compiles_in_parallel());

@@ -14,10 +14,12 @@
 
 /// Share of the latest figure in an average.
 const LATEST: f64 = 1.0 / 8.0;
+/// The same of one that is lower: most that is measured too high was disturbed, or a beginning.
+const LATEST_LOWER: f64 = 1.0 / 2.0;
 /// Rounds in which workers are used whatever it costs, to learn what it costs.
-const FIRST_ROUNDS: u32 = 16;
+const FIRST_ROUNDS: u32 = 32;
 /// Rounds alone after which one together is tried.
-const TRIED_AFTER: u32 = 512;
+const TRIED_AFTER: u32 = 256;
 /// Rounds shorter than this are not worth a trial, in ns.
 const TRIED_FROM_NS: f64 = 10_000.0;
 /// Together must be better by this factor.
@@ -29,7 +31,8 @@ struct Average(Option<f64>);
 
 impl Average {
     fn take(&mut self, figure: f64) {
-        self.0 = Some(self.0.map_or(figure, |known| known + (figure - known) * LATEST));
+        let share = |known| if figure < known { LATEST_LOWER } else { LATEST };
+        self.0 = Some(self.0.map_or(figure, |known| known + (figure - known) * share(known)));
     }
 
     fn get(self) -> f64 {

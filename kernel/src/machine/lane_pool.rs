@@ -220,7 +220,7 @@ impl LanePool {
         if together { self.step_together(epoch, round) } else { self.step_alone(epoch, round) }
     }
 
-    /// Counts the turns of each lane.
+    /// Finds the lane of each turn, and counts the turns of each lane.
     fn count(&mut self, round: &impl Round) {
         self.turns.fill(0);
         if self.workers.is_empty() {
@@ -229,6 +229,7 @@ impl LanePool {
         }
         for position in 0..round.len() {
             let lane = self.home(round.agent_slot(position));
+            self.store.turns[position].lane = lane;
             self.turns[lane as usize] += 1;
         }
     }
@@ -293,7 +294,7 @@ impl LanePool {
         }
         let many = round.len() > CACHED_TURNS;
         for position in 0..round.len() {
-            let home = self.home(round.agent_slot(position)) as usize;
+            let home = self.store.turns[position].lane as usize;
             if home == 0 {
                 continue;
             }

@@ -41,8 +41,10 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Sink};
 use wasm_engine_guest::{
-    FaultAccount, LaneShared, LaneUse, LoadError, MachineError, admission::Admitted,
-    code_cache::CodeCache, engine::Engine,
+    FaultAccount, LaneShared, LaneUse, LoadError, MachineError,
+    admission::Admitted,
+    code_cache::CodeCache,
+    engine::{Engine, MemoryLayout},
 };
 use wasm_engine_setup::{Setup, TraceLevel};
 use wasm_engine_telemetry::publisher::Publisher;
@@ -136,6 +138,7 @@ pub struct Kernel {
     alive: Vec<bool>,
     /// By lane: how many do.
     lane_agents: Vec<u32>,
+    memory: (MemoryLayout, u64),
     page: KernelPage,
     /// In the order of their rows.
     rings: Vec<Watched>,
@@ -163,6 +166,7 @@ impl Kernel {
         let built =
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
         let seats_max = engine.seats() / lanes;
+        let memory = (engine.layout(), engine.reserved_bytes());
         let code = code::load(&setup, modules, &engine, parts.code_cache)?;
         let shared = Arc::new(LaneShared::new(&setup, &code, engine, seats_max)?);
         let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
@@ -196,6 +200,7 @@ impl Kernel {
             faults: Vec::new(),
             alive: vec![false; core_slots],
             lane_agents: vec![0; lanes_count],
+            memory,
             page,
             rings,
             closed_ns: 0,
@@ -208,6 +213,12 @@ impl Kernel {
     #[must_use]
     pub fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// How the memories of agents lie, and bytes of address space reserved for them.
+    #[must_use]
+    pub fn memory(&self) -> (MemoryLayout, u64) {
+        self.memory
     }
 
     /// Agents that lanes hold, awake and asleep: as of the last microstep.

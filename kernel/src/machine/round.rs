@@ -23,6 +23,7 @@ pub(crate) struct Store {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResultLocation {
+    /// The lane where the agent lives; known before the round.
     pub(crate) lane: u32,
     pub(crate) offset: usize,
 }
@@ -105,14 +106,15 @@ pub(crate) fn step_lane(
             lane.begin(epoch);
         }
         for position in 0..round.len() {
-            if home(round.agent_slot(position), lanes) as usize != number {
+            let location = &mut store.turns[position];
+            if location.lane as usize != number {
                 continue;
             }
+            location.offset = words.len();
             if many {
                 prefetch(lane, round, position, lanes);
             }
             let (command, args) = round.command(position, frames);
-            store.turns[position] = ResultLocation { lane: number as u32, offset: words.len() };
             lane.execute(&command, frames, args, words)?;
             used.count(command.kind);
         }
@@ -128,7 +130,7 @@ pub(crate) fn home(index: u32, lanes: usize) -> u32 {
 
 /// Turns of a microstep up to which what they read stays in the cache from one to the next.
 pub(crate) const CACHED_TURNS: usize = 64;
-/// Turns between the requests for an agent's place, its seat, its instance, and its turn.
+/// Turns between the requests for an agent's entry, its seat, its instance, and its turn.
 const PREFETCH_TURNS: usize = 4;
 
 /// Asks for what turns after that at `position` will read. Neighbours in the plan often are in

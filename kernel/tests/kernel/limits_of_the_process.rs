@@ -124,3 +124,29 @@ fn names_beyond_what_monitors_read_do_not_refuse_a_run() {
     assert_eq!(exit, Some(0), "{stderr}");
     assert!(stderr.contains("names as numbers"), "{stderr}");
 }
+
+/// Guarded memories take 4 GiB of address space each.
+#[test]
+fn address_space_that_cannot_be_had_is_said_with_its_limit_or_done_without() {
+    let dir = folder("");
+    let limited = "ulimit -v 4000000 &&";
+    let guarded = "--ticks 3 --log log --set kernel.memory_layout=guarded";
+    let found = run(&dir, limited, guarded);
+    for part in
+        ["guarded memories of 5 agents", "21676183552", "`ulimit -v`", "kernel.memory_layout"]
+    {
+        ends_with(&found, 1, part);
+    }
+    assert!(!dir.path().join("log").exists(), "nothing was written");
+    let (exit, dense, stderr) = run(&dir, limited, "--ticks 3");
+    assert_eq!(exit, Some(0), "{dense} {stderr}");
+    let (exit, guarded, stderr) = run(&dir, "", "--ticks 3 --set kernel.memory_layout=guarded");
+    assert_eq!(exit, Some(0), "{guarded} {stderr}");
+    assert_eq!(dense["digest"], guarded["digest"]);
+    assert_eq!(
+        (&dense["memory_layout"], &guarded["memory_layout"]),
+        (&"dense".into(), &"guarded".into())
+    );
+    let found = run(&dir, "", "--set kernel.awake_max=0");
+    ends_with(&found, 2, "kernel.awake_max");
+}

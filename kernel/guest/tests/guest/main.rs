@@ -10,4 +10,5 @@ mod lane;
 mod prices;
 mod refusals;
 mod rig;
+mod seats;
 mod worker;

@@ -11,7 +11,7 @@ use wasm_engine_abi::frame::{
 };
 use wasm_engine_abi::{AgentId, Digest};
 use wasm_engine_guest::admission::{ModuleLimits, admit};
-use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine};
+use wasm_engine_guest::engine::{MemoryLayout, MemoryProfile, deterministic_engine};
 use wasm_engine_guest::lane::Lane;
 use wasm_engine_guest::worker_codec::read_result;
 use wasm_engine_guest::{Areas, LaneShared, LoadError, LoadedModule};
@@ -107,19 +107,24 @@ pub(crate) fn compile(wat: &str, setup: &Setup) -> Result<LaneShared, LoadError>
 }
 
 fn load(wasm: &[u8], setup: &Setup) -> Result<LaneShared, LoadError> {
-    let (seats, memory_bytes_max) = (setup.limits.agents_max, setup.limits.memory_bytes_max);
-    let profile = MemoryProfile { seats, memory_bytes_max, layout: None };
+    seated(wasm, setup, setup.limits.agents_max, None)
+}
+
+/// The same with so many agents awake at once, and memories laid out like this.
+fn seated(
+    wasm: &[u8],
+    setup: &Setup,
+    seats: u32,
+    layout: Option<MemoryLayout>,
+) -> Result<LaneShared, LoadError> {
+    let memory_bytes_max = setup.limits.memory_bytes_max;
+    let profile = MemoryProfile { seats, memory_bytes_max, layout };
     let engine = deterministic_engine(profile).expect("engine starts");
     let limits =
         ModuleLimits { memory_bytes_max: setup.limits.memory_bytes_max, ..ModuleLimits::default() };
     let admitted = admit("probe", wasm, &limits).expect("fixture is admitted");
     let loaded = LoadedModule::compile(&engine, &admitted)?;
-    LaneShared::new(
-        setup,
-        &BTreeMap::from([("m".to_owned(), loaded)]),
-        engine,
-        setup.limits.agents_max,
-    )
+    LaneShared::new(setup, &BTreeMap::from([("m".to_owned(), loaded)]), engine, seats)
 }
 
 /// A lane, and the scheduler's side of the bytes it reads.
@@ -152,7 +157,7 @@ impl Turn {
 }
 
 /// An order for the probe: op, arguments, bytes.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
     pub(crate) op: u32,
     pub(crate) args: [u64; 4],
@@ -204,7 +209,16 @@ impl Rig {
     }
 
     pub(crate) fn of_wasm(wasm: &[u8], setup: &Setup) -> Self {
-        let shared = Arc::new(load(wasm, setup).expect("loads"));
+        Self::over(load(wasm, setup).expect("loads"))
+    }
+
+    /// A lane where so many agents are awake at once, with memories that lie like this.
+    pub(crate) fn seated(wasm: &[u8], setup: &Setup, seats: u32, layout: MemoryLayout) -> Self {
+        Self::over(seated(wasm, setup, seats, Some(layout)).expect("loads"))
+    }
+
+    fn over(shared: LaneShared) -> Self {
+        let shared = Arc::new(shared);
         let (areas, open, own, spill) = areas();
         let lane = Lane::new(shared, 0, areas);
         Self { lane, open, own, spill, epoch: 0, seq: 0 }
