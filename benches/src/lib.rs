@@ -11,6 +11,7 @@
 //! alone.rs    a kernel in a process of its own        infer_roundtrip.rs  S6
 //! readers.rs  reading in Rust, C and Python           sleepers.rs         S9
 //! counting.rs (U) counts allocations                  lanes.rs            S10
+//!                                                     start.rs            S11
 //!                                                     allocations.rs      S13
 //!                                                     growth.rs           S3b, S14
 //!                                                     watched.rs          P9
@@ -54,6 +55,8 @@ pub mod rings;
 pub mod row;
 #[cfg(feature = "kernel")]
 pub mod sleepers;
+#[cfg(feature = "kernel")]
+pub mod start;
 #[cfg(feature = "kernel")]
 pub mod tick_50;
 #[cfg(feature = "kernel")]

@@ -223,6 +223,7 @@ impl Case {
             modules: &modules,
             name: "bench".to_owned(),
             engine,
+            code_cache: None,
             threads: self.threads().map_err(said)?,
             placing: Placing::Private,
             trace: TraceOptions { level: self.level, events: 16 << 10 },

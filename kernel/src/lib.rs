@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 
 mod clock;
+mod code_cache;
 pub mod config;
 pub mod exit;
 mod files;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  owner                                   monitor: crate::read_map
-//!  Map::memfd  create, map, touch, seal    mapped read-only from /proc/PID/fd/N
-//!  Map::file   create anew, map, touch     read through its path, not mapped
+//!  Map::memfd  create, map, populate, seal mapped read-only from /proc/PID/fd/N
+//!  Map::file   create anew, map, populate  read through its path, not mapped
 //!  Map::heap   tests, Miri                 a copy of saved bytes
 //! ```
 //! A sealed memfd can never shrink, so a monitor's read cannot raise SIGBUS, and nobody can map it
@@ -15,6 +15,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::MmapRaw;
@@ -108,21 +109,35 @@ pub struct Map {
 }
 
 impl Map {
-    /// New sealed memory of `len_bytes` (rounded up to whole pages), mapped writable and touched.
+    /// New sealed memory of `len_bytes` (rounded up to whole pages), mapped writable and populated.
     /// `name` only shows in `/proc`.
     ///
     /// # Errors
     /// [`MapError::Length`], or [`MapError::Io`] where the system refuses or has no such memory.
     pub fn memfd(name: &str, len_bytes: u64) -> Result<Self, MapError> {
+        let map = Self::memfd_unpopulated(name, len_bytes)?;
+        populate(&map.mem, 0..map.len_bytes());
+        Ok(map)
+    }
+
+    /// The same with pages that get their memory when they are first used or by
+    /// [`RawMem::populate`], which takes most of the time of making a map: for an owner that has
+    /// better to do at first.
+    ///
+    /// # Errors
+    /// As [`Map::memfd`].
+    pub fn memfd_unpopulated(name: &str, len_bytes: u64) -> Result<Self, MapError> {
         let len_bytes = whole_pages(name, len_bytes)?;
         let file = os::memfd(name, len_bytes).map_err(failed("create sealed memory", name))?;
         let mem = map_writable(name, &file)?;
+        // Where the system cannot do it later, it is done now.
+        populate(&mem, 0..os::page_size());
         os::seal(&file).map_err(failed("seal memory", name))?;
         Ok(Self { mem, backing: MapBacking::SealedMemory, file: Some(file), owned_path: None })
     }
 
     /// A new file of `len_bytes` (rounded up to whole pages), readable and writable by this user
-    /// only, mapped writable and touched; a file of that name is unlinked first, never truncated,
+    /// only, mapped writable and populated; a file of that name is unlinked first, never truncated,
     /// so that its readers keep what they have. The file is removed when the map is dropped.
     ///
     /// # Errors
@@ -142,6 +157,7 @@ impl Map {
         let file = options.open(path).map_err(failed("create", name.as_str()))?;
         file.set_len(len_bytes).map_err(failed("set the length of", name.as_str()))?;
         let mem = map_writable(&name, &file)?;
+        populate(&mem, 0..mem.len_bytes());
         let owned_path = Some(path.to_path_buf());
         Ok(Self { mem, backing: MapBacking::File, file: Some(file), owned_path })
     }
@@ -219,7 +235,12 @@ fn whole_pages(name: &str, len_bytes: u64) -> Result<u64, MapError> {
 
 fn map_writable(name: &str, file: &File) -> Result<RawMem, MapError> {
     let map = MmapRaw::map_raw(file).map_err(failed("map", name))?;
-    let mem = RawMem::mapping(map, true);
-    mem.touch(os::page_size());
-    Ok(mem)
+    Ok(RawMem::mapping(map, true))
+}
+
+/// Gives a part of fresh memory its pages; where the system does not do that, touches them all.
+fn populate(mem: &RawMem, part: Range<usize>) {
+    if !mem.populate(part) {
+        mem.touch(os::page_size());
+    }
 }

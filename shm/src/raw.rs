@@ -12,6 +12,7 @@
 
 #![expect(clippy::disallowed_types, reason = "this is the file that names them")]
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -22,6 +23,7 @@ use memmap2::MmapRaw;
 
 use crate::lease::Leases;
 use crate::mem::{ALIGN, Mem, Ordering, WORD};
+use crate::os;
 use crate::side::{Protocol, SetupError, Side};
 use crate::site::Site;
 
@@ -29,7 +31,7 @@ use crate::site::Site;
 #[derive(Debug)]
 enum Keep {
     Heap { start: NonNull<u8>, layout: Layout },
-    Map(#[expect(dead_code, reason = "unmapped when dropped")] MmapRaw),
+    Map(MmapRaw),
 }
 
 /// One heap block or mapping with its list of leases.
@@ -139,6 +141,19 @@ impl RawMem {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.backing.writable
+    }
+
+    /// Gives the pages of `part` of the whole mapping their memory, if the system does so in one
+    /// call, so that the first access takes no page fault. What is in them stays: it may be done
+    /// while sides are at work.
+    #[must_use]
+    pub fn populate(&self, part: Range<usize>) -> bool {
+        match &self.backing.keep {
+            Keep::Map(map) if part.end <= map.len() => os::populate(map, part),
+            Keep::Map(_) => false,
+            // Memory of this process is its allocator's business.
+            Keep::Heap { .. } => true,
+        }
     }
 
     /// Touches every page, so that the first real access takes no page fault.

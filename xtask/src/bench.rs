@@ -18,7 +18,7 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     let folders = Folders::find()?;
     setup::prepare(&folders)?.warn();
     cargo(&folders.root)
-        .args(["build", "--workspace", "--locked", "--bin", "bench"])
+        .args(["build", "--workspace", "--locked", "--bin", "bench", "--bin", "wasm-engine"])
         .run("the benchmarks do not build: read the message above")?;
     let mut bench = Job::new(folders.binary("bench"), &folders.root).args(args);
     if of_rivals(args) {

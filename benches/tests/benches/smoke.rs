@@ -4,7 +4,7 @@ use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::Row;
 use wasm_engine_benches::{
     allocations, alone, brokered, growth, infer_roundtrip, lanes, page_read, ring_batch, ring_spsc,
-    sleepers, tick_50, wasm_turn,
+    sleepers, start, tick_50, wasm_turn,
 };
 
 fn sound(rows: &[Row]) {
@@ -69,6 +69,11 @@ fn s3b_turns_of_more_agents_are_as_many() {
 #[test]
 fn s6_the_kernel_answers_as_the_bare_run_or_says_why_not() {
     sound(&infer_roundtrip::rows(Scale::TINY));
+}
+
+#[test]
+fn s11_a_start_has_the_same_digest_with_and_without_compiled_modules() {
+    sound(&start::rows(Scale::TINY));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! - `admission/` from bytes to a module that the engine may compile
 //! - `profile.rs`, `engine.rs` every setting of wasmtime that decides bits
 //! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
+//! - `code_cache/` compiled modules, kept between runs
 //! - `lane.rs`, `seats.rs`, `seat.rs` one lane, its agents awake and asleep, and calls into them
 //! - `memory_arena.rs`, `guest_memory.rs`, `dirty_pages.rs`, `image.rs` memories, and what of them
 //!   an agent changed
@@ -20,6 +21,7 @@
 pub mod admission;
 mod areas;
 mod call_note;
+pub mod code_cache;
 mod dirty_pages;
 pub mod engine;
 mod error;

@@ -9,6 +9,7 @@ use wasm_engine_setup::{Setup, Template};
 use wasmtime::{InstancePre, Module, ModuleExport};
 
 use crate::admission::{Admitted, DEPTH_EXPORT, STATE_GLOBAL_PREFIX};
+use crate::code_cache::{CodeCache, Origin};
 use crate::engine::Engine;
 use crate::fault::FaultBook;
 use crate::host_calls;
@@ -26,6 +27,8 @@ pub struct LoadedModule {
     pub globals: u32,
     /// Bytes that a memory of it may grow to.
     pub memory_bytes_max: u64,
+    /// Whether it was compiled for this.
+    pub origin: Origin,
     pub(crate) symbols: Arc<Symbols>,
 }
 
@@ -78,12 +81,30 @@ impl LoadedModule {
     /// # Errors
     /// [`LoadError::Compile`].
     pub fn compile(engine: &Engine, admitted: &Admitted) -> Result<Self, LoadError> {
-        let module = Module::new(engine.wasmtime(), &admitted.wasm).map_err(|source| {
-            LoadError::Compile { module: admitted.manifest.name.clone(), source: source.into() }
+        Self::load(engine, admitted, None)
+    }
+
+    /// Takes an admitted module's code from `cache`, or compiles it and keeps it there.
+    ///
+    /// # Errors
+    /// [`LoadError::Compile`]; of the cache there are none.
+    pub fn load(
+        engine: &Engine,
+        admitted: &Admitted,
+        cache: Option<&CodeCache>,
+    ) -> Result<Self, LoadError> {
+        let wasm = &admitted.wasm;
+        let loaded = match cache {
+            Some(cache) => cache.module(engine, wasm),
+            None => Module::new(engine.wasmtime(), wasm).map(|module| (module, Origin::Compiled)),
+        };
+        let (module, origin) = loaded.map_err(|source| LoadError::Compile {
+            module: admitted.manifest.name.clone(),
+            source: source.into(),
         })?;
         let (globals, memory_bytes_max) = (admitted.globals, admitted.memory_bytes_max);
         let symbols = Arc::new(Symbols::of(admitted));
-        Ok(Self { module, globals, memory_bytes_max, symbols })
+        Ok(Self { module, globals, memory_bytes_max, origin, symbols })
     }
 }
 

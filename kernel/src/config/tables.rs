@@ -73,6 +73,8 @@ pub struct KernelConfig {
     /// What a fault does to the run: `continue`, `end_run` (at once, exit code 6) or `fail` (the
     /// run goes on and ends with exit code 6). Default `continue`.
     pub on_fault: OnFault,
+    /// Keep compiled modules in the user's cache directory. Default true.
+    pub cache: bool,
 }
 
 impl Default for KernelConfig {
@@ -91,6 +93,7 @@ impl Default for KernelConfig {
             memory_layout: LayoutChoice::Auto,
             awake_max: memory_defaults::AWAKE_MAX,
             on_fault: OnFault::Continue,
+            cache: true,
         }
     }
 }

@@ -3,17 +3,19 @@
 //! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
 //! difference. What leaves it goes to a [`Sink`].
 
+mod code;
 mod lane_costs;
 mod lane_pool;
 mod names;
 mod payload_store;
+mod populating;
 mod publication;
 pub(crate) mod region;
 mod round;
 mod sections;
 mod threads;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use wasm_engine_abi::{
@@ -39,8 +41,9 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Sink};
 use wasm_engine_guest::{
-    FaultAccount, LaneShared, LaneUse, LoadError, LoadedModule, MachineError,
+    FaultAccount, LaneShared, LaneUse, LoadError, MachineError,
     admission::Admitted,
+    code_cache::CodeCache,
     engine::{Engine, MemoryLayout},
 };
 use wasm_engine_setup::{Setup, TraceLevel};
@@ -62,6 +65,8 @@ pub struct Parts<'a> {
     pub name: String,
     /// The engine.
     pub engine: Engine,
+    /// Where compiled modules are kept; without it they are compiled.
+    pub code_cache: Option<&'a CodeCache>,
     /// Worker threads and how they wait.
     pub threads: Threads,
     /// Where the region lies.
@@ -151,8 +156,9 @@ impl Kernel {
     /// # Errors
     /// [`KernelError`].
     pub fn new(parts: Parts<'_>) -> Result<Self, KernelError> {
-        let Parts { setup, modules, name, engine, threads, placing, trace, region_bytes_max } =
-            parts;
+        let Parts {
+            setup, modules, name, engine, threads, placing, trace, region_bytes_max, ..
+        } = parts;
         let lanes = threads.workers + 1;
         let names = names(&setup, &name, lanes);
         let trace_events = if trace.level == TraceLevel::Off { 0 } else { trace.events };
@@ -161,14 +167,8 @@ impl Kernel {
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
         let seats_max = engine.seats() / lanes;
         let memory = (engine.layout(), engine.reserved_bytes());
-        let mut compiled = BTreeMap::new();
-        for (template, admitted) in setup.templates.iter().zip(modules) {
-            if !compiled.contains_key(&template.module) {
-                let module = LoadedModule::compile(&engine, admitted)?;
-                compiled.insert(template.module.clone(), module);
-            }
-        }
-        let shared = Arc::new(LaneShared::new(&setup, &compiled, engine, seats_max)?);
+        let code = code::load(&setup, modules, &engine, parts.code_cache)?;
+        let shared = Arc::new(LaneShared::new(&setup, &code, engine, seats_max)?);
         let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
         let mut publisher =
             Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;

@@ -30,7 +30,7 @@ use wasm_engine_shm::{
     spill, wait,
 };
 
-use crate::clock;
+use crate::{clock, machine::populating::Populating};
 use wasm_engine_inference::{InferenceError, InferenceLayout, InferenceMemory};
 use wasm_engine_setup::{Limits, Setup};
 use wasm_engine_telemetry::publisher::{PublishError, Sizes};
@@ -127,6 +127,7 @@ pub(crate) struct Built {
     pub(crate) name_lock: Option<NameLock>,
     pub(crate) bytes: u64,
     pub(crate) sizes: Sizes,
+    populating: Populating,
 }
 
 /// Longest payload of a reply or an input is charged whole blocks; so are all of one open.
@@ -299,14 +300,15 @@ pub(crate) fn build(
     }
     let map = match (placing, &name_lock) {
         (Placing::File(_), Some(name_lock)) => Map::file(&name_lock.file_path(), need)?,
-        (Placing::Memfd(name), _) => Map::memfd(name, need)?,
+        (Placing::Memfd(name), _) => Map::memfd_unpopulated(name, need)?,
         _ => Map::try_heap(need)?,
     };
     let started = clock::unix_ns();
     // The start time tells one run under a name from the next.
     let identity = Identity::of_this_process(wasm_engine_abi::SCHEMA, started, started);
     let region = Region::format(map, &plan, identity)?;
-    Ok(Built { region, name_lock, bytes: need, sizes })
+    let populating = Populating::start(region.map());
+    Ok(Built { region, name_lock, bytes: need, sizes, populating })
 }
 
 impl Built {
@@ -316,6 +318,12 @@ impl Built {
             (Some(name_lock), Some(descriptor)) => name_lock.publish(&descriptor),
             _ => Ok(()),
         }
+    }
+
+    /// Begins to give all of the region its memory; to be called once the first tick is over, and
+    /// again without effect.
+    pub(crate) fn populate(&self) {
+        self.populating.begin();
     }
 
     /// Producer and consumer block of a ring.

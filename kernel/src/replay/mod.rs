@@ -19,6 +19,7 @@ use wasm_engine_abi::{
 
 use crate::{
     clock,
+    code_cache::open_cache,
     exit::{Exit, HasExitCode},
     machine::Threads,
     machine::{BuildError, Placing},
@@ -53,7 +54,9 @@ pub struct ReplayOptions {
     /// Compute every inference again and compare.
     pub recompute: bool,
     /// The program that serves models with a process of their own, to compute theirs again.
-    pub model_program: Option<std::path::PathBuf>,
+    pub model_program: Option<PathBuf>,
+    /// The folder for compiled modules, which is made if missing; without it they are compiled.
+    pub code_cache: Option<PathBuf>,
 }
 
 /// Why a log could not be executed again.
@@ -243,11 +246,13 @@ impl Replay {
             let (logged, here) = (self.header.engine.to_string(), here.to_string());
             return Err(ReplayError::Engine { logged, here });
         }
+        let code_cache = open_cache(self.options.code_cache.as_deref());
         let built = Kernel::new(Parts {
             setup: Arc::clone(&setup),
             modules: &modules,
             name: self.header.run.name.clone(),
             engine,
+            code_cache: code_cache.as_ref(),
             threads: Threads::unpinned(self.options.workers),
             placing: Placing::Private,
             trace: TraceOptions::default(),

@@ -73,6 +73,8 @@ pub struct Physical {
     pub memory_layout: Option<MemoryLayout>,
     /// What a fault does to the run.
     pub on_fault: OnFault,
+    /// Keep compiled modules, if there is a folder for them.
+    pub cache: bool,
     /// The region.
     pub region: RegionConfig,
     /// The log.
@@ -151,6 +153,7 @@ fn physical(config: &Config) -> Physical {
         awake_max: kernel.awake_max,
         memory_layout: kernel.memory_layout.layout(),
         on_fault: kernel.on_fault,
+        cache: kernel.cache,
         region: config.region.clone(),
         log: config.log.clone(),
     }

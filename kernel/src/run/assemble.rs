@@ -3,16 +3,14 @@
 //! The order matters to users: what is wrong with the configuration, the modules or the models is
 //! said before a log directory is made, and monitors can attach only when everything stands.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use wasm_engine_abi::page::NONE_U64;
 use wasm_engine_shm::wait::WaitMode;
 
 use crate::{
     clock,
+    code_cache::open_cache,
     config::{Backing, Isolation, Wait},
     machine::Threads,
     machine::{BuildError, Placing, region::ring},
@@ -28,6 +26,7 @@ use crate::{
 };
 use wasm_engine_guest::{
     admission::Admitted,
+    code_cache::CodeCache,
     engine::{self, Engine, MemoryProfile},
 };
 use wasm_engine_inference::{InferenceHandle, InferenceOptions, registry::LoadedModel};
@@ -48,18 +47,29 @@ pub(crate) struct Started {
     pub(crate) recovered: Option<String>,
 }
 
-/// Starts `resolved`, with a new log in `log_dir` or going on with the one in `resume`.
+/// What a run uses of the system besides its inputs.
+#[derive(Debug)]
+pub(crate) struct Locations {
+    /// Write a new log into this directory.
+    pub(crate) log_dir: Option<PathBuf>,
+    /// Go on with the log in this directory.
+    pub(crate) resume: Option<PathBuf>,
+    /// The program that serves models.
+    pub(crate) model_program: Option<PathBuf>,
+    /// The folder for compiled modules.
+    pub(crate) code_cache: Option<PathBuf>,
+}
+
+/// Starts `resolved`, with a new log or going on with one.
 pub(crate) fn start(
     resolved: Resolved,
     physical: &Physical,
-    log_dir: Option<PathBuf>,
-    resume: Option<PathBuf>,
-    model_program: Option<&Path>,
+    locations: Locations,
     halt: Halt<'_>,
 ) -> Result<Started, RunError> {
     let Resolved { mut setup, modules, sources, models, .. } = resolved;
     let models = Arc::new(models);
-    let loaded = models::load(&models, &mut setup, model_program, halt)?;
+    let loaded = models::load(&models, &mut setup, locations.model_program.as_deref(), halt)?;
     models::check_limits(&setup)?;
     let setup = Arc::new(setup);
     let lanes = physical.workers + 1;
@@ -80,18 +90,20 @@ pub(crate) fn start(
         .collect();
     let records = model_records(&models, &loaded);
     let header = RunHeader::new(run, engine::fingerprint(&engine), originals, records);
-    let (mut kernel, inference, threads) = kernel(&setup, &modules, engine, loaded, physical)?;
+    let code_cache = open_cache(locations.code_cache.as_deref());
+    let (mut kernel, inference, threads) =
+        kernel(&setup, &modules, engine, loaded, physical, code_cache.as_ref())?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     sinks.inference = inference;
     let mut ingest = Ingest::new(sources, &setup.limits);
     let (mut log, mut recovered) = (None, None);
-    if let Some(dir) = resume {
+    if let Some(dir) = locations.resume {
         let options = log_options(dir, physical);
         let ring = log_ring(&mut kernel)?;
         let going_on =
             resume::catch_up(&options, ring, &header, &mut kernel, &mut sinks, &mut ingest)?;
         (log, recovered) = (Some(going_on.log), going_on.recovered);
-    } else if let Some(dir) = log_dir {
+    } else if let Some(dir) = locations.log_dir {
         let options = log_options(dir, physical);
         let mut writer = LogWriter::create(&options, header.run_id, log_ring(&mut kernel)?)?;
         header.write(&mut writer)?;
@@ -114,6 +126,7 @@ fn kernel(
     engine: Engine,
     loaded: Vec<LoadedModel>,
     physical: &Physical,
+    code_cache: Option<&CodeCache>,
 ) -> Result<(Kernel, Option<InferenceHandle>, Threads), RunError> {
     let hot = physical.workers + 1 + u32::from(!loaded.is_empty());
     let threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
@@ -124,6 +137,7 @@ fn kernel(
         modules,
         name: name.clone(),
         engine,
+        code_cache,
         threads: threads.clone(),
         placing: match physical.region.backing {
             Backing::Memfd => Placing::Memfd(name),

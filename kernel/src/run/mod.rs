@@ -39,7 +39,7 @@ use crate::{
     machine::Kernel,
     report::{Ended, OnProgress, Progress, RunReport},
     resolve::{Physical, Resolved},
-    run::assemble::{Started, start},
+    run::assemble::{Locations, Started, start},
     run::halt::Halt,
     run::sinks::Sinks,
     run::tally::tally,
@@ -74,6 +74,9 @@ pub struct RunOptions {
     /// The program that serves models with a process of their own: `wasm-engine`. Without it a
     /// configuration with such models is refused.
     pub model_program: Option<PathBuf>,
+    /// The folder for compiled modules, which is made if missing. Without it, or where
+    /// `kernel.cache` is false, they are compiled and not kept.
+    pub code_cache: Option<PathBuf>,
     /// Set by whoever wants the run to stop at the next tick boundary.
     pub stop: Arc<AtomicBool>,
     /// Pin the calling thread, which executes the ticks, where the kernel's threads are pinned.
@@ -111,7 +114,7 @@ struct Run {
 /// # Errors
 /// [`RunError`]. A run that ended early on request is no error: see [`RunReport::ended`].
 pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunError> {
-    let RunOptions { log_dir, resume, timeout, loading, model_program, stop, .. } = options;
+    let RunOptions { timeout, loading, stop, .. } = options;
     let mut progress = options.progress;
     let loading_ns = clock::now_ns();
     let mut physical = resolved.physical.clone();
@@ -120,13 +123,19 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     physical.pace = options.pace.or(physical.pace);
     physical.name = options.name.unwrap_or(physical.name);
     physical.pin_scheduler = options.pin_scheduler;
+    let locations = Locations {
+        log_dir: options.log_dir,
+        resume: options.resume,
+        model_program: options.model_program,
+        code_cache: options.code_cache.filter(|_| physical.cache),
+    };
     let deadline_ns = timeout.map(|timeout| {
         loading_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
     });
     let deadline_ns = loading.as_ref().and_then(Loading::deadline_ns).or(deadline_ns);
     let halt = Halt { stop: &stop, deadline_ns };
     let Started { kernel, sinks, ingest, log, recovered } =
-        start(resolved, &physical, log_dir, resume, model_program.as_deref(), halt)?;
+        start(resolved, &physical, locations, halt)?;
     let start_ns = clock::now_ns();
     let mut run = Run {
         first_paced: None,
@@ -160,6 +169,9 @@ impl Run {
             let Some(tick) = self.next_tick() else { return Ok(Ended::Done) };
             if self.physical.ticks.is_some_and(|end| tick >= end) {
                 return Ok(Ended::Ticks);
+            }
+            if self.kernel.core().stats().ticks > 0 {
+                self.kernel.built().populate();
             }
             if !self.wait_for_pace(tick, halt) {
                 return Ok(halt.asked().unwrap_or(Ended::Timeout));

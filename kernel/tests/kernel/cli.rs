@@ -6,10 +6,13 @@ use std::{fs, process::Command};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::CACHES;
+
 /// Exit code, standard output and standard error.
 fn engine(args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasm-engine"));
-    let output = command.args(args).env_remove("RUST_LOG").output().expect("the binary starts");
+    command.args(args).env_remove("RUST_LOG").env("XDG_CACHE_HOME", CACHES);
+    let output = command.output().expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wasm_engine_abi::plain::is_plain;
 
-use crate::support::{manifest, run::toml_string};
+use crate::support::{CACHES, manifest, run::toml_string};
 
 const LOUD: &str = include_str!("fixtures/loud.wat");
 
@@ -67,7 +67,7 @@ impl Loud {
 /// its own where it writes one.
 fn said(args: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasm-engine"));
-    command.args(args).arg("--json").env_remove("RUST_LOG");
+    command.args(args).arg("--json").env_remove("RUST_LOG").env("XDG_CACHE_HOME", CACHES);
     let output = command.output().expect("the binary starts");
     let stderr = String::from_utf8(output.stderr).expect("text");
     Said {
@@ -186,7 +186,8 @@ fn what_agents_say_is_shown_and_not_obeyed() {
     let loud = Loud::new(&[("m", &format!("e{EVIL}")), ("n", &format!("q{EVIL}"))], "ticks = 3");
     let config = loud.config.display().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasm-engine"));
-    let output = command.args(["run", &config]).env_remove("RUST_LOG").output().expect("it starts");
+    command.args(["run", &config]).env_remove("RUST_LOG").env("XDG_CACHE_HOME", CACHES);
+    let output = command.output().expect("it starts");
     for (stream, text) in [("out", output.stdout), ("error", output.stderr)] {
         let text = String::from_utf8(text).expect("text");
         assert!(text.contains("\\u{1b}[31mRED"), "standard {stream} shows it: {text:?}");

@@ -26,7 +26,7 @@ use wasm_engine_abi::frame::item;
 
 use crate::models::{case, ready};
 use crate::support::{
-    prog,
+    CACHES, prog,
     run::{Folder, SOURCE, data, named, options, toml_string},
 };
 
@@ -241,6 +241,7 @@ fn command(folder: &Folder, more: &[&str]) -> Child {
         .args(["--name", &name])
         .args(more)
         .current_dir(folder.dir.path())
+        .env("XDG_CACHE_HOME", CACHES)
         .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use wasm_engine_abi::frame::item;
 
 use crate::support::{
-    ALL, SCRIPT, prog,
+    ALL, CACHES, SCRIPT, prog,
     run::{SOURCE, data, toml_string},
     wasm,
 };
@@ -31,7 +31,8 @@ fn run(dir: &TempDir, before: &str, args: &str) -> (Option<i32>, Value, String) 
         env!("CARGO_BIN_EXE_wasm-engine")
     );
     let mut shell = Command::new("sh");
-    let output = shell.args(["-c", &script]).current_dir(dir.path()).output().expect("it starts");
+    shell.args(["-c", &script]).current_dir(dir.path()).env("XDG_CACHE_HOME", CACHES);
+    let output = shell.output().expect("it starts");
     let document = serde_json::from_slice(&output.stdout).unwrap_or_default();
     (output.status.code(), document, String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -32,6 +32,7 @@ fn cramped(workers: u32) -> Kernel {
         name: "cramped".to_owned(),
         engine: deterministic_engine(MemoryProfile { seats: 1, memory_bytes_max, layout: None })
             .expect("the engine starts"),
+        code_cache: None,
         threads: Threads::unpinned(workers),
         placing: Placing::Private,
         trace: TraceOptions::default(),
@@ -78,7 +79,7 @@ mod without_memory {
     use wasm_engine_log::{outputs::OUTPUTS_FILE, tamper::records};
 
     use crate::support::{
-        ALL, SCRIPT, prog,
+        ALL, CACHES, SCRIPT, prog,
         run::{Folder, toml_string},
         wasm,
     };
@@ -131,6 +132,7 @@ mod without_memory {
             .args(["run", "run.toml", "--ticks", &TICKS.to_string(), "--name", &name])
             .args(log)
             .current_dir(folder.dir.path())
+            .env("XDG_CACHE_HOME", CACHES)
             .output()
             .expect("it starts")
     }

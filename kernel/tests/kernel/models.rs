@@ -25,7 +25,7 @@ use wasm_engine_inference::onnx;
 use wasm_engine_log::{run_header::ModelRecord, tamper};
 
 use crate::support::{
-    Prog, prog,
+    CACHES, Prog, prog,
     run::{Folder, SOURCE, data, named, options, toml_string},
 };
 
@@ -258,6 +258,7 @@ fn i3_5_an_agent_whose_rows_fail_takes_no_reply_of_another_and_is_said_once() {
         .arg("--log")
         .arg(folder.path("log"))
         .args(["--name", &name])
+        .env("XDG_CACHE_HOME", CACHES)
         .output()
         .expect("it runs");
     let said = String::from_utf8_lossy(&done.stderr);

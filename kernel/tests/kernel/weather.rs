@@ -66,6 +66,7 @@ fn year(name: &str, workers: u32, log_dir: Option<PathBuf>, sets: &[&str]) -> Ru
         timeout: None,
         loading: None,
         model_program: None,
+        code_cache: None,
         pin_scheduler: false,
         stop: Arc::new(AtomicBool::new(false)),
         progress: None,

@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
+
+use memmap2::MmapRaw;
 
 use crate::bell_word::BellWord;
 use crate::mem::Ordering;
@@ -19,6 +22,11 @@ pub(crate) fn memfd(_name: &str, _len_bytes: u64) -> io::Result<File> {
 /// Not available.
 pub(crate) fn seal(_file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no seals"))
+}
+
+/// Not in one call: pages are touched one by one.
+pub(crate) fn populate(_map: &MmapRaw, _part: Range<usize>) -> bool {
+    false
 }
 
 /// Nothing here is sealed.

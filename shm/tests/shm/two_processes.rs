@@ -288,6 +288,24 @@ fn readers_cannot_write() {
 }
 
 #[test]
+fn pages_that_come_late_keep_what_was_written_before() {
+    let map = Map::memfd_unpopulated("late", 1 << 20).expect("memory");
+    let mem = map.mem();
+    let words = (0..map.len_bytes() / 8).step_by(700);
+    for word in words.clone() {
+        // SAFETY: the map is ours, nothing is leased.
+        unsafe { mem.store(word, word as u64, Ordering::Relaxed) };
+    }
+    // Systems that cannot have touched all pages already.
+    let _ = mem.populate(0..map.len_bytes());
+    for word in words {
+        // SAFETY: as above.
+        assert_eq!(unsafe { mem.load(word, Ordering::Relaxed) }, word as u64);
+    }
+    assert!(!mem.populate(0..map.len_bytes() + 1), "that is more than there is");
+}
+
+#[test]
 fn names_are_private_and_listed() {
     let dir = tempfile::tempdir().expect("a directory");
     let name_lock = locate::lock_in(dir.path(), "a.b-c_1").expect("free");

@@ -6,8 +6,9 @@
 //! `error`, and its exit code is decided in the library's `exit.rs`.
 //!
 //! Nothing else of the process is dirty: no environment variable is set, no file written but in
-//! the directory given.
+//! the directory given and in the user's cache.
 
+mod cache;
 mod inspect;
 mod print;
 mod progress;

@@ -7,7 +7,7 @@ use wasm_engine::{
     replay::{self, ReplayOptions},
 };
 
-use crate::print::Outcome;
+use crate::{cache, print::Outcome};
 
 const KIND: &str = "replay";
 
@@ -18,11 +18,19 @@ pub(crate) struct Args {
     /// Worker threads; they need not be those of the run.
     #[arg(long, default_value_t = 0)]
     workers: u32,
+    /// Compile the modules anew, whatever the user's cache has of them.
+    #[arg(long)]
+    no_cache: bool,
 }
 
 pub(crate) fn replay(args: Args) -> Outcome {
-    let options =
-        ReplayOptions { workers: args.workers, recover: true, ..ReplayOptions::default() };
+    let code_cache = if args.no_cache { None } else { cache::folder() };
+    let options = ReplayOptions {
+        workers: args.workers,
+        recover: true,
+        code_cache,
+        ..ReplayOptions::default()
+    };
     match replay::replay(&args.dir, options) {
         Ok(report) => Outcome::of(KIND, &report, Exit::Ok, None).with_faults(&report),
         Err(error) => Outcome::error(KIND, &error),

@@ -16,7 +16,7 @@ use wasm_engine::{
     run::{self, Loading, RunOptions},
 };
 
-use crate::{print::Outcome, progress, serve::program, signals};
+use crate::{cache, print::Outcome, progress, serve::program, signals};
 
 const KIND: &str = "run";
 
@@ -98,6 +98,7 @@ pub(crate) fn run(args: Args, json: bool) -> Outcome {
         timeout,
         loading: Some(loading),
         model_program: program(),
+        code_cache: config.kernel.cache.then(cache::folder).flatten(),
         stop,
         pin_scheduler: true,
         progress: progress::show(),

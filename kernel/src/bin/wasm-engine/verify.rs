@@ -8,7 +8,7 @@ use wasm_engine::{
     report::Divergence,
 };
 
-use crate::{print::Outcome, serve::program};
+use crate::{cache, print::Outcome, serve::program};
 
 const KIND: &str = "verify";
 
@@ -25,11 +25,16 @@ pub(crate) struct Args {
     /// Compute every inference again and compare; needs the models' files.
     #[arg(long)]
     recompute: bool,
+    /// Compile the modules anew, whatever the user's cache has of them.
+    #[arg(long)]
+    no_cache: bool,
 }
 
 pub(crate) fn verify(args: Args) -> Outcome {
-    let Args { dir, workers, recover, recompute } = args;
-    let options = ReplayOptions { workers, recover, recompute, model_program: program() };
+    let Args { dir, workers, recover, recompute, no_cache } = args;
+    let code_cache = if no_cache { None } else { cache::folder() };
+    let options =
+        ReplayOptions { workers, recover, recompute, model_program: program(), code_cache };
     match replay::verify(&dir, options) {
         Ok(report) => {
             if report.divergence.is_none() && report.log_end != "in order" {

@@ -27,6 +27,9 @@ pub use wasm_engine_core_scripts::{ALL, Mix, Prog, drive, everything, prog};
 
 pub mod run;
 
+/// Where commands that tests start keep compiled modules: nowhere in a home.
+pub const CACHES: &str = env!("CARGO_TARGET_TMPDIR");
+
 pub const SCRIPT: &str = include_str!("../fixtures/script.wat");
 
 /// A kernel and the machine without wasm, driven tick by tick.
@@ -98,6 +101,7 @@ impl Both {
             modules: &modules,
             name: "test".to_owned(),
             engine,
+            code_cache: None,
             threads: Threads::unpinned(workers),
             placing,
             trace,

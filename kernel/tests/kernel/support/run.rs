@@ -196,6 +196,7 @@ pub fn options() -> RunOptions {
         timeout: None,
         loading: None,
         model_program: None,
+        code_cache: None,
         stop: Arc::new(AtomicBool::new(false)),
         pin_scheduler: false,
         progress: None,
