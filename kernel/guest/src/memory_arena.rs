@@ -265,7 +265,7 @@ mod tests {
         ArenaMemory { slot: arena.take(bytes).expect("a slot"), arena: Arc::clone(arena), bytes }
     }
 
-    fn bytes(memory: &ArenaMemory) -> &mut [u8] {
+    fn bytes(memory: &mut ArenaMemory) -> &mut [u8] {
         // SAFETY: the memory is readable for its size and only this test uses it.
         unsafe { std::slice::from_raw_parts_mut(memory.as_ptr(), memory.byte_size()) }
     }
@@ -282,13 +282,13 @@ mod tests {
                 assert!(bytes(memory).iter().all(|byte| *byte == 0));
                 bytes(memory).fill(number);
             }
-            for (number, memory) in (1..).zip(&all) {
+            for (number, memory) in (1..).zip(&mut all) {
                 assert!(bytes(memory).iter().all(|byte| *byte == number));
             }
             let second = all.remove(1).slot;
-            let again = memory(&arena, PAGE);
+            let mut again = memory(&arena, PAGE);
             assert_eq!(again.slot, second);
-            assert!(bytes(&again).iter().all(|byte| *byte == 0));
+            assert!(bytes(&mut again).iter().all(|byte| *byte == 0));
         }
     }
 

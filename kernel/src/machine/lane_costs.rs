@@ -19,7 +19,9 @@ const LATEST_LOWER: f64 = 1.0 / 2.0;
 /// Rounds in which workers are used whatever it costs, to learn what it costs.
 const FIRST_ROUNDS: u32 = 32;
 /// Rounds alone after which one together is tried.
-const TRIED_AFTER: u32 = 256;
+const TRIED_AFTER: u32 = 2_048;
+/// Rounds of a trial: the first finds the workers asleep.
+const TRIAL_ROUNDS: u32 = 8;
 /// Rounds shorter than this are not worth a trial, in ns.
 const TRIED_FROM_NS: f64 = 10_000.0;
 /// Together must be better by this factor.
@@ -50,7 +52,10 @@ pub(crate) struct LaneCosts {
     /// Until workers have been rung and woken, and the last answer is seen.
     fixed_ns: Average,
     rounds: u32,
+    /// Rounds since workers were used.
     alone: u32,
+    /// Rounds left of a trial.
+    trial: u32,
 }
 
 impl LaneCosts {
@@ -61,6 +66,7 @@ impl LaneCosts {
             fixed_ns: Average::default(),
             rounds: 0,
             alone: 0,
+            trial: 0,
         }
     }
 
@@ -73,12 +79,12 @@ impl LaneCosts {
         self.rounds = self.rounds.saturating_add(1);
         let alone = self.alone_ns(turns);
         let together = self.fixed_ns.get() + self.longest_ns(turns);
-        let tried = self.alone >= TRIED_AFTER && alone >= TRIED_FROM_NS;
-        let pays = self.rounds <= FIRST_ROUNDS || tried || together < alone * MARGIN;
-        if tried {
+        if self.alone >= TRIED_AFTER && alone >= TRIED_FROM_NS {
             // What it cost long ago says nothing.
-            self.fixed_ns = Average::default();
+            (self.fixed_ns, self.trial) = (Average::default(), TRIAL_ROUNDS);
         }
+        let pays = self.rounds <= FIRST_ROUNDS || self.trial > 0 || together < alone * MARGIN;
+        self.trial = self.trial.saturating_sub(1);
         self.alone = if pays { 0 } else { self.alone.saturating_add(1) };
         pays
     }
