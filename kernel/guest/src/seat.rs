@@ -143,7 +143,7 @@ impl Seat {
     pub(crate) fn prefetch(&self) {
         let entry = std::ptr::without_provenance::<u8>(self.entry.0);
         prefetch::around(entry, ENTRY_BEFORE_BYTES, ENTRY_LINES);
-        prefetch::line(self.bytes.base().wrapping_add(self.inbox.at as usize));
+        prefetch::around(self.bytes.base().wrapping_add(self.inbox.at as usize), 0, 2);
     }
 
     /// Asks for the page of its inbox, which whoever holds it has dirty.
