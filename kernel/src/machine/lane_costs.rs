@@ -19,11 +19,11 @@ const LATEST_LOWER: f64 = 1.0 / 2.0;
 /// Rounds in which workers are used whatever it costs, to learn what it costs.
 const FIRST_ROUNDS: u32 = 32;
 /// Rounds alone after which one together is tried.
-const TRIED_AFTER: u32 = 2_048;
+const TRIED_AFTER: u32 = 512;
 /// Rounds of a trial: the first finds the workers asleep.
 const TRIAL_ROUNDS: u32 = 8;
 /// Rounds shorter than this are not worth a trial, in ns.
-const TRIED_FROM_NS: f64 = 10_000.0;
+const TRIED_FROM_NS: f64 = 100_000.0;
 /// Together must be better by this factor.
 const MARGIN: f64 = 0.95;
 
