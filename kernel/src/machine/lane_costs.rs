@@ -165,19 +165,19 @@ mod tests {
         let mut costs = LaneCosts::new(2);
         for _ in 0..100 {
             let pays = costs.pays(&[100, 100]);
-            (0..2).for_each(|lane| costs.stepped(lane, 100, 20_000));
+            (0..2).for_each(|lane| costs.stepped(lane, 100, 200_000));
             if pays {
-                costs.together(&[100, 100], 10_000, 900_000);
+                costs.together(&[100, 100], 10_000, 9_000_000);
             }
         }
         assert!(!costs.pays(&[100, 100]), "its core was taken");
         let mut used = 0;
         for _ in 0..20 * TRIED_AFTER {
             if costs.pays(&[100, 100]) {
-                costs.together(&[100, 100], 2_000, 26_000);
+                costs.together(&[100, 100], 2_000, 230_000);
                 used += 1;
             }
-            (0..2).for_each(|lane| costs.stepped(lane, 100, 20_000));
+            (0..2).for_each(|lane| costs.stepped(lane, 100, 200_000));
         }
         assert!(used > 1_000, "{used}");
     }
