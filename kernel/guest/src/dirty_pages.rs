@@ -29,7 +29,23 @@ impl DirtyPages {
     pub(crate) fn new() -> Self {
         let pages_are_small = rustix::param::page_size() == PAGE_BYTES;
         let pagemap = pages_are_small.then(|| File::open("/proc/self/pagemap").ok()).flatten();
-        Self { pagemap, entries: vec![0; PAGES_AT_ONCE * ENTRY_BYTES].into_boxed_slice() }
+        let entries = vec![0; PAGES_AT_ONCE * ENTRY_BYTES].into_boxed_slice();
+        let mut pages = Self { pagemap, entries };
+        if !pages.lists_what_is_written() {
+            pages.pagemap = None;
+        }
+        pages
+    }
+
+    /// Whether the map is one of this process: some emulators give another's, or nothing but zeros.
+    fn lists_what_is_written(&mut self) -> bool {
+        let mut memory = vec![0_u8; 3 * PAGE_BYTES];
+        let first = memory.as_ptr().align_offset(PAGE_BYTES);
+        let page = &mut memory[first..first + PAGE_BYTES];
+        page.fill(1);
+        let mut listed = 0;
+        self.each(std::hint::black_box(page).as_ptr(), PAGE_BYTES, |run| listed += run.len());
+        listed == PAGE_BYTES
     }
 
     /// Calls `each` with every run of dirty bytes among the `len` from `base`, in order, as

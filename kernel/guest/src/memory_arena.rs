@@ -105,11 +105,9 @@ impl Arena {
             shape,
             slots: Mutex::new(Slots::default()),
         };
-        if shape.is_dense() {
-            // Where the system has no huge pages it says so, and there is nothing to refuse.
-            // SAFETY: the range is the reservation; the advice changes no contents.
-            let _ = unsafe { madvise(base.as_ptr().cast(), bytes, Advice::LinuxNoHugepage) };
-        }
+        // Where the system has no huge pages it says so, and there is nothing to refuse.
+        // SAFETY: the range is the reservation; the advice changes no contents.
+        let _ = unsafe { madvise(base.as_ptr().cast(), bytes, Advice::LinuxNoHugepage) };
         Ok(arena)
     }
 

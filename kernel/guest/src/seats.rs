@@ -28,7 +28,7 @@ use crate::image::{DifferenceReader, DifferenceWriter, Image};
 use crate::lane_store::LaneStore;
 use crate::prefetch;
 use crate::program::LaneShared;
-use crate::seat::{Holder, Seat};
+use crate::seat::{GuestInbox, Holder, Seat};
 use crate::sleeper::Sleeper;
 use crate::state_digest::StateDigest;
 use crate::turn::{Host, TurnContext};
@@ -163,6 +163,8 @@ impl Seats {
         }
         self.end(slot)?;
         let number = self.vacant(command.template, None)?;
+        // Its init has yet to name one.
+        self.seats[number as usize].inbox = GuestInbox::default();
         self.sit(slot, number, Holder::of(command));
         Ok(number)
     }
@@ -276,8 +278,11 @@ impl Seats {
         let wanted = memory_bytes?;
         let fits = |number: &u32| seats[*number as usize].memory.data_size(&**store) == wanted;
         // The one that grew last is the likeliest to fit.
-        let at = pool.grown.iter().rev().take(GROWN_SEARCHED).position(fits)?;
-        Some(pool.grown.swap_remove(pool.grown.len() - 1 - at))
+        match pool.grown.iter().rev().take(GROWN_SEARCHED).position(fits) {
+            Some(at) => Some(pool.grown.swap_remove(pool.grown.len() - 1 - at)),
+            // One at the image can grow; no memory is smaller than the image's.
+            None => pool.idle.pop(),
+        }
     }
 
     /// Whether there may be one more seat for this program: to each that has none one is kept.

@@ -244,7 +244,8 @@ impl LanePool {
         self.before.clone_from(&self.uses);
         self.dispatch(epoch, round)?;
         let handed_over = clock::now_ns();
-        self.workers.iter_mut().for_each(WorkerHandle::publish);
+        let with_turns = self.workers.iter_mut().filter(|worker| worker.outstanding > 0);
+        with_turns.for_each(WorkerHandle::publish);
         let begun = clock::now_ns();
         self.step_own(epoch, round)?;
         let stepped = clock::now_ns();
@@ -256,8 +257,9 @@ impl LanePool {
         if epoch.is_some() {
             self.costs.stepped(0, self.turns[0], stepped - begun);
             for (lane, (used, before)) in self.uses.iter().zip(&self.before).enumerate().skip(1) {
-                let turns = (used.turns - before.turns) as u32;
-                self.costs.stepped(lane, turns, used.busy_ns - before.busy_ns);
+                // Where the ring had no room for them, counts are of an earlier round.
+                let turns = used.turns.saturating_sub(before.turns) as u32;
+                self.costs.stepped(lane, turns, used.busy_ns.saturating_sub(before.busy_ns));
             }
             self.costs.together(&self.turns, handed_over - begin, self.stepped_ns - begin);
         }
@@ -271,7 +273,10 @@ impl LanePool {
         let mut stepped = clock::now_ns();
         self.uses[0].busy_ns += stepped - begin;
         self.uses[0].poll(&self.local);
-        self.costs.stepped(0, self.turns[0], stepped - begin);
+        let of_turns = epoch.is_some();
+        if of_turns {
+            self.costs.stepped(0, self.turns[0], stepped - begin);
+        }
         let Self { workers, store, frames, uses, turns, costs, .. } = self;
         for (at, worker) in workers.iter().enumerate() {
             let lane = at + 1;
@@ -282,7 +287,9 @@ impl LanePool {
             used.busy_ns += stepped - begin;
             used.poll(home_lane);
             uses[lane] = *used;
-            costs.stepped(lane, turns[lane], stepped - begin);
+            if of_turns {
+                costs.stepped(lane, turns[lane], stepped - begin);
+            }
         }
         self.stepped_ns = stepped;
         Ok(())
@@ -292,7 +299,10 @@ impl LanePool {
     fn dispatch(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
         if let Some(epoch) = epoch {
             for at in 0..self.workers.len() {
-                self.push(at, |ring| push_begin(ring, epoch))?;
+                // A worker without turns hears nothing, so that it does not take its lane.
+                if self.turns[at + 1] > 0 {
+                    self.push(at, |ring| push_begin(ring, epoch))?;
+                }
             }
         }
         let many = round.len() > CACHED_TURNS;
