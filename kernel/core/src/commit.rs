@@ -148,13 +148,13 @@ impl Core {
         let agent = self.agents.at_mut(planned.agent);
         agent.planned = false;
         agent.seq = result.seq;
-        let activity = &mut agent.tally;
-        activity.turns += 1;
-        activity.items += u64::from(result.items);
-        activity.effects += u64::from(result.effects);
-        activity.fuel += result.fuel;
-        activity.last_tick = self.tick;
-        activity.last_code = result.code;
+        let tally = &mut agent.tally;
+        tally.turns += 1;
+        tally.items += u64::from(result.items);
+        tally.effects += u64::from(result.effects);
+        tally.fuel += result.fuel;
+        tally.last_tick = self.tick;
+        tally.last_code = result.code;
         self.stats.own_codes += u64::from(result.code > 0);
         self.stats.items += u64::from(result.items);
         if !std::mem::replace(&mut agent.ran, true) {

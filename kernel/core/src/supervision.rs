@@ -88,9 +88,9 @@ impl Core {
     fn restart_tick(&mut self, index: u32) -> Option<Tick> {
         let now = self.tick;
         let template = self.agents.at(index).template;
-        let agent = self.agents.rare_mut(index);
-        let restarts = match agent.group {
-            None => &mut agent.restarts,
+        let rare = self.agents.rare_mut(index);
+        let restarts = match rare.group {
+            None => &mut rare.restarts,
             Some(group) => &mut self.groups.groups[group as usize].restarts,
         };
         match self.setup.templates[template as usize].restart {

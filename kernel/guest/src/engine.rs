@@ -34,10 +34,10 @@ use wasmtime::{
 
 use wasm_engine_setup::{EngineFingerprint, Setup};
 
-use crate::admission::{Admitted, INSTRUMENTATION_VERSION};
+use crate::admission::{Admitted, Capability, INSTRUMENTATION_VERSION};
 use crate::call_note::FRAMES_MAX;
 use crate::memory_arena::{Arena, ArenaMemories, ArenaShape};
-use crate::profile::AGENT_FEATURES;
+use crate::profile::{AGENT_FEATURES, WASM_PAGE_BYTES};
 pub use crate::profile::{THREAD_STACK_BYTES_MIN, WASM_STACK_BYTES_MAX};
 
 /// Version of wasmtime this crate is pinned to; another may charge other fuel.
@@ -54,7 +54,6 @@ const GUARD_BYTES: u64 = 32 << 20;
 const STAGGER_BYTES: u64 = 4 << 10;
 /// Address space that memories may reserve, half of what 47 bits hold.
 const RESERVED_BYTES_MAX: u64 = 64 << 40;
-const WASM_PAGE_BYTES: u64 = 64 << 10;
 
 /// How many agents are awake at once and how large the memory of one may grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,7 +136,9 @@ impl MemoryProfile {
         awake_max: u32,
         layout: Option<MemoryLayout>,
     ) -> Self {
-        let spawns = |capability: &String| capability.starts_with("spawn");
+        let spawns = |capability: &String| {
+            matches!(Capability::parse(capability), Ok(Capability::Over("spawn:", _)))
+        };
         let spawning = setup.templates.iter().any(|t| t.capabilities.iter().any(spawns));
         let configured = setup.agents.len() as u32;
         let agents = if spawning { setup.limits.agents_max } else { configured };
@@ -165,34 +166,32 @@ impl MemoryProfile {
         Ok(())
     }
 
-    /// Distance of two memories, and the fence behind each.
-    fn stride_bytes(self, layout: MemoryLayout) -> (u64, u64) {
-        match layout {
-            MemoryLayout::Guarded => {
-                (GUARDED_RESERVATION_BYTES + GUARD_BYTES + STAGGER_BYTES, GUARD_BYTES)
-            }
-            MemoryLayout::Dense => (self.memory_bytes_max + STAGGER_BYTES, 0),
+    /// The arena of its memories.
+    fn shape(self, layout: MemoryLayout) -> ArenaShape {
+        let (reserved_bytes, guard_bytes) = match layout {
+            MemoryLayout::Guarded => (GUARDED_RESERVATION_BYTES, GUARD_BYTES),
+            MemoryLayout::Dense => (self.memory_bytes_max, 0),
+        };
+        ArenaShape {
+            slots: self.seats as usize,
+            stride_bytes: (reserved_bytes + guard_bytes + STAGGER_BYTES) as usize,
+            memory_bytes_max: self.memory_bytes_max as usize,
+            guard_bytes: guard_bytes as usize,
         }
     }
 
     /// Reserves the address space.
     fn reserve(self, layout: MemoryLayout) -> Result<Arena, EngineError> {
-        let (stride_bytes, guard_bytes) = self.stride_bytes(layout);
-        let bytes = u64::from(self.seats).saturating_mul(stride_bytes).saturating_add(guard_bytes);
-        let arena = if bytes > RESERVED_BYTES_MAX {
+        let shape = self.shape(layout);
+        let arena = if shape.reserved_bytes() > RESERVED_BYTES_MAX {
             Err(std::io::Error::other("that is more than half of what there is"))
         } else {
-            Arena::reserve(ArenaShape {
-                slots: self.seats as usize,
-                stride_bytes: stride_bytes as usize,
-                memory_bytes_max: self.memory_bytes_max as usize,
-                guard_bytes: guard_bytes as usize,
-            })
+            Arena::reserve(shape)
         };
         arena.map_err(|source| EngineError::AddressSpace {
             layout,
             seats: self.seats,
-            bytes,
+            bytes: shape.reserved_bytes(),
             advice: advice(layout),
             source,
         })
@@ -236,13 +235,13 @@ fn advice(layout: MemoryLayout) -> String {
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     layout: MemoryLayout,
-    profile: MemoryProfile,
+    shape: ArenaShape,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { layout, profile, .. } = self;
-        f.debug_struct("Engine").field("layout", layout).field("profile", profile).finish()
+        let Self { layout, shape, .. } = self;
+        f.debug_struct("Engine").field("layout", layout).field("shape", shape).finish()
     }
 }
 
@@ -262,14 +261,14 @@ impl Engine {
     /// Agents that may be awake at once.
     #[must_use]
     pub fn seats(&self) -> u32 {
-        self.profile.seats
+        // It was a `u32` in the profile.
+        self.shape.slots as u32
     }
 
     /// Bytes of address space that are reserved for memories.
     #[must_use]
     pub fn reserved_bytes(&self) -> u64 {
-        let (stride, guard) = self.profile.stride_bytes(self.layout);
-        u64::from(self.profile.seats) * stride + guard
+        self.shape.reserved_bytes()
     }
 }
 
@@ -283,7 +282,7 @@ impl Engine {
 pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineError> {
     let (layout, arena) = profile.lay_out()?;
     let mut config = deterministic_config();
-    let (_, guard_bytes) = profile.stride_bytes(layout);
+    let shape = profile.shape(layout);
     config
         .with_host_memory(Arc::new(ArenaMemories(Arc::new(arena))))
         .memory_may_move(false)
@@ -294,12 +293,12 @@ pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineErro
             // check against the reservation alone; without one it checks against the size.
             MemoryLayout::Dense => 0,
         })
-        .memory_guard_size(guard_bytes)
-        .guard_before_linear_memory(guard_bytes > 0)
+        .memory_guard_size(shape.guard_bytes as u64)
+        .guard_before_linear_memory(shape.guard_bytes > 0)
         .parallel_compilation(compiles_in_parallel());
     let wasmtime =
         wasmtime::Engine::new(&config).map_err(|error| EngineError::Start(error.into()))?;
-    Ok(Engine { wasmtime, layout, profile })
+    Ok(Engine { wasmtime, layout, shape })
 }
 
 /// Whether there are the threads on which modules are compiled at once; the code is the same

@@ -56,6 +56,12 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
+    /// A command that no turn of the plan can be.
+    #[cold]
+    pub(crate) fn command(what: &str) -> Self {
+        Self::Machine(MachineFailure::Command, what.to_owned())
+    }
+
     /// Something the engine should never answer.
     pub(crate) fn engine(error: &wasmtime::Error) -> Self {
         Self::Machine(MachineFailure::Engine, format!("{error:#}"))

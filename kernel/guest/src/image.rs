@@ -1,8 +1,8 @@
 //! What a module's memory is before its first call, and what an agent has made of it.
 //!
 //! ```text
-//!  a difference:  u32 globals | (u32 index, 16 bytes value) ... | (u32 offset, u32 bytes, bytes)
-//! ...
+//!  a difference:  u32 globals | u32 index, 16 bytes value | ...
+//!                 | u32 offset, u32 bytes, bytes | ...
 //! ```
 //! Numbers are little-endian. Globals are those that differ from the module's; the runs are the
 //! chunks of memory that do. Nobody else reads these bytes: they live as long as the agent sleeps.
@@ -167,8 +167,14 @@ impl<'a> DifferenceReader<'a> {
         Some((index, u128::from_le_bytes(*value)))
     }
 
-    /// The next run, after the last global.
-    pub(crate) fn run(&mut self) -> Option<(usize, &'a [u8])> {
+    /// Writes the runs, which follow the last global, into a memory that is at its image.
+    pub(crate) fn lay_over(mut self, memory: &mut [u8]) {
+        while let Some((at, bytes)) = self.run() {
+            memory[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    fn run(&mut self) -> Option<(usize, &'a [u8])> {
         let (at, len) = (self.number()? as usize, self.number()? as usize);
         let (bytes, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
@@ -221,9 +227,7 @@ mod tests {
             prop_assert_eq!(reader.global(), None);
             let mut again = vec![9; 700];
             image.copy(0, &mut again);
-            while let Some((at, bytes)) = reader.run() {
-                again[at..at + bytes.len()].copy_from_slice(bytes);
-            }
+            reader.lay_over(&mut again);
             prop_assert_eq!(again, expected);
         }
     }

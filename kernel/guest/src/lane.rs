@@ -1,8 +1,9 @@
 //! A lane: executes turns for the agents that live on it.
 //!
-//! Why a lane owns its stores: an instance never moves between threads during a run, so a turn
-//! takes no lock and touches no memory of another lane but payloads, which nobody writes while
-//! they can be read. Which lane an agent lives on decides nothing (SEMANTICS T4).
+//! Why a lane owns its store: an instance never moves to another lane during a run, and one thread
+//! at a time steps a lane, so a turn takes no lock and touches no memory of another lane but
+//! payloads, which nobody writes while they can be read. Which lane an agent lives on decides
+//! nothing (SEMANTICS T4).
 //!
 //! ```text
 //!  TurnCommand, ItemFrames, args                           TurnResult, Effects
@@ -36,6 +37,7 @@ use bytemuck::{Pod, cast_slice};
 use wasm_engine_abi::AgentId;
 use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult, fault, turn};
 
+use crate::ahead::{Ahead, Stages};
 use crate::areas::{Areas, Sources};
 use crate::error::{MachineError, MachineFailure, Stop};
 use crate::fault::{ACCOUNTS_MAX, FaultAccount, FaultBook};
@@ -52,6 +54,7 @@ pub struct Lane {
     sources: Sources,
     seats: Seats,
     digest: TurnDigest,
+    ahead: Ahead,
     /// Whose turn is or was executed last.
     agent: u64,
     /// Accounts of faults given in this microstep.
@@ -79,6 +82,7 @@ impl Lane {
                 TurnContext::new(outbox, shared.seed, effects, calls),
             ),
             digest: TurnDigest::with_room(calls, effects),
+            ahead: Ahead::default(),
             agent: AgentId::NONE.to_bits(),
             accounts: 0,
             shared,
@@ -122,15 +126,6 @@ impl Lane {
         self.seats.context_mut().begin_epoch(epoch);
     }
 
-    /// Asks for what the turns of agents in these slots will read: `near` comes soon, `next` after
-    /// it, `far` after that. Slots of agents that live elsewhere are ignored.
-    #[inline]
-    pub fn prefetch(&self, near: Option<u32>, next: Option<u32>, far: Option<u32>) {
-        far.into_iter().for_each(|slot| self.seats.prefetch_agent(slot));
-        next.into_iter().for_each(|slot| self.seats.prefetch_seat(slot));
-        near.into_iter().for_each(|slot| self.seats.prefetch_instance(slot));
-    }
-
     /// Words that [`Lane::execute`] appends at most.
     #[must_use]
     pub fn result_words_max(&self) -> usize {
@@ -151,6 +146,7 @@ impl Lane {
         out: &mut Vec<u64>,
     ) -> Result<(), MachineError> {
         self.agent = command.agent;
+        self.prefetch(command.ahead);
         let outcome = match command.kind {
             turn::DROP => self.seats.end(slot(command)),
             turn::HASH => self.hash(command, out),
@@ -161,6 +157,15 @@ impl Lane {
             out.extend_from_slice(words(&[blank(command)]));
         }
         Ok(())
+    }
+
+    /// Asks for what turns that come soon will read. Who lives elsewhere is ignored.
+    #[inline]
+    fn prefetch(&mut self, named: u32) {
+        let Stages { entry, seat, instance } = self.ahead.after(named);
+        entry.into_iter().for_each(|slot| self.seats.prefetch_agent(slot));
+        seat.into_iter().for_each(|slot| self.seats.prefetch_seat(slot));
+        instance.into_iter().for_each(|slot| self.seats.prefetch_instance(slot));
     }
 
     /// The failure that ends the lane.
@@ -185,12 +190,12 @@ impl Lane {
         out: &mut Vec<u64>,
     ) -> Result<(), Stop> {
         if command.items as usize != items.len() || command.args_len as usize != args.len() {
-            return Err(bad("its items or arguments are not those it announces"));
+            return Err(Stop::command("its items or arguments are not those it announces"));
         }
         let seat = match command.kind {
             turn::INIT => self.seats.start(command)?,
             turn::STEP | turn::SHUTDOWN => self.seats.held(command)?,
-            _ => return Err(bad("there is no such kind of turn")),
+            _ => return Err(Stop::command("there is no such kind of turn")),
         };
         let fault = match self.seats.turn(seat, command, items, args, &self.sources, self.epoch) {
             Ok(()) => fault::NONE,
@@ -284,11 +289,6 @@ fn slot(command: &TurnCommand) -> u32 {
 #[inline]
 fn words<T: Pod>(of: &[T]) -> &[u64] {
     cast_slice(of)
-}
-
-#[cold]
-fn bad(what: &str) -> Stop {
-    Stop::Machine(MachineFailure::Command, what.to_owned())
 }
 
 /// A result that says only whose it is.

@@ -53,7 +53,7 @@ impl LaneUse {
 
     /// Takes how full the lane's outbox is and how its agents are.
     #[inline]
-    pub fn poll(&mut self, lane: &Lane) {
+    pub(crate) fn poll(&mut self, lane: &Lane) {
         (self.awake, self.asleep) = lane.agents();
         (self.outbox_bytes, self.outbox_capacity) = lane.outbox_bytes();
         self.outbox_high_bytes = self.outbox_high_bytes.max(self.outbox_bytes);

@@ -7,7 +7,8 @@
 //! - `profile.rs`, `engine.rs` every setting of wasmtime that decides bits
 //! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
 //! - `code_cache/` compiled modules, kept between runs
-//! - `lane.rs`, `seats.rs`, `seat.rs` one lane, its agents awake and asleep, and calls into them
+//! - `lane.rs`, `seats.rs`, `seat.rs` one lane, its agents awake and asleep, and calls into them;
+//!   `ahead.rs`, `prefetch.rs` asking for what they read
 //! - `memory_arena.rs`, `guest_memory.rs`, `dirty_pages.rs`, `image.rs` memories, and what of them
 //!   an agent changed
 //! - `turn.rs`, `host_calls.rs`, `turn_digest.rs` one turn: what the guest asks for, and its digest
@@ -19,6 +20,7 @@
 #![deny(unsafe_code)]
 
 pub mod admission;
+mod ahead;
 mod areas;
 mod call_note;
 pub mod code_cache;
@@ -50,6 +52,7 @@ pub mod worker;
 pub mod worker_codec;
 
 pub use self::{
+    ahead::AHEAD_COMMANDS,
     areas::Areas,
     error::{MachineError, MachineFailure},
     fault::{FaultAccount, FaultBook},

@@ -44,9 +44,10 @@ pub(crate) struct ArenaShape {
 }
 
 impl ArenaShape {
-    /// Address space it takes; `None` if that is more than there can be.
-    pub(crate) fn reserved_bytes(self) -> Option<usize> {
-        self.slots.checked_mul(self.stride_bytes)?.checked_add(self.guard_bytes)
+    /// Address space it takes; the largest number if that is more than there can be.
+    pub(crate) fn reserved_bytes(self) -> u64 {
+        let slots = (self.slots as u64).saturating_mul(self.stride_bytes as u64);
+        slots.saturating_add(self.guard_bytes as u64)
     }
 
     fn is_dense(self) -> bool {
@@ -95,7 +96,8 @@ pub(crate) struct Arena {
 impl Arena {
     /// Reserves address space; no memory.
     pub(crate) fn reserve(shape: ArenaShape) -> io::Result<Self> {
-        let bytes = shape.reserved_bytes().ok_or(io::ErrorKind::OutOfMemory)?;
+        let bytes = shape.reserved_bytes();
+        let bytes = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: no address is asked for, so no mapping of anybody is replaced.
         let base = unsafe { mmap_anonymous(null_mut(), bytes, ProtFlags::empty(), flags)? };

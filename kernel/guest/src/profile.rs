@@ -20,5 +20,8 @@ pub(crate) const AGENT_FEATURES: WasmFeatures = WasmFeatures::FLOATS
     .union(WasmFeatures::BULK_MEMORY)
     .union(WasmFeatures::SIMD);
 
+/// Bytes of a page of a linear memory.
+pub(crate) const WASM_PAGE_BYTES: u64 = 64 << 10;
+
 /// Elements of an agent's table, at most.
 pub(crate) const TABLE_ELEMENTS_MAX: u32 = 10_000;

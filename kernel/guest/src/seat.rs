@@ -18,6 +18,7 @@ use crate::error::{MachineFailure, Stop};
 use crate::guest_memory::{AgentFunc, GuestMemory};
 use crate::memory_limiter::GrowFailed;
 use crate::prefetch;
+use crate::profile::WASM_PAGE_BYTES;
 use crate::program::{Exports, Program};
 use crate::turn::{Host, HostError, TurnContext};
 
@@ -25,7 +26,6 @@ use crate::turn::{Host, HostError, TurnContext};
 const HEADER_BYTES: usize = size_of::<ItemHeader>();
 /// Bytes of a context before the arguments.
 const CONTEXT_BYTES: usize = size_of::<Context>();
-const WASM_PAGE_BYTES: usize = 64 << 10;
 
 /// Where an agent takes its items, checked once per incarnation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,14 +75,10 @@ pub(crate) struct Seat {
     /// Its holder took a turn since it was last looked for one to put to sleep.
     pub(crate) used: bool,
     pub(crate) memory: Memory,
-    /// Where the engine keeps what it reads to enter it.
-    entry: EntryAddress,
+    /// Address of what the engine reads to enter it; only asked for ahead.
+    entry: usize,
     exported: Box<Exported>,
 }
-
-/// An address that is only asked for ahead.
-#[derive(Clone, Copy, Debug)]
-struct EntryAddress(usize);
 
 /// What only some turns read.
 #[derive(Debug)]
@@ -133,7 +129,7 @@ impl Seat {
             program: number,
             used: false,
             memory,
-            entry: EntryAddress(receive.address(store).addr()),
+            entry: receive.address(store).addr(),
             exported: Box::new(Exported { instance, depth, globals }),
         })
     }
@@ -141,12 +137,12 @@ impl Seat {
     /// Asks for what its next turn reads.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        let entry = std::ptr::without_provenance::<u8>(self.entry.0);
+        let entry = std::ptr::without_provenance::<u8>(self.entry);
         prefetch::around(entry, ENTRY_BEFORE_BYTES, ENTRY_LINES);
         prefetch::around(self.bytes.base().wrapping_add(self.inbox.at as usize), 0, 2);
     }
 
-    /// Asks for the page of its inbox, which whoever holds it has dirty.
+    /// Asks for the page of its inbox, which its holder has written.
     pub(crate) fn prefetch_page(&self) {
         let inbox = self.bytes.base().wrapping_add(self.inbox.at as usize);
         prefetch::around(inbox, inbox.addr() % PAGE_BYTES, PAGE_BYTES / prefetch::LINE_BYTES);
@@ -227,9 +223,9 @@ impl Seat {
 
     /// Lets the memory grow to `bytes`, if it is smaller.
     pub(crate) fn grow_to(&mut self, store: &mut Store<Host>, bytes: usize) -> Result<(), Stop> {
-        let pages = bytes.saturating_sub(self.memory.data_size(&*store)) / WASM_PAGE_BYTES;
-        if pages > 0 {
-            let grown = self.memory.grow(&mut *store, pages as u64);
+        let missing = bytes.saturating_sub(self.memory.data_size(&*store)) as u64;
+        if missing > 0 {
+            let grown = self.memory.grow(&mut *store, missing / WASM_PAGE_BYTES);
             grown.map_err(|e| Stop::Machine(MachineFailure::Grow, format!("{e:#}")))?;
         }
         self.bytes = GuestMemory::of(&self.memory, store);

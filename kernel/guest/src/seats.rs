@@ -23,7 +23,7 @@ use wasm_engine_abi::{AgentId, Digest};
 
 use crate::areas::Sources;
 use crate::dirty_pages::DirtyPages;
-use crate::error::{MachineFailure, Stop};
+use crate::error::Stop;
 use crate::image::{DifferenceReader, DifferenceWriter, Image};
 use crate::lane_store::LaneStore;
 use crate::prefetch;
@@ -155,11 +155,11 @@ impl Seats {
     /// Gives a new incarnation a seat; a former one of the same slot is gone.
     pub(crate) fn start(&mut self, command: &TurnCommand) -> Result<u32, Stop> {
         if self.shared.programs.get(command.template as usize).is_none() {
-            return Err(bad("there is no such template"));
+            return Err(Stop::command("there is no such template"));
         }
         let slot = AgentId::from_bits(command.agent).index();
         if slot >= self.shared.agents_max {
-            return Err(bad("there is no such agent slot"));
+            return Err(Stop::command("there is no such agent slot"));
         }
         self.end(slot)?;
         let number = self.vacant(command.template, None)?;
@@ -176,10 +176,12 @@ impl Seats {
         let number = match self.agents.get(slot as usize) {
             Some(Presence::Awake(number)) => *number,
             Some(Presence::Asleep(_)) => self.wake(slot)?,
-            Some(Presence::Nowhere) | None => return Err(bad("no instance lives in the slot")),
+            Some(Presence::Nowhere) | None => {
+                return Err(Stop::command("no instance lives in the slot"));
+            }
         };
         if self.seats[number as usize].holder != Some(Holder::of(command)) {
-            return Err(bad("another incarnation lives in the slot"));
+            return Err(Stop::command("another incarnation lives in the slot"));
         }
         Ok(number)
     }
@@ -241,7 +243,8 @@ impl Seats {
             }
             Some(Presence::Asleep(sleeper)) => {
                 let image = self.pools[sleeper.program as usize].image.as_ref();
-                let image = image.ok_or_else(|| bad("an agent sleeps without an image"))?;
+                let image =
+                    image.ok_or_else(|| Stop::command("an agent sleeps without an image"))?;
                 Ok(Some(sleeper.digest(image, &mut self.scratch)))
             }
             Some(Presence::Nowhere) | None => Ok(None),
@@ -265,7 +268,7 @@ impl Seats {
                 _ => self.give_all_back()?,
             }
         }
-        Err(bad("an empty lane has no seat"))
+        Err(Stop::command("an empty lane has no seat"))
     }
 
     fn idle(&mut self, program: u32, memory_bytes: Option<usize>) -> Option<u32> {
@@ -301,11 +304,11 @@ impl Seats {
         let seat = Seat::new(store, code, program)?;
         let pool = &mut pools[program as usize];
         if pool.image.is_none() {
+            let globals = seat.globals(store)?;
             let memory = seat.memory.data(&**store);
             let mut end = 0;
             dirty.each(memory.as_ptr(), memory.len(), |run| end = run.end);
-            let (bytes, len) = (memory[..end].to_vec(), memory.len());
-            pool.image = Some(Image::new(&bytes, len, seat.globals(store)?));
+            pool.image = Some(Image::new(&memory[..end], memory.len(), globals));
         }
         let number = seats.len() as u32;
         seats.push(seat);
@@ -362,7 +365,7 @@ impl Seats {
         let Self { store, seats, pools, dirty, writer, .. } = self;
         let seat = &mut seats[number as usize];
         let pool = &mut pools[seat.program as usize];
-        let Some(image) = &pool.image else { return Err(bad("a seat has no image")) };
+        let Some(image) = &pool.image else { return Err(Stop::command("a seat has no image")) };
         writer.begin();
         for (index, first) in image.globals.iter().enumerate() {
             let value = seat.global(store, index)?;
@@ -389,7 +392,9 @@ impl Seats {
 
     fn wake(&mut self, slot: u32) -> Result<u32, Stop> {
         let agent = std::mem::take(&mut self.agents[slot as usize]);
-        let Presence::Asleep(sleeper) = agent else { return Err(bad("the agent does not sleep")) };
+        let Presence::Asleep(sleeper) = agent else {
+            return Err(Stop::command("the agent does not sleep"));
+        };
         self.asleep -= 1;
         let number = self.vacant(sleeper.program, Some(sleeper.memory_bytes))?;
         let Self { store, seats, .. } = self;
@@ -401,10 +406,7 @@ impl Seats {
         while let Some((index, value)) = difference.global() {
             seat.set_global(store, index, value)?;
         }
-        let memory = seat.memory.data_mut(&mut **store);
-        while let Some((at, bytes)) = difference.run() {
-            memory[at..at + bytes.len()].copy_from_slice(bytes);
-        }
+        difference.lay_over(seat.memory.data_mut(&mut **store));
         self.sit(slot, number, sleeper.holder);
         Ok(number)
     }
@@ -428,9 +430,4 @@ impl Seats {
         self.store.renew(self.shared.engine.wasmtime());
         Ok(())
     }
-}
-
-#[cold]
-fn bad(what: &str) -> Stop {
-    Stop::Machine(MachineFailure::Command, what.to_owned())
 }

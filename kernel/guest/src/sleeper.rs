@@ -27,9 +27,7 @@ impl Sleeper {
         while let Some((index, value)) = difference.global() {
             globals[index] = value;
         }
-        while let Some((at, bytes)) = difference.run() {
-            scratch[at..at + bytes.len()].copy_from_slice(bytes);
-        }
+        difference.lay_over(scratch);
         let mut digest = StateDigest::default();
         digest.run(scratch, 0..scratch.len());
         digest.finish(scratch, &globals)

@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::AgentId;
-use wasm_engine_abi::frame::TurnCommand;
 use wasm_engine_shm::bytes::{Consumer, Producer, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
@@ -35,9 +34,6 @@ use crate::worker_codec::{
     COMMAND_BEGIN, COMMAND_STOP, COMMAND_TURN, REPLY_FAILED, REPLY_TURN, REPLY_USE, failed_bytes,
     read_turn,
 };
-
-/// Commands between the one that names an agent in [`TurnCommand::ahead`] and that agent's own.
-pub const AHEAD_COMMANDS: usize = 12;
 
 /// Lets a lane execute turns and turns a panic into a failure; the lane must not be used after
 /// either.
@@ -80,11 +76,24 @@ pub struct UsedLane {
     pub used: LaneUse,
 }
 
-impl SharedLane {
-    /// A lane that did nothing so far, on a thread pinned to `core`, if it is.
+impl UsedLane {
+    /// A lane that did nothing so far.
     #[must_use]
     pub fn new(lane: Lane) -> Self {
-        Self(Arc::new(Mutex::new(UsedLane { lane, used: LaneUse::default() })))
+        Self { lane, used: LaneUse::default() }
+    }
+
+    /// Takes how the lane is.
+    pub fn poll(&mut self) {
+        self.used.poll(&self.lane);
+    }
+}
+
+impl SharedLane {
+    /// A lane that did nothing so far.
+    #[must_use]
+    pub fn new(lane: Lane) -> Self {
+        Self(Arc::new(Mutex::new(UsedLane::new(lane))))
     }
 
     /// The lane. One that failed is not used again, so what a panic left behind is not seen.
@@ -157,7 +166,6 @@ impl Worker {
         };
         let Self { commands, replies, scheduler, .. } = self;
         guarded(lane, |lane| {
-            let mut ahead = Ahead::default();
             loop {
                 let record = match commands.next() {
                     Ok(Some(record)) => record,
@@ -170,8 +178,6 @@ impl Worker {
                         let (command, items, args) = read_turn(&record)
                             .ok_or_else(|| broken("a command has not its length".to_owned()))?;
                         out.clear();
-                        let (near, next, far) = ahead.after(command.ahead);
-                        lane.prefetch(near, next, far);
                         lane.execute(&command, items, args, out)?;
                         used.count(command.kind);
                         reply(replies, scheduler, REPLY_TURN, cast_slice(out))
@@ -188,43 +194,6 @@ impl Worker {
     fn reply_with(&mut self, tag: u32, bytes: &[u8]) {
         let fitting = bytes.len().min(self.replies.payload_max());
         let _ = reply(&mut self.replies, &self.scheduler, tag, &bytes[..fitting]);
-    }
-}
-
-/// Whose turns come soon, as commands named.
-#[derive(Debug)]
-struct Ahead {
-    named: [u32; AHEAD_COMMANDS],
-    next: usize,
-}
-
-impl Default for Ahead {
-    fn default() -> Self {
-        Self { named: [TurnCommand::NOBODY; AHEAD_COMMANDS], next: 0 }
-    }
-}
-
-impl Ahead {
-    /// Takes who comes [`AHEAD_COMMANDS`] commands later; gives who comes after a third, two thirds
-    /// and all of them.
-    #[inline]
-    fn after(&mut self, named: u32) -> (Option<u32>, Option<u32>, Option<u32>) {
-        let at = |back: usize| {
-            let slot = self.named[(self.next + AHEAD_COMMANDS - back) % AHEAD_COMMANDS];
-            Some(slot).filter(|slot| *slot != TurnCommand::NOBODY)
-        };
-        let third = AHEAD_COMMANDS / 3;
-        let (near, next) = (at(2 * third), at(third));
-        self.named[self.next] = named;
-        self.next = (self.next + 1) % AHEAD_COMMANDS;
-        (near, next, Some(named).filter(|slot| *slot != TurnCommand::NOBODY))
-    }
-}
-
-impl UsedLane {
-    /// Takes how the lane is.
-    pub fn poll(&mut self) {
-        self.used.poll(&self.lane);
     }
 }
 

@@ -72,7 +72,7 @@ impl LaneCosts {
 
     /// Whether workers are to step their share of a round with so many turns in each lane.
     pub(crate) fn pays(&mut self, turns: &[u32]) -> bool {
-        let remote: u32 = turns.iter().skip(1).sum();
+        let remote = remote(turns);
         if remote == 0 {
             return false;
         }
@@ -98,7 +98,7 @@ impl LaneCosts {
 
     /// A round together took `ns`, of which handing turns over took `handover_ns`.
     pub(crate) fn together(&mut self, turns: &[u32], handover_ns: u64, ns: u64) {
-        let remote: u32 = turns.iter().skip(1).sum();
+        let remote = remote(turns);
         if remote > 0 {
             // Taking a result costs about what handing the turn over did.
             self.handover_ns.take(2.0 * handover_ns as f64 / f64::from(remote));
@@ -112,7 +112,7 @@ impl LaneCosts {
     }
 
     fn longest_ns(&self, turns: &[u32]) -> f64 {
-        let remote: u32 = turns.iter().skip(1).sum();
+        let remote = remote(turns);
         let handover = f64::from(remote) * self.handover_ns.get();
         let mut longest = 0.0_f64;
         for (lane, (turns, ns)) in turns.iter().zip(&self.turn_ns).enumerate() {
@@ -121,6 +121,11 @@ impl LaneCosts {
         }
         longest
     }
+}
+
+/// Turns of the workers' lanes.
+fn remote(turns: &[u32]) -> u32 {
+    turns.iter().skip(1).sum()
 }
 
 #[cfg(test)]

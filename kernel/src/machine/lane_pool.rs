@@ -29,13 +29,13 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::clock;
 use crate::machine::{
     lane_costs::LaneCosts,
-    round::{CACHED_TURNS, Each, Plan, ResultLocation, Round, Store, home, step_lane},
+    round::{Each, Plan, ResultLocation, Round, Store, command, home, step_lane},
 };
 use wasm_engine_core::{Core, Results};
 use wasm_engine_guest::{
     Areas, FaultAccount, LaneShared, LaneUse, MachineError, MachineFailure,
     lane::Lane,
-    worker::{AHEAD_COMMANDS, SharedLane, UsedLane, Worker},
+    worker::{SharedLane, UsedLane, Worker},
     worker_codec::{Reply, push_begin, push_stop, push_turn, read_reply},
 };
 
@@ -110,7 +110,7 @@ fn check(
 /// All lanes.
 #[derive(Debug)]
 pub(crate) struct LanePool {
-    local: Lane,
+    local: UsedLane,
     /// Lane n is at n − 1.
     workers: Vec<WorkerHandle>,
     bell: Waiter<RawMem>,
@@ -136,7 +136,7 @@ impl LanePool {
     ) -> Self {
         let lanes = workers.len() + 1;
         Self {
-            local: Lane::new(shared, 0, areas),
+            local: UsedLane::new(Lane::new(shared, 0, areas)),
             workers,
             bell,
             wait,
@@ -152,7 +152,7 @@ impl LanePool {
 
     /// Accounts of the faults of the last round, in the order of the plan.
     pub(crate) fn faults(&self) -> Vec<FaultAccount> {
-        self.local.faults().take()
+        self.local.lane.faults().take()
     }
 
     /// Whether the thread of `lane` has been stopped.
@@ -167,6 +167,7 @@ impl LanePool {
 
     /// The scheduler's own thread runs on this core.
     pub(crate) fn ran_on(&mut self, core: u32) {
+        self.local.used.core = core;
         self.uses[0].core = core;
     }
 
@@ -247,13 +248,15 @@ impl LanePool {
         let with_turns = self.workers.iter_mut().filter(|worker| worker.outstanding > 0);
         with_turns.for_each(WorkerHandle::publish);
         let begun = clock::now_ns();
-        self.step_own(epoch, round)?;
+        let Self { local, store, frames, .. } = self;
+        step_lane(local, epoch, round, 0, store, frames)?;
         let stepped = clock::now_ns();
-        self.uses[0].busy_ns += stepped - begun;
-        self.uses[0].poll(&self.local);
         self.collect()?;
         self.stepped_ns = clock::now_ns();
-        self.uses[0].wait_ns += self.stepped_ns - stepped;
+        self.local.used.busy_ns += stepped - begun;
+        self.local.used.wait_ns += self.stepped_ns - stepped;
+        self.local.poll();
+        self.uses[0] = self.local.used;
         if epoch.is_some() {
             self.costs.stepped(0, self.turns[0], stepped - begun);
             for (lane, (used, before)) in self.uses.iter().zip(&self.before).enumerate().skip(1) {
@@ -268,30 +271,24 @@ impl LanePool {
 
     /// The scheduler steps every lane; the workers wait.
     fn step_alone(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
-        let mut begin = clock::now_ns();
-        self.step_own(epoch, round)?;
-        let mut stepped = clock::now_ns();
-        self.uses[0].busy_ns += stepped - begin;
-        self.uses[0].poll(&self.local);
-        let of_turns = epoch.is_some();
-        if of_turns {
-            self.costs.stepped(0, self.turns[0], stepped - begin);
-        }
-        let Self { workers, store, frames, uses, turns, costs, .. } = self;
-        for (at, worker) in workers.iter().enumerate() {
-            let lane = at + 1;
-            let mut home = worker.lane.lock();
-            let UsedLane { lane: home_lane, used } = &mut *home;
-            step_lane(home_lane, used, epoch, round, lane, uses.len(), store, frames)?;
-            begin = std::mem::replace(&mut stepped, clock::now_ns());
-            used.busy_ns += stepped - begin;
-            used.poll(home_lane);
-            uses[lane] = *used;
-            if of_turns {
-                costs.stepped(lane, turns[lane], stepped - begin);
+        let Self { local, workers, store, frames, uses, turns, costs, stepped_ns, .. } = self;
+        *stepped_ns = clock::now_ns();
+        let mut step = |own: &mut UsedLane, lane: usize| {
+            step_lane(own, epoch, round, lane, store, frames)?;
+            let begin = std::mem::replace(stepped_ns, clock::now_ns());
+            let took_ns = *stepped_ns - begin;
+            own.used.busy_ns += took_ns;
+            own.poll();
+            uses[lane] = own.used;
+            if epoch.is_some() {
+                costs.stepped(lane, turns[lane], took_ns);
             }
+            Ok(())
+        };
+        step(local, 0)?;
+        for (at, worker) in workers.iter().enumerate() {
+            step(&mut worker.lane.lock(), at + 1)?;
         }
-        self.stepped_ns = stepped;
         Ok(())
     }
 
@@ -305,18 +302,13 @@ impl LanePool {
                 }
             }
         }
-        let many = round.len() > CACHED_TURNS;
         for position in 0..round.len() {
             let home = self.store.turns[position].lane as usize;
             if home == 0 {
                 continue;
             }
             let mut frames = std::mem::take(&mut self.frames);
-            let (mut command, args) = round.command(position, &mut frames);
-            let ahead = position + AHEAD_COMMANDS * self.uses.len();
-            if many && ahead < round.len() {
-                command.ahead = round.agent_slot(ahead);
-            }
+            let (command, args) = command(round, position, self.uses.len(), &mut frames);
             self.push(home - 1, |ring| push_turn(ring, &command, &frames, args))?;
             self.frames = frames;
             self.workers[home - 1].outstanding += 1;
@@ -342,12 +334,6 @@ impl LanePool {
                 Err(error) => return Err(failed(at + 1, MachineFailure::Ring, error.to_string())),
             }
         }
-    }
-
-    fn step_own(&mut self, epoch: Option<u64>, round: &impl Round) -> Result<(), MachineError> {
-        let Self { local, store, frames, uses, .. } = self;
-        let lanes = uses.len();
-        step_lane(local, &mut uses[0], epoch, round, 0, lanes, store, frames)
     }
 
     fn collect(&mut self) -> Result<(), MachineError> {

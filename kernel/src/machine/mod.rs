@@ -41,10 +41,8 @@ use crate::{
 };
 use wasm_engine_core::{Core, OpenError, Sink};
 use wasm_engine_guest::{
-    FaultAccount, LaneShared, LaneUse, LoadError, MachineError,
-    admission::Admitted,
-    code_cache::CodeCache,
-    engine::{Engine, MemoryLayout},
+    FaultAccount, LaneShared, LaneUse, LoadError, MachineError, admission::Admitted,
+    code_cache::CodeCache, engine::Engine,
 };
 use wasm_engine_setup::{Setup, TraceLevel};
 use wasm_engine_telemetry::publisher::Publisher;
@@ -138,7 +136,7 @@ pub struct Kernel {
     alive: Vec<bool>,
     /// By lane: how many do.
     lane_agents: Vec<u32>,
-    memory: (MemoryLayout, u64),
+    engine: Engine,
     page: KernelPage,
     /// In the order of their rows.
     rings: Vec<Watched>,
@@ -166,9 +164,8 @@ impl Kernel {
         let built =
             region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
         let seats_max = engine.seats() / lanes;
-        let memory = (engine.layout(), engine.reserved_bytes());
         let code = code::load(&setup, modules, &engine, parts.code_cache)?;
-        let shared = Arc::new(LaneShared::new(&setup, &code, engine, seats_max)?);
+        let shared = Arc::new(LaneShared::new(&setup, &code, engine.clone(), seats_max)?);
         let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
         let mut publisher =
             Publisher::new(&built.region, &built.sizes).map_err(BuildError::from)?;
@@ -200,7 +197,7 @@ impl Kernel {
             faults: Vec::new(),
             alive: vec![false; core_slots],
             lane_agents: vec![0; lanes_count],
-            memory,
+            engine,
             page,
             rings,
             closed_ns: 0,
@@ -215,10 +212,10 @@ impl Kernel {
         &self.core
     }
 
-    /// How the memories of agents lie, and bytes of address space reserved for them.
+    /// The engine, which knows how the memories of agents lie.
     #[must_use]
-    pub fn memory(&self) -> (MemoryLayout, u64) {
-        self.memory
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Agents that lanes hold, awake and asleep: as of the last microstep.

@@ -6,11 +6,13 @@ use wasm_engine_abi::{
     frame::{Effect, ItemFrame, TurnCommand, TurnResult},
 };
 use wasm_engine_core::{Core, Results, TurnOutput};
-use wasm_engine_guest::{LaneUse, MachineError, lane::Lane, worker::guarded};
+use wasm_engine_guest::{
+    AHEAD_COMMANDS, MachineError,
+    worker::{UsedLane, guarded},
+};
 
 /// Words of a result before its effects.
 const RESULT_WORDS: usize = size_of::<TurnResult>() / size_of::<u64>();
-
 /// Words of an effect.
 const EFFECT_WORDS: usize = size_of::<Effect>() / size_of::<u64>();
 
@@ -87,34 +89,46 @@ impl Round for Each<'_> {
     }
 }
 
+/// Turns of a microstep up to which what they read stays in the cache from one to the next.
+const CACHED_TURNS: usize = 64;
+
+/// The command at `position` of `round`, which names somebody whose command comes later on the same
+/// of `lanes`: neighbours in the plan often are in slots, and lanes of slots go round.
+#[inline]
+pub(crate) fn command<'a>(
+    round: &'a impl Round,
+    position: usize,
+    lanes: usize,
+    frames: &mut Vec<ItemFrame>,
+) -> (TurnCommand, &'a [u8]) {
+    let (mut command, args) = round.command(position, frames);
+    let ahead = position + AHEAD_COMMANDS * lanes;
+    let known = round.len() > CACHED_TURNS && ahead < round.len();
+    command.ahead = if known { round.agent_slot(ahead) } else { TurnCommand::NOBODY };
+    (command, args)
+}
+
 /// Steps the turns of `round` that belong to lane `number` of `lanes`, on the calling thread.
-#[expect(clippy::too_many_arguments, reason = "the parts of a pool, of which the lane is one")]
 pub(crate) fn step_lane(
-    lane: &mut Lane,
-    used: &mut LaneUse,
+    UsedLane { lane, used }: &mut UsedLane,
     epoch: Option<u64>,
     round: &impl Round,
     number: usize,
-    lanes: usize,
     store: &mut Store,
     frames: &mut Vec<ItemFrame>,
 ) -> Result<(), MachineError> {
-    let words = &mut store.lanes[number];
-    let many = round.len() > CACHED_TURNS;
+    let Store { lanes, turns } = store;
+    let (lanes, words) = (lanes.len(), &mut lanes[number]);
     guarded(lane, |lane| {
         if let Some(epoch) = epoch {
             lane.begin(epoch);
         }
-        for position in 0..round.len() {
-            let location = &mut store.turns[position];
+        for (position, location) in turns.iter_mut().enumerate() {
             if location.lane as usize != number {
                 continue;
             }
             location.offset = words.len();
-            if many {
-                prefetch(lane, round, position, lanes);
-            }
-            let (command, args) = round.command(position, frames);
+            let (command, args) = command(round, position, lanes, frames);
             lane.execute(&command, frames, args, words)?;
             used.count(command.kind);
         }
@@ -126,20 +140,4 @@ pub(crate) fn step_lane(
 #[inline]
 pub(crate) fn home(index: u32, lanes: usize) -> u32 {
     if lanes == 1 { 0 } else { index % lanes as u32 }
-}
-
-/// Turns of a microstep up to which what they read stays in the cache from one to the next.
-pub(crate) const CACHED_TURNS: usize = 64;
-/// Turns between the requests for an agent's entry, its seat, its instance, and its turn.
-const PREFETCH_TURNS: usize = 4;
-
-/// Asks for what turns after that at `position` will read. Neighbours in the plan often are in
-/// slots, and lanes of slots go round, so every `lanes`-th is likely to live here.
-#[inline]
-fn prefetch(lane: &Lane, round: &impl Round, position: usize, lanes: usize) {
-    let after = |turns: usize| {
-        let at = position + turns * PREFETCH_TURNS * lanes;
-        (at < round.len()).then(|| round.agent_slot(at))
-    };
-    lane.prefetch(after(1), after(2), after(3));
 }

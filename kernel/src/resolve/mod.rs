@@ -65,8 +65,6 @@ pub struct Physical {
     pub wait: Wait,
     /// Pin threads.
     pub pin: bool,
-    /// Pin the thread that executes ticks too, which belongs to the caller.
-    pub pin_scheduler: bool,
     /// Agents of all lanes that are awake at once.
     pub awake_max: u32,
     /// How memories lie; by the number of agents without.
@@ -149,7 +147,6 @@ fn physical(config: &Config) -> Physical {
         pace: kernel.pace,
         wait: kernel.wait,
         pin: kernel.pin,
-        pin_scheduler: false,
         awake_max: kernel.awake_max,
         memory_layout: kernel.memory_layout.layout(),
         on_fault: kernel.on_fault,

@@ -40,6 +40,7 @@ use wasm_engine_setup::Setup;
 /// A run that is ready for its next tick.
 pub(crate) struct Started {
     pub(crate) kernel: Kernel,
+    pub(crate) threads: Threads,
     pub(crate) sinks: Sinks,
     pub(crate) ingest: Ingest,
     pub(crate) log: Option<LogWriter>,
@@ -111,12 +112,8 @@ pub(crate) fn start(
         log = Some(writer);
     }
     kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
-    if physical.pin_scheduler {
-        // The last thing: threads inherit the core of who starts them.
-        kernel.pin_scheduler(&threads);
-    }
     kernel.announce().map_err(KernelError::from)?;
-    Ok(Started { kernel, sinks, ingest, log, recovered })
+    Ok(Started { kernel, threads, sinks, ingest, log, recovered })
 }
 
 /// The kernel with its lanes, and the inference thread where there are models.

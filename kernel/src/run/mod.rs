@@ -122,7 +122,6 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     physical.ticks = options.ticks.or(physical.ticks);
     physical.pace = options.pace.or(physical.pace);
     physical.name = options.name.unwrap_or(physical.name);
-    physical.pin_scheduler = options.pin_scheduler;
     let locations = Locations {
         log_dir: options.log_dir,
         resume: options.resume,
@@ -134,8 +133,12 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
     });
     let deadline_ns = loading.as_ref().and_then(Loading::deadline_ns).or(deadline_ns);
     let halt = Halt { stop: &stop, deadline_ns };
-    let Started { kernel, sinks, ingest, log, recovered } =
+    let Started { mut kernel, threads, sinks, ingest, log, recovered } =
         start(resolved, &physical, locations, halt)?;
+    if options.pin_scheduler {
+        // The last thing: threads inherit the core of who starts them.
+        kernel.pin_scheduler(&threads);
+    }
     let start_ns = clock::now_ns();
     let mut run = Run {
         first_paced: None,

@@ -16,9 +16,10 @@
 use wasm_encoder::{BlockType, Function, Instruction as I, MemArg, ValType};
 use wasmparser::Operator;
 
+use crate::profile::WASM_PAGE_BYTES;
+
 /// Constant length up to which a fill or copy needs no guard.
 const SHORT_BYTES_MAX: u32 = 128;
-const WASM_PAGE_BYTES: u64 = 64 << 10;
 /// log2 of a page.
 const WASM_PAGE_SHIFT: i64 = 16;
 

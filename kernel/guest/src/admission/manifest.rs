@@ -14,11 +14,11 @@ use crate::admission::bounds::{self, ModuleLimits};
 use crate::admission::capability::Capability;
 use crate::admission::error::Refusal;
 use crate::admission::shape::MemoryShape;
+use crate::profile::WASM_PAGE_BYTES;
 
 const MANIFEST_BYTES_MAX: usize = 64 << 10;
 const NAME_BYTES_MAX: usize = 64;
 const MESSAGE_CHARS_MAX: usize = 200;
-const WASM_PAGE_BYTES: u64 = 64 << 10;
 
 /// A module's own description.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -19,9 +19,7 @@ use crate::admission::effort::CompileEffort;
 use crate::admission::error::Refusal;
 use crate::admission::guards::{ARGUMENT_WORDS as GUARD_ARGUMENT_WORDS, Guard, GuardFinder};
 use crate::admission::{offered, operators};
-use crate::profile::AGENT_FEATURES;
-
-const WASM_PAGE_BYTES: u64 = 64 << 10;
+use crate::profile::{AGENT_FEATURES, WASM_PAGE_BYTES};
 
 /// An imported function.
 #[derive(Clone, Copy, Debug)]
