@@ -265,5 +265,7 @@ enum Status: i32, reserved [-9, -10] {
     TooLong = -14 "longer than the receiver's inbox",
     /// The model takes other tensors; the reply's payload says in UTF-8 what differs.
     Mismatch = -15 "not what the model takes",
+    /// The model did not answer before its deadline.
+    Late = -16 "later than the deadline",
 }
 }

@@ -128,6 +128,7 @@ macro_rules! counters {
             inputs: Total Count, "Inputs admitted.";
             outputs as output_messages: Total Count, "Messages on output topics.";
             inferences: Total Count, "Inference requests accepted.";
+            late_replies: Total Count, "Replies that a model did not give before its deadline.";
             faults: Total Count, "Turns that faulted.";
             own_codes: Total Count, "Turns whose last code other than 0 is an agent's own.";
             restarts: Total Count, "Incarnations begun after a fault.";

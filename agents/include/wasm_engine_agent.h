@@ -98,6 +98,8 @@ enum {
   WE_TOO_LONG = -14,
   /* The model takes other tensors; the reply's payload says in UTF-8 what differs. */
   WE_MISMATCH = -15,
+  /* The model did not answer before its deadline. */
+  WE_LATE = -16,
 };
 /* end of generated */
 

@@ -85,7 +85,7 @@ impl Kernel {
         };
         let len = setup.row().ok_or("the model is not asked with rows")?.input_len;
         let input = input(len).iter().flat_map(|v| v.to_le_bytes()).collect();
-        let served = vec![ServedModel { setup, backend }];
+        let served = vec![ServedModel { setup, backend, deadline_ns: None }];
         let handle = InferenceHandle::start(served, &limits, layout.on_heap(), options)
             .map_err(|error| error.to_string())?;
         Ok(Self { handle, next: 0, input })

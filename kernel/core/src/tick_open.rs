@@ -200,6 +200,7 @@ impl Core {
         if row.len() > self.setup.models[request.model as usize].reply_bytes_max as usize {
             return Err(OpenError::Exceeds { tick, what: "a longer reply" });
         }
+        self.stats.late_replies += u64::from(code == Status::Late as i32);
         self.requests.pop_due(tick);
         let Some(index) = self.agents.living(agent, request.incarnation) else {
             self.requests.end(self.reply_bytes(model));

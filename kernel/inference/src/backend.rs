@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wasm_engine_setup::PortSetup;
 
-use crate::interrupt::Interrupter;
+use crate::interrupt::{Canceller, Interrupter};
 use crate::list_buffer::ListBuffer;
 
 /// Why a run has no result.
@@ -69,7 +69,12 @@ pub trait Backend: Send {
     fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure>;
     /// What its bits depend on, for the log.
     fn describe(&self) -> String;
-    /// What stops a run from another thread; one that stops nothing, if there is none.
+    /// What stops the run that is under way, after which it can be run again; one that stops
+    /// nothing, if there is none.
+    fn canceller(&self) -> Canceller {
+        Canceller::default()
+    }
+    /// What stops it from another thread for good; one that stops nothing, if there is none.
     fn interrupter(&self) -> Interrupter {
         Interrupter::default()
     }

@@ -30,6 +30,8 @@ pub struct ServedModel {
     pub setup: ModelSetup,
     /// The model.
     pub backend: Box<dyn Backend>,
+    /// Nanoseconds that it has from a request on (SEMANTICS I4); any without.
+    pub deadline_ns: Option<u64>,
 }
 
 /// Where the results go, in order: the batch, then the replies of its requests.
@@ -69,6 +71,8 @@ struct Batches {
     chunks: Vec<Chunk>,
     spare: Vec<Chunk>,
     request: ListBuffer,
+    /// Which inputs a request has, and its shape.
+    seen: Vec<bool>,
     shape: Vec<u8>,
     results: ChunkResults,
     /// A failure was logged; the others are counted.
@@ -84,6 +88,7 @@ struct ChunkResults {
     one: ListBuffer,
     stacked: ListBuffer,
     reply: ListBuffer,
+    floats: nan::Floats,
 }
 
 /// All models.
@@ -136,7 +141,7 @@ impl Batcher {
 
 impl Batches {
     fn new(served: ServedModel) -> Self {
-        let ServedModel { setup, backend } = served;
+        let ServedModel { setup, backend, .. } = served;
         Self {
             row: setup.row(),
             model: GuardedModel::new(backend),
@@ -144,6 +149,7 @@ impl Batches {
             chunks: Vec::new(),
             spare: Vec::new(),
             request: ListBuffer::default(),
+            seen: Vec::new(),
             shape: Vec::new(),
             results: ChunkResults::default(),
             logged: false,
@@ -173,10 +179,13 @@ impl Batches {
                 return Err("this model is asked with tensors, not with a row".to_owned());
             }
         }
-        request::check(self.request.bytes(), &self.setup)?;
-        nan::canonicalise(self.request.bytes_mut());
+        request::check(self.request.bytes(), &self.setup, &mut self.seen)?;
+        nan::canonicalise(self.request.bytes_mut(), &mut self.results.floats);
         let list = self.request.bytes();
-        if let Ok(parsed) = TensorList::parse(list) {
+        // A request that runs alone shares its shape with nobody.
+        if self.setup.batch > 1
+            && let Ok(parsed) = TensorList::parse(list)
+        {
             stack::shape(&parsed, &mut self.shape);
         }
         let open = self.chunks.iter().position(|chunk| chunk.shape == self.shape);
@@ -204,6 +213,7 @@ impl Batches {
         let mut chunk = self.chunks.remove(index);
         let was_gone = self.model.is_gone();
         let start = clock();
+        self.model.begin();
         self.results.bytes.clear();
         self.results.rows.clear();
         self.solve(&chunk, 0..chunk.rows.len());
@@ -219,12 +229,14 @@ impl Batches {
             gone: u32::from(self.model.is_gone()),
             reserved: 0,
         })?;
+        // Whoever asked it to stop has answered some of them already.
+        let failure = if self.model.is_late() { Status::Late } else { Status::ModelFailed };
         for (row, result) in chunk.rows.iter().zip(&self.results.rows) {
             match result {
                 Some(range) => {
                     sink.reply(row.number, Status::Ok, &self.results.bytes[range.clone()])?;
                 }
-                None => sink.reply(row.number, Status::ModelFailed, &[])?,
+                None => sink.reply(row.number, failure, &[])?,
             }
         }
         chunk.rows.clear();
@@ -260,6 +272,10 @@ impl Batches {
     /// influence each other.
     fn solve(&mut self, chunk: &Chunk, rows: Range<usize>) {
         let first = self.results.rows.len();
+        if self.model.is_late() {
+            self.results.rows.resize(first + rows.len(), None);
+            return;
+        }
         if self.model.is_gone() {
             self.model.fail("it is not run again".to_owned());
             self.results.rows.resize(first + rows.len(), None);
@@ -271,7 +287,7 @@ impl Batches {
         };
         self.results.rows.truncate(first);
         let half = rows.start + rows.len() / 2;
-        if self.model.is_gone() {
+        if self.model.is_gone() || self.model.is_late() {
             self.results.rows.resize(first + rows.len(), None);
         } else if rows.len() > 1 {
             self.solve(chunk, rows.start..half);
@@ -305,7 +321,7 @@ impl Batches {
             }
         };
         model.run(request, &mut results.reply)?;
-        nan::canonicalise(results.reply.bytes_mut());
+        nan::canonicalise(results.reply.bytes_mut(), &mut results.floats);
         for (at, row) in chunk.rows[rows].iter().enumerate() {
             if let Err(why) = results.take(at, row.form, setup, form.as_ref()) {
                 return Err(model.fail(why));

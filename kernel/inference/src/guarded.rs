@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::backend::{Backend, BackendFailure};
+use crate::interrupt::Canceller;
 use crate::list_buffer::ListBuffer;
 use crate::protocol::panic_text;
 
@@ -13,6 +14,7 @@ pub(crate) const LOST_ROWS_MAX: u32 = 16;
 /// A backend and what it last said.
 pub(crate) struct GuardedModel {
     backend: Box<dyn Backend>,
+    canceller: Canceller,
     /// Why the last run that failed did so.
     failure: Option<String>,
     /// It panicked or cannot be had any more, and is not run again.
@@ -23,7 +25,18 @@ pub(crate) struct GuardedModel {
 
 impl GuardedModel {
     pub(crate) fn new(backend: Box<dyn Backend>) -> Self {
-        Self { backend, failure: None, gone: false, lost_rows: 0 }
+        let canceller = backend.canceller();
+        Self { backend, canceller, failure: None, gone: false, lost_rows: 0 }
+    }
+
+    /// A chunk begins to run, which nobody has asked to stop.
+    pub(crate) fn begin(&mut self) {
+        self.canceller.renew();
+    }
+
+    /// Whether the chunk that runs was asked to stop, for its deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        self.canceller.is_asked()
     }
 
     /// Whether it is not run again.

@@ -5,18 +5,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytemuck::Zeroable;
+use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::page::{ModelRow, model_state};
 use wasm_engine_abi::tensor::RequestForm;
 use wasm_engine_setup::Limits;
-use wasm_engine_shm::bytes::{Consumer, Producer, ReserveError};
+use wasm_engine_shm::bytes::{Consumer, Producer};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
 
 use crate::batcher::{Batcher, ServedModel};
+use crate::deadline::{Deadlines, Late, Missed};
 use crate::error::InferenceError;
 use crate::interrupt::Interrupter;
 use crate::layout::InferenceMemory;
 use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, ROW, STOP};
+use crate::request_pipe::RequestPipe;
 use crate::server::{self, Replies, Server};
 
 /// How the inference thread is to run; nothing here changes a result.
@@ -55,15 +58,8 @@ struct Slot {
     number: u64,
     model: u32,
     arrival: Arrival,
+    late: Late,
     reply: Vec<u8>,
-}
-
-/// A record for which the ring of requests has no room yet.
-#[derive(Debug)]
-struct Queued {
-    tag: u32,
-    aux: u64,
-    bytes: Vec<u8>,
 }
 
 /// Requests of a model since its last batch may have been full.
@@ -80,24 +76,23 @@ const POLL: Duration = Duration::from_millis(20);
 /// The same while records wait for room in the ring, which is made without a sound.
 const ROOM_POLL: Duration = Duration::from_micros(100);
 
-/// Polls that a model gets to stop in, about two seconds, before its thread is left alone.
-const POLLS_TO_STOP: u32 = 100;
+/// Polls that a model gets to stop in, some 0.7 seconds, before its thread is left alone: whoever
+/// asked for the end has it within a second.
+const POLLS_TO_STOP: u32 = 35;
 
 /// The scheduler's side of the inference thread.
 pub struct InferenceHandle {
-    requests: Producer<RawMem>,
-    requests_bell: Ringer<RawMem>,
+    requests: RequestPipe,
     replies: Consumer<RawMem>,
     replies_bell: Waiter<RawMem>,
     wait: WaitMode,
     fills: Vec<BatchFill>,
     rows: Vec<ModelRow>,
+    deadlines: Deadlines,
     /// What stops the models.
     interrupters: Vec<Interrupter>,
     /// Asked when the thread is to end.
     ending: Interrupter,
-    /// What has no room in the ring of requests yet, in order.
-    queue: VecDeque<Queued>,
     /// In order of number.
     slots: VecDeque<Slot>,
     /// Buffers for reuse.
@@ -128,6 +123,7 @@ impl InferenceHandle {
         options: InferenceOptions,
     ) -> Result<Self, InferenceError> {
         let InferenceMemory { requests, replies, requests_bell, replies_bell } = memory;
+        let deadlines = Deadlines::new(&models, options.clock);
         let interrupters = models.iter().map(|model| model.backend.interrupter()).collect();
         let batches: Vec<u32> = models.iter().map(|model| model.setup.batch).collect();
         let row = |batch: &u32| ModelRow {
@@ -149,26 +145,25 @@ impl InferenceHandle {
             )?,
             wait: options.wait,
         };
-        let requests_ring = Producer::new(requests.0, requests.1)?;
+        let requests =
+            RequestPipe::new(Producer::new(requests.0, requests.1)?, Ringer::new(requests_bell)?);
         let replies_ring = Consumer::new(replies.0, replies.1)?;
-        let (requests_bell, replies_bell) =
-            (Ringer::new(requests_bell)?, Waiter::new(replies_bell)?);
+        let replies_bell = Waiter::new(replies_bell)?;
         let on_start = options.on_start;
         let thread = std::thread::Builder::new()
             .name("we-inference".to_owned())
             .spawn(move || server::main(server, on_start))
             .map_err(InferenceError::Thread)?;
         Ok(Self {
-            requests: requests_ring,
-            requests_bell,
+            requests,
             replies: replies_ring,
             replies_bell,
             wait: options.wait,
             fills,
             rows,
+            deadlines,
             interrupters,
             ending,
-            queue: VecDeque::new(),
             slots: VecDeque::with_capacity(limits.inferences_pending_max as usize),
             spare: Vec::new(),
             unflushed: false,
@@ -203,19 +198,22 @@ impl InferenceHandle {
             RequestForm::Row => model | ROW,
             RequestForm::Tensors => model,
         };
-        self.push(tag, number, bytes)?;
+        let late = self.deadlines.of_request(model);
+        if late != Late::Already {
+            self.requests.push(tag, number, bytes)?;
+        }
         self.last_number = Some(number);
         self.unflushed = true;
         self.prune();
         let reply = self.spare.pop().unwrap_or_default();
-        self.slots.push_back(Slot { number, model, arrival: Arrival::Outstanding, reply });
+        self.slots.push_back(Slot { number, model, arrival: Arrival::Outstanding, late, reply });
         self.rows[model as usize].pending += 1;
         let fill = &mut self.fills[model as usize];
         fill.requests += 1;
         if fill.requests >= fill.batch {
             // A chunk may be full, so the thread has work before the tick ends.
             fill.requests = 0;
-            self.publish();
+            self.requests.publish();
         }
         Ok(())
     }
@@ -226,49 +224,14 @@ impl InferenceHandle {
     /// [`InferenceError::Full`].
     pub fn flush(&mut self) -> Result<(), InferenceError> {
         if !std::mem::take(&mut self.unflushed) {
-            return self.pump();
+            return self.requests.pump();
         }
-        self.push(FLUSH, 0, &[])?;
+        self.requests.push(FLUSH, 0, &[])?;
         for fill in &mut self.fills {
             fill.requests = 0;
         }
-        self.publish();
-        Ok(())
-    }
-
-    /// Puts a record into the ring, or behind those that have no room in it.
-    fn push(&mut self, tag: u32, aux: u64, bytes: &[u8]) -> Result<(), InferenceError> {
-        self.pump()?;
-        if self.queue.is_empty() {
-            match self.requests.push(tag, aux, bytes) {
-                // What is in it must be seen before there can be room.
-                Err(ReserveError::Full { .. }) => self.publish(),
-                done => return done.map_err(|source| InferenceError::Full { number: aux, source }),
-            }
-        }
-        self.queue.push_back(Queued { tag, aux, bytes: bytes.to_vec() });
-        Ok(())
-    }
-
-    /// Moves what waited into the ring, as far as it has room.
-    fn pump(&mut self) -> Result<(), InferenceError> {
-        let before = self.queue.len();
-        while let Some(Queued { tag, aux, bytes }) = self.queue.front() {
-            match self.requests.push(*tag, *aux, bytes) {
-                Ok(()) => drop(self.queue.pop_front()),
-                Err(ReserveError::Full { .. }) => break,
-                Err(source) => return Err(InferenceError::Full { number: *aux, source }),
-            }
-        }
-        if self.queue.len() < before {
-            self.publish();
-        }
-        Ok(())
-    }
-
-    fn publish(&mut self) {
         self.requests.publish();
-        self.requests_bell.ring();
+        Ok(())
     }
 
     /// Whether [`InferenceHandle::wait_for`] would return at once.
@@ -279,7 +242,7 @@ impl InferenceHandle {
     pub fn is_ready(&mut self, number: u64) -> Result<bool, InferenceError> {
         self.receive()?;
         let at = self.find(number)?;
-        Ok(self.slots[at].arrival != Arrival::Outstanding)
+        Ok(self.slots[at].arrival != Arrival::Outstanding || self.expire(at))
     }
 
     /// Waits for the reply to a request and takes it (SEMANTICS I1: the scheduler waits at the open
@@ -313,10 +276,16 @@ impl InferenceHandle {
             if stop() {
                 return Ok(None);
             }
-            self.pump()?;
-            let Self { replies, replies_bell, thread, wait, queue, .. } = self;
+            if self.expire(at) {
+                break;
+            }
+            self.requests.pump()?;
+            let Slot { model, late, .. } = self.slots[at];
+            let left = self.deadlines.time_left(model, late);
+            let Self { replies, replies_bell, thread, wait, requests, .. } = self;
             let ended = || thread.as_ref().is_none_or(JoinHandle::is_finished);
-            let poll = if queue.is_empty() { POLL } else { ROOM_POLL };
+            let poll = if requests.is_behind() { ROOM_POLL } else { POLL };
+            let poll = left.map_or(poll, |left| poll.min(left));
             replies_bell.wait_at_most(*wait, poll, || replies.has_next());
             let ended = !replies.has_next() && ended();
             self.receive()?;
@@ -331,6 +300,33 @@ impl InferenceHandle {
             Arrival::Outstanding | Arrival::Taken => unreachable!("the reply has arrived"),
         };
         Ok(Some(ModelReply { number, code, bytes: &slot.reply }))
+    }
+
+    /// Answers the request at `at` with [`Status::Late`] if its deadline has passed (SEMANTICS I4).
+    fn expire(&mut self, at: usize) -> bool {
+        let Slot { model, late, .. } = self.slots[at];
+        let missed = match late {
+            Late::Already => None,
+            Late::At(_) | Late::Never => match self.deadlines.miss(model, late) {
+                Some(missed) => Some(missed),
+                None => return false,
+            },
+        };
+        let slot = &mut self.slots[at];
+        slot.reply.clear();
+        slot.arrival = Arrival::Arrived(Status::Late as i32);
+        let row = &mut self.rows[model as usize];
+        row.pending -= 1;
+        match missed {
+            // The thread does not know of it.
+            None => {
+                row.requests += 1;
+                row.errors += 1;
+            }
+            Some(Missed::GivenUp) => row.state = model_state::FAILED,
+            Some(Missed::Again) => {}
+        }
+        true
     }
 
     /// Takes every reply that has arrived, in request order, without waiting; gives how many.
@@ -363,7 +359,8 @@ impl InferenceHandle {
 
     /// Moves everything that has arrived into its slot.
     fn receive(&mut self) -> Result<(), InferenceError> {
-        let Self { replies, slots, rows, .. } = self;
+        let Self { replies, slots, rows, deadlines, .. } = self;
+        let any = replies.has_next();
         while let Some(record) = replies.next()? {
             match record.tag {
                 DIED => {
@@ -376,12 +373,24 @@ impl InferenceHandle {
                 }
                 code => {
                     let Ok(at) = slots.binary_search_by_key(&record.aux, |slot| slot.number) else {
+                        if deadlines.any() {
+                            // Late, and taken and forgotten since.
+                            continue;
+                        }
                         let (number, model) = (record.aux, u32::MAX);
                         let reason = "was answered twice";
                         return Err(InferenceError::Misuse { number, model, reason });
                     };
                     let slot = &mut slots[at];
-                    slot.arrival = Arrival::Arrived(code.cast_signed());
+                    if slot.arrival != Arrival::Outstanding && slot.late != Late::Never {
+                        // It was late, and has been answered so.
+                        continue;
+                    }
+                    let code = code.cast_signed();
+                    if code != Status::Late as i32 {
+                        deadlines.answered(slot.model);
+                    }
+                    slot.arrival = Arrival::Arrived(code);
                     slot.reply.clear();
                     slot.reply.extend_from_slice(&record);
                     rows[slot.model as usize].pending -= 1;
@@ -389,6 +398,9 @@ impl InferenceHandle {
             }
         }
         replies.release();
+        if any {
+            deadlines.progressed();
+        }
         Ok(())
     }
 
@@ -414,15 +426,14 @@ impl Drop for InferenceHandle {
     /// Tells the thread to stop and joins it: a chunk that runs is interrupted, the rest is
     /// dropped. A model that does not stop keeps its thread, which is left alone.
     fn drop(&mut self) {
-        self.queue.clear();
+        self.requests.forget();
         self.ending.interrupt();
         self.interrupters.iter().for_each(Interrupter::interrupt);
         let Some(thread) = self.thread.take() else { return };
         let mut stopped = false;
         for _ in 0..POLLS_TO_STOP {
             // A thread that takes no more requests makes no room for this one either.
-            stopped = stopped || self.requests.push(STOP, 0, &[]).is_ok();
-            self.publish();
+            stopped = stopped || self.requests.try_push(STOP);
             // Nobody wants its replies any more, but it may wait for room for one.
             while let Ok(Some(_)) = self.replies.next() {}
             self.replies.release();

@@ -18,6 +18,51 @@ pub fn is_thread_left() -> bool {
     THREAD_LEFT.load(Ordering::Relaxed)
 }
 
+/// Stops the run of a model that is under way, once: the model can be run again. Clones stop the
+/// same.
+#[derive(Clone, Default)]
+pub struct Canceller(Arc<Cancelling>);
+
+#[derive(Default)]
+struct Cancelling {
+    asked: AtomicBool,
+    stop: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl std::fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Canceller(asked {})", self.is_asked())
+    }
+}
+
+impl Canceller {
+    /// One that stops a run by `stop`; without effect where none is under way.
+    pub fn new(stop: impl Fn() + Send + 'static) -> Self {
+        let stop = Mutex::new(Some(Box::new(stop) as Box<dyn Fn() + Send>));
+        Self(Arc::new(Cancelling { asked: AtomicBool::new(false), stop }))
+    }
+
+    /// Asks the run that is under way to stop.
+    pub fn cancel(&self) {
+        // Relaxed: it stands for itself. Whoever sees the run stop has a lock or a ring between.
+        self.0.asked.store(true, Ordering::Relaxed);
+        if let Some(stop) = &*self.0.stop.lock().unwrap_or_else(PoisonError::into_inner) {
+            stop();
+        }
+    }
+
+    /// Whether the run under way was asked to stop.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// A new run begins, which nobody has asked to stop.
+    pub fn renew(&self) {
+        self.0.asked.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Stops what models do; clones stop the same. Stopping is for good.
 #[derive(Clone, Default)]
 pub struct Interrupter(Arc<Mutex<Interrupts>>);

@@ -37,6 +37,7 @@
 
 mod backend;
 mod batcher;
+mod deadline;
 #[cfg(feature = "onnx")]
 mod describe;
 mod error;
@@ -53,6 +54,7 @@ pub mod onnx;
 mod protocol;
 pub mod registry;
 mod request;
+mod request_pipe;
 mod server;
 mod stack;
 #[cfg(test)]
@@ -66,7 +68,7 @@ pub use self::{
     batcher::ServedModel,
     error::InferenceError,
     handle::{InferenceHandle, InferenceOptions, ModelReply},
-    interrupt::{Interrupter, is_thread_left},
+    interrupt::{Canceller, Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},
     list_buffer::ListBuffer,
 };

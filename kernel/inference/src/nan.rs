@@ -3,15 +3,18 @@
 
 use wasm_engine_abi::tensor::{TensorList, Value, ValueKind};
 
+/// Where the floats of a list lie, reused.
+pub(crate) type Floats = Vec<(ValueKind, usize, usize)>;
+
 /// Makes every NaN of a list the quiet one of its type; all other values keep their bits. Bytes
 /// that are no list are left alone.
-pub(crate) fn canonicalise(bytes: &mut [u8]) {
-    let mut floats = Vec::new();
+pub(crate) fn canonicalise(bytes: &mut [u8], floats: &mut Floats) {
+    floats.clear();
     match TensorList::parse(bytes) {
-        Ok(list) => list.iter().for_each(|value| collect(&value, bytes, &mut floats)),
+        Ok(list) => list.iter().for_each(|value| collect(&value, bytes, floats)),
         Err(_) => return,
     }
-    for (kind, begin, len) in floats {
+    for &(kind, begin, len) in &*floats {
         let data = &mut bytes[begin..begin + len];
         match kind {
             ValueKind::F32 => each(data, |bits| {
@@ -47,7 +50,7 @@ pub(crate) fn canonicalise(bytes: &mut [u8]) {
 }
 
 /// Notes where the floats of a value lie in `bytes`.
-fn collect(value: &Value<'_>, bytes: &[u8], floats: &mut Vec<(ValueKind, usize, usize)>) {
+fn collect(value: &Value<'_>, bytes: &[u8], floats: &mut Floats) {
     let kind = value.kind();
     if let ValueKind::F32 | ValueKind::F64 | ValueKind::F16 | ValueKind::Bf16 = kind {
         // The data is a part of the bytes.
@@ -82,7 +85,7 @@ mod tests {
         list.tensor(4, &[3], &[0xffc1, 0x7f81, 0xff80].map(Bf16Bits)).expect("room");
         list.tensor(5, &[1], &[0xffc0_0001_u32]).expect("room");
         let _ = list.finish();
-        canonicalise(bytes.bytes_mut());
+        canonicalise(bytes.bytes_mut(), &mut Floats::new());
         let list = TensorList::parse(bytes.bytes()).expect("a list");
         let port = |port| list.port(port).expect("there");
         let inner = port(1).inner().next().expect("one");

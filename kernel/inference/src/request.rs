@@ -4,10 +4,12 @@
 use wasm_engine_abi::tensor::{TensorList, Value, ValueKind};
 use wasm_engine_setup::{ModelSetup, PortSetup, PortValue};
 
-/// Checks a request; an error names the input and says what it is and what it should be.
-pub(crate) fn check(bytes: &[u8], model: &ModelSetup) -> Result<(), String> {
+/// Checks a request; an error names the input and says what it is and what it should be. `seen` is
+/// memory for reuse.
+pub(crate) fn check(bytes: &[u8], model: &ModelSetup, seen: &mut Vec<bool>) -> Result<(), String> {
     let list = TensorList::parse(bytes).map_err(|error| error.to_string())?;
-    let mut seen = vec![false; model.inputs.len()];
+    seen.clear();
+    seen.resize(model.inputs.len(), false);
     for value in list {
         let Some(port) = model.inputs.get(value.port() as usize) else {
             return Err(format!(
@@ -31,7 +33,7 @@ pub(crate) fn check(bytes: &[u8], model: &ModelSetup) -> Result<(), String> {
             ));
         }
     }
-    match model.inputs.iter().zip(seen).find(|(_, seen)| !seen) {
+    match model.inputs.iter().zip(&*seen).find(|(_, seen)| !**seen) {
         Some((port, _)) => Err(format!("input {} is missing, it takes {}", name(port), port.value)),
         None => Ok(()),
     }
@@ -117,7 +119,7 @@ mod tests {
         let mut list = TensorWriter::new(&mut buffer).expect("room");
         write(&mut list).expect("room");
         let _ = list.finish();
-        check(buffer.bytes(), &model())
+        check(buffer.bytes(), &model(), &mut Vec::new())
     }
 
     #[test]
@@ -159,7 +161,7 @@ mod tests {
         for (result, text) in cases {
             assert_eq!(result, Err(text.to_owned()));
         }
-        let text = check(b"no list", &model()).expect_err("7 bytes");
+        let text = check(b"no list", &model(), &mut Vec::new()).expect_err("7 bytes");
         assert!(text.contains("malformed at byte 0"), "{text}");
     }
 }

@@ -64,7 +64,11 @@ fn echo(batch: u32, bytes_max: u32) -> ServedModel {
         reply_bytes_max: bytes_max + 64,
         ..ModelSetup::default()
     };
-    ServedModel { setup, backend: Box::new(Echo { ports, _alive: Arc::default() }) }
+    ServedModel {
+        setup,
+        backend: Box::new(Echo { ports, _alive: Arc::default() }),
+        deadline_ns: None,
+    }
 }
 
 fn ids(values: &[i64]) -> Vec<u8> {

@@ -63,7 +63,7 @@ fn served(
     let ModelSetup { inputs, outputs, .. } = setup.clone();
     let ports = ModelPorts { inputs, outputs };
     let backend = RowModel { ports, of: Box::new(of) };
-    ServedModel { setup, backend: Box::new(backend) }
+    ServedModel { setup, backend: Box::new(backend), deadline_ns: None }
 }
 
 /// Gives, per row, the sum of the row, the sum of the whole batch and its own position: the second
@@ -454,9 +454,9 @@ fn endless(deaf: bool) -> (ServedModel, std::sync::mpsc::Sender<()>) {
         Ok(()) => Err(BackendFailure::Failed("it was interrupted".to_owned())),
         Err(_) => sums_of(input),
     });
-    let ServedModel { setup, backend } = model;
+    let ServedModel { setup, backend, .. } = model;
     let backend = Stoppable { backend, interrupter };
-    (ServedModel { setup, backend: Box::new(backend) }, sender)
+    (ServedModel { setup, backend: Box::new(backend), deadline_ns: None }, sender)
 }
 
 /// A backend with an interrupter of its own.
@@ -525,7 +525,11 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
     let len = loaded.setup.row().expect("it is asked with rows").input_len;
     assert_eq!(loaded.setup.sha256.len(), 64);
     assert!(loaded.fingerprint.ends_with("batch=16"), "{}", loaded.fingerprint);
-    let mut handle = start(vec![ServedModel { setup: loaded.setup, backend: loaded.backend }]);
+    let mut handle = start(vec![ServedModel {
+        setup: loaded.setup,
+        backend: loaded.backend,
+        deadline_ns: None,
+    }]);
     let row = |seed: usize| -> Vec<u8> {
         (0..len)
             .flat_map(|at| (((seed * 37 + at * 11) % 101) as f32 - 20.0).to_le_bytes())

@@ -225,6 +225,9 @@ impl Config {
             let problem = format!("is {}, at most {BATCH_MAX} is possible", model.batch);
             return Err(self.value_error(key("batch"), problem));
         }
+        if let Some(deadline) = model.deadline_ms {
+            self.at_least_1(&key("deadline_ms"), deadline)?;
+        }
         if let Some((name, _)) = model.dims.iter().flatten().find(|(_, max)| **max == 0) {
             let problem = "is 0, at least 1 is needed";
             return Err(self.value_error(key(&format!("dims.{name}")), problem));

@@ -297,6 +297,9 @@ pub struct ModelConfig {
     /// Ticks from a request to its reply, at least 1 (SEMANTICS I1). Default 1.
     #[serde(default = "latency_ticks")]
     pub latency_ticks: u64,
+    /// Milliseconds that it has to answer a request (SEMANTICS I4). Default: none, any time.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
     /// Where it runs (SEMANTICS I3.6): `thread` or `process`. Default `thread`.
     #[serde(default)]
     pub isolation: Isolation,

@@ -129,7 +129,11 @@ impl Recompute {
         let served = loaded
             .into_iter()
             .zip(&setup.models)
-            .map(|(model, setup)| ServedModel { setup: setup.clone(), backend: model.backend })
+            .map(|(model, setup)| ServedModel {
+                setup: setup.clone(),
+                backend: model.backend,
+                deadline_ns: None,
+            })
             .collect();
         let options =
             InferenceOptions { wait: WaitMode::Hybrid, clock: clock::now_ns, on_start: None };

@@ -60,6 +60,8 @@ pub struct Physical {
     pub name: String,
     /// Worker threads beside the scheduler's lane.
     pub workers: u32,
+    /// Milliseconds that each model has to answer a request, in the setup's order.
+    pub deadlines_ms: Vec<Option<u64>>,
     /// The run ends before the tick of this number.
     pub ticks: Option<u64>,
     /// Ticks per second; back to back without.
@@ -150,6 +152,7 @@ fn physical(config: &Config) -> Physical {
     Physical {
         name: config.name(),
         workers: kernel.workers,
+        deadlines_ms: config.model.iter().map(|model| model.deadline_ms).collect(),
         ticks: kernel.ticks,
         pace: kernel.pace,
         wait: kernel.wait,
@@ -268,6 +271,7 @@ fn read_model(
         request_bytes_max: model.request_bytes_max,
         reply_bytes_max: model.reply_bytes_max,
     };
-    let isolation = model.isolation;
-    Ok((ReadModel { name: model.name.clone(), path, bytes, isolation, terms }, setup))
+    let read =
+        ReadModel { name: model.name.clone(), path, bytes, isolation: model.isolation, terms };
+    Ok((read, setup))
 }

@@ -145,7 +145,7 @@ fn kernel(
         trace: TraceOptions { level, events: physical.region.trace_events },
         region_bytes_max: physical.region.bytes_max,
     })?;
-    let inference = start_inference(loaded, setup, &kernel, &threads)?;
+    let inference = start_inference(loaded, setup, &kernel, &threads, &physical.deadlines_ms)?;
     Ok((kernel, inference, threads))
 }
 
@@ -165,6 +165,7 @@ fn start_inference(
     setup: &Setup,
     kernel: &Kernel,
     threads: &Threads,
+    deadlines_ms: &[Option<u64>],
 ) -> Result<Option<InferenceHandle>, RunError> {
     if loaded.is_empty() {
         return Ok(None);
@@ -178,7 +179,12 @@ fn start_inference(
     let served = loaded
         .into_iter()
         .zip(&setup.models)
-        .map(|(model, setup)| ServedModel { setup: setup.clone(), backend: model.backend })
+        .zip(deadlines_ms)
+        .map(|((model, setup), deadline_ms)| ServedModel {
+            setup: setup.clone(),
+            backend: model.backend,
+            deadline_ns: deadline_ms.map(|ms| ms.saturating_mul(1_000_000)),
+        })
         .collect();
     Ok(Some(InferenceHandle::start(served, &setup.limits, memory, options)?))
 }

@@ -205,6 +205,40 @@ fn t9_3_a_model_that_never_answers_does_not_hold_a_run_that_is_to_end() {
 }
 
 #[test]
+fn i4_1_i4_2_a_model_that_misses_its_deadline_is_late_and_its_log_gives_the_run_again() {
+    if !ready() {
+        return;
+    }
+    // A new process takes some of the time of the request after the one that it ended for.
+    for (isolation, deadline_ms) in [("thread", 100), ("process", 600)] {
+        let keys = format!("deadline_ms = {deadline_ms}\nisolation = \"{isolation}\"");
+        let folder = folder(&case("loop_on_request"), &keys);
+        let log = folder.path("log");
+        let program = Some(env!("CARGO_BIN_EXE_wasm-engine").into());
+        let report = folder
+            .run(RunOptions {
+                log_dir: Some(log.clone()),
+                model_program: program,
+                ticks: Some(4),
+                ..options()
+            })
+            .expect("it ends");
+        // The replies to the requests of two ticks: those of one agent never come, those of the
+        // other do, unless the machine stands still.
+        assert_eq!((report.ended, report.faults), (Ended::Ticks, 0), "{isolation}");
+        assert!(report.late_replies >= report.inferences / 3, "{isolation}: {report:?}");
+        assert!(report.late_replies < 2 * report.inferences / 3, "{isolation}: {report:?}");
+        let verified = verify(&log, ReplayOptions::default()).expect("it verifies");
+        assert_eq!((verified.divergence, verified.run.digest), (None, report.digest));
+        assert_eq!(verified.run.late_replies, report.late_replies);
+    }
+    // One that answers in time is as it is without a deadline.
+    let run = |keys: &str| folder(COUNTS, keys).run(options()).expect("it ends");
+    let (with, without) = (run("deadline_ms = 60000"), run(""));
+    assert_eq!((with.digest, with.late_replies), (without.digest, 0));
+}
+
+#[test]
 fn a_limit_that_no_request_or_reply_fits_is_refused_at_start_with_the_value_that_works() {
     if !ready() {
         return;

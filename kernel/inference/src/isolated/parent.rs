@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 use crate::backend::{Backend, BackendFailure, ModelPorts};
-use crate::interrupt::Interrupter;
+use crate::interrupt::{Canceller, Interrupter};
 use crate::isolated::wire::{self, FrameHead, JSON_MAX, Ready, Start, TEXT_MAX, kind};
 use crate::list_buffer::ListBuffer;
 use crate::onnx::{LIBRARY_ENV, ModelSource};
@@ -126,6 +126,7 @@ pub(crate) struct IsolatedModel {
     /// None between the end of a process and the next run.
     pipes: Option<(ChildStdin, ChildStdout)>,
     interrupter: Interrupter,
+    canceller: Canceller,
     /// A death was logged.
     logged: bool,
 }
@@ -143,6 +144,8 @@ impl IsolatedModel {
         let running = Running::default();
         let stopped = running.clone();
         interrupter.add(move || stopped.kill());
+        let stopped = running.clone();
+        let canceller = Canceller::new(move || stopped.kill());
         let recipe = Recipe {
             program: program.to_owned(),
             library: library.map(Path::to_owned),
@@ -159,6 +162,7 @@ impl IsolatedModel {
             running,
             pipes: Some(pipes),
             interrupter: interrupter.clone(),
+            canceller,
             logged: false,
         })
     }
@@ -170,11 +174,14 @@ impl IsolatedModel {
 
     /// A process for the next run, if the last one ended.
     fn revive(&mut self) -> Result<(), BackendFailure> {
-        let Self { recipe, ready, running, pipes, interrupter, .. } = self;
+        let Self { recipe, ready, running, pipes, interrupter, canceller, .. } = self;
         let mut why = String::new();
         for _ in 0..STARTS_MAX {
             if pipes.is_some() {
                 return Ok(());
+            }
+            if canceller.is_asked() {
+                return Err(BackendFailure::Failed("it was stopped".to_owned()));
             }
             match recipe.start(running, interrupter) {
                 Ok((new, said)) if said == *ready => *pipes = Some(new),
@@ -339,6 +346,10 @@ impl Backend for IsolatedModel {
 
     fn describe(&self) -> String {
         self.ready.fingerprint.clone()
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.canceller.clone()
     }
 
     fn interrupter(&self) -> Interrupter {

@@ -11,7 +11,7 @@ use wasm_engine_abi::plain::PlainText;
 use wasm_engine_abi::tensor::TensorList;
 
 use crate::backend::{Backend, BackendFailure, ModelPorts};
-use crate::interrupt::Interrupter;
+use crate::interrupt::{Canceller, Interrupter};
 use crate::list_buffer::ListBuffer;
 use crate::onnx::{
     error::OnnxError,
@@ -43,6 +43,7 @@ pub struct OnnxModel {
     session: Session,
     run_options: Arc<RunOptions>,
     interrupter: Interrupter,
+    canceller: Canceller,
     ports: ModelPorts,
     input_names: PortNames,
     /// Of those outputs that are given, with their ports.
@@ -109,16 +110,19 @@ impl OnnxModel {
         let run_options = Arc::new(RunOptions::new().map_err(failed)?);
         let options = Arc::clone(&run_options);
         interrupter.add(move || drop(options.terminate()));
+        let options = Arc::clone(&run_options);
+        let canceller = Canceller::new(move || drop(options.terminate()));
         Ok(Self {
             name: model(),
             session,
             run_options,
             interrupter: interrupter.clone(),
+            canceller,
             ports,
             input_names: PortNames::new(input_names),
             output_names: PortNames::new(output_names),
             given,
-            memory: AlignedMemory::default(),
+            memory: AlignedMemory::new().map_err(failed)?,
             fingerprint: Fingerprint::here(),
             mixing: scanned.mixing,
         })
@@ -193,11 +197,19 @@ impl Backend for OnnxModel {
     }
 
     fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
+        if !self.interrupter.is_asked() {
+            // A run before this one may have been asked to stop. It fails for no reason.
+            let _ = self.run_options.unterminate();
+        }
         self.ask(request, reply).map_err(|error| BackendFailure::Failed(error.to_string()))
     }
 
     fn describe(&self) -> String {
         self.fingerprint.to_string()
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.canceller.clone()
     }
 
     fn interrupter(&self) -> Interrupter {

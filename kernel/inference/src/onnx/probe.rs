@@ -126,7 +126,7 @@ impl Asker<'_> {
             }
         }
         model.run(request.bytes(), reply)?;
-        nan::canonicalise(reply.bytes_mut());
+        nan::canonicalise(reply.bytes_mut(), &mut nan::Floats::new());
         if setup.batch == 1 {
             return Ok(Some(vec![reply.bytes().to_vec()]));
         }

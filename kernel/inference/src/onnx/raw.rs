@@ -126,6 +126,17 @@ fn element_type(kind: ValueKind) -> Option<ElementType> {
     })
 }
 
+/// Where tensors over memory of ours lie, as the library says it; made once, for it costs as much
+/// as a tensor.
+pub(super) struct OurMemory(MemoryInfo<'static>);
+
+impl OurMemory {
+    pub(super) fn new() -> Result<Self, ort::Error> {
+        let (device, kind) = (AllocationDevice::CPU, MemoryType::Default);
+        MemoryInfo::new(device, 0, AllocatorType::Device, kind).map(Self)
+    }
+}
+
 impl<'m> OrtValue<'m> {
     fn made(result: Result<(), ort::Error>, value: *mut sys::OrtValue) -> Result<Self, ort::Error> {
         result?;
@@ -135,16 +146,19 @@ impl<'m> OrtValue<'m> {
 
     /// A tensor whose elements are `data`, in place. The library refuses one of another length than
     /// its shape has.
-    pub(super) fn over(kind: ValueKind, dims: &[i64], data: &'m [u8]) -> Result<Self, ort::Error> {
+    pub(super) fn over(
+        memory: &OurMemory,
+        kind: ValueKind,
+        dims: &[i64],
+        data: &'m [u8],
+    ) -> Result<Self, ort::Error> {
         let element = element_type(kind).filter(|_| kind != ValueKind::Text);
         let element = element.ok_or_else(|| ort::Error::new("no tensor in place"))?;
-        let info =
-            MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
         let mut value = ptr::null_mut();
         // SAFETY: the data outlive the value, which borrows them; the library only reads inputs.
-        // `info` and `dims` outlive the call, which copies what it needs of them.
+        // `memory` and `dims` outlive the call, which copies what it needs of them.
         let result = ortsys![@ort: unsafe CreateTensorWithDataAsOrtValue(
-            info.ptr(),
+            memory.0.ptr(),
             data.as_ptr().cast_mut().cast::<c_void>(),
             data.len(),
             dims.as_ptr(),
@@ -312,13 +326,16 @@ pub(super) fn run<'m>(
     let mut outputs = vec![ptr::null_mut(); output_names.pointers.len()];
     let result = call(session, options, inputs, (output_names, &mut outputs));
     // Whatever was made is released, also after a failure.
+    let count = outputs.len();
     let values: Vec<_> = outputs
         .into_iter()
-        .map(|value| NonNull::new(value).map(|value| OrtValue { value, memory: PhantomData }))
+        .filter_map(|value| Some(OrtValue { value: NonNull::new(value)?, memory: PhantomData }))
         .collect();
     result?;
-    let all: Option<Vec<_>> = values.into_iter().collect();
-    all.ok_or_else(|| ort::Error::new("an output is missing"))
+    match values.len() == count {
+        true => Ok(values),
+        false => Err(ort::Error::new("an output is missing")),
+    }
 }
 
 /// As [`run`], into outputs that are there already and that no input shares memory with.

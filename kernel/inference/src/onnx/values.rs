@@ -1,18 +1,18 @@
 //! Between lists of tensors and the library's values.
 
 use bytemuck::{Pod, Zeroable};
-use wasm_engine_abi::tensor::{TensorList, TensorWriter, Value, ValueKind};
+use wasm_engine_abi::tensor::{RANK_MAX, TensorList, TensorWriter, Value, ValueKind};
 
 use crate::list_buffer::ListBuffer;
-use crate::onnx::raw::{OrtKind, OrtValue};
+use crate::onnx::raw::{OrtKind, OrtValue, OurMemory};
 
 /// Memory that begins at a multiple of 64.
 ///
 /// The library sums some tensors in another order where they begin elsewhere, so that a reply would
 /// depend on what lies before its request in memory.
-#[derive(Debug, Default)]
 pub(super) struct AlignedMemory {
     lines: Vec<Line>,
+    ours: OurMemory,
 }
 
 /// A cache line.
@@ -21,6 +21,10 @@ pub(super) struct AlignedMemory {
 struct Line([u64; 8]);
 
 impl AlignedMemory {
+    pub(super) fn new() -> Result<Self, ort::Error> {
+        Ok(Self { lines: Vec::new(), ours: OurMemory::new()? })
+    }
+
     /// Copies in what of a list does not begin at a multiple of 64.
     pub(super) fn fill(&mut self, list: &TensorList<'_>) {
         self.lines.clear();
@@ -66,34 +70,52 @@ pub(super) fn inputs<'m>(
     memory: &'m AlignedMemory,
     count: usize,
 ) -> Result<Vec<OrtValue<'m>>, ort::Error> {
-    let mut values: Vec<Option<OrtValue<'m>>> = (0..count).map(|_| None).collect();
     let mut moved = Moved { lines: &memory.lines };
+    let missing = || ort::Error::new("an input is missing");
+    // As most lists are: in the order of their ports.
+    if list.iter().zip(0..).all(|(value, port)| value.port() == port) {
+        let mut values = Vec::with_capacity(count);
+        for value in list.iter() {
+            values.push(input(&value, &memory.ours, &mut moved)?);
+        }
+        return if values.len() == count { Ok(values) } else { Err(missing()) };
+    }
+    let mut values: Vec<Option<OrtValue<'m>>> = (0..count).map(|_| None).collect();
     for value in list.iter() {
-        let made = input(&value, &mut moved)?;
+        let made = input(&value, &memory.ours, &mut moved)?;
         if let Some(slot) = values.get_mut(value.port() as usize) {
             *slot = Some(made);
         }
     }
     let all: Option<Vec<_>> = values.into_iter().collect();
-    all.ok_or_else(|| ort::Error::new("an input is missing"))
+    all.ok_or_else(missing)
 }
 
-fn input<'m>(value: &Value<'m>, moved: &mut Moved<'m>) -> Result<OrtValue<'m>, ort::Error> {
-    let too_large = |_| ort::Error::new("a dimension is too large");
-    let dims: Vec<i64> =
-        value.dims().map(i64::try_from).collect::<Result<_, _>>().map_err(too_large)?;
+fn input<'m>(
+    value: &Value<'m>,
+    ours: &OurMemory,
+    moved: &mut Moved<'m>,
+) -> Result<OrtValue<'m>, ort::Error> {
+    let mut sizes = [0; RANK_MAX as usize];
+    let dims = &mut sizes[..value.dims().len()];
+    for (slot, dim) in dims.iter_mut().zip(value.dims()) {
+        *slot = i64::try_from(dim).map_err(|_| ort::Error::new("a dimension is too large"))?;
+    }
+    let dims = &*dims;
     match value.kind() {
         ValueKind::Text => match value.texts() {
-            Some(texts) => OrtValue::of_texts(&dims, texts),
+            Some(texts) => OrtValue::of_texts(dims, texts),
             None => Err(ort::Error::new("a text is none")),
         },
         kind @ (ValueKind::Sequence | ValueKind::Map) => {
-            let inner = value.inner().map(|inner| input(&inner, moved));
+            let inner = value.inner().map(|inner| input(&inner, ours, moved));
             let inner = inner.collect::<Result<Vec<_>, _>>()?;
             OrtValue::of_values(&inner, kind == ValueKind::Map)
         }
-        kind if must_move(value) => OrtValue::over(kind, &dims, moved.take(value.data().len())),
-        kind => OrtValue::over(kind, &dims, value.data()),
+        kind if must_move(value) => {
+            OrtValue::over(ours, kind, dims, moved.take(value.data().len()))
+        }
+        kind => OrtValue::over(ours, kind, dims, value.data()),
     }
 }
 
@@ -137,8 +159,13 @@ fn output(
     let elements = value.shape(dims)?;
     let elements =
         elements.ok_or_else(|| ort::Error::new("an output has elements that lists do not hold"))?;
-    let sizes: Option<Vec<u64>> = dims.iter().map(|dim| u64::try_from(*dim).ok()).collect();
-    let sizes = sizes.ok_or_else(|| ort::Error::new("an output has a negative dimension"))?;
+    let mut sizes = [0; RANK_MAX as usize];
+    let sizes = sizes.get_mut(..dims.len());
+    let sizes = sizes.ok_or_else(|| ort::Error::new("an output has too many dimensions"))?;
+    for (slot, dim) in sizes.iter_mut().zip(dims.iter()) {
+        let negative = |_| ort::Error::new("an output has a negative dimension");
+        *slot = u64::try_from(*dim).map_err(negative)?;
+    }
     let count = sizes.iter().try_fold(1_u64, |product, size| product.checked_mul(*size));
     let count = count.and_then(|count| usize::try_from(count).ok());
     let too_long = || ort::Error::new("an output has too many elements");
@@ -150,8 +177,8 @@ fn output(
         let texts: Option<Vec<&str>> =
             begins.iter().zip(ends).map(|(begin, end)| text.get(*begin..end)).collect();
         let texts = texts.ok_or_else(|| ort::Error::new("a text is not UTF-8"))?;
-        return list.texts(port, &sizes, &texts).map_err(no_room);
+        return list.texts(port, sizes, &texts).map_err(no_room);
     };
     let len = count.checked_mul(bytes as usize).ok_or_else(too_long)?;
-    list.value(port, elements, &sizes, &[value.bytes(len)?]).map_err(no_room)
+    list.value(port, elements, sizes, &[value.bytes(len)?]).map_err(no_room)
 }
