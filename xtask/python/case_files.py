@@ -71,7 +71,9 @@ def write(case: Case, folder: Path) -> None:
     if session is None:
         record["plain"] = {"outcome": LOAD_FAIL, "message": refusal}
     else:
-        record["plain"] = min((run["plain"] for run in runs), key=lambda p: worst.index(p["outcome"]))
+        record["plain"] = min(
+            (run["plain"] for run in runs), key=lambda p: worst.index(p["outcome"])
+        )
     record["runs"] = runs
     (folder / CASE_FILE).write_text(json.dumps(record, indent=1) + "\n")
 
@@ -79,7 +81,7 @@ def write(case: Case, folder: Path) -> None:
 def _open(model: bytes) -> tuple[ort.InferenceSession | None, str | None]:
     try:
         return plain.open_model(model), None
-    except Exception as error:  # noqa: BLE001 - the library raises a type for each of its codes
+    except Exception as error:  # The library raises a type for each of its codes.
         return None, _text(error)
 
 
@@ -102,7 +104,7 @@ def _run(
         return entry
     try:
         outputs = plain.run(session, inputs)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # As above.
         entry["plain"] = {"outcome": RUN_FAIL, "message": _text(error)}
         return entry
     _save(outputs, folder / f"reply-{number}.bin", record)

@@ -1,4 +1,4 @@
-"""Writes the cases of `cargo xtask conformance`: models, requests, and what plain ONNX Runtime says.
+"""Writes the cases of `cargo xtask conformance`: models, requests, what plain ONNX Runtime says.
 
 Each case is a folder with `model.onnx`, `case.json` and, for run N, `request-N.bin`,
 `reply-N.bin` (of ONNX Runtime in Python with the settings of the engine) and `expected-N.bin` (of
@@ -6,8 +6,9 @@ the case itself, if it states a result); the three are lists of tensors (`tensor
 has no place in such a list, or what plain ONNX Runtime refuses, is told in `case.json`.
 
 Two sources: the backend cases of the package `onnx`, and the models of `models.toml`, which lie in
-packages of their own. Downloads go into DIR/packages, cases into DIR/cases; a part that is there
-and was written by these very scripts is kept.
+packages of their own. A third part, hostile models (`hostile.py`), has files only. Downloads go
+into DIR/packages, a part into DIR/cases/PART; one that is there and was written by these very
+scripts is kept.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import hostile
 import node_cases
 import package_models
 from case_files import CASE_FILE
 
 HERE = Path(__file__).parent
-PARTS = {"nodes": node_cases.write, "models": package_models.write}
+PARTS = {"nodes": node_cases.write, "models": package_models.write, "hostile": hostile.write}
 
 
 def main() -> int:
@@ -58,6 +60,8 @@ def fingerprint() -> str:
 
 def summary(folder: Path) -> str:
     """How many cases there are of each outcome."""
+    if not any(folder.glob(f"*/{CASE_FILE}")):
+        return f"{len(list(folder.glob('*.onnx')))} files"
     cases = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*/{CASE_FILE}"))]
     outcomes = Counter(case["plain"]["outcome"] for case in cases)
     silent = sum(case["inexpressible"] is not None for case in cases)

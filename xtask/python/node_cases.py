@@ -23,6 +23,7 @@ def write(_dir: Path, folder: Path) -> None:
     """Writes every case of the package."""
     warnings.simplefilter("ignore")
     for test in collect_testcases(None):
+        assert test.model is not None and test.data_sets is not None, test.name
         model = test.model.SerializeToString()
         runs = [
             Run([_plain(value) for value in inputs], [_plain(value) for value in outputs])
@@ -31,6 +32,7 @@ def write(_dir: Path, folder: Path) -> None:
         _write("node", test, model, runs, folder)
     for kind in FOLDERS:
         for test in sorted(load_model_tests(kind=kind), key=lambda test: test.name):
+            assert test.model_dir is not None, test.name
             place = Path(test.model_dir)
             model = (place / "model.onnx").read_bytes()
             graph = onnx.load_from_string(model).graph

@@ -18,6 +18,7 @@ import tempfile
 import tomllib
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,20 @@ Fill = list[str | int | float]
 
 def write(dir_: Path, folder: Path) -> None:
     """Fetches what is missing and writes a case of every model."""
+    for package, model in manifest():
+        _write(package, model, fetch(package, model, dir_), folder / model["name"])
+
+
+def manifest() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every model of the manifest, with its package."""
     for package in tomllib.loads(MANIFEST.read_text())["package"]:
         for model in package["model"]:
-            data = fetch(package, model, dir_ / "packages")
-            _write(package, model, data, folder / model["name"])
+            yield package, model
 
 
-def fetch(package: dict[str, Any], model: dict[str, Any], folder: Path) -> bytes:
+def fetch(package: dict[str, Any], model: dict[str, Any], dir_: Path) -> bytes:
     """The model's bytes, which are those that the manifest names."""
+    folder = dir_ / "packages"
     path = folder / f"{model['name']}.onnx"
     if not path.is_file() or _sha256(path.read_bytes()) != model["sha256"]:
         folder.mkdir(parents=True, exist_ok=True)

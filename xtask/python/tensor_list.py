@@ -92,7 +92,9 @@ def _value(port: int, value: Value) -> bytes:
         keys = sorted(value)
         text = bool(keys) and isinstance(keys[0], str)
         key_array = np.array(keys, dtype=object if text else np.int64)
-        return _one(port, MAP, (), b"") + _value(port, key_array) + _value(port, _items(value, keys))
+        return (
+            _one(port, MAP, (), b"") + _value(port, key_array) + _value(port, _items(value, keys))
+        )
     if value is None:
         raise Inexpressible("an optional value that is absent")
     if not isinstance(value, (np.ndarray, np.generic)):
