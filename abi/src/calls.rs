@@ -149,6 +149,9 @@ macro_rules! calls {
         infer(model: u32, row: floats) -> sequence; 200; Pattern("infer:");
             INFER = 8 "`target` model, payload.";
             "One row of `f32` for a model; exactly one reply item.";
+        infer_tensors(model: u32, tensors: bytes) -> sequence; 200; Pattern("infer:");
+            INFER_TENSORS = 15 "`target` model, payload a list of tensors.";
+            "A list of tensors for a model; exactly one reply item, such a list too.";
         join(name: text) -> sequence; 100; Pattern("channel:");
             JOIN = 5 "`target` and `arg` channel key.";
             "Becomes a member of a channel.";
@@ -160,6 +163,10 @@ macro_rules! calls {
             "A line for the operator: level 1 error, 2 warning, 3 information, 4 and more detail.";
         model(name: text) -> handle; 100; Nothing; ;
             "Handle of a configured model.";
+        model_input(model: u32, name: text) -> handle; 100; Nothing; ;
+            "Number of a model's input, which a tensor for it has as its port.";
+        model_output(model: u32, name: text) -> handle; 100; Nothing; ;
+            "Number of a model's output, which a tensor of its reply has as its port.";
         panic(message: text) -> status; 100; Nothing; ;
             "Why the agent is about to trap: shown with the fault; no effect and not digested.";
         pause(agent: u64) -> sequence; 100; Capability("lifecycle");
@@ -256,5 +263,7 @@ enum Status: i32, reserved [-9, -10] {
     Already = -13 "already so",
     /// The payload is longer than the receiver's inbox.
     TooLong = -14 "longer than the receiver's inbox",
+    /// The model takes other tensors; the reply's payload says in UTF-8 what differs.
+    Mismatch = -15 "not what the model takes",
 }
 }

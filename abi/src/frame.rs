@@ -26,8 +26,9 @@ item: u32 {
     MESSAGE = 1 "message",
     /// From a source: `from` the source's number, `from_seq` its sequence, `topic`.
     INPUT = 2 "input",
-    /// Answer to `infer`: `request` its sequence, `topic` the model, `code` a status; the payload
-    /// is the output row, empty unless `code` is 0.
+    /// Answer to `infer` or `infer_tensors`: `request` its sequence, `topic` the model, `code` a
+    /// status; the payload is the output row or the list of tensors, or with the status `Mismatch`
+    /// a text; else it is empty.
     REPLY = 3 "reply",
     /// Answer to another call: `request` its sequence, `code` a status, `from` the agent it is
     /// about (the new one for `spawn`).

@@ -11,6 +11,7 @@
 //!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
 //!  plain.rs    text from outside, fit to be shown
 //!  short.rs    the same, as one short line
+//!  tensor/     what models are asked and answer
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -36,6 +37,7 @@ pub mod plain;
 pub mod record;
 mod schema;
 pub mod short;
+pub mod tensor;
 
 pub use ids::{AgentId, Digest, Tick};
 pub use schema::SCHEMA;

@@ -4,8 +4,12 @@
 
 /// Bytes in which payloads are charged and stored.
 pub const BLOCK_BYTES: u32 = 64;
-/// Longest payload of one message, task or inference request.
+/// Longest payload of one message or task.
 pub const PAYLOAD_BYTES_MAX: u32 = 1 << 20;
+/// Longest request to a model, and longest reply.
+pub const INFERENCE_BYTES_MAX: u32 = 1 << 28;
+/// Inputs, and outputs, of a model.
+pub const PORTS_MAX: usize = 1024;
 /// Longest name of an agent, topic, channel, model or source, in UTF-8 bytes.
 pub const NAME_BYTES_MAX: u32 = 128;
 /// Longest argument of an agent, in bytes.

@@ -53,7 +53,7 @@ enum {
   WE_MESSAGE = 1,
   /* From a source: from the source's number, from_seq its sequence, topic. */
   WE_INPUT = 2,
-  /* Answer to infer: request its sequence, topic the model, code a status; the payload is the output row, empty unless code is 0. */
+  /* Answer to infer or infer_tensors: request its sequence, topic the model, code a status; the payload is the output row or the list of tensors, or with the status Mismatch a text; else it is empty. */
   WE_REPLY = 3,
   /* Answer to another call: request its sequence, code a status, from the agent it is about (the new one for spawn). */
   WE_OUTCOME = 4,
@@ -96,6 +96,8 @@ enum {
   WE_ALREADY = -13,
   /* The payload is longer than the receiver's inbox. */
   WE_TOO_LONG = -14,
+  /* The model takes other tensors; the reply's payload says in UTF-8 what differs. */
+  WE_MISMATCH = -15,
 };
 /* end of generated */
 
@@ -139,9 +141,123 @@ _Static_assert(offsetof(we_item, request) == 48, "layout of we_item");
 _Static_assert(sizeof(we_context) == 40, "layout of we_context");
 #endif
 
+/* Lists of tensors: what we_infer_tensors takes and its reply holds.
+ *   list   we_tensors, then `count` values
+ *   value  we_tensor, uint64_t dims[rank], `len` bytes of elements, zeros up to a multiple of 8
+ * A list begins at a multiple of 8, as payloads in the inbox do, and so do all elements in it. */
+typedef struct we_tensors {
+  uint32_t version; /* 0 WE_TENSORS_VERSION */
+  uint32_t count;   /* 4 values that follow */
+} we_tensors;
+
+typedef struct we_tensor {
+  uint32_t port; /*  0 number of the model's input or output: we_model_input, we_model_output */
+  uint32_t kind; /*  4 WE_F32 ... */
+  uint32_t rank; /*  8 dimensions that follow */
+  uint32_t len;  /* 12 bytes of the elements */
+} we_tensor;
+
+#ifdef __cplusplus
+static_assert(sizeof(we_tensor) == 16, "layout of we_tensor");
+#else
+_Static_assert(sizeof(we_tensor) == 16, "layout of we_tensor");
+#endif
+
+#define WE_TENSORS_VERSION 1
+/* Kinds of value. WE_TEXT: n + 1 offsets uint32_t, then the text that they cut up. WE_SEQUENCE: rank
+ * 1, as many values follow. WE_MAP: rank 0, its keys and its values follow. */
+/* generated: kinds of value */
+enum {
+  /* 32-bit floats. */
+  WE_F32 = 1,
+  /* 8-bit unsigned integers. */
+  WE_U8 = 2,
+  /* 8-bit integers. */
+  WE_I8 = 3,
+  /* 16-bit unsigned integers. */
+  WE_U16 = 4,
+  /* 16-bit integers. */
+  WE_I16 = 5,
+  /* 32-bit integers. */
+  WE_I32 = 6,
+  /* 64-bit integers. */
+  WE_I64 = 7,
+  /* Texts. */
+  WE_TEXT = 8,
+  /* One byte each, 0 or 1. */
+  WE_BOOL = 9,
+  /* 16-bit floats of IEEE 754. */
+  WE_F16 = 10,
+  /* 64-bit floats. */
+  WE_F64 = 11,
+  /* 32-bit unsigned integers. */
+  WE_U32 = 12,
+  /* 64-bit unsigned integers. */
+  WE_U64 = 13,
+  /* The upper 16 bits of a 32-bit float. */
+  WE_BF16 = 16,
+  /* Values one after the other. */
+  WE_SEQUENCE = 256,
+  /* Keys and values. */
+  WE_MAP = 257,
+};
+/* end of generated */
+
 /* The payload behind an item, and the arguments behind the context of agent_init. */
 static inline const void *we_payload(const we_item *item) { return item + 1; }
 static inline const void *we_args(const we_context *context) { return context + 1; }
+
+/* Dimensions and elements of a value, and the value behind it; of a sequence or a map that is the
+ * first one inside it. */
+static inline const uint64_t *we_tensor_dims(const we_tensor *value) {
+  return (const uint64_t *)(const void *)(value + 1);
+}
+static inline const void *we_tensor_data(const we_tensor *value) {
+  return we_tensor_dims(value) + value->rank;
+}
+static inline const we_tensor *we_tensor_next(const we_tensor *value) {
+  return (const we_tensor *)((const char *)we_tensor_data(value) + ((value->len + 7u) & ~7u));
+}
+
+/* The first value of a list with this port; null if there is none. For lists without sequences and
+ * maps, of which a model without them gives no other. */
+static inline const we_tensor *we_tensors_find(const void *list, uint32_t port) {
+  const we_tensors *head = (const we_tensors *)list;
+  const we_tensor *value = (const we_tensor *)(const void *)(head + 1);
+  for (uint32_t i = 0; i < head->count; i++, value = we_tensor_next(value))
+    if (value->port == port) return value;
+  return 0;
+}
+
+/* Begins a list in `list`, which is aligned to 8. */
+static inline void we_tensors_begin(void *list) {
+  we_tensors *head = (we_tensors *)list;
+  head->version = WE_TENSORS_VERSION;
+  head->count = 0;
+}
+
+/* Appends a tensor of `len` bytes to the list of `list_len` bytes in memory of `capacity` bytes, and
+ * gives where its elements are to be written; null if there is no room. The first one is appended to
+ * the 8 bytes of we_tensors_begin. */
+static inline void *we_tensors_add(void *list, size_t *list_len, size_t capacity, uint32_t port,
+                                   uint32_t kind, uint32_t rank, const uint64_t *dims,
+                                   uint32_t len) {
+  size_t padded = ((size_t)len + 7u) & ~(size_t)7u;
+  size_t need = sizeof(we_tensor) + 8u * (size_t)rank + padded;
+  if (*list_len > capacity || need > capacity - *list_len) return 0;
+  we_tensor *value = (we_tensor *)(void *)((char *)list + *list_len);
+  value->port = port;
+  value->kind = kind;
+  value->rank = rank;
+  value->len = len;
+  uint64_t *to = (uint64_t *)(void *)(value + 1);
+  for (uint32_t i = 0; i < rank; i++) to[i] = dims[i];
+  unsigned char *data = (unsigned char *)(to + rank);
+  for (size_t i = len; i < padded; i++) data[i] = 0;
+  ((we_tensors *)list)->count++;
+  *list_len += need;
+  return data;
+}
 
 #ifdef __wasm__
 #define WE_IMPORT(name) __attribute__((import_module("wasm_engine"), import_name(name)))
@@ -197,6 +313,9 @@ int64_t we_cast(const char *name, size_t name_len, const void *payload, size_t p
 /* One row of f32 for a model; exactly one reply item. */
 WE_IMPORT("infer")
 int64_t we_infer(int32_t model, const float *row, size_t row_bytes);
+/* A list of tensors for a model; exactly one reply item, such a list too. */
+WE_IMPORT("infer_tensors")
+int64_t we_infer_tensors(int32_t model, const void *tensors, size_t tensors_len);
 /* Becomes a member of a channel. */
 WE_IMPORT("join")
 int64_t we_join(const char *name, size_t name_len);
@@ -209,6 +328,12 @@ int32_t we_log(int32_t level, const char *text, size_t text_len);
 /* Handle of a configured model. */
 WE_IMPORT("model")
 int32_t we_model(const char *name, size_t name_len);
+/* Number of a model's input, which a tensor for it has as its port. */
+WE_IMPORT("model_input")
+int32_t we_model_input(int32_t model, const char *name, size_t name_len);
+/* Number of a model's output, which a tensor of its reply has as its port. */
+WE_IMPORT("model_output")
+int32_t we_model_output(int32_t model, const char *name, size_t name_len);
 /* Why the agent is about to trap: shown with the fault; no effect and not digested. */
 WE_IMPORT("panic")
 int32_t we_panic(const char *message, size_t message_len);

@@ -29,9 +29,9 @@ pub enum Level {
 
 /// The kernel, as an agent sees it during one call.
 ///
-/// Every call but [`tick`](Self::tick), [`topic`](Self::topic), [`model`](Self::model) and
-/// [`panic`](Self::panic) needs a
-/// capability in the manifest; a module that uses one without declaring it is not admitted.
+/// Every call but [`tick`](Self::tick), [`panic`](Self::panic) and those that give handles and
+/// ports needs a capability in the manifest; a module that uses one without declaring it is not
+/// admitted.
 #[derive(Debug)]
 pub struct Host {
     pub(crate) raw: Raw,
@@ -115,6 +115,13 @@ impl Host {
         seq(self.raw.infer(model.raw(), bytemuck::cast_slice(row)))
     }
 
+    /// Asks a model with a list of tensors, as a
+    /// [`TensorWriter`](crate::tensor::TensorWriter) writes it. Exactly one reply follows, at the
+    /// open of a later tick, with such a list: see [`Item::tensors`](crate::Item::tensors).
+    pub fn infer_tensors(&mut self, model: Model, list: &[u8]) -> Result<Seq, Status> {
+        seq(self.raw.infer_tensors(model.raw(), list))
+    }
+
     /// One timer item after `delay_ticks`, which is at least 1; the item carries `tag`.
     pub fn timer(&mut self, delay_ticks: u64, tag: u64) -> Result<Seq, Status> {
         seq(self.raw.timer(delay_ticks, tag))
@@ -170,6 +177,16 @@ impl Host {
     /// The handle of a configured model.
     pub fn model(&mut self, name: &str) -> Result<Model, Status> {
         handle(self.raw.model(name.as_bytes())).map(Model::from_raw)
+    }
+
+    /// The port of a model's input: what a tensor for it is written with.
+    pub fn model_input(&mut self, model: Model, name: &str) -> Result<u32, Status> {
+        handle(self.raw.model_input(model.raw(), name.as_bytes()))
+    }
+
+    /// The port of a model's output: what a tensor of it in a reply is found by.
+    pub fn model_output(&mut self, model: Model, name: &str) -> Result<u32, Status> {
+        handle(self.raw.model_output(model.raw(), name.as_bytes()))
     }
 }
 

@@ -4,6 +4,7 @@ use bytemuck::AnyBitPattern;
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{CHANNEL, ItemHeader, NO_TOPIC, item};
 use wasm_engine_abi::ids::AgentId;
+use wasm_engine_abi::tensor::TensorList;
 
 use crate::handles::{Model, Seq, Topic};
 use crate::host::status;
@@ -42,7 +43,8 @@ pub enum Kind {
         /// The topic it was published on.
         topic: Topic,
     },
-    /// Answer to `infer`; the payload is the output row if `result` is ok, else empty.
+    /// Answer to `infer` or `infer_tensors`; the payload is the output row or the list of tensors
+    /// if `result` is ok, with [`Status::Mismatch`] what differs in words, else empty.
     Reply {
         /// The call it answers.
         request: Seq,
@@ -157,6 +159,13 @@ impl<'a> Item<'a> {
     pub fn f64s(&self) -> impl ExactSizeIterator<Item = f64> + use<'a> {
         let (values, _rest) = self.payload.as_chunks();
         values.iter().map(|bytes| f64::from_le_bytes(*bytes))
+    }
+
+    /// The payload as a list of tensors, such as the reply to `infer_tensors`; nothing if it is
+    /// none. Elements lie in the inbox as their types want them, so views are free.
+    #[must_use]
+    pub fn tensors(&self) -> Option<TensorList<'a>> {
+        TensorList::parse(self.payload).ok()
     }
 
     /// Tick in which it was committed, or opened.

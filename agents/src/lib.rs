@@ -98,7 +98,7 @@ pub use text::Text;
 pub use wasm_engine_abi::calls::Status;
 pub use wasm_engine_abi::frame::{Context, ItemHeader};
 pub use wasm_engine_abi::ids::AgentId;
-pub use wasm_engine_abi::{frame, limits};
+pub use wasm_engine_abi::{frame, limits, tensor};
 
 /// What `export!` refers to; no part of the interface.
 #[doc(hidden)]
@@ -183,6 +183,14 @@ impl Code {
 impl From<Status> for Code {
     fn from(status: Status) -> Self {
         Self(status as i32)
+    }
+}
+
+/// A list of tensors for which a buffer has no room is a fault with the code of
+/// [`Status::Invalid`].
+impl From<tensor::NoRoom> for Code {
+    fn from(_: tensor::NoRoom) -> Self {
+        Self::from(Status::Invalid)
     }
 }
 

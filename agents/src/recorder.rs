@@ -15,6 +15,7 @@ use crate::handles::{Model, Seq, Topic};
 pub enum Call {
     Cast { channel: String, payload: Vec<u8> },
     Infer { model: String, row: Vec<u8> },
+    InferTensors { model: String, list: Vec<u8> },
     Join { channel: String },
     Leave { channel: String },
     Log { level: u32, text: String },
@@ -43,6 +44,10 @@ pub struct Recorded {
 pub(crate) struct Raw {
     topics: Handles,
     models: Handles,
+    /// By model, in any order of first mention.
+    inputs: Ports,
+    /// The same of outputs.
+    outputs: Ports,
     calls: Vec<Recorded>,
     refusals: Vec<(&'static str, Status)>,
     seq: u64,
@@ -55,6 +60,22 @@ pub(crate) struct Raw {
 struct Handles {
     names: Vec<String>,
     fixed: bool,
+}
+
+/// Ports of models, each by its model and the first mention of its name.
+#[derive(Debug, Default)]
+struct Ports(Vec<(u32, Handles)>);
+
+impl Ports {
+    fn port(&mut self, model: u32, name: &[u8]) -> Result<usize, Status> {
+        if let Some((_, ports)) = self.0.iter_mut().find(|(known, _)| *known == model) {
+            return ports.handle(name);
+        }
+        let mut ports = Handles::default();
+        let port = ports.handle(name)?;
+        self.0.push((model, ports));
+        Ok(port)
+    }
 }
 
 impl Handles {
@@ -135,6 +156,24 @@ impl Raw {
         let row = row.to_vec();
         let call = self.models.name(model).map(|model| Call::Infer { model, row });
         self.accept("infer", call)
+    }
+
+    pub(crate) fn infer_tensors(&mut self, model: u32, list: &[u8]) -> i64 {
+        let list = list.to_vec();
+        let call = self.models.name(model).map(|model| Call::InferTensors { model, list });
+        self.accept("infer_tensors", call)
+    }
+
+    pub(crate) fn model_input(&mut self, model: u32, name: &[u8]) -> i32 {
+        let known = self.refused("model_input").and_then(|()| self.models.name(model));
+        let port = known.and_then(|_| self.inputs.port(model, name));
+        port.map_or_else(|status| status as i32, |port| port as i32)
+    }
+
+    pub(crate) fn model_output(&mut self, model: u32, name: &[u8]) -> i32 {
+        let known = self.refused("model_output").and_then(|()| self.models.name(model));
+        let port = known.and_then(|_| self.outputs.port(model, name));
+        port.map_or_else(|status| status as i32, |port| port as i32)
     }
 
     pub(crate) fn join(&mut self, name: &[u8]) -> i64 {

@@ -6,11 +6,14 @@
 
 use std::path::Path;
 
-use wasm_engine_inference::Interrupter;
-use wasm_engine_inference::onnx::{self, OnnxModel};
-use wasm_engine_inference::registry::{LoadedModel, ModelFile, ModelHome, load_models};
-use wasm_engine_inference::{InferenceHandle, InferenceLayout, InferenceOptions};
-use wasm_engine_setup::{Limits, ModelSetup};
+use wasm_engine_abi::tensor::{RequestForm, TensorList, TensorWriter};
+use wasm_engine_inference::onnx::{self, ModelSource, OnnxModel};
+use wasm_engine_inference::registry::{LoadedModel, ModelFile, ModelHome, ModelTerms, load_models};
+use wasm_engine_inference::{
+    Backend, InferenceHandle, InferenceLayout, InferenceOptions, Interrupter, ListBuffer,
+    ServedModel,
+};
+use wasm_engine_setup::{Limits, PortValue};
 use wasm_engine_shm::wait::WaitMode;
 
 use crate::measure::{Scale, apart, cores, median, ns_each, pin, quantile};
@@ -58,30 +61,33 @@ struct Kernel {
 
 impl Kernel {
     fn new(bytes: &[u8], batch: u32) -> Result<Self, String> {
-        let file = ModelFile { name: "m", bytes, sha256: None, batch, home: ModelHome::Here };
+        let terms = ModelTerms::default();
+        let file = ModelFile {
+            name: "m",
+            bytes,
+            sha256: None,
+            batch,
+            home: ModelHome::Here,
+            terms: &terms,
+        };
         let loaded = load_models(&[file], None, &Interrupter::default())
             .map_err(|error| error.to_string())?;
-        let limits = Limits::default();
-        let [model] =
+        let [LoadedModel { setup, backend, .. }] =
             <[LoadedModel; 1]>::try_from(loaded).map_err(|_| "one model was asked for")?;
-        let setup = ModelSetup {
-            name: model.name,
-            sha256: model.sha256,
-            latency_ticks: 1,
-            batch,
-            input_len: model.input_len,
-            output_len: model.output_len,
-        };
-        let layout = InferenceLayout::of(&limits, &[setup]).map_err(|error| error.to_string())?;
+        let mut limits = Limits::default();
+        limits.suit(std::slice::from_ref(&setup));
+        let layout = InferenceLayout::of(&limits, std::slice::from_ref(&setup))
+            .map_err(|error| error.to_string())?;
         let options = InferenceOptions {
             wait: if cores() > 1 { WaitMode::Busy } else { WaitMode::Hybrid },
             clock: crate::measure::clock_ns,
             on_start: Some(Box::new(|| pin(1))),
         };
-        let handle =
-            InferenceHandle::start(vec![model.backend], &limits, layout.on_heap(), options)
-                .map_err(|error| error.to_string())?;
-        let input = input(model.input_len as usize).iter().flat_map(|v| v.to_le_bytes()).collect();
+        let len = setup.row().ok_or("the model is not asked with rows")?.input_len;
+        let input = input(len).iter().flat_map(|v| v.to_le_bytes()).collect();
+        let served = vec![ServedModel { setup, backend }];
+        let handle = InferenceHandle::start(served, &limits, layout.on_heap(), options)
+            .map_err(|error| error.to_string())?;
         Ok(Self { handle, next: 0, input })
     }
 
@@ -89,12 +95,15 @@ impl Kernel {
     fn ask(&mut self, count: u64, expected: &[u8]) {
         let first = self.next;
         for number in first..first + count {
-            self.handle.submit(number, 0, &self.input).expect("there is room");
+            self.handle.submit(number, 0, RequestForm::Row, &self.input).expect("there is room");
         }
         self.handle.flush().expect("there is room");
         for number in first..first + count {
             let reply = self.handle.wait_for(number).expect("the model answers");
-            assert!(reply.code == 0 && reply.row == expected, "another answer than the bare run's");
+            assert!(
+                reply.code == 0 && reply.bytes == expected,
+                "another answer than the bare run's"
+            );
         }
         self.next += count;
     }
@@ -105,22 +114,32 @@ fn input(len: usize) -> Vec<f32> {
     (0..len).map(|at| (at as f32 * 0.37).sin()).collect()
 }
 
-/// The model without a kernel, its first row filled, the rest zeros, and the first row's result.
-fn bare(bytes: &[u8], batch: u32) -> Result<(OnnxModel, Vec<u8>), String> {
-    let mut model = onnx::load("bare", bytes, batch as usize, &Interrupter::default())
-        .map_err(|error| error.to_string())?;
-    let (row, output) = (input(model.input_len()), model.output_len());
-    let rows = model.input_rows();
-    rows.fill(0.0);
-    rows[..row.len()].copy_from_slice(&row);
-    let result = model.run().map_err(|error| error.to_string())?;
-    let first = result[..output].iter().flat_map(|value| value.to_le_bytes()).collect();
-    Ok((model, first))
+/// The model without a kernel, a request whose first row is filled and the rest zeros, and the
+/// first row's result.
+fn bare(bytes: &[u8], batch: u32) -> Result<(OnnxModel, ListBuffer, Vec<u8>), String> {
+    let source = ModelSource { name: "bare", bytes, outputs: None };
+    let mut model =
+        onnx::load(source, &Interrupter::default()).map_err(|error| error.to_string())?;
+    let PortValue::Tensor { dims, .. } = &model.ports().inputs[0].value else {
+        return Err("the model takes no tensor".to_owned());
+    };
+    let len = dims.last().and_then(|dim| dim.size).ok_or("the model has rows of any length")?;
+    let mut rows = vec![0.0; batch as usize * len as usize];
+    rows[..len as usize].copy_from_slice(&input(len as usize));
+    let (mut request, mut reply) = (ListBuffer::default(), ListBuffer::default());
+    let mut list = TensorWriter::new(&mut request).map_err(|error| error.to_string())?;
+    list.tensor(0, &[batch.into(), len], &rows).map_err(|error| error.to_string())?;
+    let _ = list.finish();
+    model.run(request.bytes(), &mut reply).map_err(|error| error.to_string())?;
+    let list = TensorList::parse(reply.bytes()).map_err(|error| error.to_string())?;
+    let output = list.iter().next().ok_or("the model gives nothing")?.data();
+    let first = output[..output.len() / batch as usize].to_vec();
+    Ok((model, request, first))
 }
 
 fn round_trip(bytes: &[u8], batch: u32, scale: Scale) -> Result<Row, String> {
     let mut kernel = Kernel::new(bytes, batch)?;
-    let (mut model, expected) = bare(bytes, batch)?;
+    let (mut model, request, expected) = bare(bytes, batch)?;
     let count = scale.of(500);
     let (mut ours, mut inside, mut runs, mut added) = (vec![], vec![], vec![], vec![]);
     for _ in 0..scale.segments {
@@ -129,13 +148,9 @@ fn round_trip(bytes: &[u8], batch: u32, scale: Scale) -> Result<Row, String> {
             asked.push(ns_each(1, || kernel.ask(1, &expected)));
             ran.push(kernel.handle.rows()[0].run_ns_last as f64);
         }
-        let bare: Vec<f64> = (0..count)
-            .map(|_| {
-                ns_each(1, || {
-                    model.run().expect("the model runs");
-                })
-            })
-            .collect();
+        let bare: Vec<f64> = model
+            .bare(request.bytes(), |run| (0..count).map(|_| ns_each(1, &mut *run)).collect())
+            .map_err(|error| error.to_string())?;
         let (asked, bare) = (quantile(&asked, 0.5), quantile(&bare, 0.5));
         ours.push(asked);
         inside.push(quantile(&ran, 0.5));
@@ -157,7 +172,7 @@ fn round_trip(bytes: &[u8], batch: u32, scale: Scale) -> Result<Row, String> {
 
 fn batched(bytes: &[u8], scale: Scale) -> Result<Row, String> {
     let (mut one, mut many) = (Kernel::new(bytes, 1)?, Kernel::new(bytes, BATCH)?);
-    let (expected, of_batch) = (bare(bytes, 1)?.1, bare(bytes, BATCH)?.1);
+    let (expected, of_batch) = (bare(bytes, 1)?.2, bare(bytes, BATCH)?.2);
     let count = scale.of(100);
     let (mut alone, mut together) = (Vec::new(), Vec::new());
     for _ in 0..scale.segments {

@@ -40,7 +40,7 @@ pub const FOOTER_MAGIC: u32 = u32::from_le_bytes(*b"KBEW");
 /// Version of the layouts in this file and of the rules that execute what is in them (SEMANTICS):
 /// a log is executed by the rules under which it was written, or refused by this number. Magic,
 /// version and the place of the segment header's crc stay where they are in all versions.
-pub const LOG_VERSION: u32 = 2;
+pub const LOG_VERSION: u32 = 3;
 /// Longest block, header and footer included (SEMANTICS L3).
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
 /// Shortest length to which blocks may be limited.

@@ -10,6 +10,7 @@ use std::path::Path;
 use wasm_engine_abi::calls::{Answer, CALLS, Call, Form, Needs, Status};
 use wasm_engine_abi::code::CodeEntry;
 use wasm_engine_abi::frame::item;
+use wasm_engine_abi::tensor::ValueKind;
 
 const HEADER: &str = "include/wasm_engine_agent.h";
 const SEMANTICS: &str = "../docs/SEMANTICS.md";
@@ -109,6 +110,8 @@ fn declarations_in_the_c_header_are_those_of_the_contract() {
     compare(HEADER, ["/* generated: calls */", LAST], &calls);
     let items = item::ALL.iter().map(|code| (code.text.to_owned(), *code));
     compare(HEADER, ["/* generated: kinds of item */", LAST], &enumeration(items));
+    let kinds = ValueKind::CODES.iter().map(|code| (code.text.to_owned(), *code));
+    compare(HEADER, ["/* generated: kinds of value */", LAST], &enumeration(kinds));
     let names = Status::ALL.iter().map(|status| spaced(&format!("{status:?}"), '_'));
     let statuses = names.zip(Status::CODES.iter().copied());
     compare(HEADER, ["/* generated: statuses */", LAST], &enumeration(statuses));

@@ -11,6 +11,8 @@ use wasm_engine_abi::{
     AgentId,
     calls::Status,
     frame::{CHANNEL, Effect, ItemHeader, Location, NO_TOPIC, effect, fault, item, turn},
+    limits::BLOCK_BYTES,
+    tensor::RequestForm,
 };
 
 use crate::agents::Phase;
@@ -168,7 +170,8 @@ impl Core {
             effect::SEND => self.send(index, effect, lane, env),
             effect::PUBLISH => self.publish(index, effect, lane, env),
             effect::CAST => self.cast(index, effect, lane, env),
-            effect::INFER => self.infer(index, effect, lane, env),
+            effect::INFER => self.infer(index, effect, RequestForm::Row, lane, env),
+            effect::INFER_TENSORS => self.infer(index, effect, RequestForm::Tensors, lane, env),
             effect::TIMER => self.set_timer(index, effect),
             effect::LOG => {
                 self.read_payload(effect, lane, env);
@@ -292,11 +295,21 @@ impl Core {
     }
 
     /// I1: binds the request to model and latency and reserves its reply; a refusal is a reply.
-    fn infer(&mut self, index: u32, effect: &Effect, lane: u32, env: &mut impl Environment) {
+    fn infer(
+        &mut self,
+        index: u32,
+        effect: &Effect,
+        form: RequestForm,
+        lane: u32,
+        env: &mut impl Environment,
+    ) {
         let model = effect.target as u32;
         let limits = &self.setup.limits;
+        let reply_bytes = self.reply_bytes(model);
+        // Each limit is below 2^31 and each summand below 2^29, so no sum overflows.
         let full = self.requests.count >= limits.inferences_pending_max
-            || self.requests.bytes + effect.len > limits.inference_bytes_pending_max;
+            || self.requests.bytes + effect.len > limits.inference_bytes_pending_max
+            || self.requests.reply_bytes + reply_bytes > limits.inference_reply_bytes_pending_max;
         self.agents.at_mut(index).answers_used += 1;
         let id = self.agents.id(index);
         if full {
@@ -324,13 +337,19 @@ impl Core {
             incarnation: self.agents.at(index).incarnation,
             seq: effect.seq,
             trace: effect.trace,
+            form,
             len: effect.len,
         };
         self.stats.inferences += 1;
         self.chain.event(event::REQUESTED, id.to_bits(), request.due);
         self.read_payload(effect, lane, env);
-        self.requests.add(request, &self.scratch);
+        self.requests.add(request, &self.scratch, reply_bytes);
         env.sink().request(&request, &self.scratch);
+    }
+
+    /// Bytes that are reserved for a reply of `model`, in whole blocks.
+    pub(crate) fn reply_bytes(&self, model: u32) -> u32 {
+        self.setup.models[model as usize].reply_bytes_max.next_multiple_of(BLOCK_BYTES)
     }
 
     fn set_timer(&mut self, index: u32, effect: &Effect) {

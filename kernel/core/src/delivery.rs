@@ -274,7 +274,7 @@ impl Core {
         }
         // A reply of an open was reserved by its request; one made at commit is a refusal.
         if item.header.kind == item::REPLY && item.header.microstep == 0 {
-            self.requests.count -= 1;
+            self.requests.end(self.reply_bytes(item.header.topic));
         }
         self.payloads.release(item.payload, env);
     }

@@ -16,6 +16,8 @@ pub trait PayloadStore {
     fn begin_open(&mut self, epoch: u64);
     /// Stores bytes that enter at open, readable in the next epoch.
     fn enter(&mut self, bytes: &[u8]) -> Location;
+    /// Stores bytes where they stay until [`PayloadStore::release`].
+    fn keep(&mut self, bytes: &[u8]) -> Location;
     /// Copies a payload to where it stays until [`PayloadStore::release`].
     fn retain(&mut self, location: Location, epoch: u64, len: u32) -> Location;
     /// Frees a retained payload.

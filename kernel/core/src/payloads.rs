@@ -36,11 +36,20 @@ impl Payloads {
     /// A payload of `len` bytes written at `location` in `epoch`, referred to by nobody yet.
     #[inline]
     pub(crate) fn add(&mut self, location: Location, epoch: u64, len: u32) -> PayloadId {
+        let id = self.add_kept(location, epoch, len);
+        if id != NO_PAYLOAD {
+            self.fresh.push(id);
+        }
+        id
+    }
+
+    /// As [`Payloads::add`], of one that stays where it is until nobody refers to it.
+    pub(crate) fn add_kept(&mut self, location: Location, epoch: u64, len: u32) -> PayloadId {
         if len == 0 {
             return NO_PAYLOAD;
         }
         let payload = Payload { location, epoch, len, refs: 0, planned: 0 };
-        let id = match self.free.pop() {
+        match self.free.pop() {
             Some(id) => {
                 self.table[id as usize] = payload;
                 id
@@ -49,9 +58,7 @@ impl Payloads {
                 self.table.push(payload);
                 (self.table.len() - 1) as PayloadId
             }
-        };
-        self.fresh.push(id);
-        id
+        }
     }
 
     /// The payload, or none for an empty one.

@@ -19,6 +19,7 @@ struct Budget {
     turns: u32,
     effects: u32,
     blocks: u32,
+    inference_blocks: u32,
     fuel: u64,
 }
 
@@ -28,24 +29,27 @@ impl Budget {
             turns: limits.turns_per_microstep_max,
             effects: limits.effects_per_microstep_max,
             blocks: blocks(limits.payload_bytes_per_microstep_max),
+            inference_blocks: blocks(limits.inference_bytes_per_microstep_max),
             fuel: limits.fuel_per_microstep_max,
         }
     }
 
     /// Takes the quota of a turn of at most `calls` calls, if it fits.
     #[inline]
-    fn take(&mut self, setup: &Setup, template: u32, calls: u64) -> bool {
+    fn take(&mut self, setup: &Setup, template: u32, inference_blocks: u32, calls: u64) -> bool {
         let limits = &setup.limits;
         let fuel = setup.templates[template as usize].fuel_per_call.saturating_mul(calls);
         let blocks = blocks(limits.payload_bytes_max);
         let fits = self.turns >= 1
             && self.effects >= limits.effects_max
             && self.blocks >= blocks
+            && self.inference_blocks >= inference_blocks
             && self.fuel >= fuel;
         if fits {
             self.turns -= 1;
             self.effects -= limits.effects_max;
             self.blocks -= blocks;
+            self.inference_blocks -= inference_blocks;
             self.fuel -= fuel;
         }
         fits
@@ -55,6 +59,8 @@ impl Budget {
 /// The parts of the core that a turn is taken from.
 struct Taking<'a> {
     setup: &'a Setup,
+    /// Inference blocks of one turn, by template.
+    inference_blocks: &'a [u32],
     agents: &'a mut Agents,
     items: &'a mut Items,
     payloads: &'a mut Payloads,
@@ -72,7 +78,8 @@ impl Taking<'_> {
             Phase::Stopping => (turn::SHUTDOWN, 1),
             _ => (turn::STEP, self.setup.limits.calls_of_step()),
         };
-        if !self.budget.take(self.setup, agent.template, calls) {
+        let inference_blocks = self.inference_blocks[agent.template as usize];
+        if !self.budget.take(self.setup, agent.template, inference_blocks, calls) {
             return Verdict::Stop;
         }
         agent.planned = true;
@@ -116,6 +123,7 @@ impl Core {
         let setup = self.setup.clone();
         let mut taking = Taking {
             setup: &setup,
+            inference_blocks: &self.inference_blocks,
             agents: &mut self.agents,
             items: &mut self.items,
             payloads: &mut self.payloads,

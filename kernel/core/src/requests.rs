@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use wasm_engine_abi::{AgentId, Tick};
+use wasm_engine_abi::{AgentId, Tick, tensor::RequestForm};
 
 /// An accepted inference request; its reply is delivered at the open of `due`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,9 @@ pub struct Request {
     pub seq: u64,
     /// Trace of the call.
     pub trace: u64,
-    /// Input bytes.
+    /// How it asks.
+    pub form: RequestForm,
+    /// Its bytes.
     pub len: u32,
 }
 
@@ -43,14 +45,16 @@ pub(crate) struct Requests {
     next_number: u64,
     /// Requests whose reply has not been received: it has a slot reserved from commit to receipt.
     pub(crate) count: u32,
-    /// Input bytes of those whose reply has not been delivered.
+    /// Bytes of those whose reply has not been delivered.
     pub(crate) bytes: u32,
+    /// Bytes reserved for the replies of those that `count` counts.
+    pub(crate) reply_bytes: u32,
 }
 
 impl Requests {
     pub(crate) fn new(models: usize) -> Self {
         let queues = (0..models).map(|_| VecDeque::new()).collect();
-        Self { queues, spare: Vec::new(), next_number: 0, count: 0, bytes: 0 }
+        Self { queues, spare: Vec::new(), next_number: 0, count: 0, bytes: 0, reply_bytes: 0 }
     }
 
     pub(crate) fn next_number(&mut self) -> u64 {
@@ -58,13 +62,21 @@ impl Requests {
         self.next_number - 1
     }
 
-    pub(crate) fn add(&mut self, request: Request, input: &[u8]) {
+    /// Adds a request and reserves `reply_bytes` for its reply.
+    pub(crate) fn add(&mut self, request: Request, input: &[u8], reply_bytes: u32) {
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         buffer.extend_from_slice(input);
         self.count += 1;
         self.bytes += request.len;
+        self.reply_bytes += reply_bytes;
         self.queues[request.model as usize].push_back(Waiting { request, input: buffer });
+    }
+
+    /// A reply was received, or is not received by anybody: what was reserved for it is free.
+    pub(crate) fn end(&mut self, reply_bytes: u32) {
+        self.count -= 1;
+        self.reply_bytes -= reply_bytes;
     }
 
     /// The earliest tick with a reply due.

@@ -13,7 +13,7 @@ use crate::{
     agents::{self, Agents},
     environment::Environment,
     inbox::{ItemId, Items},
-    payloads::Payloads,
+    payloads::{Payloads, blocks},
     requests::Requests,
     schedule::ReadyQueue,
     stats::Stats,
@@ -54,6 +54,8 @@ pub struct Core {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) timers: Timers,
     pub(crate) requests: Requests,
+    /// Inference blocks of one turn, by template (Q3).
+    pub(crate) inference_blocks: Vec<u32>,
     /// Restarts by due tick and agent.
     pub(crate) backoffs: BTreeSet<(Tick, u32)>,
     pub(crate) groups: Groups,
@@ -91,6 +93,12 @@ pub fn first_digest(setup: &Setup) -> Digest {
     Digest::from_bytes(bytes)
 }
 
+/// Inference blocks that a turn of each template may take: none where it may ask no model.
+fn inference_blocks(setup: &Setup) -> Vec<u32> {
+    let quota = blocks(setup.limits.inference_bytes_max);
+    setup.templates.iter().map(|template| if template.infers() { quota } else { 0 }).collect()
+}
+
 impl Core {
     /// The state before tick 0: the configured agents exist and wait for their init turn.
     #[must_use]
@@ -122,6 +130,7 @@ impl Core {
             subscriptions: Subscriptions::new(setup.topics.len()),
             timers: Timers::default(),
             requests: Requests::new(setup.models.len()),
+            inference_blocks: inference_blocks(&setup),
             backoffs: BTreeSet::new(),
             groups,
             group_stopped: Vec::new(),
@@ -266,8 +275,8 @@ mod tests {
                 sha256: text("11"),
                 latency_ticks: 6,
                 batch: 7,
-                input_len: 8,
-                output_len: 9,
+                request_bytes_max: 900,
+                ..ModelSetup::of_rows("m", 8, 9)
             }],
         }
     }
@@ -295,6 +304,7 @@ mod tests {
             Value::String(text) => match text.as_str() {
                 "fifo" => "priority".into(),
                 "refuse" => "latest_only".into(),
+                "f32" => "i64".into(),
                 text => format!("{text}!").into(),
             },
             value => unreachable!("there is no {value} in a setup"),

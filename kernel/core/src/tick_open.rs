@@ -197,13 +197,12 @@ impl Core {
         if (request.agent, request.seq, request.model) != (agent, seq, model) {
             return Err(unexpected());
         }
-        let row_bytes = u64::from(self.setup.models[request.model as usize].output_len) * 4;
-        if row.len() as u64 > row_bytes {
+        if row.len() > self.setup.models[request.model as usize].reply_bytes_max as usize {
             return Err(OpenError::Exceeds { tick, what: "a longer reply" });
         }
         self.requests.pop_due(tick);
         let Some(index) = self.agents.living(agent, request.incarnation) else {
-            self.requests.count -= 1;
+            self.requests.end(self.reply_bytes(model));
             self.chain.event(event::REPLY_DROPPED, agent.to_bits(), seq);
             return Ok(());
         };
@@ -224,7 +223,7 @@ impl Core {
             trace: request.trace,
             ..ItemHeader::default()
         };
-        let payload = self.enter(row, env);
+        let payload = self.keep(row, env);
         self.push_answer(index, header, payload);
         Ok(())
     }
@@ -313,6 +312,15 @@ impl Core {
 
     fn input_refused(&mut self, by: AgentId, seq: u64, times: u32) {
         self.chain.event_of_two(event::REFUSED, by.to_bits(), seq, u64::from(times) << 32);
+    }
+
+    /// A reply may be long and has memory reserved where it stays: so it is copied once.
+    fn keep(&mut self, bytes: &[u8], env: &mut impl Environment) -> PayloadId {
+        if bytes.is_empty() {
+            return NO_PAYLOAD;
+        }
+        let location = env.payloads().keep(bytes);
+        self.payloads.add_kept(location, self.epoch, bytes.len() as u32)
     }
 
     fn enter(&mut self, bytes: &[u8], env: &mut impl Environment) -> PayloadId {

@@ -22,6 +22,7 @@
 pub mod admission;
 mod ahead;
 mod areas;
+mod call;
 mod call_note;
 pub mod code_cache;
 mod dirty_pages;
@@ -36,6 +37,7 @@ mod lane_store;
 mod lane_use;
 mod memory_arena;
 mod memory_limiter;
+mod model_calls;
 mod prefetch;
 mod profile;
 mod program;

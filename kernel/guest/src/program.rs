@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasm_engine_abi::calls::INITIALIZE;
-use wasm_engine_abi::limits::BLOCK_BYTES;
+use wasm_engine_abi::limits::{BLOCK_BYTES, blocks};
 use wasm_engine_setup::{Setup, Template};
 use wasmtime::{InstancePre, Module, ModuleExport};
 
@@ -228,6 +228,7 @@ fn load(
             memory_bytes_max: loaded.memory_bytes_max.min(setup.limits.memory_bytes_max),
             effects_max: setup.limits.effects_max,
             blocks_max: setup.limits.payload_bytes_max / BLOCK_BYTES,
+            inference_blocks_max: blocks(setup.limits.inference_bytes_max),
         }),
     })
 }

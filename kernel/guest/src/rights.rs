@@ -179,17 +179,7 @@ pub(crate) mod tests {
                 .collect(),
             groups: Vec::new(),
             agents: Vec::new(),
-            models: models
-                .iter()
-                .map(|name| ModelSetup {
-                    name: (*name).to_owned(),
-                    sha256: String::new(),
-                    latency_ticks: 1,
-                    batch: 1,
-                    input_len: 2,
-                    output_len: 1,
-                })
-                .collect(),
+            models: models.iter().map(|name| ModelSetup::of_rows(name, 2, 1)).collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use wasm_engine_setup::Setup;
+use wasm_engine_setup::{ModelSetup, PortSetup, Setup};
 
 use crate::rights::Rights;
 
@@ -18,8 +18,36 @@ pub(crate) struct NameTable {
     pub(crate) templates: BTreeMap<String, u32>,
     /// Number of topics: their handles are below it.
     pub(crate) topic_count: usize,
-    /// Bytes of an input row, by model.
-    pub(crate) input_bytes: Vec<u64>,
+    /// What host calls ask about models, by handle.
+    pub(crate) known_models: Vec<KnownModel>,
+}
+
+/// What host calls ask about a model.
+#[derive(Debug)]
+pub(crate) struct KnownModel {
+    /// Bytes of a row, where it is asked with rows.
+    pub(crate) row_bytes: Option<u64>,
+    /// Bytes of the longest request.
+    pub(crate) request_bytes_max: u64,
+    /// Inputs by name.
+    pub(crate) inputs: BTreeMap<String, u32>,
+    /// Those outputs by name that it gives.
+    pub(crate) outputs: BTreeMap<String, u32>,
+}
+
+impl KnownModel {
+    fn of(model: &ModelSetup) -> Self {
+        let ports = |ports: &[PortSetup]| -> BTreeMap<String, u32> {
+            let given = ports.iter().zip(0..).filter(|(port, _)| port.given);
+            given.map(|(port, number)| (port.name.clone(), number)).collect()
+        };
+        Self {
+            row_bytes: model.row().map(|row| (row.input_len * size_of::<f32>()) as u64),
+            request_bytes_max: model.request_bytes_max.into(),
+            inputs: ports(&model.inputs),
+            outputs: ports(&model.outputs),
+        }
+    }
 }
 
 impl NameTable {
@@ -32,7 +60,7 @@ impl NameTable {
             models: table(setup.models.iter().map(|m| &m.name)),
             templates: table(setup.templates.iter().map(|t| &t.name)),
             topic_count: setup.topics.len(),
-            input_bytes: setup.models.iter().map(|m| 4 * u64::from(m.input_len)).collect(),
+            known_models: setup.models.iter().map(KnownModel::of).collect(),
         }
     }
 }
@@ -52,4 +80,6 @@ pub(crate) struct Terms {
     pub(crate) effects_max: u32,
     /// Payload blocks of one turn.
     pub(crate) blocks_max: u32,
+    /// Blocks of the requests to models of one turn.
+    pub(crate) inference_blocks_max: u32,
 }

@@ -111,6 +111,8 @@ pub(crate) struct TurnContext {
     pub(crate) seq: u64,
     pub(crate) answers: u32,
     pub(crate) blocks: u32,
+    /// Blocks of requests to models.
+    pub(crate) inference_blocks: u32,
     pub(crate) items: u32,
     pub(crate) fuel_used: u64,
     pub(crate) fuel_budgets: u64,
@@ -151,6 +153,7 @@ impl TurnContext {
             seq: 0,
             answers: 0,
             blocks: 0,
+            inference_blocks: 0,
             items: 0,
             fuel_used: 0,
             fuel_budgets: 0,
@@ -185,6 +188,7 @@ impl TurnContext {
         self.code = 0;
         self.seq = command.seq;
         (self.answers, self.blocks, self.items, self.draws) = (0, 0, 0, 0);
+        self.inference_blocks = 0;
         (self.fuel_used, self.fuel_budgets) = (0, 0);
         (self.received, self.origin) = (0, None);
         self.message.clear();
@@ -252,7 +256,7 @@ impl TurnContext {
     /// Payload blocks of all effects.
     #[inline]
     pub(crate) fn blocks(&self) -> u32 {
-        self.blocks
+        self.blocks + self.inference_blocks
     }
 
     /// Items consumed.

@@ -1,8 +1,11 @@
 //! What the inference thread asks of a model, whatever runs it.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use wasm_engine_setup::PortSetup;
 
 use crate::interrupt::Interrupter;
+use crate::list_buffer::ListBuffer;
 
 /// Why a run has no result.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -18,23 +21,52 @@ pub enum BackendFailure {
     Gone(String),
 }
 
-/// One loaded model: `batch` rows in, `batch` rows out. It belongs to the inference thread.
+/// What a model declares: its inputs and outputs, by port.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ModelPorts {
+    /// Its inputs.
+    pub inputs: Vec<PortSetup>,
+    /// Its outputs; those not asked for are `given: false`.
+    pub outputs: Vec<PortSetup>,
+}
+
+#[cfg(feature = "onnx")]
+impl ModelPorts {
+    /// Asks for these outputs only, if any are named.
+    ///
+    /// # Errors
+    /// One that there is not, in words.
+    pub(crate) fn choose(&mut self, outputs: Option<&[String]>) -> Result<(), String> {
+        let Some(wanted) = outputs else { return Ok(()) };
+        let names: Vec<&str> = self.outputs.iter().map(|port| port.name.as_str()).collect();
+        if let Some(other) = wanted.iter().find(|name| !names.contains(&name.as_str())) {
+            let names: Vec<String> =
+                names.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
+            return Err(format!(
+                "it has no output `{}`; its outputs are {}",
+                other.escape_debug(),
+                names.join(", ")
+            ));
+        }
+        for port in &mut self.outputs {
+            port.given = wanted.contains(&port.name);
+        }
+        Ok(())
+    }
+}
+
+/// One loaded model. It belongs to the inference thread.
 ///
-/// Lengths and batch never change. A panic in any method is caught and answered like an error.
+/// What it declares never changes. A panic in any method is caught and answered like an error.
 pub trait Backend: Send {
-    /// `f32` values of one input row.
-    fn input_len(&self) -> usize;
-    /// `f32` values of one output row.
-    fn output_len(&self) -> usize;
-    /// Rows of every run.
-    fn batch(&self) -> usize;
-    /// The input, row after row, `batch * input_len` values; it keeps what was last written.
-    fn rows(&mut self) -> &mut [f32];
-    /// Runs all rows and gives `batch * output_len` values, row after row.
+    /// What it declares.
+    fn ports(&self) -> &ModelPorts;
+    /// Runs it over `request`, a list of tensors that begins at a multiple of 8 and holds each
+    /// input once, as it is declared, and makes `reply` the list of its outputs.
     ///
     /// # Errors
     /// [`BackendFailure`], with what went wrong in words.
-    fn run(&mut self) -> Result<&[f32], BackendFailure>;
+    fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure>;
     /// What its bits depend on, for the log.
     fn describe(&self) -> String;
     /// What stops a run from another thread; one that stops nothing, if there is none.

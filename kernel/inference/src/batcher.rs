@@ -1,9 +1,9 @@
 //! Which requests run together: a pure state machine without threads, rings or waiting.
 //!
-//! Per model, requests fill the rows of a chunk in the order in which they come; a full chunk or a
-//! flush runs it (SEMANTICS I2). Rows that stay empty repeat the last one: what no agent asked,
-//! such as zeros, may be illegal for the model. A row of the wrong length takes no row of the chunk
-//! but keeps its position among the replies.
+//! Per model, requests of equal shape fill the rows of a chunk in the order in which they come; a
+//! full chunk or a flush runs it (SEMANTICS I2). Rows that stay empty repeat the last one: what no
+//! agent asked, such as zeros, may be illegal for the model. A request that is not what the model
+//! takes is answered at once and takes no row.
 //!
 //! ```text
 //!  a b c d  fails: in halves, each padded with its own last row, until who fails is alone
@@ -11,310 +11,349 @@
 //!                      c c c c  good       d d d d  fails: ModelFailed for d, for nobody else
 //! ```
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
 
+use wasm_engine_abi::calls::Status;
+use wasm_engine_abi::tensor::{RequestForm, TensorList, TensorWriter, ValueKind};
+use wasm_engine_setup::{ModelSetup, REPLY_BYTES_MIN, RowForm};
 use wasm_engine_shm::bytes::ReserveError;
 
 use crate::backend::{Backend, BackendFailure};
-use crate::protocol::{BatchDone, panic_text};
+use crate::guarded::GuardedModel;
+use crate::list_buffer::ListBuffer;
+use crate::protocol::BatchDone;
+use crate::{nan, request, stack};
 
-/// Requests in a row, none answered between them, that may end the process of a model before it is
-/// given up: what ends it always would else cost a start or two for each request of a run.
-pub(crate) const LOST_ROWS_MAX: u32 = 16;
-
-/// The one NaN that goes in and comes out.
-const NAN: f32 = f32::from_bits(0x7fc0_0000);
+/// A model and what agents know of it.
+pub struct ServedModel {
+    /// What agents know of it.
+    pub setup: ModelSetup,
+    /// The model.
+    pub backend: Box<dyn Backend>,
+}
 
 /// Where the results go, in order: the batch, then the replies of its requests.
 pub(crate) trait ReplySink {
     fn batch(&mut self, done: BatchDone) -> Result<(), ReserveError>;
-    fn row(&mut self, number: u64, row: &[f32]) -> Result<(), ReserveError>;
-    fn failed(&mut self, number: u64) -> Result<(), ReserveError>;
+    fn reply(&mut self, number: u64, code: Status, bytes: &[u8]) -> Result<(), ReserveError>;
 }
 
-/// What became of a request.
+/// There is no such model.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Accepted {
-    /// It waits for more or for the flush.
-    Waits,
-    /// Its chunk is full: run it now.
-    Full,
-    /// There is no such model.
-    NoModel,
-}
+pub(crate) struct NoModel;
 
-/// A request in the chunk being filled.
+/// A request in a chunk being filled.
 #[derive(Clone, Copy)]
-struct PendingRow {
+struct Row {
     number: u64,
-    has_row: bool,
+    form: RequestForm,
 }
 
-/// One model and the chunk being filled.
+/// Requests of equal shape that will run together.
+#[derive(Default)]
 struct Chunk {
+    /// What of them is equal.
+    shape: Vec<u8>,
+    rows: Vec<Row>,
+    /// Their lists, one behind the other, each of `row_bytes`.
+    lists: ListBuffer,
+    row_bytes: usize,
+}
+
+/// One model, its chunks being filled in order of their first requests, and memory for reuse.
+struct Batches {
+    setup: ModelSetup,
+    /// How it is asked with rows.
+    row: Option<RowForm>,
     model: GuardedModel,
-    entries: Vec<PendingRow>,
-    /// Rows filled, as they will be given to the model.
-    input: Vec<f32>,
-    /// Their output rows; those of rows that failed are zeros.
-    output: Vec<f32>,
-    /// Whether each has an output.
-    good: Vec<bool>,
+    chunks: Vec<Chunk>,
+    spare: Vec<Chunk>,
+    request: ListBuffer,
+    shape: Vec<u8>,
+    results: ChunkResults,
     /// A failure was logged; the others are counted.
     logged: bool,
 }
 
-/// A backend and what it last said.
-struct GuardedModel {
-    backend: Box<dyn Backend>,
-    input_len: usize,
-    output_len: usize,
-    batch: usize,
-    /// Why the last run that failed did so.
-    failure: Option<String>,
-    /// It panicked or cannot be had any more, and is not run again.
-    gone: bool,
-    /// Rows that ended its process, since the last answer.
-    lost_rows: u32,
+/// Replies of a chunk.
+#[derive(Default)]
+struct ChunkResults {
+    bytes: Vec<u8>,
+    /// Where each lies; those that failed are nowhere.
+    rows: Vec<Option<Range<usize>>>,
+    one: ListBuffer,
+    stacked: ListBuffer,
+    reply: ListBuffer,
 }
 
 /// All models.
 pub(crate) struct Batcher {
-    chunks: Vec<Chunk>,
+    models: Vec<Batches>,
     clock: fn() -> u64,
 }
 
 impl Batcher {
-    pub(crate) fn new(models: Vec<Box<dyn Backend>>, clock: fn() -> u64) -> Self {
-        Self { chunks: models.into_iter().map(Chunk::new).collect(), clock }
+    pub(crate) fn new(models: Vec<ServedModel>, clock: fn() -> u64) -> Self {
+        Self { models: models.into_iter().map(Batches::new).collect(), clock }
     }
 
-    /// Puts a request into its model's chunk.
-    pub(crate) fn accept(&mut self, model: u32, number: u64, bytes: &[u8]) -> Accepted {
-        let Some(chunk) = self.chunks.get_mut(model as usize) else { return Accepted::NoModel };
-        let GuardedModel { input_len, batch, .. } = chunk.model;
-        let has_row = bytes.len() == input_len * size_of::<f32>();
-        chunk.entries.push(PendingRow { number, has_row });
-        if !has_row {
-            return Accepted::Waits;
-        }
-        let (values, _) = bytes.as_chunks();
-        chunk.input.extend(values.iter().map(|value| canonical(f32::from_le_bytes(*value))));
-        match chunk.input.len() == batch * input_len {
-            true => Accepted::Full,
-            false => Accepted::Waits,
-        }
-    }
-
-    /// Runs a model's chunk as it is; an empty one is left alone.
-    pub(crate) fn run(
+    /// Takes a request; its chunk runs if it is full with it.
+    pub(crate) fn accept(
         &mut self,
         model: u32,
+        (number, form): (u64, RequestForm),
+        bytes: &[u8],
         sink: &mut impl ReplySink,
-    ) -> Result<(), ReserveError> {
-        match self.chunks.get_mut(model as usize) {
-            Some(chunk) if !chunk.entries.is_empty() => chunk.run(model, self.clock, sink),
-            _ => Ok(()),
+    ) -> Result<Result<(), NoModel>, ReserveError> {
+        let Some(batches) = self.models.get_mut(model as usize) else { return Ok(Err(NoModel)) };
+        if let Err(text) = batches.add(Row { number, form }, bytes) {
+            sink.batch(BatchDone { model, misfits: 1, errors: 1, ..BatchDone::default() })?;
+            // Every reply has room for that much.
+            let end = text.floor_char_boundary(REPLY_BYTES_MIN as usize);
+            sink.reply(number, Status::Mismatch, &text.as_bytes()[..end])?;
+            return Ok(Ok(()));
+        }
+        let full = batches
+            .chunks
+            .iter()
+            .position(|chunk| chunk.rows.len() == batches.setup.batch as usize);
+        match full {
+            Some(full) => batches.run(model, full, self.clock, sink).map(Ok),
+            None => Ok(Ok(())),
         }
     }
 
     /// Runs what every model has, in order of the models.
     pub(crate) fn flush(&mut self, sink: &mut impl ReplySink) -> Result<(), ReserveError> {
-        (0..self.chunks.len() as u32).try_for_each(|model| self.run(model, sink))
-    }
-}
-
-impl Chunk {
-    fn new(backend: Box<dyn Backend>) -> Self {
-        let (input_len, output_len) = (backend.input_len(), backend.output_len());
-        let batch = backend.batch();
-        let model = GuardedModel {
-            backend,
-            input_len,
-            output_len,
-            batch,
-            failure: None,
-            gone: false,
-            lost_rows: 0,
-        };
-        Self {
-            model,
-            entries: Vec::with_capacity(batch),
-            input: Vec::with_capacity(batch * input_len),
-            output: Vec::new(),
-            good: Vec::with_capacity(batch),
-            logged: false,
-        }
-    }
-
-    fn run(
-        &mut self,
-        number: u32,
-        clock: fn() -> u64,
-        sink: &mut impl ReplySink,
-    ) -> Result<(), ReserveError> {
-        let Self { model, entries, input, output, good, logged } = self;
-        let rows = entries.iter().filter(|entry| entry.has_row).count();
-        let misfits = entries.len() - rows;
-        output.clear();
-        output.resize(rows * model.output_len, 0.0);
-        good.clear();
-        good.resize(rows, false);
-        let was_gone = model.gone;
-        let start = clock();
-        if rows > 0 {
-            model.solve(input, output, good);
-        }
-        let run_ns = if rows > 0 { clock().saturating_sub(start) } else { 0 };
-        let failed = good.iter().filter(|good| !**good).count();
-        let error = model.failure.take();
-        if let Some(error) = error.filter(|_| failed > 0) {
-            if model.gone && !was_gone {
-                *logged = true;
-                tracing::error!(
-                    model = number,
-                    error,
-                    "a model is not run again; all its requests are answered with an error"
-                );
-            } else if !std::mem::replace(logged, true) {
-                tracing::warn!(
-                    model = number,
-                    error,
-                    "a model failed; the requests that it fails on are answered with an error"
-                );
+        for (batches, model) in self.models.iter_mut().zip(0..) {
+            while !batches.chunks.is_empty() {
+                batches.run(model, 0, self.clock, sink)?;
             }
         }
-        sink.batch(BatchDone {
-            run_ns,
-            model: number,
-            rows: rows as u32,
-            misfits: misfits as u32,
-            errors: (misfits + failed) as u32,
-            gone: u32::from(model.gone),
-            reserved: 0,
-        })?;
-        let mut done = good.iter().zip(output.chunks_exact(model.output_len.max(1)));
-        for entry in entries.iter() {
-            match entry.has_row.then(|| done.next()).flatten() {
-                Some((true, row)) => sink.row(entry.number, row)?,
-                Some((false, _)) | None => sink.failed(entry.number)?,
-            }
-        }
-        entries.clear();
-        input.clear();
         Ok(())
     }
 }
 
-impl GuardedModel {
-    /// Runs the rows of `input` together and, where that fails, in halves: so a failure is that of
-    /// the rows that fail alone. Which rows those are depends on them only, for rows do not
+impl Batches {
+    fn new(served: ServedModel) -> Self {
+        let ServedModel { setup, backend } = served;
+        Self {
+            row: setup.row(),
+            model: GuardedModel::new(backend),
+            setup,
+            chunks: Vec::new(),
+            spare: Vec::new(),
+            request: ListBuffer::default(),
+            shape: Vec::new(),
+            results: ChunkResults::default(),
+            logged: false,
+        }
+    }
+
+    /// Puts a request into the chunk of its shape; an error says why it is none for this model.
+    fn add(&mut self, row: Row, bytes: &[u8]) -> Result<(), String> {
+        match (row.form, &self.row) {
+            (RequestForm::Tensors, _) => self.request.set(bytes),
+            (RequestForm::Row, Some(form)) if bytes.len() == form.input_len * 4 => {
+                self.request.clear();
+                let written = TensorWriter::new(&mut self.request).and_then(|mut list| {
+                    list.value(0, ValueKind::F32, &form.input_dims, &[bytes])?;
+                    Ok(list.finish())
+                });
+                debug_assert!(written.is_ok(), "the buffer grows");
+            }
+            (RequestForm::Row, Some(form)) => {
+                return Err(format!(
+                    "a row has {} values, not {} bytes",
+                    form.input_len,
+                    bytes.len()
+                ));
+            }
+            (RequestForm::Row, None) => {
+                return Err("this model is asked with tensors, not with a row".to_owned());
+            }
+        }
+        request::check(self.request.bytes(), &self.setup)?;
+        nan::canonicalise(self.request.bytes_mut());
+        let list = self.request.bytes();
+        if let Ok(parsed) = TensorList::parse(list) {
+            stack::shape(&parsed, &mut self.shape);
+        }
+        let open = self.chunks.iter().position(|chunk| chunk.shape == self.shape);
+        let open = open.unwrap_or_else(|| {
+            let mut chunk = self.spare.pop().unwrap_or_default();
+            chunk.shape.clone_from(&self.shape);
+            chunk.row_bytes = list.len();
+            self.chunks.push(chunk);
+            self.chunks.len() - 1
+        });
+        let chunk = &mut self.chunks[open];
+        chunk.rows.push(row);
+        chunk.lists.grow(list.len()).copy_from_slice(list);
+        Ok(())
+    }
+
+    /// Runs the chunk at `index` as it is.
+    fn run(
+        &mut self,
+        number: u32,
+        index: usize,
+        clock: fn() -> u64,
+        sink: &mut impl ReplySink,
+    ) -> Result<(), ReserveError> {
+        let mut chunk = self.chunks.remove(index);
+        let was_gone = self.model.is_gone();
+        let start = clock();
+        self.results.bytes.clear();
+        self.results.rows.clear();
+        self.solve(&chunk, 0..chunk.rows.len());
+        let run_ns = clock().saturating_sub(start);
+        let failed = self.results.rows.iter().filter(|row| row.is_none()).count();
+        self.report(number, was_gone, failed);
+        sink.batch(BatchDone {
+            run_ns,
+            model: number,
+            rows: chunk.rows.len() as u32,
+            misfits: 0,
+            errors: failed as u32,
+            gone: u32::from(self.model.is_gone()),
+            reserved: 0,
+        })?;
+        for (row, result) in chunk.rows.iter().zip(&self.results.rows) {
+            match result {
+                Some(range) => {
+                    sink.reply(row.number, Status::Ok, &self.results.bytes[range.clone()])?;
+                }
+                None => sink.reply(row.number, Status::ModelFailed, &[])?,
+            }
+        }
+        chunk.rows.clear();
+        chunk.lists.clear();
+        self.spare.push(chunk);
+        Ok(())
+    }
+
+    /// Logs the first failure, and that the model is gone.
+    fn report(&mut self, number: u32, was_gone: bool, failed: usize) {
+        let Some(error) = self.model.take_failure().filter(|_| failed > 0) else { return };
+        let model = self.setup.name.as_str();
+        if self.model.is_gone() && !was_gone {
+            self.logged = true;
+            tracing::error!(
+                number,
+                model,
+                error,
+                "a model is not run again; all its requests are answered with an error"
+            );
+        } else if !std::mem::replace(&mut self.logged, true) {
+            tracing::warn!(
+                number,
+                model,
+                error,
+                "a model failed; the requests that it fails on are answered with an error"
+            );
+        }
+    }
+
+    /// Runs these rows of a chunk together and, where that fails, in halves: so a failure is that
+    /// of the rows that fail alone. Which rows those are depends on them only, for rows do not
     /// influence each other.
-    fn solve(&mut self, input: &[f32], output: &mut [f32], good: &mut [bool]) {
-        if self.gone {
-            self.failure = Some("it is not run again".to_owned());
+    fn solve(&mut self, chunk: &Chunk, rows: Range<usize>) {
+        let first = self.results.rows.len();
+        if self.model.is_gone() {
+            self.model.fail("it is not run again".to_owned());
+            self.results.rows.resize(first + rows.len(), None);
             return;
         }
-        let ended = match self.attempt(input, output, good) {
+        let ended = match self.attempt(chunk, rows.clone()) {
             Ok(()) => return,
             Err(failure) => matches!(failure, BackendFailure::Ended(_)),
         };
-        let half = good.len() / 2;
-        if self.gone {
-            return;
-        }
-        if half > 0 {
-            let (in_a, in_b) = input.split_at(half * self.input_len);
-            let (out_a, out_b) = output.split_at_mut(half * self.output_len);
-            let (good_a, good_b) = good.split_at_mut(half);
-            self.solve(in_a, out_a, good_a);
-            self.solve(in_b, out_b, good_b);
-        } else if ended {
-            self.insist(input, output, good);
+        self.results.rows.truncate(first);
+        let half = rows.start + rows.len() / 2;
+        if self.model.is_gone() {
+            self.results.rows.resize(first + rows.len(), None);
+        } else if rows.len() > 1 {
+            self.solve(chunk, rows.start..half);
+            self.solve(chunk, half..rows.end);
+        } else if !ended || self.insist(chunk, rows).is_err() {
+            self.results.rows.truncate(first);
+            self.results.rows.push(None);
         }
     }
 
     /// Runs a row again that was alone when the process ended (SEMANTICS I3.6): only one that ends
     /// it twice is at fault, and not whoever killed it.
-    fn insist(&mut self, input: &[f32], output: &mut [f32], good: &mut [bool]) {
-        let Err(BackendFailure::Ended(how)) = self.attempt(input, output, good) else { return };
-        self.lost_rows += 1;
-        if self.lost_rows == LOST_ROWS_MAX {
-            self.gone = true;
-            self.failure = Some(format!("{how}, and so with {LOST_ROWS_MAX} requests in a row"));
+    fn insist(&mut self, chunk: &Chunk, rows: Range<usize>) -> Result<(), BackendFailure> {
+        let result = self.attempt(chunk, rows);
+        if let Err(BackendFailure::Ended(how)) = &result {
+            self.model.lost_row(how);
         }
+        result
     }
 
-    /// Runs the rows of `input` together, once.
-    fn attempt(
-        &mut self,
-        input: &[f32],
-        output: &mut [f32],
-        good: &mut [bool],
-    ) -> Result<(), BackendFailure> {
-        match self.guarded(input) {
-            Ok(rows) => {
-                for (slot, value) in output.iter_mut().zip(rows) {
-                    *slot = canonical(*value);
-                }
-                good.fill(true);
-                self.lost_rows = 0;
-                Ok(())
+    /// Runs these rows together, once, and takes their replies.
+    fn attempt(&mut self, chunk: &Chunk, rows: Range<usize>) -> Result<(), BackendFailure> {
+        let Self { setup, row: form, model, results, .. } = self;
+        let bytes = chunk.row_bytes;
+        let lists = &chunk.lists.bytes()[rows.start * bytes..rows.end * bytes];
+        let request = match setup.batch {
+            1 => lists,
+            batch => {
+                stack::stack(lists, bytes, batch, &mut results.stacked);
+                results.stacked.bytes()
             }
-            Err(failure) => {
-                match &failure {
-                    BackendFailure::Failed(_) => self.lost_rows = 0,
-                    BackendFailure::Ended(_) => {}
-                    BackendFailure::Gone(_) => self.gone = true,
-                }
-                self.failure = Some(failure.to_string());
-                Err(failure)
-            }
-        }
-    }
-
-    /// [`GuardedModel::padded`] behind a panic boundary (SEMANTICS I3).
-    fn guarded(&mut self, input: &[f32]) -> Result<&[f32], BackendFailure> {
-        // After a panic the model is not touched again: nobody sees a state that is half changed.
-        let mut this = Some(self);
-        let run = AssertUnwindSafe(|| this.take().map(|this| this.padded(input)));
-        match catch_unwind(run) {
-            Ok(Some(result)) => result,
-            Ok(None) => unreachable!("the closure runs once"),
-            Err(panic) => {
-                let text = panic_text(panic.as_ref());
-                Err(BackendFailure::Gone(format!("it panicked: {text}")))
-            }
-        }
-    }
-
-    /// Runs the backend over `input`, at least one row, its last row repeated up to the batch.
-    fn padded(&mut self, input: &[f32]) -> Result<&[f32], BackendFailure> {
-        let Self { backend, input_len, output_len, batch, .. } = self;
-        let rows = backend.rows();
-        let (Some((filled, padding)), Some(last)) = (
-            rows.split_at_mut_checked(input.len()),
-            input.len().checked_sub(*input_len).map(|at| &input[at..]),
-        ) else {
-            let why = format!("it has no room for {} values", input.len());
-            return Err(BackendFailure::Failed(why));
         };
-        filled.copy_from_slice(input);
-        for row in padding.chunks_mut((*input_len).max(1)) {
-            row.copy_from_slice(&last[..row.len()]);
+        model.run(request, &mut results.reply)?;
+        nan::canonicalise(results.reply.bytes_mut());
+        for (at, row) in chunk.rows[rows].iter().enumerate() {
+            if let Err(why) = results.take(at, row.form, setup, form.as_ref()) {
+                return Err(model.fail(why));
+            }
         }
-        let expected = *batch * *output_len;
-        let result = backend.run()?;
-        match result.len() == expected {
-            true => Ok(result),
-            false => Err(BackendFailure::Failed(format!(
-                "it gave {} values instead of {expected}",
-                result.len()
-            ))),
-        }
+        Ok(())
     }
 }
 
-fn canonical(value: f32) -> f32 {
-    if value.is_nan() { NAN } else { value }
+impl ChunkResults {
+    /// Takes the reply to row `at` of those that ran together.
+    fn take(
+        &mut self,
+        at: usize,
+        form: RequestForm,
+        setup: &ModelSetup,
+        row: Option<&RowForm>,
+    ) -> Result<(), String> {
+        let Self { bytes, rows, one, reply, .. } = self;
+        let malformed = |_| "its reply is no list of tensors".to_owned();
+        let mut list = TensorList::parse(reply.bytes()).map_err(malformed)?;
+        let mut all = reply.bytes();
+        if setup.batch > 1 {
+            stack::unstack(&list, at, setup.batch, one)
+                .ok_or("its reply has not a row for each row that it was asked")?;
+            all = one.bytes();
+            list = TensorList::parse(all).map_err(malformed)?;
+        }
+        let taken = match (form, row) {
+            (RequestForm::Tensors, _) => all,
+            (RequestForm::Row, row) => {
+                let len = row.map_or(0, |row| row.output_len * size_of::<f32>());
+                let value = list.iter().next().filter(|value| value.kind() == ValueKind::F32);
+                value.map(|value| value.data()).filter(|data| data.len() == len).ok_or_else(
+                    || format!("its reply is no row of {} values", len / size_of::<f32>()),
+                )?
+            }
+        };
+        if taken.len() > setup.reply_bytes_max as usize {
+            return Err(format!(
+                "its reply has {} bytes, and model.{}.reply_bytes_max is {}; raise it",
+                taken.len(),
+                setup.name,
+                setup.reply_bytes_max
+            ));
+        }
+        rows.push(Some(bytes.len()..bytes.len() + taken.len()));
+        bytes.extend_from_slice(taken);
+        Ok(())
+    }
 }

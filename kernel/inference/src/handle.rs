@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use bytemuck::Zeroable;
 use wasm_engine_abi::page::{ModelRow, model_state};
+use wasm_engine_abi::tensor::RequestForm;
 use wasm_engine_setup::Limits;
-use wasm_engine_shm::bytes::{Consumer, Producer};
+use wasm_engine_shm::bytes::{Consumer, Producer, ReserveError};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
 
-use crate::backend::Backend;
-use crate::batcher::Batcher;
+use crate::batcher::{Batcher, ServedModel};
 use crate::error::InferenceError;
 use crate::interrupt::Interrupter;
 use crate::layout::InferenceMemory;
-use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, STOP};
+use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, ROW, STOP};
 use crate::server::{self, Replies, Server};
 
 /// How the inference thread is to run; nothing here changes a result.
@@ -34,10 +34,11 @@ pub struct InferenceOptions {
 pub struct ModelReply<'a> {
     /// The request answered.
     pub number: u64,
-    /// `Status::Ok` or `Status::ModelFailed`, as a code.
+    /// `Status::Ok`, `Status::ModelFailed` or `Status::Mismatch`, as a code.
     pub code: i32,
-    /// One output row of little-endian `f32`; empty with an error.
-    pub row: &'a [u8],
+    /// In the form of the request: a list of tensors or a row of little-endian `f32`; with
+    /// `Mismatch` a text, else empty.
+    pub bytes: &'a [u8],
 }
 
 /// Where the reply to a request is.
@@ -54,21 +55,30 @@ struct Slot {
     number: u64,
     model: u32,
     arrival: Arrival,
-    row: Vec<u8>,
+    reply: Vec<u8>,
 }
 
-/// What the scheduler needs of a model.
+/// A record for which the ring of requests has no room yet.
+#[derive(Debug)]
+struct Queued {
+    tag: u32,
+    aux: u64,
+    bytes: Vec<u8>,
+}
+
+/// Requests of a model since its last batch may have been full.
 #[derive(Clone, Copy, Debug)]
-struct ModelShape {
-    input_bytes: usize,
+struct BatchFill {
     batch: u32,
-    /// Rows submitted since the last chunk was full.
-    filled: u32,
+    requests: u32,
 }
 
 /// Longest sleep before it is asked again whether the thread still lives, which rings when it
 /// dies, and whether the wait is to end, for which nobody rings.
 const POLL: Duration = Duration::from_millis(20);
+
+/// The same while records wait for room in the ring, which is made without a sound.
+const ROOM_POLL: Duration = Duration::from_micros(100);
 
 /// Polls that a model gets to stop in, about two seconds, before its thread is left alone.
 const POLLS_TO_STOP: u32 = 100;
@@ -80,13 +90,17 @@ pub struct InferenceHandle {
     replies: Consumer<RawMem>,
     replies_bell: Waiter<RawMem>,
     wait: WaitMode,
-    shapes: Vec<ModelShape>,
+    fills: Vec<BatchFill>,
     rows: Vec<ModelRow>,
     /// What stops the models.
     interrupters: Vec<Interrupter>,
+    /// Asked when the thread is to end.
+    ending: Interrupter,
+    /// What has no room in the ring of requests yet, in order.
+    queue: VecDeque<Queued>,
     /// In order of number.
     slots: VecDeque<Slot>,
-    /// Row buffers for reuse.
+    /// Buffers for reuse.
     spare: Vec<Vec<u8>>,
     /// A request was submitted since the last flush.
     unflushed: bool,
@@ -96,8 +110,8 @@ pub struct InferenceHandle {
 
 impl std::fmt::Debug for InferenceHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shapes, slots, .. } = self;
-        write!(f, "InferenceHandle({} models, {} outstanding)", shapes.len(), slots.len())
+        let Self { rows, slots, .. } = self;
+        write!(f, "InferenceHandle({} models, {} outstanding)", rows.len(), slots.len())
     }
 }
 
@@ -108,23 +122,22 @@ impl InferenceHandle {
     /// # Errors
     /// [`InferenceError::Memory`], [`InferenceError::Thread`].
     pub fn start(
-        models: Vec<Box<dyn Backend>>,
+        models: Vec<ServedModel>,
         limits: &Limits,
         memory: InferenceMemory,
         options: InferenceOptions,
     ) -> Result<Self, InferenceError> {
         let InferenceMemory { requests, replies, requests_bell, replies_bell } = memory;
-        let shapes: Vec<ModelShape> =
-            models.iter().map(|model| ModelShape::of(model.as_ref())).collect();
-        let interrupters = models.iter().map(|model| model.interrupter()).collect();
-        let rows = shapes
-            .iter()
-            .map(|shape| ModelRow {
-                batch: shape.batch,
-                state: model_state::READY,
-                ..ModelRow::zeroed()
-            })
-            .collect();
+        let interrupters = models.iter().map(|model| model.backend.interrupter()).collect();
+        let batches: Vec<u32> = models.iter().map(|model| model.setup.batch).collect();
+        let row = |batch: &u32| ModelRow {
+            batch: *batch,
+            state: model_state::READY,
+            ..ModelRow::zeroed()
+        };
+        let rows = batches.iter().map(row).collect();
+        let fills = batches.iter().map(|batch| BatchFill { batch: *batch, requests: 0 }).collect();
+        let ending = Interrupter::default();
         let server = Server {
             batcher: Batcher::new(models, options.clock),
             requests: Consumer::new(requests.0.clone(), requests.1.clone())?,
@@ -132,7 +145,8 @@ impl InferenceHandle {
             replies: Replies::new(
                 Producer::new(replies.0.clone(), replies.1.clone())?,
                 Ringer::new(replies_bell.clone())?,
-            ),
+                ending.clone(),
+            )?,
             wait: options.wait,
         };
         let requests_ring = Producer::new(requests.0, requests.1)?;
@@ -150,9 +164,11 @@ impl InferenceHandle {
             replies: replies_ring,
             replies_bell,
             wait: options.wait,
-            shapes,
+            fills,
             rows,
             interrupters,
+            ending,
+            queue: VecDeque::new(),
             slots: VecDeque::with_capacity(limits.inferences_pending_max as usize),
             spare: Vec::new(),
             unflushed: false,
@@ -163,35 +179,43 @@ impl InferenceHandle {
 
     /// Hands over a request, in commit order. Its bytes are copied.
     ///
-    /// A row of the wrong length is no error here: its reply is one (SEMANTICS I3).
+    /// A request that is not what the model takes is no error here: its reply is one (SEMANTICS
+    /// I3).
     ///
     /// # Errors
     /// [`InferenceError::Misuse`] for an unknown model or a number that does not grow,
     /// [`InferenceError::Full`].
-    pub fn submit(&mut self, number: u64, model: u32, input: &[u8]) -> Result<(), InferenceError> {
+    pub fn submit(
+        &mut self,
+        number: u64,
+        model: u32,
+        form: RequestForm,
+        bytes: &[u8],
+    ) -> Result<(), InferenceError> {
         let misuse = |reason| InferenceError::Misuse { number, model, reason };
         if self.last_number.is_some_and(|last| number <= last) {
             return Err(misuse("came after a later one"));
         }
-        let shape = self.shapes.get(model as usize).ok_or(misuse("names no model"))?;
-        let fits = input.len() == shape.input_bytes;
-        // No model has rows of no bytes, so an empty record reports that the row did not fit.
-        self.requests
-            .push(model, number, if fits { input } else { &[] })
-            .map_err(|source| InferenceError::Full { number, source })?;
+        if model as usize >= self.rows.len() {
+            return Err(misuse("names no model"));
+        }
+        let tag = match form {
+            RequestForm::Row => model | ROW,
+            RequestForm::Tensors => model,
+        };
+        self.push(tag, number, bytes)?;
         self.last_number = Some(number);
         self.unflushed = true;
         self.prune();
-        let row = self.spare.pop().unwrap_or_default();
-        self.slots.push_back(Slot { number, model, arrival: Arrival::Outstanding, row });
+        let reply = self.spare.pop().unwrap_or_default();
+        self.slots.push_back(Slot { number, model, arrival: Arrival::Outstanding, reply });
         self.rows[model as usize].pending += 1;
-        let shape = &mut self.shapes[model as usize];
-        shape.filled += u32::from(fits);
-        if shape.filled == shape.batch {
-            // A chunk is full, so the thread has work before the tick ends.
-            shape.filled = 0;
-            self.requests.publish();
-            self.requests_bell.ring();
+        let fill = &mut self.fills[model as usize];
+        fill.requests += 1;
+        if fill.requests >= fill.batch {
+            // A chunk may be full, so the thread has work before the tick ends.
+            fill.requests = 0;
+            self.publish();
         }
         Ok(())
     }
@@ -202,17 +226,49 @@ impl InferenceHandle {
     /// [`InferenceError::Full`].
     pub fn flush(&mut self) -> Result<(), InferenceError> {
         if !std::mem::take(&mut self.unflushed) {
-            return Ok(());
+            return self.pump();
         }
-        self.requests
-            .push(FLUSH, 0, &[])
-            .map_err(|source| InferenceError::Full { number: u64::MAX, source })?;
-        for shape in &mut self.shapes {
-            shape.filled = 0;
+        self.push(FLUSH, 0, &[])?;
+        for fill in &mut self.fills {
+            fill.requests = 0;
         }
+        self.publish();
+        Ok(())
+    }
+
+    /// Puts a record into the ring, or behind those that have no room in it.
+    fn push(&mut self, tag: u32, aux: u64, bytes: &[u8]) -> Result<(), InferenceError> {
+        self.pump()?;
+        if self.queue.is_empty() {
+            match self.requests.push(tag, aux, bytes) {
+                // What is in it must be seen before there can be room.
+                Err(ReserveError::Full { .. }) => self.publish(),
+                done => return done.map_err(|source| InferenceError::Full { number: aux, source }),
+            }
+        }
+        self.queue.push_back(Queued { tag, aux, bytes: bytes.to_vec() });
+        Ok(())
+    }
+
+    /// Moves what waited into the ring, as far as it has room.
+    fn pump(&mut self) -> Result<(), InferenceError> {
+        let before = self.queue.len();
+        while let Some(Queued { tag, aux, bytes }) = self.queue.front() {
+            match self.requests.push(*tag, *aux, bytes) {
+                Ok(()) => drop(self.queue.pop_front()),
+                Err(ReserveError::Full { .. }) => break,
+                Err(source) => return Err(InferenceError::Full { number: *aux, source }),
+            }
+        }
+        if self.queue.len() < before {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
         self.requests.publish();
         self.requests_bell.ring();
-        Ok(())
     }
 
     /// Whether [`InferenceHandle::wait_for`] would return at once.
@@ -257,9 +313,11 @@ impl InferenceHandle {
             if stop() {
                 return Ok(None);
             }
-            let Self { replies, replies_bell, thread, wait, .. } = self;
+            self.pump()?;
+            let Self { replies, replies_bell, thread, wait, queue, .. } = self;
             let ended = || thread.as_ref().is_none_or(JoinHandle::is_finished);
-            replies_bell.wait_at_most(*wait, POLL, || replies.has_next());
+            let poll = if queue.is_empty() { POLL } else { ROOM_POLL };
+            replies_bell.wait_at_most(*wait, poll, || replies.has_next());
             let ended = !replies.has_next() && ended();
             self.receive()?;
             if ended && self.slots[at].arrival == Arrival::Outstanding {
@@ -272,7 +330,7 @@ impl InferenceHandle {
             // `find` gives no taken slot and the loop ended.
             Arrival::Outstanding | Arrival::Taken => unreachable!("the reply has arrived"),
         };
-        Ok(Some(ModelReply { number, code, row: &slot.row }))
+        Ok(Some(ModelReply { number, code, bytes: &slot.reply }))
     }
 
     /// Takes every reply that has arrived, in request order, without waiting; gives how many.
@@ -289,7 +347,7 @@ impl InferenceHandle {
             if let Arrival::Arrived(code) = slot.arrival {
                 slot.arrival = Arrival::Taken;
                 taken += 1;
-                sink(slot.number, code, &slot.row);
+                sink(slot.number, code, &slot.reply);
             }
         }
         self.prune();
@@ -324,8 +382,8 @@ impl InferenceHandle {
                     };
                     let slot = &mut slots[at];
                     slot.arrival = Arrival::Arrived(code.cast_signed());
-                    slot.row.clear();
-                    slot.row.extend_from_slice(&record);
+                    slot.reply.clear();
+                    slot.reply.extend_from_slice(&record);
                     rows[slot.model as usize].pending -= 1;
                 }
             }
@@ -346,7 +404,7 @@ impl InferenceHandle {
     fn prune(&mut self) {
         while self.slots.front().is_some_and(|slot| slot.arrival == Arrival::Taken) {
             if let Some(slot) = self.slots.pop_front() {
-                self.spare.push(slot.row);
+                self.spare.push(slot.reply);
             }
         }
     }
@@ -356,13 +414,18 @@ impl Drop for InferenceHandle {
     /// Tells the thread to stop and joins it: a chunk that runs is interrupted, the rest is
     /// dropped. A model that does not stop keeps its thread, which is left alone.
     fn drop(&mut self) {
-        let stopped = self.requests.push(STOP, 0, &[]);
-        self.requests.publish();
-        self.requests_bell.ring();
+        self.queue.clear();
+        self.ending.interrupt();
         self.interrupters.iter().for_each(Interrupter::interrupt);
-        // The layout keeps room for the stop; without it the thread could only be left alone.
-        let (Ok(()), Some(thread)) = (stopped, self.thread.take()) else { return };
+        let Some(thread) = self.thread.take() else { return };
+        let mut stopped = false;
         for _ in 0..POLLS_TO_STOP {
+            // A thread that takes no more requests makes no room for this one either.
+            stopped = stopped || self.requests.push(STOP, 0, &[]).is_ok();
+            self.publish();
+            // Nobody wants its replies any more, but it may wait for room for one.
+            while let Ok(Some(_)) = self.replies.next() {}
+            self.replies.release();
             if self.replies_bell.wait_at_most(WaitMode::Park, POLL, || thread.is_finished()) {
                 // It catches its panics itself, so there is nothing more to learn.
                 let _ = thread.join();
@@ -370,14 +433,6 @@ impl Drop for InferenceHandle {
             }
         }
         self.interrupters.iter().take(1).for_each(Interrupter::leave);
-    }
-}
-
-impl ModelShape {
-    fn of(model: &dyn Backend) -> Self {
-        let input_bytes = model.input_len() * size_of::<f32>();
-        let batch = u32::try_from(model.batch()).unwrap_or(u32::MAX);
-        Self { input_bytes, batch, filled: 0 }
     }
 }
 

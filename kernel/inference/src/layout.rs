@@ -1,9 +1,9 @@
-//! How large the rings of inference are, so that they can never be full.
+//! How large the rings of inference are.
 //!
-//! Both rings hold at most what the core's limits allow to be outstanding. An unread flush follows
-//! at least one unread request, except the oldest; an unread batch record precedes at least one
-//! unread reply. A ring pads the end of its data once, by less than its largest record, and holds
-//! no record larger than half of it.
+//! Small requests and replies all fit, as many as the core's limits allow to be outstanding. Large
+//! ones need not: the rings hold two of the largest at least, the scheduler keeps what has no room
+//! in one and the inference thread waits for room in the other. A ring pads the end of its data
+//! once, by less than its largest record, and holds no record larger than half of it.
 
 use wasm_engine_shm::bytes::{self, CAPACITY_MAX, CAPACITY_MIN, UNIT};
 use wasm_engine_shm::mem::RawMem;
@@ -12,6 +12,9 @@ use wasm_engine_shm::wait;
 use crate::error::InferenceError;
 use crate::protocol::{BatchDone, LAST_WORDS_MAX};
 use wasm_engine_setup::{Limits, ModelSetup};
+
+/// Bytes of a ring that holds enough, however much is outstanding.
+const ENOUGH_BYTES: u64 = 4 << 20;
 
 /// Capacities of the two rings, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,19 +45,25 @@ impl InferenceLayout {
     /// # Errors
     /// [`InferenceError::Size`].
     pub fn of(limits: &Limits, models: &[ModelSetup]) -> Result<Self, InferenceError> {
-        let longest = |len: fn(&ModelSetup) -> u32| {
-            models.iter().map(|model| u64::from(len(model)) * 4).max().unwrap_or(0)
+        let longest = |of: fn(&ModelSetup) -> u32| {
+            models.iter().map(|model| u64::from(of(model))).max().unwrap_or(0)
         };
-        let (input, output) = (longest(|model| model.input_len), longest(|model| model.output_len));
+        let request = longest(|model| model.request_bytes_max);
+        let reply = longest(|model| model.reply_bytes_max).max(LAST_WORDS_MAX as u64);
         let pending = u64::from(limits.inferences_pending_max);
-        // Rows that do not fit travel without their bytes, so the limit on bytes bounds the sum.
-        let inputs = (pending * input).min(u64::from(limits.inference_bytes_pending_max));
-        let requests = Need { records: pending, bytes: inputs, longest: input };
+        let bytes = |longest: u64, max: u32| (pending * longest).min(max.into());
+        let requests = Need {
+            records: pending,
+            bytes: bytes(request, limits.inference_bytes_pending_max),
+            longest: request,
+        };
         let batch = size_of::<BatchDone>() as u64;
         let replies = Need {
             records: 2 * pending + 1,
-            bytes: pending * (output + batch) + LAST_WORDS_MAX as u64,
-            longest: output.max(LAST_WORDS_MAX as u64),
+            bytes: bytes(reply, limits.inference_reply_bytes_pending_max)
+                + pending * batch
+                + LAST_WORDS_MAX as u64,
+            longest: reply,
         };
         // Beside the requests: as many flushes and one more, and the stop.
         let requests_capacity = requests.and_empty(pending + 2).capacity("requests")?;
@@ -113,7 +122,9 @@ impl Need {
         let record = unit + self.longest.next_multiple_of(unit);
         // Each record has a head of one unit and rounds its payload up to whole units.
         let all = self.records * (2 * unit - 1) + self.bytes + record;
-        let bytes = all.max(2 * record).max(CAPACITY_MIN as u64).next_power_of_two();
+        // A thread that has much to do is as fast with some of it in the ring.
+        let bytes = all.min(ENOUGH_BYTES).max(2 * record).max(CAPACITY_MIN as u64);
+        let bytes = bytes.next_power_of_two();
         usize::try_from(bytes)
             .ok()
             .filter(|bytes| *bytes <= CAPACITY_MAX)

@@ -7,23 +7,25 @@
 //!        +<------- {batch done | reply | died} <-- bytes ring <-----+
 //! ```
 //! What: [`InferenceHandle`] starts the one inference thread and joins it when dropped. A request
-//! is a record {number, model, row}, a reply {number, code, row}. Requests of a tick are batched
-//! per model in commit order, in chunks of the model's batch; a chunk runs as soon as it is full
-//! and the rest, its last row repeated, at the flush that the scheduler sends when the tick closes
-//! (SEMANTICS I2). So what runs together depends on the requests alone, never on how fast anything
-//! is.
+//! is a record {number, model, list of tensors or row}, a reply {number, code, the same}. Requests
+//! of a tick are batched per model and shape in commit order, in chunks of the model's batch; a
+//! chunk runs as soon as it is full and the rest, its last row repeated, at the flush that the
+//! scheduler sends when the tick closes (SEMANTICS I2). So what runs together depends on the
+//! requests alone, never on how fast anything is.
 //!
-//! - *Every error is a reply* (SEMANTICS I3): a row of the wrong length, a model that fails and a
-//!   model that panics all give [`Status::ModelFailed`](wasm_engine_abi::calls::Status). A failure
-//!   is that of the rows that fail, not of those in the same chunk; a model that panicked is not
-//!   run again. What ends a whole process ends only the model's where it has one of its own
-//!   (`isolated`).
-//! - *NaN* passes through in and out, each one as the quiet NaN `0x7fc00000`: sign and payload of a
+//! - *Every error is a reply* (SEMANTICS I3): a request that is not what the model takes gives
+//!   [`Status::Mismatch`](wasm_engine_abi::calls::Status) and says what differs, a model that fails
+//!   or panics gives `ModelFailed`. A failure is that of the rows that fail, not of those in the
+//!   same chunk; a model that panicked is not run again. What ends a whole process ends only the
+//!   model's where it has one of its own (`isolated`).
+//! - *NaN* passes through in and out, each one as the quiet NaN of its type: sign and payload of a
 //!   NaN are the processor's choice, and replies are hashed. All other values keep their bits.
-//! - *The rings never fill.* [`InferenceLayout`] sizes them from `inferences_pending_max` and
-//!   `inference_bytes_pending_max`, which the core keeps before it accepts a request; a full ring
-//!   is a mistake of ours and ends the run as [`InferenceError::Full`].
-//! - *Nothing is allocated* per request once the buffers have seen the largest tick.
+//! - *The rings may fill* where requests or replies are large: [`InferenceLayout`] bounds them, the
+//!   scheduler keeps what has no room and never waits for it, the inference thread waits.
+//! - *Copies of a request*: into the ring, out of it to where the library reads it in place, and
+//!   once more where several are stacked; of a reply: out of the library, and through the ring.
+//! - *Nothing is allocated by us* per request once the buffers have seen the largest tick, but for
+//!   the library's handles of tensors and what waits for room.
 //!
 //! - *A model that never returns* holds its thread, not the scheduler:
 //!   [`InferenceHandle::wait_until`] can be ended, and dropping the handle interrupts what runs.
@@ -35,24 +37,36 @@
 
 mod backend;
 mod batcher;
+#[cfg(feature = "onnx")]
+mod describe;
 mod error;
+mod guarded;
 mod handle;
 mod interrupt;
 #[cfg(all(feature = "onnx", unix))]
 pub mod isolated;
 mod layout;
+mod list_buffer;
+mod nan;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 mod protocol;
 pub mod registry;
+mod request;
 mod server;
+mod stack;
+#[cfg(test)]
+mod tensor_tests;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
-    backend::{Backend, BackendFailure},
+    backend::{Backend, BackendFailure, ModelPorts},
+    batcher::ServedModel,
     error::InferenceError,
     handle::{InferenceHandle, InferenceOptions, ModelReply},
     interrupt::{Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},
+    list_buffer::ListBuffer,
 };

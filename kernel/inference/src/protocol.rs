@@ -2,19 +2,21 @@
 //!
 //! | ring | tag | aux | payload |
 //! |---|---|---|---|
-//! | requests | model handle | number | one row, or nothing if it did not fit |
+//! | requests | model handle, or [`ROW`] and it | number | a list of tensors, or a row |
 //! | requests | [`FLUSH`], [`STOP`] | 0 | - |
-//! | replies | status code (≤ 0) | number | one row, or nothing with an error |
+//! | replies | status code (≤ 0) | number | a list of tensors, a row, a text, or nothing |
 //! | replies | [`BATCH`] | 0 | [`BatchDone`], before the replies of its batch |
 //! | replies | [`DIED`] | 0 | last words, in UTF-8 |
 //!
-//! A request is released to the scheduler before its reply is sent: the limits count outstanding
-//! requests, and that is what keeps the ring from being full.
+//! Large records need not all fit: the scheduler keeps what has no room in the ring of requests,
+//! and the thread waits where the ring of replies has none.
 
 use std::any::Any;
 
 use bytemuck::{Pod, Zeroable};
 
+/// In the tag of a request record: it is a row.
+pub(crate) const ROW: u32 = 1 << 30;
 /// Tag of a request record: the tick closes.
 pub(crate) const FLUSH: u32 = u32::MAX;
 /// Tag of a request record: the thread shall end.
@@ -27,16 +29,16 @@ pub(crate) const DIED: u32 = 2;
 pub(crate) const LAST_WORDS_MAX: usize = 512;
 
 /// What the thread says about a batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct BatchDone {
     /// Duration of the run, in ns of the clock that was handed in.
     pub(crate) run_ns: u64,
     /// Model handle.
     pub(crate) model: u32,
-    /// Requests that had a row; 0 if nothing was run.
+    /// Requests that were run; 0 if nothing was.
     pub(crate) rows: u32,
-    /// Requests whose row had the wrong length; they take no row.
+    /// Requests that were not what the model takes; they are not run.
     pub(crate) misfits: u32,
     /// Replies that carry an error, misfits among them.
     pub(crate) errors: u32,

@@ -1,8 +1,9 @@
 //! Models of a run: bytes checked against their hash, loaded into ONNX Runtime, ready to be asked.
 //!
 //! The caller reads each file once; the bytes that are hashed here are the bytes that are loaded.
-//! What a run binds to (SEMANTICS I1, L4) comes back with the backend: hash, lengths, batch and the
-//! fingerprint of library, processor class and settings.
+//! What a run binds to (SEMANTICS I1, L4) comes back with the backend: hash, inputs and outputs,
+//! how long requests and replies may be, batch and the fingerprint of library, processor class and
+//! settings.
 //!
 //! What not: no paths of models, no batching, no second kind of backend. Without models the library
 //! is neither looked for nor loaded. Replay needs none of this (SEMANTICS L6).
@@ -12,13 +13,15 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-#[cfg(feature = "onnx")]
-use crate::backend::BackendFailure;
 #[cfg(all(feature = "onnx", unix))]
 use crate::isolated::{IsolatedError, IsolatedModel};
 #[cfg(feature = "onnx")]
-use crate::onnx::{self, OnnxError, OnnxModel};
+use crate::onnx::{self, ModelSource, OnnxError};
+pub use crate::terms::ModelTerms;
 use crate::{Backend, Interrupter};
+#[cfg(feature = "onnx")]
+use crate::{ModelPorts, describe};
+use wasm_engine_setup::ModelSetup;
 
 /// A model file that was read.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,8 @@ pub struct ModelFile<'a> {
     pub batch: u32,
     /// Where it runs.
     pub home: ModelHome<'a>,
+    /// What the configuration says of its inputs and outputs.
+    pub terms: &'a ModelTerms,
 }
 
 /// In which process a model runs.
@@ -47,16 +52,8 @@ pub enum ModelHome<'a> {
 
 /// A model that can be asked, and what the setup and the log say about it.
 pub struct LoadedModel {
-    /// Configured name.
-    pub name: String,
-    /// sha256 of the file, 64 lower-case hexadecimal digits.
-    pub sha256: String,
-    /// Rows of a batch.
-    pub batch: u32,
-    /// `f32` values of one input row.
-    pub input_len: u32,
-    /// `f32` values of one output row.
-    pub output_len: u32,
+    /// What agents know of it; its latency is the caller's.
+    pub setup: ModelSetup,
     /// What its bits depend on beside the file: bits are comparable between equal ones only
     /// (SEMANTICS I5).
     pub fingerprint: String,
@@ -66,8 +63,8 @@ pub struct LoadedModel {
 
 impl std::fmt::Debug for LoadedModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, sha256, input_len, output_len, fingerprint, .. } = self;
-        write!(f, "LoadedModel({name} {sha256} {input_len} -> {output_len}, {fingerprint})")
+        let Self { setup, fingerprint, .. } = self;
+        write!(f, "LoadedModel({} {}, {fingerprint})", setup.name, setup.sha256)
     }
 }
 
@@ -125,15 +122,13 @@ pub enum ModelError {
         /// The model.
         model: String,
     },
-    /// A number does not fit where it is kept.
-    #[error("model {model} has {value} {what}, more than the kernel counts; use a smaller model")]
-    TooLarge {
+    /// Its inputs or outputs do not suit the configuration.
+    #[error("model {model} cannot be asked as it is configured: {reason}")]
+    Terms {
         /// The model.
         model: String,
-        /// Of which there are too many.
-        what: &'static str,
-        /// How many.
-        value: usize,
+        /// What does not suit, and what to do.
+        reason: String,
     },
 }
 
@@ -151,7 +146,7 @@ impl ModelError {
             Self::Library { .. } | Self::Model(OnnxError::NotInitialised { .. }) => 1,
             #[cfg(feature = "onnx")]
             Self::Model(_) => 5,
-            Self::TooLarge { .. } => 5,
+            Self::Terms { .. } => 5,
         }
     }
 }
@@ -208,52 +203,70 @@ fn load(
     library: Option<&Path>,
     interrupter: &Interrupter,
 ) -> Result<LoadedModel, ModelError> {
-    let backend: Box<dyn Backend> = match file.home {
+    let outputs = file.terms.outputs.as_deref();
+    let source = ModelSource { name: file.name, bytes: file.bytes, outputs };
+    let (mut backend, mixing): (Box<dyn Backend>, _) = match file.home {
         ModelHome::Here => {
-            Box::new(onnx::load(file.name, file.bytes, file.batch as usize, interrupter)?)
+            let model = onnx::load(source, interrupter)?;
+            let mixing = model.mixing().map(str::to_owned);
+            (Box::new(model), mixing)
         }
-        ModelHome::Process(program) => isolated(file, program, library, interrupter)?,
+        ModelHome::Process(program) => isolated(file, source, program, library, interrupter)?,
     };
-    let count = |what, value: usize| {
-        let too_large = ModelError::TooLarge { model: file.name.to_owned(), what, value };
-        u32::try_from(value).map_err(|_| too_large)
-    };
-    Ok(LoadedModel {
-        name: file.name.to_owned(),
-        sha256,
-        batch: file.batch,
-        input_len: count("values in an input row", backend.input_len())?,
-        output_len: count("values in an output row", backend.output_len())?,
-        fingerprint: backend.describe(),
-        backend,
-    })
+    if let Some(operator) = mixing.filter(|_| file.batch > 1) {
+        let reason = format!("{operator} computes with all rows of a batch together");
+        let model = file.name.to_owned();
+        return Err(OnnxError::RowsMix { model, batch: file.batch, reason }.into());
+    }
+    let setup = describe(file, sha256, backend.ports())?;
+    onnx::tried(&setup, backend.as_mut())?;
+    let fingerprint = format!("{} batch={}", backend.describe(), file.batch);
+    Ok(LoadedModel { setup, fingerprint, backend })
 }
+
+/// What agents know of a model.
+#[cfg(feature = "onnx")]
+fn describe(
+    file: &ModelFile<'_>,
+    sha256: String,
+    ports: &ModelPorts,
+) -> Result<ModelSetup, ModelError> {
+    let setup = describe::setup((file.name, file.batch), file.terms, ports);
+    let setup =
+        setup.map_err(|reason| ModelError::Terms { model: file.name.to_owned(), reason })?;
+    Ok(ModelSetup { sha256, ..setup })
+}
+
+/// A model in a process of its own, and the operator in it that makes rows influence each other.
+#[cfg(feature = "onnx")]
+type Isolated = (Box<dyn Backend>, Option<String>);
 
 /// A model in a process of its own, tried from here: what ends that process shows early, and is a
 /// failure like another.
 #[cfg(all(feature = "onnx", unix))]
 fn isolated(
     file: &ModelFile<'_>,
+    source: ModelSource<'_>,
     program: Option<&Path>,
     library: Option<&Path>,
     interrupter: &Interrupter,
-) -> Result<Box<dyn Backend>, ModelError> {
+) -> Result<Isolated, ModelError> {
     let Some(program) = program else {
         return Err(ModelError::NoProgram { model: file.name.to_owned() });
     };
-    let what = (file.name, file.bytes, file.batch as usize);
-    let mut model = IsolatedModel::new(program, library, what, interrupter)?;
-    onnx::tried(file.name, &mut model)?;
-    Ok(Box::new(model))
+    let model = IsolatedModel::new(program, library, source, interrupter)?;
+    let mixing = model.mixing().map(str::to_owned);
+    Ok((Box::new(model), mixing))
 }
 
 #[cfg(all(feature = "onnx", not(unix)))]
 fn isolated(
     file: &ModelFile<'_>,
+    _source: ModelSource<'_>,
     _program: Option<&Path>,
     _library: Option<&Path>,
     _interrupter: &Interrupter,
-) -> Result<Box<dyn Backend>, ModelError> {
+) -> Result<Isolated, ModelError> {
     Err(ModelError::NoProgram { model: file.name.to_owned() })
 }
 
@@ -275,43 +288,20 @@ fn load(
     Err(ModelError::NotBuiltIn { model: file.name.to_owned() })
 }
 
-#[cfg(feature = "onnx")]
-impl Backend for OnnxModel {
-    fn input_len(&self) -> usize {
-        self.input_len()
-    }
-
-    fn output_len(&self) -> usize {
-        self.output_len()
-    }
-
-    fn batch(&self) -> usize {
-        self.batch()
-    }
-
-    fn rows(&mut self) -> &mut [f32] {
-        self.input_rows()
-    }
-
-    fn run(&mut self) -> Result<&[f32], BackendFailure> {
-        self.run().map_err(|error| BackendFailure::Failed(error.to_string()))
-    }
-
-    fn describe(&self) -> String {
-        self.fingerprint().to_string()
-    }
-
-    fn interrupter(&self) -> Interrupter {
-        self.interrupter()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn file<'a>(bytes: &'a [u8], sha256: Option<&'a str>) -> ModelFile<'a> {
-        ModelFile { name: "m", bytes, sha256, batch: 4, home: ModelHome::Here }
+        const TERMS: &ModelTerms = &ModelTerms {
+            dims: BTreeMap::new(),
+            outputs: None,
+            request_bytes_max: None,
+            reply_bytes_max: None,
+        };
+        ModelFile { name: "m", bytes, sha256, batch: 4, home: ModelHome::Here, terms: TERMS }
     }
 
     #[test]

@@ -3,48 +3,76 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasm_engine_abi::calls::Status;
-use wasm_engine_shm::bytes::{Consumer, CorruptRing, Producer, ReserveError};
-use wasm_engine_shm::mem::RawMem;
-use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
+use std::time::Duration;
 
-use crate::batcher::{Accepted, Batcher, ReplySink};
-use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, LAST_WORDS_MAX, STOP, panic_text};
+use wasm_engine_abi::calls::Status;
+use wasm_engine_abi::tensor::RequestForm;
+use wasm_engine_shm::bytes::{Consumer, CorruptRing, Producer, ReserveError};
+use wasm_engine_shm::lease::SetupError;
+use wasm_engine_shm::mem::RawMem;
+use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
+
+use crate::batcher::{Batcher, ReplySink};
+use crate::interrupt::Interrupter;
+use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, LAST_WORDS_MAX, ROW, STOP, panic_text};
+
+/// Sleep while the ring of replies has no room: the scheduler empties it when it next looks.
+const ROOM_POLL: Duration = Duration::from_micros(50);
 
 /// The thread's end of the ring of replies.
 pub(crate) struct Replies {
     ring: Producer<RawMem>,
     bell: Ringer<RawMem>,
+    /// A doorbell that nobody rings, to wait at for room.
+    pause: Waiter<RawMem>,
+    /// Asked when the thread is to end: then nobody empties the ring any more.
+    ending: Interrupter,
+    /// Something was pushed since the last publication.
+    unpublished: bool,
 }
 
 impl Replies {
-    pub(crate) fn new(ring: Producer<RawMem>, bell: Ringer<RawMem>) -> Self {
-        Self { ring, bell }
+    pub(crate) fn new(
+        ring: Producer<RawMem>,
+        bell: Ringer<RawMem>,
+        ending: Interrupter,
+    ) -> Result<Self, SetupError> {
+        let pause = Waiter::new(RawMem::heap(wait::LEN))?;
+        Ok(Self { ring, bell, pause, ending, unpublished: false })
+    }
+
+    /// Pushes a record once there is room for it; drops it if the thread is to end.
+    fn push(&mut self, tag: u32, aux: u64, bytes: &[u8]) -> Result<(), ReserveError> {
+        loop {
+            match self.ring.push(tag, aux, bytes) {
+                Err(ReserveError::Full { .. }) if self.ending.is_asked() => return Ok(()),
+                Err(ReserveError::Full { .. }) => {
+                    self.publish();
+                    self.pause.wait_at_most(WaitMode::Park, ROOM_POLL, || false);
+                }
+                done => {
+                    self.unpublished = true;
+                    return done;
+                }
+            }
+        }
     }
 
     fn publish(&mut self) {
-        self.ring.publish();
-        self.bell.ring();
+        if std::mem::take(&mut self.unpublished) {
+            self.ring.publish();
+            self.bell.ring();
+        }
     }
 }
 
 impl ReplySink for Replies {
     fn batch(&mut self, done: BatchDone) -> Result<(), ReserveError> {
-        self.ring.push(BATCH, 0, bytemuck::bytes_of(&done))
+        self.push(BATCH, 0, bytemuck::bytes_of(&done))
     }
 
-    fn row(&mut self, number: u64, row: &[f32]) -> Result<(), ReserveError> {
-        let len = size_of_val(row);
-        let mut grant = self.ring.reserve(len)?;
-        for (slot, value) in grant.chunks_exact_mut(size_of::<f32>()).zip(row) {
-            slot.copy_from_slice(&value.to_le_bytes());
-        }
-        grant.commit(len, (Status::Ok as i32).cast_unsigned(), number);
-        Ok(())
-    }
-
-    fn failed(&mut self, number: u64) -> Result<(), ReserveError> {
-        self.ring.push((Status::ModelFailed as i32).cast_unsigned(), number, &[])
+    fn reply(&mut self, number: u64, code: Status, bytes: &[u8]) -> Result<(), ReserveError> {
+        self.push((code as i32).cast_unsigned(), number, bytes)
     }
 }
 
@@ -86,6 +114,7 @@ pub(crate) fn main(mut server: Server, on_start: Option<Box<dyn FnOnce() + Send>
     let end = words.floor_char_boundary(LAST_WORDS_MAX);
     // Without room the scheduler still sees that the thread is gone, only without the reason.
     let _ = server.replies.ring.push(DIED, 0, &words.as_bytes()[..end]);
+    server.replies.unpublished = true;
     server.replies.publish();
 }
 
@@ -106,25 +135,23 @@ impl Server {
     fn one(&mut self) -> Result<ControlFlow<()>, Fatal> {
         let Self { batcher, requests, replies, .. } = self;
         let Some(record) = requests.next()? else { return Ok(ControlFlow::Continue(())) };
-        let full = match record.tag {
+        match record.tag {
             STOP => return Ok(ControlFlow::Break(())),
             FLUSH => {
                 requests.release();
                 batcher.flush(replies)?;
-                replies.publish();
-                return Ok(ControlFlow::Continue(()));
             }
-            model => match batcher.accept(model, record.aux, &record) {
-                Accepted::Waits => None,
-                Accepted::Full => Some(model),
-                Accepted::NoModel => return Err(Fatal::Model(model)),
-            },
-        };
-        requests.release();
-        if let Some(model) = full {
-            batcher.run(model, replies)?;
-            replies.publish();
+            tag => {
+                let (model, form) = match tag & ROW {
+                    0 => (tag, RequestForm::Tensors),
+                    _ => (tag & !ROW, RequestForm::Row),
+                };
+                let accepted = batcher.accept(model, (record.aux, form), &record, replies)?;
+                accepted.map_err(|_| Fatal::Model(model))?;
+                requests.release();
+            }
         }
+        replies.publish();
         Ok(ControlFlow::Continue(()))
     }
 }

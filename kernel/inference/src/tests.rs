@@ -5,93 +5,120 @@ use wasm_engine_abi::page::model_state;
 use wasm_engine_setup::Limits;
 use wasm_engine_shm::wait::WaitMode;
 
-use crate::batcher::LOST_ROWS_MAX;
+use crate::guarded::LOST_ROWS_MAX;
 use crate::{
     Backend, BackendFailure, InferenceError, InferenceHandle, InferenceLayout, InferenceOptions,
+    Interrupter, ListBuffer, ModelPorts, ServedModel,
 };
 use wasm_engine_abi::calls::Status;
+use wasm_engine_abi::tensor::{RequestForm, TensorList, TensorWriter};
 use wasm_engine_setup::ModelSetup;
 
-const OK: i32 = Status::Ok as i32;
-const FAILED: i32 = Status::ModelFailed as i32;
+pub(crate) const OK: i32 = Status::Ok as i32;
+pub(crate) const FAILED: i32 = Status::ModelFailed as i32;
+pub(crate) const MISMATCH: i32 = Status::Mismatch as i32;
+
+/// Values of an input row of every model here.
+const WIDTH: usize = 2;
+
+/// What a model makes of the values of all rows of a batch.
+type OfRows = Box<dyn FnMut(&[f32]) -> Result<Vec<f32>, BackendFailure> + Send>;
+
+/// A model of `f32` rows.
+struct RowModel {
+    ports: ModelPorts,
+    of: OfRows,
+}
+
+impl Backend for RowModel {
+    fn ports(&self) -> &ModelPorts {
+        &self.ports
+    }
+
+    fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
+        let list = TensorList::parse(request).expect("a list");
+        let input = list.port(0).expect("the one input");
+        let output = (self.of)(input.as_slice().expect("aligned floats"))?;
+        let rows = input.dims().next().expect("rows");
+        reply.clear();
+        let mut list = TensorWriter::new(reply).expect("it grows");
+        list.tensor(0, &[rows, output.len() as u64 / rows], &output).expect("it grows");
+        let _ = list.finish();
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "rows".to_owned()
+    }
+}
+
+/// A model with rows of `output` values, `batch` together, which `of` gives.
+fn served(
+    batch: usize,
+    output: u64,
+    of: impl FnMut(&[f32]) -> Result<Vec<f32>, BackendFailure> + Send + 'static,
+) -> ServedModel {
+    let mut setup = ModelSetup::of_rows("m", WIDTH as u64, output);
+    setup.batch = batch as u32;
+    let ModelSetup { inputs, outputs, .. } = setup.clone();
+    let ports = ModelPorts { inputs, outputs };
+    let backend = RowModel { ports, of: Box::new(of) };
+    ServedModel { setup, backend: Box::new(backend) }
+}
 
 /// Gives, per row, the sum of the row, the sum of the whole batch and its own position: the second
 /// shows who ran together, and what the padding was.
-struct Sums {
-    input: Vec<f32>,
-    output: Vec<f32>,
+fn sums_of(input: &[f32]) -> Result<Vec<f32>, BackendFailure> {
+    if input.contains(&-13.0) {
+        return Err(BackendFailure::Failed("an unlucky number".to_owned()));
+    }
+    assert!(!input.contains(&-14.0), "a number worse than that");
+    let all: f32 = input.iter().sum();
+    let rows = input.chunks(WIDTH).enumerate();
+    let mut sums: Vec<f32> =
+        rows.flat_map(|(at, row)| [row.iter().sum(), all, at as f32]).collect();
+    if input.contains(&-15.0) {
+        // As many rows, and too few values in each.
+        sums.truncate(input.len() / WIDTH * 2);
+    }
+    Ok(sums)
 }
 
-impl Sums {
-    const WIDTH: usize = 2;
-
-    fn of(batch: usize) -> Box<dyn Backend> {
-        Box::new(Self { input: vec![-1.0; batch * Self::WIDTH], output: vec![0.0; batch * 3] })
-    }
+fn sums(batch: usize) -> ServedModel {
+    served(batch, 3, sums_of)
 }
 
-impl Backend for Sums {
-    fn input_len(&self) -> usize {
-        Self::WIDTH
-    }
-    fn output_len(&self) -> usize {
-        3
-    }
-    fn batch(&self) -> usize {
-        self.output.len() / 3
-    }
-    fn rows(&mut self) -> &mut [f32] {
-        &mut self.input
-    }
-    fn run(&mut self) -> Result<&[f32], BackendFailure> {
-        if self.input.contains(&-13.0) {
-            return Err(BackendFailure::Failed("an unlucky number".to_owned()));
-        }
-        assert!(!self.input.contains(&-14.0), "a number worse than that");
-        if self.input.contains(&-15.0) {
-            return Ok(&self.output[1..]);
-        }
-        let all: f32 = self.input.iter().sum();
-        for (at, row) in self.input.chunks(Self::WIDTH).enumerate() {
-            self.output[at * 3..][..3].copy_from_slice(&[row.iter().sum(), all, at as f32]);
-        }
-        Ok(&self.output)
-    }
-    fn describe(&self) -> String {
-        "sums".to_owned()
-    }
+fn limits(models: &[ModelSetup]) -> Limits {
+    let mut limits = Limits { inferences_pending_max: 64, ..Limits::default() };
+    limits.suit(models);
+    limits
 }
 
-fn limits() -> Limits {
-    Limits { inferences_pending_max: 64, inference_bytes_pending_max: 512, ..Limits::default() }
-}
-
-fn setups(models: &[Box<dyn Backend>]) -> Vec<ModelSetup> {
-    models
-        .iter()
-        .map(|model| ModelSetup {
-            name: model.describe(),
-            sha256: String::new(),
-            latency_ticks: 1,
-            batch: model.batch() as u32,
-            input_len: model.input_len() as u32,
-            output_len: model.output_len() as u32,
-        })
-        .collect()
-}
-
-fn options() -> InferenceOptions {
+pub(crate) fn options() -> InferenceOptions {
     InferenceOptions { wait: WaitMode::Hybrid, clock: || 7, on_start: None }
 }
 
-fn start(models: Vec<Box<dyn Backend>>) -> InferenceHandle {
-    let limits = limits();
-    let memory = InferenceLayout::of(&limits, &setups(&models)).expect("fits").on_heap();
-    InferenceHandle::start(models, &limits, memory, options()).expect("starts")
+pub(crate) fn start(models: Vec<ServedModel>) -> InferenceHandle {
+    let setups: Vec<ModelSetup> = models.iter().map(|model| model.setup.clone()).collect();
+    start_within(models, &limits(&setups), options())
+}
+
+pub(crate) fn start_within(
+    models: Vec<ServedModel>,
+    limits: &Limits,
+    options: InferenceOptions,
+) -> InferenceHandle {
+    let setups: Vec<ModelSetup> = models.iter().map(|model| model.setup.clone()).collect();
+    let memory = InferenceLayout::of(limits, &setups).expect("fits").on_heap();
+    InferenceHandle::start(models, limits, memory, options).expect("starts")
 }
 
 fn submit(handle: &mut InferenceHandle, number: u64, model: u32, row: [f32; 2]) {
-    handle.submit(number, model, &bytes(&row)).expect("is taken");
+    submit_bytes(handle, number, model, &bytes(&row));
+}
+
+fn submit_bytes(handle: &mut InferenceHandle, number: u64, model: u32, bytes: &[u8]) {
+    handle.submit(number, model, RequestForm::Row, bytes).expect("is taken");
 }
 
 fn bytes(row: &[f32]) -> Vec<u8> {
@@ -107,12 +134,13 @@ fn floats(row: &[u8]) -> Vec<f32> {
 fn answer(handle: &mut InferenceHandle, number: u64) -> (i32, Vec<f32>) {
     let reply = handle.wait_for(number).expect("is answered");
     assert_eq!(reply.number, number);
-    (reply.code, floats(reply.row))
+    let values = if reply.code == OK { floats(reply.bytes) } else { Vec::new() };
+    (reply.code, values)
 }
 
 #[test]
 fn i2_1_i2_2_chunks_are_filled_in_commit_order_and_the_rest_repeats_the_last_row() {
-    let mut handle = start(vec![Sums::of(3), Sums::of(2)]);
+    let mut handle = start(vec![sums(3), sums(2)]);
     for tick in 0..50 {
         let base = tick * 10;
         // Model 0 gets 1, 2, 3 | 4; model 1, between them, 10, 20 | 30.
@@ -149,7 +177,7 @@ fn i2_1_i2_2_chunks_are_filled_in_commit_order_and_the_rest_repeats_the_last_row
 
 #[test]
 fn i2_1_a_full_chunk_runs_before_the_tick_closes() {
-    let mut handle = start(vec![Sums::of(2)]);
+    let mut handle = start(vec![sums(2)]);
     submit(&mut handle, 5, 0, [1.0, 1.0]);
     submit(&mut handle, 8, 0, [2.0, 2.0]);
     // Nothing was flushed; only a look, so no flush is sent by the wait.
@@ -163,33 +191,12 @@ fn i2_1_a_full_chunk_runs_before_the_tick_closes() {
 #[test]
 fn i2_2_what_nobody_asked_is_never_given_to_a_model() {
     // A model for which zeros, and whatever else no request holds, are illegal.
-    struct Picky(Sums);
-    impl Backend for Picky {
-        fn input_len(&self) -> usize {
-            self.0.input_len()
-        }
-        fn output_len(&self) -> usize {
-            self.0.output_len()
-        }
-        fn batch(&self) -> usize {
-            self.0.batch()
-        }
-        fn rows(&mut self) -> &mut [f32] {
-            self.0.rows()
-        }
-        fn run(&mut self) -> Result<&[f32], BackendFailure> {
-            match self.0.input.iter().all(|value| *value >= 3.0) {
-                true => self.0.run(),
-                false => Err(BackendFailure::Failed("an illegal value".to_owned())),
-            }
-        }
-        fn describe(&self) -> String {
-            self.0.describe()
-        }
-    }
+    let picky = |input: &[f32]| match input.iter().all(|value| *value >= 3.0) {
+        true => sums_of(input),
+        false => Err(BackendFailure::Failed("an illegal value".to_owned())),
+    };
     for rows in 1..=4 {
-        let sums = Sums { input: vec![-1.0; 8], output: vec![0.0; 12] };
-        let mut handle = start(vec![Box::new(Picky(sums))]);
+        let mut handle = start(vec![served(4, 3, picky)]);
         for number in 0..rows {
             submit(&mut handle, number, 0, [number as f32 + 3.0, 3.0]);
         }
@@ -206,7 +213,7 @@ fn i2_2_what_nobody_asked_is_never_given_to_a_model() {
 fn i3_5_a_failure_is_that_of_the_rows_that_fail_alone() {
     for batch in [1, 2, 3, 8, 13] {
         for bad in 0..1_u32 << batch.min(6) {
-            let mut handle = start(vec![Sums::of(batch)]);
+            let mut handle = start(vec![sums(batch)]);
             let is_bad = |number: u64| bad >> number & 1 == 1;
             for number in 0..batch as u64 {
                 submit(&mut handle, number, 0, [if is_bad(number) { -13.0 } else { 1.0 }, 0.0]);
@@ -227,7 +234,7 @@ fn i3_5_a_failure_is_that_of_the_rows_that_fail_alone() {
 
 #[test]
 fn replies_are_taken_once_and_in_request_order() {
-    let mut handle = start(vec![Sums::of(4), Sums::of(1)]);
+    let mut handle = start(vec![sums(4), sums(1)]);
     for number in 0..6 {
         submit(&mut handle, number, (number % 2) as u32, [number as f32, 0.0]);
     }
@@ -253,16 +260,17 @@ fn replies_are_taken_once_and_in_request_order() {
 
 #[test]
 fn i3_1_every_model_error_is_a_reply() {
-    let mut handle = start(vec![Sums::of(3)]);
-    // A row of the wrong length takes no row, keeps its position and harms nobody.
-    handle.submit(0, 0, &bytes(&[1.0])).expect("is taken");
+    let mut handle = start(vec![sums(3)]);
+    // A row of the wrong length takes no row and harms nobody.
+    submit_bytes(&mut handle, 0, 0, &bytes(&[1.0]));
     submit(&mut handle, 1, 0, [2.0, 0.0]);
-    handle.submit(2, 0, &[]).expect("is taken");
+    submit_bytes(&mut handle, 2, 0, &[]);
     submit(&mut handle, 3, 0, [3.0, 0.0]);
     handle.flush().expect("is taken");
-    assert_eq!(answer(&mut handle, 0), (FAILED, vec![]));
+    let reply = handle.wait_for(0).expect("is answered");
+    assert_eq!((reply.code, reply.bytes), (MISMATCH, &b"a row has 2 values, not 4 bytes"[..]));
     assert_eq!(answer(&mut handle, 1), (OK, vec![2.0, 8.0, 0.0]));
-    assert_eq!(answer(&mut handle, 2), (FAILED, vec![]));
+    assert_eq!(answer(&mut handle, 2), (MISMATCH, vec![]));
     assert_eq!(answer(&mut handle, 3), (OK, vec![3.0, 8.0, 1.0]));
     // A row that fails harms neither its neighbour nor the next chunk; so does one with too few
     // values in the result.
@@ -277,16 +285,16 @@ fn i3_1_every_model_error_is_a_reply() {
         assert_eq!(answer(&mut handle, number + 2), (OK, vec![1.0, 3.0, 0.0]));
     }
     // Only misfits: nothing is run.
-    handle.submit(30, 0, &[1, 2, 3]).expect("is taken");
+    submit_bytes(&mut handle, 30, 0, &[1, 2, 3]);
     handle.flush().expect("is taken");
-    assert_eq!(answer(&mut handle, 30), (FAILED, vec![]));
+    assert_eq!(answer(&mut handle, 30), (MISMATCH, vec![]));
     let row = handle.rows()[0];
     assert_eq!((row.requests, row.batches, row.errors), (11, 5, 5));
 }
 
 #[test]
 fn i3_2_a_panic_is_a_reply_and_the_model_is_not_run_again() {
-    let mut handle = start(vec![Sums::of(2), Sums::of(2)]);
+    let mut handle = start(vec![sums(2), sums(2)]);
     submit(&mut handle, 0, 0, [-14.0, 0.0]);
     submit(&mut handle, 1, 1, [1.0, 0.0]);
     handle.flush().expect("is taken");
@@ -303,54 +311,22 @@ fn i3_2_a_panic_is_a_reply_and_the_model_is_not_run_again() {
 
 /// Twice the row; the process of such a model ends for what `deadly` names, and once more for each
 /// of `kills`.
-struct Mortal {
-    input: Vec<f32>,
-    output: Vec<f32>,
-    deadly: f32,
-    kills: u32,
-}
-
-impl Mortal {
-    fn of(batch: usize, deadly: f32, kills: u32) -> Box<dyn Backend> {
-        let width = batch * Sums::WIDTH;
-        Box::new(Self { input: vec![0.0; width], output: vec![0.0; width], deadly, kills })
-    }
-}
-
-impl Backend for Mortal {
-    fn input_len(&self) -> usize {
-        Sums::WIDTH
-    }
-    fn output_len(&self) -> usize {
-        Sums::WIDTH
-    }
-    fn batch(&self) -> usize {
-        self.input.len() / Sums::WIDTH
-    }
-    fn rows(&mut self) -> &mut [f32] {
-        &mut self.input
-    }
-    fn run(&mut self) -> Result<&[f32], BackendFailure> {
-        let killed = self.kills > 0;
-        self.kills = self.kills.saturating_sub(1);
-        if killed || self.input.contains(&self.deadly) {
-            return Err(BackendFailure::Ended("it ended".to_owned()));
+fn mortal(batch: usize, deadly: f32, mut kills: u32) -> ServedModel {
+    served(batch, WIDTH as u64, move |input| {
+        let killed = kills > 0;
+        kills = kills.saturating_sub(1);
+        match killed || input.contains(&deadly) {
+            true => Err(BackendFailure::Ended("it ended".to_owned())),
+            false => Ok(input.iter().map(|value| 2.0 * value).collect()),
         }
-        for (slot, value) in self.output.iter_mut().zip(&self.input) {
-            *slot = 2.0 * value;
-        }
-        Ok(&self.output)
-    }
-    fn describe(&self) -> String {
-        "mortal".to_owned()
-    }
+    })
 }
 
 #[test]
 fn i3_6_a_process_that_ends_costs_only_the_row_that_ends_it_twice_alone() {
     // Whoever kills it once, for one row alone or for many together, changes no reply.
     for (batch, kills) in [(1, 1), (8, 1), (8, 2), (8, 3), (8, 4)] {
-        let mut handle = start(vec![Mortal::of(batch, -1.0, kills)]);
+        let mut handle = start(vec![mortal(batch, -1.0, kills)]);
         for number in 0..8 {
             submit(&mut handle, number, 0, [number as f32, 1.0]);
         }
@@ -361,7 +337,7 @@ fn i3_6_a_process_that_ends_costs_only_the_row_that_ends_it_twice_alone() {
         }
     }
     for batch in [1, 2, 8, 16] {
-        let mut handle = start(vec![Mortal::of(batch, 3.0, 0)]);
+        let mut handle = start(vec![mortal(batch, 3.0, 0)]);
         for number in 0..9 {
             submit(&mut handle, number, 0, [number as f32, 1.0]);
         }
@@ -379,7 +355,7 @@ fn i3_6_a_process_that_ends_costs_only_the_row_that_ends_it_twice_alone() {
 fn i3_6_a_model_whose_process_ends_for_each_request_is_given_up() {
     let most = u64::from(LOST_ROWS_MAX);
     for (good_at, state) in [(most, model_state::FAILED), (most - 1, model_state::READY)] {
-        let mut handle = start(vec![Mortal::of(1, 3.0, 0)]);
+        let mut handle = start(vec![mortal(1, 3.0, 0)]);
         for number in 0..2 * most - 1 {
             let row = if number == good_at { 1.0 } else { 3.0 };
             submit(&mut handle, number, 0, [row, 0.0]);
@@ -394,22 +370,22 @@ fn i3_6_a_model_whose_process_ends_for_each_request_is_given_up() {
 
 #[test]
 fn i5_1_nan_passes_through_as_one_nan() {
-    let mut handle = start(vec![Sums::of(1)]);
+    let mut handle = start(vec![sums(1)]);
     for (number, bits) in [(0, 0xffc0_0001_u32), (1, 0x7f80_0001), (2, 0xff80_0000)] {
         submit(&mut handle, number, 0, [f32::from_bits(bits), 0.0]);
     }
     handle.flush().expect("is taken");
     for (number, bits) in [(0, 0x7fc0_0000_u32), (1, 0x7fc0_0000), (2, 0xff80_0000)] {
         let reply = handle.wait_for(number).expect("is answered");
-        assert_eq!(reply.row[..4], bits.to_le_bytes());
-        assert_eq!(reply.row[8..], 0f32.to_le_bytes());
+        assert_eq!(reply.bytes[..4], bits.to_le_bytes());
+        assert_eq!(reply.bytes[8..], 0f32.to_le_bytes());
     }
 }
 
 #[test]
 fn the_rings_hold_all_that_the_limits_allow() {
     // 64 outstanding requests of 8 bytes fill both limits; flushes and refusals ride along.
-    let mut handle = start(vec![Sums::of(64), Sums::of(1)]);
+    let mut handle = start(vec![sums(64), sums(1)]);
     let mut number = 0;
     for round in 0..500_u64 {
         let first = number;
@@ -429,23 +405,25 @@ fn the_rings_hold_all_that_the_limits_allow() {
     assert_eq!(handle.rows().iter().map(|row| row.requests).sum::<u64>(), 32_000);
     // All refused: more batches than rows, one record each.
     for number in number..number + 64 {
-        handle.submit(number, 1, &[]).expect("is taken");
+        submit_bytes(&mut handle, number, 1, &[]);
         handle.flush().expect("is taken");
     }
-    assert_eq!(answer(&mut handle, number + 63).0, FAILED);
+    assert_eq!(answer(&mut handle, number + 63).0, MISMATCH);
 }
 
 #[test]
 fn misuse_is_a_typed_error() {
-    let mut handle = start(vec![Sums::of(1)]);
+    let mut handle = start(vec![sums(1)]);
     submit(&mut handle, 3, 0, [0.0; 2]);
     for (number, model) in [(3, 0), (2, 0), (4, 1)] {
-        let error = handle.submit(number, model, &[]).expect_err("is refused");
+        let row = RequestForm::Row;
+        let error = handle.submit(number, model, row, &[]).expect_err("is refused");
         assert!(matches!(error, InferenceError::Misuse { .. }), "{error}");
     }
-    let limits = Limits { inferences_pending_max: u32::MAX, ..limits() };
-    let error = InferenceLayout::of(&limits, &setups(&[Sums::of(1)])).expect_err("too much");
-    assert!(error.to_string().contains("lower limits.inferences_pending_max"));
+    let mut huge = ModelSetup::of_rows("m", 2, 1);
+    huge.reply_bytes_max = u32::MAX;
+    let error = InferenceLayout::of(&limits(&[]), &[huge]).expect_err("too much");
+    assert!(error.to_string().contains("more than a ring can have"), "{error}");
     // No models: a thread with nothing to do.
     let mut idle = start(Vec::new());
     idle.flush().expect("nothing to flush");
@@ -454,62 +432,50 @@ fn misuse_is_a_typed_error() {
 
 #[test]
 fn a_dying_thread_says_so() {
-    let models = vec![Sums::of(1)];
-    let limits = limits();
-    let memory = InferenceLayout::of(&limits, &setups(&models)).expect("fits").on_heap();
     let options = InferenceOptions { clock: || panic!("the clock broke"), ..options() };
-    let mut handle = InferenceHandle::start(models, &limits, memory, options).expect("starts");
+    let mut handle = start_within(vec![sums(1)], &limits(&[]), options);
     submit(&mut handle, 0, 0, [0.0; 2]);
     let error = handle.wait_for(0).expect_err("nobody answers");
     assert!(error.to_string().contains("it panicked: the clock broke"), "{error}");
     assert!(matches!(handle.wait_for(0), Err(InferenceError::Died { .. })));
 }
 
-/// Runs until it is interrupted, or, if it is deaf, until the test ends.
-struct Endless {
-    sums: Sums,
-    interrupter: crate::Interrupter,
-    end: std::sync::mpsc::Receiver<()>,
-}
-
-impl Endless {
-    fn start(deaf: bool) -> (Box<dyn Backend>, std::sync::mpsc::Sender<()>) {
-        let (sender, end) = std::sync::mpsc::channel();
-        let interrupter = crate::Interrupter::default();
-        let stop = sender.clone();
-        interrupter.add(move || {
-            if !deaf {
-                let _ = stop.send(());
-            }
-        });
-        let sums = Sums { input: vec![0.0; 2], output: vec![0.0; 3] };
-        (Box::new(Self { sums, interrupter, end }), sender)
-    }
-}
-
-impl Backend for Endless {
-    fn input_len(&self) -> usize {
-        self.sums.input_len()
-    }
-    fn output_len(&self) -> usize {
-        self.sums.output_len()
-    }
-    fn batch(&self) -> usize {
-        self.sums.batch()
-    }
-    fn rows(&mut self) -> &mut [f32] {
-        self.sums.rows()
-    }
-    fn run(&mut self) -> Result<&[f32], BackendFailure> {
-        match self.end.recv() {
-            Ok(()) => Err(BackendFailure::Failed("it was interrupted".to_owned())),
-            Err(_) => self.sums.run(),
+/// Runs until it is interrupted, or, if it is deaf, until the sender is dropped.
+fn endless(deaf: bool) -> (ServedModel, std::sync::mpsc::Sender<()>) {
+    let (sender, end) = std::sync::mpsc::channel();
+    let interrupter = Interrupter::default();
+    let stop = sender.clone();
+    interrupter.add(move || {
+        if !deaf {
+            let _ = stop.send(());
         }
+    });
+    let model = served(1, 3, move |input| match end.recv() {
+        Ok(()) => Err(BackendFailure::Failed("it was interrupted".to_owned())),
+        Err(_) => sums_of(input),
+    });
+    let ServedModel { setup, backend } = model;
+    let backend = Stoppable { backend, interrupter };
+    (ServedModel { setup, backend: Box::new(backend) }, sender)
+}
+
+/// A backend with an interrupter of its own.
+struct Stoppable {
+    backend: Box<dyn Backend>,
+    interrupter: Interrupter,
+}
+
+impl Backend for Stoppable {
+    fn ports(&self) -> &ModelPorts {
+        self.backend.ports()
+    }
+    fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
+        self.backend.run(request, reply)
     }
     fn describe(&self) -> String {
-        self.sums.describe()
+        self.backend.describe()
     }
-    fn interrupter(&self) -> crate::Interrupter {
+    fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 }
@@ -517,7 +483,7 @@ impl Backend for Endless {
 #[test]
 fn a_wait_for_a_model_that_never_returns_can_be_ended_and_its_thread_stopped_or_left() {
     for deaf in [false, true] {
-        let (model, _end) = Endless::start(deaf);
+        let (model, _end) = endless(deaf);
         let mut handle = start(vec![model]);
         submit(&mut handle, 0, 0, [1.0, 2.0]);
         let mut asked = 0;
@@ -546,6 +512,7 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
         sha256: None,
         batch: 16,
         home: crate::registry::ModelHome::Here,
+        terms: &crate::registry::ModelTerms::default(),
     };
     let loaded = match crate::registry::load_models(&[file], None, &crate::Interrupter::default()) {
         Ok(mut loaded) => loaded.remove(0),
@@ -555,13 +522,10 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
             return;
         }
     };
-    let len = loaded.input_len as usize;
-    assert_eq!(loaded.sha256.len(), 64);
+    let len = loaded.setup.row().expect("it is asked with rows").input_len;
+    assert_eq!(loaded.setup.sha256.len(), 64);
     assert!(loaded.fingerprint.ends_with("batch=16"), "{}", loaded.fingerprint);
-    let models = vec![loaded.backend];
-    let limits = Limits::default();
-    let memory = InferenceLayout::of(&limits, &setups(&models)).expect("fits").on_heap();
-    let mut handle = InferenceHandle::start(models, &limits, memory, options()).expect("starts");
+    let mut handle = start(vec![ServedModel { setup: loaded.setup, backend: loaded.backend }]);
     let row = |seed: usize| -> Vec<u8> {
         (0..len)
             .flat_map(|at| (((seed * 37 + at * 11) % 101) as f32 - 20.0).to_le_bytes())
@@ -572,15 +536,15 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
     for chunk in [1, 16, 5, 40] {
         let mut of_this = Vec::new();
         for seed in 0..40 {
-            handle.submit(number + seed, 0, &row(seed as usize)).expect("is taken");
+            submit_bytes(&mut handle, number + seed, 0, &row(seed as usize));
             if seed % chunk == chunk - 1 {
                 handle.flush().expect("is taken");
             }
         }
         for seed in 0..40 {
             let reply = handle.wait_for(number + seed).expect("is answered");
-            assert_eq!((reply.code, reply.row.len()), (OK, 4));
-            of_this.push(reply.row.to_vec());
+            assert_eq!((reply.code, reply.bytes.len()), (OK, 4));
+            of_this.push(reply.bytes.to_vec());
         }
         number += 40;
         bits.push(of_this);

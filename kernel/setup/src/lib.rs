@@ -13,6 +13,7 @@ mod engine_fingerprint;
 mod limits;
 pub mod log_defaults;
 pub mod memory_defaults;
+mod model;
 mod policy;
 mod sync_policy;
 
@@ -24,15 +25,10 @@ use wasm_engine_abi::AgentId;
 pub use self::{
     engine_fingerprint::EngineFingerprint,
     limits::{LimitError, Limits},
+    model::{BATCH_MAX, Dim, ModelSetup, PortSetup, PortValue, REPLY_BYTES_MIN, RowForm},
     policy::{Policy, Restart, Schedule, TraceLevel},
     sync_policy::SyncPolicy,
 };
-
-/// Rows of one batch; the slot of a larger one would not be served in reasonable time.
-pub const BATCH_MAX: u32 = 65_536;
-/// Values of one row of a model: an input is a payload of at most 1 MiB, and an output that is
-/// longer fits no inbox.
-const ROW_LEN_MAX: u32 = 1 << 24;
 
 /// A topic; its handle is its index in [`Setup::topics`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -84,23 +80,6 @@ pub struct AgentSetup {
     pub args: String,
 }
 
-/// A model; its handle is its index in [`Setup::models`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ModelSetup {
-    /// Configured name, unique.
-    pub name: String,
-    /// sha256 of the file, in hexadecimal.
-    pub sha256: String,
-    /// Ticks from a request to its reply, at least 1 (SEMANTICS I1).
-    pub latency_ticks: u64,
-    /// Rows of one batch (SEMANTICS I2).
-    pub batch: u32,
-    /// `f32` values of one input row.
-    pub input_len: u32,
-    /// `f32` values of one output row.
-    pub output_len: u32,
-}
-
 /// A resolved run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Setup {
@@ -128,6 +107,14 @@ pub struct Setup {
     pub models: Vec<ModelSetup>,
 }
 
+impl Template {
+    /// Whether its agents may ask a model, and so take their quota of inference bytes (Q3).
+    #[must_use]
+    pub fn infers(&self) -> bool {
+        self.capabilities.iter().any(|capability| capability.starts_with("infer:"))
+    }
+}
+
 impl Setup {
     /// Whether every index that it names exists and every number can be that of a run; a setup
     /// read from a log may be anything.
@@ -151,13 +138,7 @@ impl Setup {
                 return Err(format!("`{}` has fuel beyond the limit", template.name));
             }
         }
-        for model in &self.models {
-            at_least_1(&format!("the latency of `{}`", model.name), model.latency_ticks)?;
-            at_least_1(&format!("the batch of `{}`", model.name), model.batch.into())?;
-            if model.batch > BATCH_MAX || model.input_len.max(model.output_len) > ROW_LEN_MAX {
-                return Err(format!("`{}` has rows or batches that no model has", model.name));
-            }
-        }
+        self.models.iter().try_for_each(ModelSetup::check)?;
         if self.agents.len() > self.limits.agents_max as usize {
             return Err(format!("{} agents have no slots", self.agents.len()));
         }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::limits::{
-    AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
+    AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, INFERENCE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
 };
+
+use crate::model::ModelSetup;
 
 /// Logical limits: each decides what happens, so each is part of the digest's first value.
 ///
@@ -51,8 +53,18 @@ pub struct Limits {
     pub payload_bytes_held_max: u32,
     /// Inference requests whose reply has not been received. Default 4,096.
     pub inferences_pending_max: u32,
-    /// Input bytes of those requests. Default 4 MiB.
+    /// Bytes of all requests to models of one turn. Default 0: 4,096, or the longest request of a
+    /// model if that is more.
+    pub inference_bytes_max: u32,
+    /// Sum of those quotas of the planned agents that may ask models. Default 0: 2 MiB, or 16 of
+    /// those quotas up to 16 MiB, or one, whichever is most.
+    pub inference_bytes_per_microstep_max: u32,
+    /// Bytes of all requests whose reply is not due yet. Default 0: 4 MiB, or 16 of the longest
+    /// request if that is more.
     pub inference_bytes_pending_max: u32,
+    /// Bytes reserved for replies that have not been received, for each the most that its model
+    /// gives. Default 0: 4 MiB, or 16 of the longest reply if that is more.
+    pub inference_reply_bytes_pending_max: u32,
     /// Subscriptions and channel memberships of one agent. Default 16.
     pub memberships_max: u32,
 }
@@ -80,7 +92,10 @@ impl Default for Limits {
             messages_held_max: 65_536,
             payload_bytes_held_max: 4 << 20,
             inferences_pending_max: 4096,
-            inference_bytes_pending_max: 4 << 20,
+            inference_bytes_max: 0,
+            inference_bytes_per_microstep_max: 0,
+            inference_bytes_pending_max: 0,
+            inference_reply_bytes_pending_max: 0,
             memberships_max: 16,
         }
     }
@@ -121,6 +136,8 @@ impl Limits {
     #[must_use]
     pub fn bounds(&self) -> Vec<(&'static str, u64, std::ops::RangeInclusive<u64>)> {
         let upto = |key, value: u32, max: u64| (key, u64::from(value), 1..=max);
+        // 0 is what suits the models.
+        let or_none = |key, value: u32, max: u64| (key, u64::from(value), 0..=max);
         let block = u64::from(BLOCK_BYTES);
         vec![
             upto("agents_max", self.agents_max, AGENTS_MAX.into()),
@@ -155,9 +172,41 @@ impl Limits {
             upto("messages_held_max", self.messages_held_max, COUNT_MAX),
             upto("payload_bytes_held_max", self.payload_bytes_held_max, BYTES_MAX),
             upto("inferences_pending_max", self.inferences_pending_max, COUNT_MAX),
-            upto("inference_bytes_pending_max", self.inference_bytes_pending_max, BYTES_MAX),
+            or_none("inference_bytes_max", self.inference_bytes_max, INFERENCE_BYTES_MAX.into()),
+            or_none(
+                "inference_bytes_per_microstep_max",
+                self.inference_bytes_per_microstep_max,
+                BYTES_MAX,
+            ),
+            or_none("inference_bytes_pending_max", self.inference_bytes_pending_max, BYTES_MAX),
+            or_none(
+                "inference_reply_bytes_pending_max",
+                self.inference_reply_bytes_pending_max,
+                BYTES_MAX,
+            ),
             upto("memberships_max", self.memberships_max, EFFECTS_MAX.into()),
         ]
+    }
+
+    /// Gives the limits on inference bytes that are 0 the values that suit these models.
+    pub fn suit(&mut self, models: &[ModelSetup]) {
+        let longest = |of: fn(&ModelSetup) -> u32| models.iter().map(of).max().unwrap_or(0);
+        let whole = |bytes: u32| bytes.next_multiple_of(BLOCK_BYTES);
+        let request = whole(longest(|model| model.request_bytes_max));
+        let reply = whole(longest(|model| model.reply_bytes_max));
+        // A request is at most an eighth of the most bytes.
+        let times_16 = |bytes: u32| bytes.saturating_mul(16).min(1 << 31);
+        let unless_set = |limit: &mut u32, least: u32, needed: u32| {
+            if *limit == 0 && !models.is_empty() {
+                *limit = least.max(needed);
+            }
+        };
+        unless_set(&mut self.inference_bytes_max, 4 << 10, request);
+        let quota = whole(self.inference_bytes_max);
+        let some = times_16(quota).min(16 << 20).max(quota);
+        unless_set(&mut self.inference_bytes_per_microstep_max, 2 << 20, some);
+        unless_set(&mut self.inference_bytes_pending_max, 4 << 20, times_16(request));
+        unless_set(&mut self.inference_reply_bytes_pending_max, 4 << 20, times_16(reply));
     }
 
     /// Whether each limit is within its [bounds](Limits::bounds).
@@ -177,6 +226,32 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_set_suits_the_models() {
+        let mut limits = Limits::default();
+        limits.suit(&[]);
+        assert_eq!(limits, Limits::default(), "without models inference has no bytes");
+        let mut model = ModelSetup::of_rows("m", 149, 1);
+        limits.suit(std::slice::from_ref(&model));
+        assert_eq!(limits.inference_bytes_max, 4 << 10);
+        assert_eq!(limits.inference_bytes_per_microstep_max, 2 << 20);
+        assert_eq!(limits.inference_bytes_pending_max, 4 << 20);
+        (model.request_bytes_max, model.reply_bytes_max) = (4_915_201, INFERENCE_BYTES_MAX);
+        let mut limits = Limits { inference_bytes_max: 100, ..Limits::default() };
+        limits.suit(std::slice::from_ref(&model));
+        assert_eq!(limits.inference_bytes_max, 100, "what is set stays");
+        assert_eq!(limits.inference_bytes_pending_max, 16 * 4_915_264);
+        assert_eq!(limits.inference_reply_bytes_pending_max, 1 << 31);
+        for (request, per_microstep) in [(200_000, 3_200_000), (4_915_201, 16 << 20)] {
+            model.request_bytes_max = request;
+            let mut limits = Limits::default();
+            limits.suit(std::slice::from_ref(&model));
+            assert_eq!(limits.inference_bytes_per_microstep_max, per_microstep);
+            assert!(limits.inference_bytes_max >= request);
+        }
+        assert_eq!(limits.check(), Ok(()));
+    }
 
     #[test]
     fn every_limit_has_bounds_and_is_refused_beyond_either() {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use wasm_engine_abi::limits::NAME_BYTES_MAX;
+use wasm_engine_abi::limits::{INFERENCE_BYTES_MAX, NAME_BYTES_MAX};
 
 use crate::config::error::ConfigError;
 use crate::config::tables::{
@@ -223,13 +223,29 @@ impl Config {
     }
 
     fn check_model(&self, model: &ModelConfig) -> Result<(), ConfigError> {
-        let key = |key| format!("model.{}.{key}", model.name);
+        let key = |key: &str| format!("model.{}.{key}", model.name);
         // A latency of 0 is refused (SEMANTICS T3).
         self.at_least_1(&key("latency_ticks"), model.latency_ticks)?;
         self.at_least_1(&key("batch"), model.batch.into())?;
         if model.batch > BATCH_MAX {
             let problem = format!("is {}, at most {BATCH_MAX} is possible", model.batch);
             return Err(self.value_error(key("batch"), problem));
+        }
+        if let Some((name, _)) = model.dims.iter().flatten().find(|(_, max)| **max == 0) {
+            let problem = "is 0, at least 1 is needed";
+            return Err(self.value_error(key(&format!("dims.{name}")), problem));
+        }
+        if model.outputs.as_ref().is_some_and(Vec::is_empty) {
+            return Err(self.value_error(key("outputs"), "is empty; name one, or leave it out"));
+        }
+        for (name, bytes) in [
+            ("request_bytes_max", model.request_bytes_max),
+            ("reply_bytes_max", model.reply_bytes_max),
+        ] {
+            if bytes.is_some_and(|bytes| !(64..=INFERENCE_BYTES_MAX).contains(&bytes)) {
+                let problem = format!("is not from 64 to {INFERENCE_BYTES_MAX}");
+                return Err(self.value_error(key(name), problem));
+            }
         }
         match &model.sha256 {
             Some(hex) if hex.len() != 64 || !hex.chars().all(|c| c.is_ascii_hexdigit()) => {

@@ -1,5 +1,6 @@
 //! What a configuration file may hold, table by table, with units and defaults.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -312,9 +313,21 @@ pub struct ModelConfig {
     /// SHA-256 the file must have, in hexadecimal. Default: none, any file will do.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// Rows of one batch, at least 1 (SEMANTICS I2). Default 32.
+    /// Rows of one batch, at least 1 (SEMANTICS I2). Default 1, which every model can.
     #[serde(default = "batch")]
     pub batch: u32,
+    /// The most that dimensions may be, by their names or as `PORT.AXIS`. Default: none.
+    #[serde(default)]
+    pub dims: Option<BTreeMap<String, u64>>,
+    /// The outputs that replies hold. Default: all.
+    #[serde(default)]
+    pub outputs: Option<Vec<String>>,
+    /// Longest request in bytes. Default: what follows from the inputs, else 256 KiB.
+    #[serde(default)]
+    pub request_bytes_max: Option<u32>,
+    /// Longest reply in bytes. Default: what follows from the outputs, else 256 KiB.
+    #[serde(default)]
+    pub reply_bytes_max: Option<u32>,
     /// Ticks from a request to its reply, at least 1 (SEMANTICS I1). Default 1.
     #[serde(default = "latency_ticks")]
     pub latency_ticks: u64,
@@ -366,7 +379,7 @@ const fn one() -> u32 {
 }
 
 const fn batch() -> u32 {
-    32
+    1
 }
 
 const fn latency_ticks() -> u64 {

@@ -80,6 +80,10 @@ impl PayloadStore for PayloadAreas {
         Location { area: Location::OPEN, block: self.open.write(bytes).expect(SIZED) }
     }
 
+    fn keep(&mut self, bytes: &[u8]) -> Location {
+        Location { area: Location::SPILL, block: self.spill.retain(bytes).expect(SIZED) }
+    }
+
     fn retain(&mut self, location: Location, _epoch: u64, len: u32) -> Location {
         let Self { open_reader, lanes, spill, .. } = self;
         let outbox = if location.area == Location::OPEN {

@@ -4,9 +4,9 @@
 //! limit admits has room.
 //!
 //! ```text
-//!  outbox n       payloads written by lane n: two microsteps of the global limit
-//!  outbox OPEN    inputs and replies of two opens
-//!  spill          all payloads held
+//!  outbox n       payloads and requests written by lane n: two microsteps of the global limits
+//!  outbox OPEN    inputs of two opens
+//!  spill          all payloads held, and all replies
 //!  ring LOG, REQUESTS, REPLIES, COMMANDS n, RESULTS n
 //!  pages, rows, trace, counters    what monitors read (snapshot.rs)
 //! ```
@@ -130,21 +130,17 @@ pub(crate) struct Built {
     populating: Populating,
 }
 
-/// Longest payload of a reply or an input is charged whole blocks; so are all of one open.
-fn open_bytes(setup: &Setup) -> usize {
-    let limits = &setup.limits;
-    let row = setup.models.iter().map(|m| u64::from(m.output_len) * 4).max().unwrap_or(0);
-    let replies = u64::from(limits.inferences_pending_max).saturating_mul(whole(row));
-    // An input shorter than a block is charged a whole one here as everywhere.
-    let inputs = u64::from(limits.input_bytes_per_tick_max);
-    usize::try_from(replies.saturating_add(inputs)).unwrap_or(usize::MAX)
+/// Bytes of all replies that are delivered or may be: whole blocks, but for the last one.
+fn model_reply_bytes(limits: &Limits) -> u64 {
+    whole(limits.inference_reply_bytes_pending_max.into())
 }
 
 /// Whatever a tick is within the limits, the log has a record for it (SEMANTICS L1).
 fn check_tick(setup: &Setup) -> Result<(), BuildError> {
     let limits = &setup.limits;
     let facts = u64::from(limits.inputs_per_tick_max) + u64::from(limits.inferences_pending_max);
-    let facts = (facts * size_of::<FactHeader>() as u64).saturating_add(open_bytes(setup) as u64);
+    let entering = u64::from(limits.input_bytes_per_tick_max) + model_reply_bytes(limits);
+    let facts = facts * size_of::<FactHeader>() as u64 + entering;
     let turns = limits.turns_per_microstep_max.min(limits.agents_max);
     let turns = u64::from(limits.microsteps_max) * u64::from(turns) * size_of::<u64>() as u64;
     let heads = (size_of::<TickOpen>() + size_of::<TickClose>()) as u64;
@@ -153,7 +149,7 @@ fn check_tick(setup: &Setup) -> Result<(), BuildError> {
             "the inputs and replies of one tick",
             facts,
             "limits.inputs_per_tick_max, limits.input_bytes_per_tick_max or \
-             limits.inferences_pending_max",
+             limits.inferences_pending_max or limits.inference_reply_bytes_pending_max",
         ),
         (
             "the turns of one tick",
@@ -198,14 +194,18 @@ fn plan(
     let limits = &setup.limits;
     check_tick(setup)?;
     let mut plan = RegionPlan::new();
-    let half = whole(limits.payload_bytes_per_microstep_max.into()) as usize;
+    let half = whole(limits.payload_bytes_per_microstep_max.into())
+        + whole(limits.inference_bytes_per_microstep_max.into());
+    let half = usize::try_from(half).unwrap_or(usize::MAX);
     for lane in 0..lanes {
         plan.add(SectionKind::OUTBOX, lane, outbox::layout(half)? as u64)?;
     }
-    plan.add(SectionKind::OUTBOX, OPEN, outbox::layout(open_bytes(setup))? as u64)?;
+    // An input shorter than a block is charged a whole one here as everywhere.
+    let open = limits.input_bytes_per_tick_max as usize;
+    plan.add(SectionKind::OUTBOX, OPEN, outbox::layout(open)? as u64)?;
     let held = limits.payload_bytes_held_max.div_ceil(BLOCK_BYTES) as usize;
-    // Replies wait in inboxes too, in slots reserved beside the held limit.
-    let replies = open_bytes(setup).div_ceil(BLOCK_BYTES as usize);
+    // Replies wait in inboxes too, reserved beside the held limit.
+    let replies = (model_reply_bytes(limits) / u64::from(BLOCK_BYTES)) as usize;
     plan.add(SectionKind::SPILL, 0, spill::layout(held + replies)? as u64)?;
     add_ring(&mut plan, ring::LOG, LOG_RING_BYTES)?;
     if !setup.models.is_empty() {
@@ -240,29 +240,24 @@ pub(crate) fn rings(setup: &Setup, lanes: u32) -> Vec<(u32, String)> {
     rings
 }
 
-/// What to do about a region that is too large, whatever made it so.
-const LOWER: &str = "raise it or lower limits.payload_bytes_per_microstep_max, \
-                     limits.payload_bytes_held_max, limits.receive_max, limits.effects_max, \
-                     region.trace_events or workers";
-
-/// What to do about a region or a tick that is too large, where fewer inferences would do: the most
-/// that fit.
-fn fewer_inferences(setup: &Setup, fits: &dyn Fn(&Setup) -> bool) -> Option<String> {
-    let mut fewer = setup.clone();
-    let most = std::iter::from_fn(|| {
-        fewer.limits.inferences_pending_max /= 2;
-        (fewer.limits.inferences_pending_max > 0 && !setup.models.is_empty()).then(|| fewer.clone())
-    })
-    .find(fits);
-    let model = setup.models.iter().max_by_key(|model| model.output_len)?;
-    Some(format!(
-        "a reply of model {} has {} bytes, and there is room for each pending one: \
-         limits.inferences_pending_max = {} fits, it is {}",
-        model.name,
-        u64::from(model.output_len) * 4,
-        most?.limits.inferences_pending_max,
-        setup.limits.inferences_pending_max
-    ))
+/// What to do about a region that is too large.
+fn lower(setup: &Setup) -> String {
+    let limits = &setup.limits;
+    let (requests, replies) =
+        (limits.inference_bytes_per_microstep_max, limits.inference_reply_bytes_pending_max);
+    // Whatever takes most is named first.
+    let inference = match setup.models.is_empty() {
+        true => String::new(),
+        false => format!(
+            "limits.inference_reply_bytes_pending_max ({replies}), \
+             limits.inference_bytes_per_microstep_max ({requests}, twice for each lane), "
+        ),
+    };
+    format!(
+        "raise it or lower {inference}limits.payload_bytes_per_microstep_max, \
+         limits.payload_bytes_held_max, limits.receive_max, limits.effects_max, \
+         region.trace_events or workers"
+    )
 }
 
 /// Plans, maps and formats the region of a run. A name is locked first.
@@ -278,25 +273,10 @@ pub(crate) fn build(
         Placing::Private => None,
         Placing::Memfd(name) | Placing::File(name) => Some(locate::lock(name)?),
     };
-    let of = |setup: &Setup| plan(setup, lanes, names_bytes, trace_events);
-    let fits = |setup: &Setup| of(setup).is_ok_and(|(plan, _)| plan.total_bytes() <= bytes_max);
-    let too_large = |need| {
-        let cure = fewer_inferences(setup, &fits).unwrap_or_else(|| LOWER.to_owned());
-        BuildError::TooLarge { need, max: bytes_max, cure }
-    };
-    let (plan, sizes) = match of(setup) {
-        Err(BuildError::Inference(InferenceError::Size { bytes, .. })) => {
-            return Err(too_large(bytes));
-        }
-        Err(BuildError::TickTooLong { what, need, cure }) => {
-            let cure = fewer_inferences(setup, &fits).unwrap_or(cure);
-            return Err(BuildError::TickTooLong { what, need, cure });
-        }
-        planned => planned?,
-    };
+    let (plan, sizes) = plan(setup, lanes, names_bytes, trace_events)?;
     let need = plan.total_bytes();
     if need > bytes_max {
-        return Err(too_large(need));
+        return Err(BuildError::TooLarge { need, max: bytes_max, cure: lower(setup) });
     }
     let map = match (placing, &name_lock) {
         (Placing::File(_), Some(name_lock)) => Map::file(&name_lock.file_path(), need)?,

@@ -8,9 +8,13 @@ use std::path::Path;
 
 use wasm_engine_abi::{
     Tick,
+    calls::Status,
+    plain::PlainText,
     record::{FactFields, Facts},
+    tensor::{RequestForm, TensorList, Value},
 };
 use wasm_engine_shm::wait::WaitMode;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     clock,
@@ -21,8 +25,8 @@ use crate::{
 };
 use wasm_engine_core::Request;
 use wasm_engine_inference::{
-    InferenceError, InferenceHandle, InferenceMemory, InferenceOptions, Interrupter,
-    registry::{self, ModelError, ModelHome},
+    InferenceError, InferenceHandle, InferenceMemory, InferenceOptions, Interrupter, ServedModel,
+    registry::{self, ModelError, ModelHome, ModelTerms},
 };
 use wasm_engine_log::run_header::RunHeader;
 
@@ -94,16 +98,18 @@ impl Recompute {
                 RecomputeError::File { name: model.name.clone(), path, source }
             })?);
         }
+        let terms: Vec<ModelTerms> = setup.models.iter().map(ModelTerms::from).collect();
         let files: Vec<_> = header
             .models
             .iter()
-            .zip(&setup.models)
+            .zip(setup.models.iter().zip(&terms))
             .zip(&bytes)
-            .map(|((record, model), bytes)| registry::ModelFile {
+            .map(|((record, (model, terms)), bytes)| registry::ModelFile {
                 name: &record.name,
                 bytes,
                 sha256: Some(&record.sha256),
                 batch: model.batch,
+                terms,
                 home: match record.isolated {
                     true => ModelHome::Process(program),
                     false => ModelHome::Here,
@@ -120,10 +126,14 @@ impl Recompute {
                 });
             }
         }
-        let backends = loaded.into_iter().map(|model| model.backend).collect();
+        let served = loaded
+            .into_iter()
+            .zip(&setup.models)
+            .map(|(model, setup)| ServedModel { setup: setup.clone(), backend: model.backend })
+            .collect();
         let options =
             InferenceOptions { wait: WaitMode::Hybrid, clock: clock::now_ns, on_start: None };
-        let handle = InferenceHandle::start(backends, &setup.limits, memory, options)?;
+        let handle = InferenceHandle::start(served, &setup.limits, memory, options)?;
         Ok((Self::default(), handle))
     }
 
@@ -147,10 +157,10 @@ impl Recompute {
             Some(FactFields::Reply(reply)) => Some((reply, fact.payload)),
             _ => None,
         });
-        for (request, (logged, row)) in self.due.iter().zip(replies) {
+        for (request, (logged, bytes)) in self.due.iter().zip(replies) {
             let reply = inference.wait_for(request.number)?;
             self.compared += 1;
-            if (reply.code, reply.row) == (logged.code, row) {
+            if (reply.code, reply.bytes) == (logged.code, bytes) {
                 continue;
             }
             let agent = logged.agent;
@@ -159,8 +169,8 @@ impl Recompute {
             let what = format!(
                 "the reply to request {} was {}, computed again it is {}",
                 logged.request,
-                words(logged.code, row),
-                words(reply.code, reply.row),
+                words(request.form, logged.code, bytes),
+                words(request.form, reply.code, reply.bytes),
             );
             return Ok(Some(Divergence { tick, agent, message: None, what }));
         }
@@ -168,15 +178,33 @@ impl Recompute {
     }
 }
 
-/// A reply for an operator: its values, or its status.
-fn words(code: i32, row: &[u8]) -> String {
+/// A reply for an operator: the beginning of its values, or its status.
+fn words(form: RequestForm, code: i32, bytes: &[u8]) -> String {
+    const SHOWN: usize = 8;
     if code != 0 {
-        return format!("status {code}");
+        let text = String::from_utf8_lossy(bytes);
+        let status = Status::from_code(code).map_or("unknown", Status::text);
+        return format!("status {code} ({status}) {}", PlainText(&text)).trim_end().to_owned();
     }
-    let values: Vec<String> = row
-        .chunks_exact(4)
-        .take(8)
-        .map(|bytes| bytemuck::pod_read_unaligned::<f32>(bytes).to_string())
-        .collect();
-    format!("[{}]", values.join(", "))
+    let list = match form {
+        RequestForm::Row => {
+            let values = bytes.as_chunks().0.iter().take(SHOWN);
+            let values: Vec<_> = values.map(|v| f32::from_le_bytes(*v).to_string()).collect();
+            return format!("[{}]", values.join(", "));
+        }
+        RequestForm::Tensors => TensorList::parse(bytes),
+    };
+    let Ok(list) = list else { return format!("{} bytes", bytes.len()) };
+    let value = |value: Value<'_>| {
+        let dims: Vec<_> = value.dims().map(|dim| dim.to_string()).collect();
+        let shape = format!("{}[{}]", value.kind().text(), dims.join(", "));
+        match value.as_slice::<f32>() {
+            Some(floats) => {
+                let floats: Vec<_> = floats.iter().take(SHOWN).map(f32::to_string).collect();
+                format!("{shape} {}", floats.join(", "))
+            }
+            None => format!("{shape} xxh3 {:016x}", xxh3_64(value.bytes())),
+        }
+    };
+    list.iter().map(value).collect::<Vec<_>>().join("; ")
 }

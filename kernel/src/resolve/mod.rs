@@ -6,7 +6,7 @@
 //! What decides results ends in [`Setup`], which the log carries; everything physical in
 //! [`Physical`]. Reading happens here and nowhere later, so a run that starts has all it needs.
 //!
-//! Not here: compiling modules, loading models (their row lengths in the setup are 0 until then),
+//! Not here: compiling modules, loading models (what they take and give is empty until then),
 //! formatting the region.
 
 mod error;
@@ -24,6 +24,7 @@ use crate::{
     sources::csv::CsvSource,
 };
 use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
+use wasm_engine_inference::registry::ModelTerms;
 use wasm_engine_setup::{Limits, ModelSetup, Setup, SourceSetup};
 
 pub use self::error::ResolveError;
@@ -41,6 +42,8 @@ pub struct ReadModel {
     pub bytes: Vec<u8>,
     /// Where it runs.
     pub isolation: Isolation,
+    /// What the configuration says of its inputs and outputs.
+    pub terms: ModelTerms,
 }
 
 impl std::fmt::Debug for ReadModel {
@@ -82,7 +85,7 @@ pub struct Physical {
 /// Everything a run needs.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// What decides the run. Models' row lengths are 0 until they are loaded.
+    /// What decides the run. What models take and give is empty until they are loaded.
     pub setup: Setup,
     /// The admitted module of each template; templates with the same file share one.
     pub modules: Vec<Arc<Admitted>>,
@@ -251,9 +254,14 @@ fn read_model(
         sha256,
         latency_ticks: model.latency_ticks,
         batch: model.batch,
-        input_len: 0,
-        output_len: 0,
+        ..ModelSetup::default()
+    };
+    let terms = ModelTerms {
+        dims: model.dims.clone().unwrap_or_default(),
+        outputs: model.outputs.clone(),
+        request_bytes_max: model.request_bytes_max,
+        reply_bytes_max: model.reply_bytes_max,
     };
     let isolation = model.isolation;
-    Ok((ReadModel { name: model.name.clone(), path, bytes, isolation }, setup))
+    Ok((ReadModel { name: model.name.clone(), path, bytes, isolation, terms }, setup))
 }

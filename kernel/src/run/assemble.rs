@@ -29,7 +29,9 @@ use wasm_engine_guest::{
     code_cache::CodeCache,
     engine::{self, Engine, MemoryProfile},
 };
-use wasm_engine_inference::{InferenceHandle, InferenceOptions, registry::LoadedModel};
+use wasm_engine_inference::{
+    InferenceHandle, InferenceOptions, ServedModel, registry::LoadedModel,
+};
 use wasm_engine_log::{
     LogCounters, LogOptions, LogRing, LogWriter,
     outputs::OutputFile,
@@ -151,7 +153,7 @@ fn model_records(files: &[ReadModel], loaded: &[LoadedModel]) -> Vec<ModelRecord
     let record = |(file, loaded): (&ReadModel, &LoadedModel)| ModelRecord {
         name: file.name.clone(),
         path: std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
-        sha256: loaded.sha256.clone(),
+        sha256: loaded.setup.sha256.clone(),
         fingerprint: loaded.fingerprint.clone(),
         isolated: file.isolation == Isolation::Process,
     };
@@ -173,8 +175,12 @@ fn start_inference(
         clock: clock::now_ns,
         on_start: threads.pin_inference(),
     };
-    let backends = loaded.into_iter().map(|model| model.backend).collect();
-    Ok(Some(InferenceHandle::start(backends, &setup.limits, memory, options)?))
+    let served = loaded
+        .into_iter()
+        .zip(&setup.models)
+        .map(|(model, setup)| ServedModel { setup: setup.clone(), backend: model.backend })
+        .collect();
+    Ok(Some(InferenceHandle::start(served, &setup.limits, memory, options)?))
 }
 
 fn wait_mode(wait: Wait) -> WaitMode {

@@ -282,13 +282,13 @@ impl Run {
                     self.waited_for = Some(models[model as usize].name.clone());
                     return Ok(ended);
                 };
-                self.facts.push(fact(reply.code), reply.row);
+                self.facts.push(fact(reply.code), reply.bytes);
                 self.kernel.set_state(OwnerState::Running);
                 self.kernel.count_stall(stall::MODEL, tick, clock::now_ns() - begin);
                 continue;
             }
             let reply = inference.wait_for(request.number)?;
-            self.facts.push(fact(reply.code), reply.row);
+            self.facts.push(fact(reply.code), reply.bytes);
         }
         self.ingest.enter(tick, &mut self.facts);
         Ok(None)

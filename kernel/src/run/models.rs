@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use wasm_engine_abi::limits::{BLOCK_BYTES, PAYLOAD_BYTES_MAX, blocks};
+use wasm_engine_abi::limits::BLOCK_BYTES;
 use wasm_engine_inference::{
     Interrupter,
     registry::{self, LoadedModel, ModelError, ModelHome},
@@ -42,16 +42,17 @@ pub enum ModelsError {
         /// Why.
         ended: Ended,
     },
-    /// A row that no agent could ever ask.
+    /// A request that no agent could ever make, or a reply that no agent could ever get.
     #[error(
-        "a row of model {model} has {bytes} bytes, and {limit} is {max}, so no agent could ever \
-         ask it; {}",
-        cure(limit, *.needed)
+        "a {what} of model {model} may have {bytes} bytes, and {limit} is {max}, so no agent could \
+         ever ask it so; raise {limit} to {needed}, leave it out, or bound the model with dims"
     )]
-    Row {
+    Bytes {
         /// The model.
         model: String,
-        /// Bytes of one row.
+        /// `request` or `reply`.
+        what: &'static str,
+        /// Bytes of the longest.
         bytes: u64,
         /// Key of the limit.
         limit: &'static str,
@@ -60,16 +61,21 @@ pub enum ModelsError {
         /// The least that suits.
         needed: u64,
     },
+    /// One agent's quota is more than a microstep's.
+    #[error(
+        "limits.inference_bytes_max is {quota}, and limits.inference_bytes_per_microstep_max is \
+         {max}, so no agent that may ask a model could ever take a turn; raise the latter to \
+         {quota} or leave it out"
+    )]
+    Quota {
+        /// The quota.
+        quota: u32,
+        /// The limit.
+        max: u32,
+    },
     /// The thread that loads.
     #[error("the thread that loads models {0}; free some threads and memory and try again")]
     Thread(String),
-}
-
-fn cure(limit: &str, needed: u64) -> String {
-    match needed <= PAYLOAD_BYTES_MAX.into() {
-        true => format!("raise {limit} to {needed}"),
-        false => format!("at most {PAYLOAD_BYTES_MAX} is possible, use a model with smaller rows"),
-    }
 }
 
 fn words(ended: Ended) -> &'static str {
@@ -84,14 +90,14 @@ impl HasExitCode for ModelsError {
         match self {
             Self::Model(error) => error.exit(),
             Self::Halted { ended, .. } => ended.exit(),
-            Self::Row { .. } => Exit::Refused,
+            Self::Bytes { .. } | Self::Quota { .. } => Exit::Refused,
             Self::Thread(_) => Exit::Failure,
         }
     }
 }
 
-/// Loads the models and completes the setup with their row lengths; `program` serves those that
-/// have a process of their own.
+/// Loads the models and completes the setup with what they take and give; `program` serves those
+/// that have a process of their own.
 pub(crate) fn load(
     files: &Arc<Vec<ReadModel>>,
     setup: &mut Setup,
@@ -104,8 +110,11 @@ pub(crate) fn load(
     let interrupter = Interrupter::default();
     let loaded = wait_for(start(files, &setup.models, program, &interrupter)?, &interrupter, halt)?;
     for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
-        (model.input_len, model.output_len) = (loaded.input_len, loaded.output_len);
+        let (name, sha256) = (model.name.clone(), model.sha256.clone());
+        *model =
+            ModelSetup { name, sha256, latency_ticks: model.latency_ticks, ..loaded.setup.clone() };
     }
+    setup.limits.suit(&setup.models);
     Ok(loaded)
 }
 
@@ -131,6 +140,7 @@ fn start(
                     bytes: &file.bytes,
                     sha256: Some(&model.sha256),
                     batch: model.batch,
+                    terms: &file.terms,
                     home: match file.isolation {
                         Isolation::Thread => ModelHome::Here,
                         Isolation::Process => ModelHome::Process(program.as_deref()),
@@ -168,22 +178,44 @@ fn wait_for(
     }
 }
 
-/// An agent can ask each model: its row fits a turn, and the pending inferences.
+/// An agent can ask each model: its longest request fits a turn and the pending ones, and so does
+/// its longest reply.
 pub(crate) fn check_limits(setup: &Setup) -> Result<(), ModelsError> {
     let limits = &setup.limits;
     for model in &setup.models {
-        let bytes = u64::from(model.input_len) * size_of::<f32>() as u64;
-        let charged =
-            u64::from(blocks(u32::try_from(bytes).unwrap_or(u32::MAX))) * u64::from(BLOCK_BYTES);
-        for (limit, max, needed) in [
-            ("limits.payload_bytes_max", limits.payload_bytes_max, charged),
-            ("limits.inference_bytes_pending_max", limits.inference_bytes_pending_max, bytes),
+        let (request, reply) = (model.request_bytes_max, model.reply_bytes_max);
+        for (what, bytes, limit, max) in [
+            ("request", request, "limits.inference_bytes_max", limits.inference_bytes_max),
+            (
+                "request",
+                request,
+                "limits.inference_bytes_pending_max",
+                limits.inference_bytes_pending_max,
+            ),
+            (
+                "reply",
+                reply,
+                "limits.inference_reply_bytes_pending_max",
+                limits.inference_reply_bytes_pending_max,
+            ),
         ] {
-            if needed > u64::from(max) {
-                let (model, max) = (model.name.clone(), max.into());
-                return Err(ModelsError::Row { model, bytes, limit, max, needed });
+            let needed = bytes.next_multiple_of(BLOCK_BYTES);
+            if needed > max {
+                let (model, bytes, needed) = (model.name.clone(), bytes.into(), needed.into());
+                return Err(ModelsError::Bytes {
+                    model,
+                    what,
+                    bytes,
+                    limit,
+                    max: max.into(),
+                    needed,
+                });
             }
         }
     }
-    Ok(())
+    let (quota, max) = (limits.inference_bytes_max, limits.inference_bytes_per_microstep_max);
+    match quota.next_multiple_of(BLOCK_BYTES) > max {
+        true => Err(ModelsError::Quota { quota, max }),
+        false => Ok(()),
+    }
 }

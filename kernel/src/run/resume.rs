@@ -250,7 +250,7 @@ fn resubmit(kernel: &Kernel, sinks: &mut Sinks) -> Result<(), ResumeError> {
         if tick.replace(request.tick).is_some_and(|before| before != request.tick) {
             inference.flush()?;
         }
-        inference.submit(request.number, request.model, input)?;
+        inference.submit(request.number, request.model, request.form, input)?;
     }
     Ok(inference.flush()?)
 }

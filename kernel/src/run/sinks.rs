@@ -175,7 +175,7 @@ impl Sink for Sinks {
 
     fn request(&mut self, request: &Request, input: &[u8]) {
         let Some(inference) = &mut self.inference else { return };
-        if let Err(error) = inference.submit(request.number, request.model, input) {
+        if let Err(error) = inference.submit(request.number, request.model, request.form, input) {
             self.failure.get_or_insert(error.into());
         }
     }

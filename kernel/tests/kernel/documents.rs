@@ -104,7 +104,11 @@ fn the_readme_has_the_limits_of_the_code() {
         ),
         (
             "inference requests outstanding",
-            both(of("inferences_pending_max", count), of("inference_bytes_pending_max", bytes)),
+            both(of("inferences_pending_max", count), {
+                let (default, max) = of("inference_bytes_pending_max", bytes);
+                assert_eq!(default, "0 GiB", "the models decide");
+                ("16 of the longest".to_owned(), max)
+            }),
         ),
     ] {
         let row = format!("| {what} | {default} | {max} |");

@@ -186,12 +186,12 @@ fn what_is_no_matter_of_processes_is_refused_in_one_too_and_a_host_must_name_the
         folder(&case(name), &format!("{keys}\n{PROCESS}"), 2, &[("a", FIVE)]).run(options)
     };
     for (name, keys, part) in [
-        ("cumsum_batch", "", "set batch = 1"),
-        ("dynamic_quantised", "", "set batch = 1"),
-        ("fixed_batch1", "", "set batch = 1"),
+        ("cumsum_batch", "batch = 8", "set batch = 1"),
+        ("dynamic_quantised", "batch = 8", "set batch = 1"),
+        ("fixed_batch1", "batch = 8", "set batch = 1"),
         ("batchnorm_training", "batch = 1", "export it without"),
         ("ort_config_meta", "", "metadata `ort_config`"),
-        ("seq_out", "batch = 1", "a sequence"),
+        ("seq_out", "batch = 2", "a sequence"),
         // The library ends its process before there is a model to ask.
         ("intmin_div", "batch = 1", "its process ended while it was loaded (signal: 8"),
         ("groups_zero", "batch = 1", "its process ended while it was loaded (signal: 8"),

@@ -71,8 +71,14 @@ impl PayloadStore for PlainPayloads {
     }
 
     fn retain(&mut self, location: Location, epoch: u64, len: u32) -> Location {
+        assert_ne!(location.area, Location::SPILL, "it is retained already");
         let bytes = self.at(location, epoch).to_vec();
         assert_eq!(bytes.len(), len as usize);
+        self.keep(&bytes)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Location {
+        let bytes = bytes.to_vec();
         let free = self.spill.iter().position(Option::is_none);
         let block = free.unwrap_or_else(|| {
             self.spill.push(None);

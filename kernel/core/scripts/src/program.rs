@@ -60,6 +60,9 @@ impl Prog {
     pub fn infer(self, model: u32, row: &[u8]) -> Self {
         self.op(8, model.into(), 0, row)
     }
+    pub fn infer_tensors(self, model: u32, list: &[u8]) -> Self {
+        self.op(8, model.into(), 1, list)
+    }
     pub fn timer(self, delay: u64, tag: u64) -> Self {
         self.op(9, delay, tag, b"")
     }

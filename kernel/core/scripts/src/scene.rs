@@ -153,9 +153,10 @@ impl Scene {
             sha256: "00".repeat(32),
             latency_ticks,
             batch: 4,
-            input_len: 1,
-            output_len: 1,
+            ..ModelSetup::of_rows(name, 1, 1)
         });
+        let Setup { limits, models, .. } = &mut self.setup;
+        limits.suit(models);
         self.setup.models.len() as u32 - 1
     }
 

@@ -229,6 +229,7 @@ impl Script {
             5 => turn.membership(memory, true, data)?,
             6 => turn.membership(memory, false, data)?,
             7 => turn.cast(memory, first, second)?,
+            8 if b32 != 0 => turn.infer_tensors(memory, a32, data)?,
             8 => turn.infer(memory, a32, data)?,
             9 => turn.timer(a.cast_signed(), b)?,
             10 => turn.spawn(memory, first, second)?,

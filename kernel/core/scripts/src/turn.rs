@@ -11,7 +11,8 @@ use wasm_engine_abi::{
     calls::{BYTES_PER_FUEL, CALLS, Status},
     frame::{Effect, ItemHeader, TurnCommand, TurnResult, effect, fault},
     limits::{
-        ARGS_BYTES_MAX, BLOCK_BYTES, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, blocks,
+        ARGS_BYTES_MAX, BLOCK_BYTES, INFERENCE_BYTES_MAX, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX,
+        PAYLOAD_BYTES_MAX, blocks,
     },
 };
 use wasm_engine_setup::{Setup, Template, channel_key};
@@ -37,6 +38,7 @@ pub(crate) struct Turn<'a> {
     seq: u64,
     answers: u32,
     blocks: u32,
+    inference_blocks: u32,
     items: u32,
     draws: u32,
     received: u64,
@@ -105,6 +107,7 @@ impl<'a> Turn<'a> {
             seq: command.seq,
             answers: 0,
             blocks: 0,
+            inference_blocks: 0,
             items: 0,
             draws: 0,
             received: 0,
@@ -173,22 +176,26 @@ impl<'a> Turn<'a> {
     fn accept(&mut self, wanted: &WantedEffect<'_>) -> Result<u64, Status> {
         let payload = wanted.payload.unwrap_or(&[]);
         let limits = &self.setup.limits;
-        let blocks = self.blocks + blocks(payload.len() as u32);
-        if self.effects.len() >= limits.effects_max as usize
-            || blocks > limits.payload_bytes_max / BLOCK_BYTES
-        {
+        let (used, max) = match wanted.kind {
+            effect::INFER | effect::INFER_TENSORS => {
+                (&mut self.inference_blocks, blocks(limits.inference_bytes_max))
+            }
+            _ => (&mut self.blocks, limits.payload_bytes_max / BLOCK_BYTES),
+        };
+        let blocks = *used + blocks(payload.len() as u32);
+        if self.effects.len() >= limits.effects_max as usize || blocks > max {
             return Err(Status::Quota);
         }
         if wanted.answer && self.answers >= self.command.answers_free {
             return Err(Status::Busy);
         }
+        *used = blocks;
         let seq = self.seq;
         let (cause, trace) = self.origin.unwrap_or_else(|| {
             let bytes = [self.command.key.to_le_bytes(), seq.to_le_bytes()].concat();
             (0, xxh3_64(&bytes))
         });
         self.seq += 1;
-        self.blocks = blocks;
         self.answers += u32::from(wanted.answer);
         self.effects.push(Effect {
             kind: wanted.kind,
@@ -264,13 +271,24 @@ impl<'a> Turn<'a> {
     pub(crate) fn infer(&mut self, memory: &[u8], model: u32, row: Bytes) -> Answer {
         let [row] = self.enter("infer", memory, [row])?;
         Ok(answer((|| {
-            within(row, PAYLOAD_BYTES_MAX)?;
+            within(row, INFERENCE_BYTES_MAX)?;
             let known = self.setup.models.get(model as usize).ok_or(Status::Unknown)?;
             self.may("infer:**")?;
-            if row.len() as u64 != 4 * u64::from(known.input_len) {
+            if known.row().map(|form| 4 * form.input_len) != Some(row.len()) {
                 return Err(Status::Invalid);
             }
             self.accept(&wanted(effect::INFER, model.into(), Some(row), true))
+        })()))
+    }
+
+    pub(crate) fn infer_tensors(&mut self, memory: &[u8], model: u32, list: Bytes) -> Answer {
+        let [list] = self.enter("infer_tensors", memory, [list])?;
+        Ok(answer((|| {
+            within(list, INFERENCE_BYTES_MAX)?;
+            let known = self.setup.models.get(model as usize).ok_or(Status::Unknown)?;
+            self.may("infer:**")?;
+            within(list, known.request_bytes_max)?;
+            self.accept(&wanted(effect::INFER_TENSORS, model.into(), Some(list), true))
         })()))
     }
 
@@ -352,7 +370,8 @@ impl<'a> Turn<'a> {
         let faulted = fault != fault::NONE;
         if faulted {
             self.effects.clear();
-            (self.seq, self.answers, self.blocks) = (self.command.seq, 0, 0);
+            (self.seq, self.answers) = (self.command.seq, 0);
+            (self.blocks, self.inference_blocks) = (0, 0);
         }
         let result = TurnResult {
             agent: self.command.agent,
@@ -366,7 +385,7 @@ impl<'a> Turn<'a> {
             fault,
             effects: self.effects.len() as u32,
             answers: self.answers,
-            blocks: self.blocks,
+            blocks: self.blocks + self.inference_blocks,
             item_bytes_max: self.item_bytes_max,
             reserved: 0,
         };

@@ -83,7 +83,7 @@ fn a13_1_questions_are_answered_at_once() {
 }
 
 #[test]
-fn t3_4_a3_5_a13_2_i3_3_refused_calls_say_why_and_leave_nothing() {
+fn t3_4_a3_5_a13_2_i1_8_refused_calls_say_why_and_leave_nothing() {
     let mut rig = Rig::new();
     let long_name = vec![b'n'; NAME_BYTES_MAX as usize + 1];
     let long_args = ARGS_BYTES_MAX + 1;

@@ -56,14 +56,9 @@ pub(crate) fn setup() -> Setup {
     };
     let topic =
         |name: &str| TopicSetup { name: name.to_owned(), policy: Policy::Refuse, output: false };
-    let model = |name: &str| ModelSetup {
-        name: name.to_owned(),
-        sha256: String::new(),
-        latency_ticks: 1,
-        batch: 1,
-        input_len: 2,
-        output_len: 1,
-    };
+    let models = vec![ModelSetup::of_rows("m", 2, 1), ModelSetup::of_rows("n", 2, 1)];
+    let mut limits = Limits { agents_max: 8, memory_bytes_max: 4 << 16, ..Limits::default() };
+    limits.suit(&models);
     let some = [
         "send",
         "timer",
@@ -81,13 +76,13 @@ pub(crate) fn setup() -> Setup {
         schedule: Schedule::Fifo,
         aging_ticks: 8,
         state_digest_ticks: 64,
-        limits: Limits { agents_max: 8, memory_bytes_max: 4 << 16, ..Limits::default() },
+        limits,
         topics: vec![topic("a"), topic("b"), topic("c")],
         sources: Vec::new(),
         templates: vec![template("some", &some), template("none", &[])],
         groups: Vec::new(),
         agents: Vec::new(),
-        models: vec![model("m"), model("n")],
+        models,
     }
 }
 

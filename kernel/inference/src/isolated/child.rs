@@ -6,9 +6,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use rustix::process::{Resource, Rlimit};
 
+use crate::backend::Backend;
 use crate::interrupt::Interrupter;
-use crate::isolated::wire::{self, FrameHead, TEXT_MAX, invalid, kind};
-use crate::onnx::{self, OnnxModel, Surroundings};
+use crate::isolated::wire::{self, FrameHead, Ready, Start, TEXT_MAX, invalid, kind};
+use crate::list_buffer::ListBuffer;
+use crate::onnx::{self, ModelSource, OnnxModel, Surroundings};
 
 /// A frame of the kernel, or what was wrong with it.
 type Arrived = io::Result<(FrameHead, Vec<u8>)>;
@@ -31,19 +33,17 @@ pub fn serve() -> io::Result<()> {
         .name("we-kernel".to_owned())
         .spawn(move || read_frames(&sender, &used))?;
     let Some(mut model) = start(&frames, &mut answers)? else { return Ok(()) };
+    let (mut request, mut reply) = (ListBuffer::default(), ListBuffer::default());
     loop {
         let (head, payload) = next(&frames)?;
-        let rows: &mut [u8] = bytemuck::cast_slice_mut(model.input_rows());
-        if head.kind != kind::RUN || payload.len() != rows.len() {
-            return Err(invalid("these are no rows for this model"));
+        if head.kind != kind::RUN {
+            return Err(invalid("this is no request"));
         }
-        rows.copy_from_slice(&payload);
+        request.set(&payload);
         // The reader makes a new one if this one does not arrive.
         let _ = spare.send(payload);
-        match model.run() {
-            Ok(rows) => {
-                wire::write(&mut answers, (kind::ROWS, 0, 0), &[bytemuck::cast_slice(rows)])?;
-            }
+        match model.run(request.bytes(), &mut reply) {
+            Ok(()) => wire::write(&mut answers, (kind::REPLY, 0, 0), &[reply.bytes()])?,
             Err(error) => text(&mut answers, kind::FAILED, 0, &error.to_string())?,
         }
     }
@@ -86,15 +86,19 @@ fn next(frames: &Receiver<Arrived>) -> Arrived {
 
 /// Loads the model of the first frame and answers; without a model if it cannot be used.
 fn start(frames: &Receiver<Arrived>, answers: &mut File) -> io::Result<Option<OnnxModel>> {
-    let (FrameHead { kind: what, a: batch, b: name_len, .. }, payload) = next(frames)?;
-    let name_len = usize::try_from(name_len).ok().filter(|_| what == kind::START);
-    let parts = name_len.and_then(|len| payload.split_at_checked(len));
-    let Some((name, bytes)) = parts else { return Err(invalid("it does not begin with a model")) };
-    let loaded = load(&String::from_utf8_lossy(name), bytes, batch);
-    match loaded {
+    let (FrameHead { kind: what, a: json_len, .. }, payload) = next(frames)?;
+    let json_len = usize::try_from(json_len).ok().filter(|_| what == kind::START);
+    let parts = json_len.and_then(|len| payload.split_at_checked(len));
+    let Some((json, bytes)) = parts else { return Err(invalid("it does not begin with a model")) };
+    let wanted: Start = serde_json::from_slice(json)?;
+    match load(&wanted, bytes) {
         Ok(model) => {
-            let lens = (kind::READY, model.input_len() as u64, model.output_len() as u64);
-            wire::write(answers, lens, &[model.fingerprint().to_string().as_bytes()])?;
+            let ready = Ready {
+                ports: model.ports().clone(),
+                fingerprint: model.describe(),
+                mixing: model.mixing().map(str::to_owned),
+            };
+            wire::write(answers, (kind::READY, 0, 0), &[&serde_json::to_vec(&ready)?])?;
             Ok(Some(model))
         }
         Err((code, why)) => {
@@ -105,12 +109,13 @@ fn start(frames: &Receiver<Arrived>, answers: &mut File) -> io::Result<Option<On
 }
 
 /// The model, or an exit code and why not.
-fn load(name: &str, bytes: &[u8], batch: u64) -> Result<OnnxModel, (u64, String)> {
+fn load(wanted: &Start, bytes: &[u8]) -> Result<OnnxModel, (u64, String)> {
+    let Start { name, outputs } = wanted;
     onnx::locate_library(None)
         .and_then(|library| onnx::init(&library))
         .map_err(|error| (1, format!("model {name} cannot be run: {error}")))?;
-    let batch = usize::try_from(batch).unwrap_or(usize::MAX);
-    OnnxModel::new(name, bytes, batch, Surroundings::Own, &Interrupter::default())
+    let source = ModelSource { name, bytes, outputs: outputs.as_deref() };
+    OnnxModel::new(source, Surroundings::Own, &Interrupter::default())
         .map_err(|error| (5, error.to_string()))
 }
 

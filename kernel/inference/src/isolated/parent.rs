@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
-use crate::backend::{Backend, BackendFailure};
+use crate::backend::{Backend, BackendFailure, ModelPorts};
 use crate::interrupt::Interrupter;
-use crate::isolated::wire::{self, FrameHead, TEXT_MAX, kind};
-use crate::onnx::LIBRARY_ENV;
+use crate::isolated::wire::{self, FrameHead, JSON_MAX, Ready, Start, TEXT_MAX, kind};
+use crate::list_buffer::ListBuffer;
+use crate::onnx::{LIBRARY_ENV, ModelSource};
 
 /// Times that a new process is started for one run before its model is given up.
 const STARTS_MAX: u32 = 3;
 
-/// Bytes of a row's batch that a process may name; a slot has no more.
-const BATCH_BYTES_MAX: u64 = 1 << 28;
+/// Longest reply that a process may name; a list of several rows may be as long as some replies.
+const REPLY_BYTES_MAX: u64 = 1 << 31;
 
 /// The verb by which a program of ours serves a model.
 const VERB: &str = "serve-model";
@@ -83,17 +84,8 @@ impl IsolatedError {
 struct Recipe {
     program: PathBuf,
     library: Option<PathBuf>,
-    name: String,
+    start: Start,
     bytes: Vec<u8>,
-    batch: usize,
-}
-
-/// What a process says of its model; every one says the same.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Ready {
-    input_len: usize,
-    output_len: usize,
-    fingerprint: String,
 }
 
 /// The process, where an interrupter finds it.
@@ -133,8 +125,6 @@ pub(crate) struct IsolatedModel {
     running: Running,
     /// None between the end of a process and the next run.
     pipes: Option<(ChildStdin, ChildStdout)>,
-    input: Vec<f32>,
-    output: Vec<f32>,
     interrupter: Interrupter,
     /// A death was logged.
     logged: bool,
@@ -146,24 +136,24 @@ impl IsolatedModel {
     pub(crate) fn new(
         program: &Path,
         library: Option<&Path>,
-        (name, bytes, batch): (&str, &[u8], usize),
+        source: ModelSource<'_>,
         interrupter: &Interrupter,
     ) -> Result<Self, IsolatedError> {
-        interrupter.begin(name);
+        interrupter.begin(source.name);
         let running = Running::default();
         let stopped = running.clone();
         interrupter.add(move || stopped.kill());
         let recipe = Recipe {
             program: program.to_owned(),
             library: library.map(Path::to_owned),
-            name: name.to_owned(),
-            bytes: bytes.to_owned(),
-            batch,
+            start: Start {
+                name: source.name.to_owned(),
+                outputs: source.outputs.map(<[String]>::to_vec),
+            },
+            bytes: source.bytes.to_owned(),
         };
         let (pipes, ready) = recipe.start(&running, interrupter)?;
         Ok(Self {
-            input: vec![0.0; batch * ready.input_len],
-            output: vec![0.0; batch * ready.output_len],
             recipe,
             ready,
             running,
@@ -171,6 +161,11 @@ impl IsolatedModel {
             interrupter: interrupter.clone(),
             logged: false,
         })
+    }
+
+    /// An operator that makes rows of a batch influence each other, always.
+    pub(crate) fn mixing(&self) -> Option<&str> {
+        self.ready.mixing.as_deref()
     }
 
     /// A process for the next run, if the last one ended.
@@ -214,7 +209,7 @@ impl Recipe {
         running: &Running,
         interrupter: &Interrupter,
     ) -> Result<((ChildStdin, ChildStdout), Ready), IsolatedError> {
-        let model = || self.name.clone();
+        let model = || self.start.name.clone();
         let mut command = Command::new(&self.program);
         command.arg(VERB).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         if let (Some(library), None) = (&self.library, std::env::var_os(LIBRARY_ENV)) {
@@ -254,20 +249,18 @@ impl Recipe {
         to: &mut ChildStdin,
         from: &mut ChildStdout,
     ) -> io::Result<Result<Ready, (u8, String)>> {
-        let (batch, name) = (self.batch as u64, self.name.as_bytes());
-        wire::write(to, (kind::START, batch, name.len() as u64), &[name, &self.bytes])?;
+        let json = serde_json::to_vec(&self.start)?;
+        wire::write(to, (kind::START, json.len() as u64, 0), &[&json, &self.bytes])?;
         let head = wire::read_head(from)?;
-        let text = read_text(from, &head)?;
-        let bytes_of = |len: u64| len.checked_mul(batch.saturating_mul(4));
-        let fits = |len| len > 0 && bytes_of(len).is_some_and(|all| all <= BATCH_BYTES_MAX);
-        match head {
-            FrameHead { kind: kind::READY, a, b, .. } if fits(a) && fits(b) => {
-                // Both are far below any `usize`.
-                let (input_len, output_len) = (a as usize, b as usize);
-                Ok(Ok(Ready { input_len, output_len, fingerprint: text }))
+        match head.kind {
+            kind::READY if head.len <= JSON_MAX => {
+                let mut json = Vec::new();
+                wire::read_payload(from, head.len, &mut json)?;
+                Ok(Ok(serde_json::from_slice(&json)?))
             }
-            FrameHead { kind: kind::REFUSED, a, .. } => {
-                Ok(Err((u8::try_from(a).unwrap_or(1), text)))
+            kind::REFUSED => {
+                let text = read_text(from, &head)?;
+                Ok(Err((u8::try_from(head.a).unwrap_or(1), text)))
             }
             _ => Err(wire::invalid("it does not say whether it has the model")),
         }
@@ -292,48 +285,42 @@ fn read_text(from: &mut ChildStdout, head: &FrameHead) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Sends a batch; gives why it failed, if the process says so.
+/// Sends a request; gives why it failed, if the process says so.
 fn ask(
     (to, from): &mut (ChildStdin, ChildStdout),
-    input: &[f32],
-    output: &mut [f32],
+    request: &[u8],
+    reply: &mut ListBuffer,
 ) -> io::Result<Option<String>> {
-    wire::write(to, (kind::RUN, 0, 0), &[bytemuck::cast_slice(input)])?;
+    wire::write(to, (kind::RUN, 0, 0), &[request])?;
     let head = wire::read_head(from)?;
-    let rows: &mut [u8] = bytemuck::cast_slice_mut(output);
     match head.kind {
-        kind::ROWS if head.len == rows.len() as u64 => {
-            io::Read::read_exact(from, rows)?;
+        kind::REPLY if head.len <= REPLY_BYTES_MAX => {
+            reply.clear();
+            // It grows with what is there.
+            let mut left = head.len;
+            while left > 0 {
+                let some = left.min(1 << 20);
+                io::Read::read_exact(from, reply.grow(some as usize))?;
+                left -= some;
+            }
             Ok(None)
         }
         kind::FAILED => read_text(from, &head).map(Some),
-        _ => Err(wire::invalid("it answers something else than rows")),
+        _ => Err(wire::invalid("it answers something else than a reply")),
     }
 }
 
 impl Backend for IsolatedModel {
-    fn input_len(&self) -> usize {
-        self.ready.input_len
+    fn ports(&self) -> &ModelPorts {
+        &self.ready.ports
     }
 
-    fn output_len(&self) -> usize {
-        self.ready.output_len
-    }
-
-    fn batch(&self) -> usize {
-        self.recipe.batch
-    }
-
-    fn rows(&mut self) -> &mut [f32] {
-        &mut self.input
-    }
-
-    fn run(&mut self) -> Result<&[f32], BackendFailure> {
+    fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
         self.revive()?;
-        let Self { recipe, running, pipes, input, output, interrupter, logged, .. } = self;
+        let Self { recipe, running, pipes, interrupter, logged, .. } = self;
         let Some(both) = pipes else { unreachable!("it was just started") };
-        match ask(both, input, output) {
-            Ok(None) => Ok(output),
+        match ask(both, request, reply) {
+            Ok(None) => Ok(()),
             Ok(Some(why)) => Err(BackendFailure::Failed(why)),
             Err(error) => {
                 *pipes = None;
@@ -342,7 +329,7 @@ impl Backend for IsolatedModel {
                     return Err(BackendFailure::Failed("it was stopped".to_owned()));
                 }
                 if !std::mem::replace(logged, true) {
-                    let model = &recipe.name;
+                    let model = &recipe.start.name;
                     tracing::warn!(model, how, "the process of a model ended; it gets a new one");
                 }
                 Err(BackendFailure::Ended(format!("its process ended ({how})")))

@@ -7,6 +7,9 @@
 use std::io::{self, Read, Write};
 
 use bytemuck::{Pod, Zeroable};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::ModelPorts;
 
 /// Opens each frame of a kernel, in the first one and in all others: "wasm-mp1".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"wasm-mp1");
@@ -14,20 +17,38 @@ pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"wasm-mp1");
 /// Longest text in an answer, in bytes.
 pub(super) const TEXT_MAX: usize = 4096;
 
+/// Longest JSON text, in bytes: names of a thousand ports and their dimensions.
+pub(super) const JSON_MAX: u64 = 64 << 20;
+
+/// Which model a process loads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Start {
+    pub(super) name: String,
+    /// The outputs that replies hold, if not all.
+    pub(super) outputs: Option<Vec<String>>,
+}
+
+/// What a process says of its model; every one says the same.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Ready {
+    pub(super) ports: ModelPorts,
+    pub(super) fingerprint: String,
+    pub(super) mixing: Option<String>,
+}
+
 /// What a frame is.
 pub(super) mod kind {
-    /// To the process: load a model. `a` is the batch, `b` the length of the name, with which the
-    /// payload begins; the model is the rest.
+    /// To the process: load a model. The payload begins with a JSON text of `a` bytes that says
+    /// which; the model is the rest.
     pub(in crate::isolated) const START: u64 = 1;
-    /// To the process: run a batch of rows.
+    /// To the process: run a list of tensors.
     pub(in crate::isolated) const RUN: u64 = 2;
-    /// From it: the model is loaded. `a` and `b` are the lengths of a row in and out; the rest is
-    /// the fingerprint.
+    /// From it: the model is loaded. A JSON text says what it declares.
     pub(in crate::isolated) const READY: u64 = 3;
     /// From it: it cannot be used. `a` is an exit code; a text.
     pub(in crate::isolated) const REFUSED: u64 = 4;
-    /// From it: the rows of a batch.
-    pub(in crate::isolated) const ROWS: u64 = 5;
+    /// From it: the list of tensors that it gave.
+    pub(in crate::isolated) const REPLY: u64 = 5;
     /// From it: the run failed; a text.
     pub(in crate::isolated) const FAILED: u64 = 6;
 }

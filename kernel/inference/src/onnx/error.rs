@@ -101,8 +101,8 @@ pub enum OnnxError {
     RowsMix {
         /// The model.
         model: String,
-        /// Rows of the slot.
-        batch: usize,
+        /// Rows of a batch.
+        batch: u32,
         /// How that is known.
         reason: String,
     },
@@ -112,17 +112,13 @@ pub enum OnnxError {
         /// The model.
         model: String,
     },
-    /// Inputs, outputs or the batch size do not fit a slot.
-    #[error(
-        "model {model} does not fit a slot of batch {batch}: {reason}; a model needs one f32 input \
-         and one f32 output with fixed dimensions after the first"
-    )]
+    /// Its inputs or outputs are not what requests and replies can hold, or not what the
+    /// configuration says of them.
+    #[error("model {model} cannot be asked: {reason}")]
     ModelShape {
         /// The model.
         model: String,
-        /// Rows of the slot.
-        batch: usize,
-        /// What does not fit.
+        /// What cannot be, and what to do.
         reason: String,
     },
     /// ONNX Runtime refused the model or failed in it.

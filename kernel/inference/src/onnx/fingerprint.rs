@@ -8,7 +8,7 @@ use crate::onnx::{cpu::CpuClass, library::ACTIVE};
 /// The settings every session is made with; part of the [`Fingerprint`].
 pub const PROFILE: &str = "cpu intra=1 inter=1 sequential level2 prepack";
 
-/// Under what the outputs of a slot came about. Bits are comparable between equal ones only.
+/// Under what the outputs of a model came about. Bits are comparable between equal ones only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Version of the library.
@@ -19,26 +19,24 @@ pub struct Fingerprint {
     pub cpu: CpuClass,
     /// [`PROFILE`].
     pub profile: &'static str,
-    /// Rows of the padded batch.
-    pub batch: usize,
 }
 
 impl Fingerprint {
-    /// Of a slot of `batch` rows with the active library on this processor.
-    pub(super) fn of(batch: usize) -> Self {
+    /// With the active library on this processor.
+    pub(super) fn here() -> Self {
         let active = ACTIVE.lock().unwrap_or_else(PoisonError::into_inner);
         let (library_version, library_sha256) = match active.as_ref() {
             Some(library) => (library.version.clone(), library.sha256.clone()),
             None => Default::default(),
         };
         let cpu = CpuClass::detect();
-        Self { library_version, library_sha256, cpu, profile: PROFILE, batch }
+        Self { library_version, library_sha256, cpu, profile: PROFILE }
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { library_version, library_sha256, cpu, profile, batch } = self;
-        write!(f, "onnxruntime {library_version} {library_sha256} {cpu} {profile} batch={batch}")
+        let Self { library_version, library_sha256, cpu, profile } = self;
+        write!(f, "onnxruntime {library_version} {library_sha256} {cpu} {profile}")
     }
 }

@@ -1,8 +1,8 @@
-//! Models in ONNX Runtime: find its library, start it once, hold one model per fixed-batch slot.
+//! Models in ONNX Runtime: find its library, start it once, hold one session for each model.
 //!
 //! What: [`locate_library`] finds and identifies the shared library without running any of its
-//! code, [`init`] loads it into the process, [`OnnxModel`] is a session whose input and output
-//! lie in memory of ours. Nothing but this module names `ort`; nothing is linked, so a build needs
+//! code, [`init`] loads it into the process, [`OnnxModel`] is a session that reads its inputs from
+//! memory of ours. Nothing but this module names `ort`; nothing is linked, so a build needs
 //! no ONNX Runtime and a run without models needs none either.
 //!
 //! | file | what |
@@ -10,19 +10,20 @@
 //! | `cpu.rs`, `fingerprint.rs` | the class of the processor, and all that bits depend on |
 //! | `library.rs`, `elf.rs` | the search, the library's identity, its start |
 //! | `scan/` | what a model may hold, classified before the library sees it |
-//! | `model.rs`, `port.rs` | a session, its one input and its one output |
+//! | `model.rs`, `port.rs` | a session, and what the model declares |
 //! | `load.rs`, `probe.rs` | a model tried before it is used: do its rows influence each other? |
-//! | `raw.rs` | tensors over memory of ours: the unsafe code |
+//! | `values.rs` | between lists of tensors and the library's values |
+//! | `raw.rs` | values over memory of ours: the unsafe code |
 //!
 //! ```text
-//!   caller --> input_rows() [batch * input_len]  --Run-->  [batch * output_len] --> caller
-//!              64-byte aligned, built once                built once, the library checks the shape
+//!   request (a list of tensors) --in place--> values --Run--> values --copied--> reply (a list)
 //! ```
 //!
-//! Why so narrow:
-//! - *Same bits.* One profile ([`PROFILE`]), one batch size per slot: at a fixed batch size a row's
-//!   bits depend neither on the other rows nor on its position, so callers pad (SEMANTICS I2). A
-//!   model for which that is not so is refused with more than one row.
+//! What it holds to:
+//! - *Same bits.* One profile ([`PROFILE`]), and a batch is always filled up to its size: at a
+//!   fixed size a row's bits depend neither on the other rows nor on its position (SEMANTICS I2).
+//!   A model for which that is not so is refused with more than one row. Inputs lie at multiples
+//!   of 64, since the library sums some tensors in another order elsewhere.
 //!   Equal bits are promised for an equal [`Fingerprint`] only (SEMANTICS I5).
 //! - *The process lives.* The library answers most mistakes with an error, and some with a signal:
 //!   a model that is known to raise one is refused, before the library folds its constants, unless
@@ -48,11 +49,12 @@ mod model;
 mod pinned;
 mod port;
 mod probe;
-#[expect(unsafe_code, reason = "tensors over caller-owned memory exist only in the raw interface")]
+#[expect(unsafe_code, reason = "values over caller-owned memory exist only in the raw interface")]
 mod raw;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use cpu::CpuClass;
 pub use error::OnnxError;
@@ -60,6 +62,6 @@ pub use fingerprint::{Fingerprint, PROFILE};
 pub use library::{OnnxLibrary, init, locate_library};
 pub use load::load;
 pub(crate) use load::tried;
-pub use model::OnnxModel;
+pub use model::{ModelSource, OnnxModel};
 pub use pinned::{LIBRARY_ENV, LIBRARY_FILE, LIBRARY_VERSION, TELEMETRY_ENV};
 pub(crate) use scan::Surroundings;

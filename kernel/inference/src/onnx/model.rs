@@ -1,6 +1,5 @@
-//! One model in one slot of a fixed batch size: a session and its input and output memory.
+//! A model as a session of the library.
 
-use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,18 +7,35 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
+use wasm_engine_abi::plain::PlainText;
+use wasm_engine_abi::tensor::TensorList;
 
+use crate::backend::{Backend, BackendFailure, ModelPorts};
 use crate::interrupt::Interrupter;
+use crate::list_buffer::ListBuffer;
 use crate::onnx::{
     error::OnnxError,
     fingerprint::Fingerprint,
     library::ENVIRONMENT,
-    port::{Port, PortSide, SLOT_FLOATS_MAX},
-    raw,
+    port::{PortSide, ports},
+    raw::{self, PortNames},
     scan::{self, ScanFault, Surroundings},
+    values::{self, AlignedMemory},
 };
 
-/// One model in one slot of a fixed batch size: a session and its input and output memory.
+/// What is loaded: a name for messages, bytes whose hash the caller has checked, and which outputs
+/// are wanted, if not all.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelSource<'a> {
+    /// The name, for messages.
+    pub name: &'a str,
+    /// The file's content.
+    pub bytes: &'a [u8],
+    /// The outputs that replies hold, if not all.
+    pub outputs: Option<&'a [String]>,
+}
+
+/// A model as a session of the library.
 ///
 /// `Send`, not `Sync`: it belongs to the inference thread.
 pub struct OnnxModel {
@@ -27,73 +43,69 @@ pub struct OnnxModel {
     session: Session,
     run_options: Arc<RunOptions>,
     interrupter: Interrupter,
-    input_name: CString,
-    output_name: CString,
-    input: raw::Tensor,
-    output: raw::Tensor,
-    input_len: usize,
-    output_len: usize,
+    ports: ModelPorts,
+    input_names: PortNames,
+    /// Of those outputs that are given, with their ports.
+    output_names: PortNames,
+    given: Vec<u32>,
+    /// For inputs that do not lie as the library must have them.
+    memory: AlignedMemory,
     fingerprint: Fingerprint,
+    /// An operator that makes rows of a batch influence each other, always.
+    mixing: Option<String>,
 }
 
 impl fmt::Debug for OnnxModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, input_len, output_len, fingerprint, .. } = self;
-        write!(f, "OnnxModel({name}, {input_len} -> {output_len}, {fingerprint})")
+        let Self { name, ports, fingerprint, .. } = self;
+        let (inputs, outputs) = (ports.inputs.len(), ports.outputs.len());
+        write!(f, "OnnxModel({name}, {inputs} -> {outputs}, {fingerprint})")
     }
 }
 
 impl OnnxModel {
-    /// Makes a slot of `batch` rows of a model from bytes whose hash the caller has checked. It was
-    /// never run: [`load`](crate::onnx::load) tries it too.
+    /// Makes a session of a model. It was never run: [`load`](crate::onnx::load) tries it too.
     ///
     /// # Errors
     /// [`OnnxError::NotInitialised`], [`OnnxError::ModelMalformed`], [`OnnxError::ModelRefused`],
-    /// [`OnnxError::ModelShape`], [`OnnxError::RowsMix`], [`OnnxError::Runtime`],
+    /// [`OnnxError::EndsProcess`], [`OnnxError::ModelShape`], [`OnnxError::Runtime`],
     /// [`OnnxError::Interrupted`].
     pub(crate) fn new(
-        name: &str,
-        bytes: &[u8],
-        batch: usize,
+        source: ModelSource<'_>,
         surroundings: Surroundings,
         interrupter: &Interrupter,
     ) -> Result<Self, OnnxError> {
-        let model = || name.to_owned();
-        let shape = |reason| OnnxError::ModelShape { model: model(), batch, reason };
+        let model = || source.name.to_owned();
+        let shape = |reason| OnnxError::ModelShape { model: model(), reason };
         let failed = |error: ort::Error| match interrupter.is_asked() {
             true => OnnxError::Interrupted { model: model() },
-            false => OnnxError::Runtime {
-                model: model(),
-                action: "load",
-                message: error.message().to_owned(),
-            },
+            false => OnnxError::Runtime { model: model(), action: "load", message: words(&error) },
         };
         let environment = ENVIRONMENT.get().ok_or(OnnxError::NotInitialised { model: model() })?;
-        interrupter.begin(name);
-        if batch == 0 || batch > SLOT_FLOATS_MAX {
-            return Err(shape(format!("a batch is 1 to {SLOT_FLOATS_MAX} rows")));
-        }
-        let scanned = scan::model(bytes, surroundings).map_err(|fault| match fault {
+        interrupter.begin(source.name);
+        let scanned = scan::model(source.bytes, surroundings).map_err(|fault| match fault {
             ScanFault::Malformed(reason) => OnnxError::ModelMalformed { model: model(), reason },
             ScanFault::Refused { what, cure } => {
                 OnnxError::ModelRefused { model: model(), what, cure }
             }
             ScanFault::Ends { what, cure } => OnnxError::EndsProcess { model: model(), what, cure },
         })?;
-        if let Some(operator) = scanned.mixing.filter(|_| batch > 1) {
-            let reason = format!("{operator} computes with all rows of a batch together");
-            return Err(OnnxError::RowsMix { model: model(), batch, reason });
-        }
         let mut builder = builder(environment).map_err(failed)?;
         let canceler = builder.canceler();
         // Both ways to stop fail only if there is nothing left to stop.
         interrupter.add(move || drop(canceler.cancel()));
-        let session = builder.commit_from_memory(bytes).map_err(failed)?;
-        let input = Port::of(PortSide::Input, session.inputs(), batch).map_err(&shape)?;
-        let output = Port::of(PortSide::Output, session.outputs(), batch).map_err(&shape)?;
-        if input.name == output.name {
-            return Err(shape("its output is its input".to_owned()));
-        }
+        let session = builder.commit_from_memory(source.bytes).map_err(failed)?;
+        let (inputs, input_names) = ports(PortSide::Input, session.inputs()).map_err(&shape)?;
+        let (outputs, output_names) = ports(PortSide::Output, session.outputs()).map_err(&shape)?;
+        let mut ports = ModelPorts { inputs, outputs };
+        ports.choose(source.outputs).map_err(&shape)?;
+        let (given, output_names) = ports
+            .outputs
+            .iter()
+            .zip(0..)
+            .zip(output_names)
+            .filter_map(|((port, number), name)| port.given.then_some((number, name)))
+            .unzip();
         let run_options = Arc::new(RunOptions::new().map_err(failed)?);
         let options = Arc::clone(&run_options);
         interrupter.add(move || drop(options.terminate()));
@@ -102,60 +114,19 @@ impl OnnxModel {
             session,
             run_options,
             interrupter: interrupter.clone(),
-            input: raw::Tensor::new(&input.dims, batch * input.row_len).map_err(failed)?,
-            output: raw::Tensor::new(&output.dims, batch * output.row_len).map_err(failed)?,
-            input_len: input.row_len,
-            output_len: output.row_len,
-            input_name: input.name,
-            output_name: output.name,
-            fingerprint: Fingerprint::of(batch),
+            ports,
+            input_names: PortNames::new(input_names),
+            output_names: PortNames::new(output_names),
+            given,
+            memory: AlignedMemory::default(),
+            fingerprint: Fingerprint::here(),
+            mixing: scanned.mixing,
         })
     }
 
-    /// The name it was loaded under.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Rows of every run.
-    pub fn batch(&self) -> usize {
-        self.fingerprint.batch
-    }
-
-    /// Floats of one input row.
-    pub fn input_len(&self) -> usize {
-        self.input_len
-    }
-
-    /// Floats of one output row.
-    pub fn output_len(&self) -> usize {
-        self.output_len
-    }
-
-    /// The input, row after row, `batch * input_len` floats. It keeps what was last written, so a
-    /// caller fills unused rows itself.
-    pub fn input_rows(&mut self) -> &mut [f32] {
-        self.input.as_mut_slice()
-    }
-
-    /// Runs all rows; the result is `batch * output_len` floats, row after row.
-    ///
-    /// # Errors
-    /// [`OnnxError::Runtime`], after which the slot can be used again and its output is undefined;
-    /// [`OnnxError::Interrupted`], after which it cannot.
-    pub fn run(&mut self) -> Result<&[f32], OnnxError> {
-        let Self { session, input, output, input_name, output_name, run_options, .. } = self;
-        let done = raw::run(session, run_options, input_name, input, output_name, output);
-        match done {
-            Ok(()) => Ok(self.output.as_slice()),
-            Err(_) if self.interrupter.is_asked() => {
-                Err(OnnxError::Interrupted { model: self.name.clone() })
-            }
-            Err(error) => {
-                let message = error.message().to_owned();
-                Err(OnnxError::Runtime { model: self.name.clone(), action: "run", message })
-            }
-        }
+    /// An operator that makes rows of a batch influence each other, always.
+    pub(crate) fn mixing(&self) -> Option<&str> {
+        self.mixing.as_deref()
     }
 
     /// What the outputs' bits depend on beside the model and the input.
@@ -163,10 +134,84 @@ impl OnnxModel {
         &self.fingerprint
     }
 
-    /// Stops it from another thread, for good.
-    pub fn interrupter(&self) -> Interrupter {
+    /// Gives `measure` the library's bare run over `request`, with tensors that are there already
+    /// on both sides: what a request through the kernel is measured against.
+    ///
+    /// # Errors
+    /// [`OnnxError::Runtime`], if the first run fails; a later one that does is not noticed.
+    pub fn bare<T>(
+        &mut self,
+        request: &[u8],
+        measure: impl FnOnce(&mut dyn FnMut()) -> T,
+    ) -> Result<T, OnnxError> {
+        let Self { session, run_options, input_names, output_names, ports, name, memory, .. } =
+            self;
+        let failed =
+            |message: String| OnnxError::Runtime { model: name.clone(), action: "run", message };
+        let list = TensorList::parse(request).map_err(|error| failed(error.to_string()))?;
+        let failed = |error: ort::Error| failed(words(&error));
+        memory.fill(&list);
+        let inputs = values::inputs(&list, memory, ports.inputs.len()).map_err(failed)?;
+        let asked = (&*input_names, &inputs[..]);
+        let mut outputs = raw::run(session, run_options, asked, output_names).map_err(failed)?;
+        Ok(measure(&mut || {
+            // It succeeded for the same tensors.
+            let _ = raw::run_into(session, run_options, asked, (output_names, &mut outputs));
+        }))
+    }
+
+    fn ask(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), OnnxError> {
+        let Self { session, run_options, input_names, output_names, ports, given, memory, .. } =
+            self;
+        let list = TensorList::parse(request).map_err(|error| OnnxError::Runtime {
+            model: self.name.clone(),
+            action: "run",
+            message: error.to_string(),
+        })?;
+        memory.fill(&list);
+        let mut run = || {
+            let inputs = values::inputs(&list, memory, ports.inputs.len())?;
+            let outputs = raw::run(session, run_options, (input_names, &inputs), output_names)?;
+            values::outputs(given.iter().copied().zip(&outputs), reply)
+        };
+        match run() {
+            Ok(()) => Ok(()),
+            Err(_) if self.interrupter.is_asked() => {
+                Err(OnnxError::Interrupted { model: self.name.clone() })
+            }
+            Err(error) => {
+                let message = words(&error);
+                Err(OnnxError::Runtime { model: self.name.clone(), action: "run", message })
+            }
+        }
+    }
+}
+
+impl Backend for OnnxModel {
+    fn ports(&self) -> &ModelPorts {
+        &self.ports
+    }
+
+    fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
+        self.ask(request, reply).map_err(|error| BackendFailure::Failed(error.to_string()))
+    }
+
+    fn describe(&self) -> String {
+        self.fingerprint.to_string()
+    }
+
+    fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
+}
+
+/// What the library says, fit to be shown: it repeats what stands in a model, of any length.
+fn words(error: &ort::Error) -> String {
+    const LEN_MAX: usize = 1000;
+    let message = error.message();
+    let end = message.floor_char_boundary(LEN_MAX);
+    let more = if end < message.len() { " ..." } else { "" };
+    format!("{}{more}", PlainText(&message[..end]))
 }
 
 /// The settings that [`PROFILE`](crate::onnx::PROFILE) names.

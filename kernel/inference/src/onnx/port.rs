@@ -1,19 +1,11 @@
-//! The one input and the one output of a model, and what of them is a row.
+//! What a model declares, as agents and requests know it.
 
 use std::ffi::CString;
-use std::fmt::Write as _;
 
 use ort::value::{Outlet, TensorElementType, ValueType};
-
-/// Floats of the input and of the output of one slot: 256 MiB each.
-pub(super) const SLOT_FLOATS_MAX: usize = 1 << 26;
-
-/// The one input or output of a model, with its first dimension fixed to the batch.
-pub(super) struct Port {
-    pub(super) name: CString,
-    pub(super) dims: Vec<i64>,
-    pub(super) row_len: usize,
-}
+use wasm_engine_abi::limits::PORTS_MAX;
+use wasm_engine_abi::tensor::ValueKind;
+use wasm_engine_setup::{Dim, PortSetup, PortValue};
 
 /// Which side of a model a port is on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,7 +15,7 @@ pub(super) enum PortSide {
 }
 
 impl PortSide {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Input => "input",
             Self::Output => "output",
@@ -31,112 +23,73 @@ impl PortSide {
     }
 }
 
-impl Port {
-    /// Checks the declared ports of one side; the error completes "does not fit a slot: ...".
-    ///
-    /// With a batch of one the whole tensor is the row, so it needs no dimension for rows.
-    pub(super) fn of(side: PortSide, outlets: &[Outlet], batch: usize) -> Result<Self, String> {
-        let word = side.word();
-        let [outlet] = outlets else {
-            return Err(format!("it has {} {word}s", outlets.len()));
-        };
-        let port = format!("{word} `{}`", outlet.name().escape_debug());
-        let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = outlet.dtype() else {
-            return Err(format!("{port} is {}", kind(outlet.dtype())));
-        };
-        let mut dims = shape.to_vec();
-        let row = match batch {
-            1 => {
-                if let Some(first) = dims.first_mut().filter(|first| **first == -1) {
-                    *first = 1;
-                }
-                &dims[..]
-            }
-            _ => rows(side, &port, &mut dims, batch)?,
-        };
-        let row_len = row
-            .iter()
-            .try_fold(1usize, |product, dim| {
-                product.checked_mul(usize::try_from(*dim).ok().filter(|dim| *dim > 0)?)
-            })
-            .filter(|len| len.checked_mul(batch).is_some_and(|all| all <= SLOT_FLOATS_MAX))
-            .ok_or_else(|| {
-                format!(
-                    "{port} has dimensions {} for one row, which are not all fixed or exceed \
-                     {SLOT_FLOATS_MAX} floats per batch",
-                    shown(row)
-                )
-            })?;
-        let name = CString::new(outlet.name())
-            .map_err(|_| format!("a zero byte in the name of {word}"))?;
-        Ok(Self { name, dims, row_len })
-    }
-}
-
-/// Fixes the first dimension to more rows than one; the others are those of a row.
-fn rows<'d>(
+/// The ports of one side and their names; the error completes "cannot be asked: ...".
+pub(super) fn ports(
     side: PortSide,
-    port: &str,
-    dims: &'d mut [i64],
-    batch: usize,
-) -> Result<&'d [i64], String> {
-    let rows = i64::try_from(batch).map_err(|error| error.to_string())?;
-    // A list of a fixed length is one row, even if it is as long as the batch.
-    let lone = dims.len() == 1 && side == PortSide::Input && dims[0] != -1;
-    let Some((first, rest)) = dims.split_first_mut() else {
-        return Err(format!("{port} has no dimensions, so none for rows; set batch = 1"));
-    };
-    if lone {
+    outlets: &[Outlet],
+) -> Result<(Vec<PortSetup>, Vec<CString>), String> {
+    if outlets.len() > PORTS_MAX {
         return Err(format!(
-            "{port} is {first} values without a dimension for rows; set batch = 1"
+            "it has {} {}s, at most {PORTS_MAX} are possible",
+            outlets.len(),
+            side.word()
         ));
     }
-    match *first {
-        -1 => *first = rows,
-        1 => return Err(format!("{port} is made for one row at a time; set batch = 1")),
-        fixed if fixed != rows => {
-            return Err(format!(
-                "{port} is made for {fixed} rows at a time; set batch = {fixed}, or batch = 1 if \
-                 they are one request"
-            ));
+    outlets
+        .iter()
+        .map(|outlet| {
+            let name = CString::new(outlet.name())
+                .map_err(|_| format!("a zero byte is in the name of an {}", side.word()))?;
+            let value = value(outlet.dtype()).map_err(|what| {
+                format!("{} `{}` is {what}", side.word(), outlet.name().escape_debug())
+            })?;
+            Ok((PortSetup { name: outlet.name().to_owned(), value, given: true }, name))
+        })
+        .collect()
+}
+
+/// What a port takes or gives; an error says what it is instead.
+fn value(kind: &ValueType) -> Result<PortValue, String> {
+    match kind {
+        ValueType::Tensor { ty, shape, dimension_symbols } => {
+            let names = dimension_symbols.iter().map(String::as_str);
+            let names = names.chain(std::iter::repeat(""));
+            let dims = shape
+                .iter()
+                .zip(names)
+                .map(|(size, name)| Dim {
+                    size: u64::try_from(*size).ok(),
+                    name: if *size < 0 { name.to_owned() } else { String::new() },
+                    max: None,
+                })
+                .collect();
+            Ok(PortValue::Tensor { kind: element(*ty)?, dims })
         }
-        _ => {}
-    }
-    Ok(rest)
-}
-
-/// Dimensions for people: `[?, 4]`.
-fn shown(dims: &[i64]) -> String {
-    let mut text = String::from("[");
-    for (at, dim) in dims.iter().enumerate() {
-        let lead = if at == 0 { "" } else { ", " };
-        let _ = match dim {
-            -1 => write!(text, "{lead}?"),
-            dim => write!(text, "{lead}{dim}"),
-        };
-    }
-    text + "]"
-}
-
-/// The kind of a value in words.
-fn kind(value: &ValueType) -> String {
-    match value {
-        ValueType::Tensor { ty, .. } => format!("a tensor of {}", element(*ty)),
-        ValueType::Sequence(of) => format!("a sequence, each {}", kind(of)),
-        ValueType::Map { key, value } => {
-            format!("a map from {} to {}", element(*key), element(*value))
-        }
-        ValueType::Optional(of) => format!("optional, {}", kind(of)),
+        ValueType::Sequence(of) => Ok(PortValue::Sequence(Box::new(value(of)?))),
+        ValueType::Map { key, value } => Ok(PortValue::Map {
+            key: element(*key)?,
+            value: Box::new(PortValue::Tensor { kind: element(*value)?, dims: Vec::new() }),
+        }),
+        ValueType::Optional(_) => Err("optional, which a list cannot say".to_owned()),
     }
 }
 
-fn element(ty: TensorElementType) -> String {
-    match ty {
-        TensorElementType::Float32 => "f32".to_owned(),
-        TensorElementType::Float64 => "f64".to_owned(),
-        TensorElementType::String => "texts".to_owned(),
-        TensorElementType::Bool => "booleans".to_owned(),
-        // Its own name, such as `i64`.
-        other => other.to_string(),
-    }
+fn element(ty: TensorElementType) -> Result<ValueKind, String> {
+    Ok(match ty {
+        TensorElementType::Float32 => ValueKind::F32,
+        TensorElementType::Uint8 => ValueKind::U8,
+        TensorElementType::Int8 => ValueKind::I8,
+        TensorElementType::Uint16 => ValueKind::U16,
+        TensorElementType::Int16 => ValueKind::I16,
+        TensorElementType::Int32 => ValueKind::I32,
+        TensorElementType::Int64 => ValueKind::I64,
+        TensorElementType::String => ValueKind::Text,
+        TensorElementType::Bool => ValueKind::Bool,
+        TensorElementType::Float16 => ValueKind::F16,
+        TensorElementType::Float64 => ValueKind::F64,
+        TensorElementType::Uint32 => ValueKind::U32,
+        TensorElementType::Uint64 => ValueKind::U64,
+        TensorElementType::Bfloat16 => ValueKind::Bf16,
+        other => return Err(format!("a tensor of {other}, which requests do not hold")),
+    })
 }

@@ -1,17 +1,21 @@
-//! Tensors over memory of ours, the run over them, and the first question to a library: all unsafe
-//! code of the crate.
+//! Values of the library, the run over them, and the first question to a library: all unsafe code
+//! of the crate.
 //!
-//! Invariant of a tensor: `memory` and `value` are made and freed together, `value` describes
-//! exactly the first `len` floats of `memory`, and nobody outside this module sees either pointer.
+//! Invariant of a value: it is released once, when it is dropped, and one that lies over memory of
+//! ours is gone before that memory, which the borrow in it says. Nobody outside this module sees a
+//! pointer of the library.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::marker::PhantomData;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{RunOptions, Session};
+use ort::sys::ONNXTensorElementDataType as ElementType;
 use ort::{AsPointer, ortsys, sys};
+use wasm_engine_abi::tensor::ValueKind;
 
 /// `OrtApiBase`, its functions as addresses: a library that is none may have none there.
 #[repr(C)]
@@ -62,103 +66,296 @@ pub(super) fn version_of(path: &Path, minor: u32) -> Result<String, String> {
     Ok(version)
 }
 
-/// A cache line, so that every tensor begins on one.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
-
-/// A value of the library over zeroed memory that we own.
-pub(super) struct Tensor {
-    value: NonNull<sys::OrtValue>,
-    memory: NonNull<[Line]>,
-    len: usize,
+/// PortNames of inputs or outputs, as the library takes them.
+pub(super) struct PortNames {
+    /// What the pointers point at.
+    _texts: Vec<CString>,
+    pointers: Vec<*const c_char>,
 }
 
-// SAFETY: the value and the memory belong to this struct alone, the library ties neither to a
-// thread, and every access to the memory goes through `&self` or `&mut self`.
-unsafe impl Send for Tensor {}
+// SAFETY: the pointers are into texts that belong to this struct and never change.
+unsafe impl Send for PortNames {}
 
-impl Tensor {
-    /// A tensor of `len` zeros, which must be the product of `dims`; ONNX Runtime must be
-    /// initialised. The library refuses a shape that needs more than `len` floats.
-    pub(super) fn new(dims: &[i64], len: usize) -> Result<Self, ort::Error> {
+impl PortNames {
+    pub(super) fn new(texts: Vec<CString>) -> Self {
+        // A text's bytes do not move with it.
+        let pointers = texts.iter().map(|text| text.as_ptr()).collect();
+        Self { _texts: texts, pointers }
+    }
+}
+
+/// A value of the library; one that lies over memory of ours borrows it.
+pub(super) struct OrtValue<'m> {
+    value: NonNull<sys::OrtValue>,
+    memory: PhantomData<&'m [u8]>,
+}
+
+impl Drop for OrtValue<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the value was given to this struct alone, which releases it once.
+        ortsys![unsafe ReleaseValue(self.value.as_ptr())];
+    }
+}
+
+/// What a value is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum OrtKind {
+    Tensor,
+    Sequence,
+    Map,
+    Other,
+}
+
+fn element_type(kind: ValueKind) -> Option<ElementType> {
+    Some(match kind {
+        ValueKind::F32 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+        ValueKind::U8 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+        ValueKind::I8 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
+        ValueKind::U16 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16,
+        ValueKind::I16 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,
+        ValueKind::I32 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+        ValueKind::I64 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,
+        ValueKind::Text => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING,
+        ValueKind::Bool => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,
+        ValueKind::F16 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+        ValueKind::F64 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
+        ValueKind::U32 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
+        ValueKind::U64 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64,
+        ValueKind::Bf16 => ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
+        ValueKind::Sequence | ValueKind::Map => return None,
+    })
+}
+
+impl<'m> OrtValue<'m> {
+    fn made(result: Result<(), ort::Error>, value: *mut sys::OrtValue) -> Result<Self, ort::Error> {
+        result?;
+        let value = NonNull::new(value).ok_or_else(|| ort::Error::new("no value was made"))?;
+        Ok(Self { value, memory: PhantomData })
+    }
+
+    /// A tensor whose elements are `data`, in place. The library refuses one of another length than
+    /// its shape has.
+    pub(super) fn over(kind: ValueKind, dims: &[i64], data: &'m [u8]) -> Result<Self, ort::Error> {
+        let element = element_type(kind).filter(|_| kind != ValueKind::Text);
+        let element = element.ok_or_else(|| ort::Error::new("no tensor in place"))?;
         let info =
             MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
-        let lines = vec![Line([0.0; 16]); len.div_ceil(16)].into_boxed_slice();
-        let memory = NonNull::from(Box::leak(lines));
         let mut value = ptr::null_mut();
-        // SAFETY: the data pointer heads at least len * 4 bytes, which outlive the value: both
-        // are freed in `drop`, the value first. `info` and `dims` outlive the call, which copies
-        // what it needs of them.
-        let made = ortsys![@ort: unsafe CreateTensorWithDataAsOrtValue(
+        // SAFETY: the data outlive the value, which borrows them; the library only reads inputs.
+        // `info` and `dims` outlive the call, which copies what it needs of them.
+        let result = ortsys![@ort: unsafe CreateTensorWithDataAsOrtValue(
             info.ptr(),
-            memory.cast().as_ptr(),
-            len * size_of::<f32>(),
+            data.as_ptr().cast_mut().cast::<c_void>(),
+            data.len(),
             dims.as_ptr(),
             dims.len(),
-            sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+            element,
             &mut value
         ) as Result];
-        match (made, NonNull::new(value)) {
-            (Ok(()), Some(value)) => Ok(Self { value, memory, len }),
-            (made, _) => {
-                // SAFETY: leaked above, and no value was made over it.
-                drop(unsafe { Box::from_raw(memory.as_ptr()) });
-                made.and_then(|()| Err(ort::Error::new("no value was made")))
-            }
+        Self::made(result, value)
+    }
+
+    /// A tensor of texts, which are copied; as many as `dims` say.
+    pub(super) fn of_texts<'t>(
+        dims: &[i64],
+        texts: impl Iterator<Item = &'t str>,
+    ) -> Result<Self, ort::Error> {
+        let mut value = ptr::null_mut();
+        // SAFETY: the allocator is the library's own and lives as long as it; `dims` outlive the
+        // call, which copies them.
+        let result = ortsys![@ort: unsafe CreateTensorAsOrtValue(
+            allocator()?,
+            dims.as_ptr(),
+            dims.len(),
+            ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING,
+            &mut value
+        ) as Result];
+        let value = Self::made(result, value)?;
+        for (index, text) in texts.enumerate() {
+            let mut buffer: *mut c_char = ptr::null_mut();
+            // SAFETY: the value is a tensor of texts and alive; the library checks the index and
+            // gives memory of that many bytes.
+            ortsys![@ort: unsafe GetResizedStringTensorElementBuffer(
+                value.value.as_ptr(), index, text.len(), &mut buffer
+            ) as Result]?;
+            let buffer = NonNull::new(buffer).ok_or_else(|| ort::Error::new("no text was made"))?;
+            // SAFETY: the buffer has `text.len()` bytes, is the library's and so no part of `text`.
+            unsafe { ptr::copy_nonoverlapping(text.as_ptr(), buffer.as_ptr().cast(), text.len()) };
         }
+        Ok(value)
     }
 
-    pub(super) fn as_slice(&self) -> &[f32] {
-        // SAFETY: `memory` holds at least `len` initialised floats for the life of `self`, and
-        // the library writes them only in `run`, which borrows the output mutably.
-        unsafe { slice::from_raw_parts(self.memory.cast().as_ptr(), self.len) }
+    /// A sequence of these values, or a map of keys and values.
+    pub(super) fn of_values(values: &[Self], is_map: bool) -> Result<Self, ort::Error> {
+        let pointers: Vec<_> = values.iter().map(|one| one.value.as_ptr().cast_const()).collect();
+        let kind = match is_map {
+            true => sys::ONNXType::ONNX_TYPE_MAP,
+            false => sys::ONNXType::ONNX_TYPE_SEQUENCE,
+        };
+        let mut value = ptr::null_mut();
+        // SAFETY: the pointers are those of live values and outlive the call; the new value holds
+        // what it needs of them, and borrows the same memory as they do.
+        let result = ortsys![@ort: unsafe CreateValue(
+            pointers.as_ptr(), pointers.len(), kind, &mut value
+        ) as Result];
+        Self::made(result, value)
     }
 
-    pub(super) fn as_mut_slice(&mut self) -> &mut [f32] {
-        // SAFETY: as in `as_slice`; `&mut self` makes this the only access, and the library
-        // touches the memory only in `run`, which needs a borrow of its own.
-        unsafe { slice::from_raw_parts_mut(self.memory.cast().as_ptr(), self.len) }
+    pub(super) fn kind(&self) -> Result<OrtKind, ort::Error> {
+        let mut kind = sys::ONNXType::ONNX_TYPE_UNKNOWN;
+        // SAFETY: the value is alive; the library writes one of its kinds.
+        ortsys![@ort: unsafe GetValueType(self.value.as_ptr(), &mut kind) as Result]?;
+        Ok(match kind {
+            sys::ONNXType::ONNX_TYPE_TENSOR => OrtKind::Tensor,
+            sys::ONNXType::ONNX_TYPE_SEQUENCE => OrtKind::Sequence,
+            sys::ONNXType::ONNX_TYPE_MAP => OrtKind::Map,
+            _ => OrtKind::Other,
+        })
+    }
+
+    /// Of a tensor its elements' kind, if it is one of ours, and its dimensions.
+    pub(super) fn shape(&self, dims: &mut Vec<i64>) -> Result<Option<ValueKind>, ort::Error> {
+        let mut info = ptr::null_mut();
+        // SAFETY: the value is alive; what is made is released below.
+        ortsys![@ort: unsafe GetTensorTypeAndShape(self.value.as_ptr(), &mut info) as Result]?;
+        let mut element = ElementType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        let mut rank = 0;
+        let result = (|| {
+            // SAFETY: `info` was just made; the library writes one of its element types.
+            ortsys![@ort: unsafe GetTensorElementType(info, &mut element) as Result]?;
+            // SAFETY: as above.
+            ortsys![@ort: unsafe GetDimensionsCount(info, &mut rank) as Result]?;
+            dims.clear();
+            dims.resize(rank, 0);
+            // SAFETY: as above; `dims` has room for `rank` numbers.
+            ortsys![@ort: unsafe GetDimensions(info, dims.as_mut_ptr(), rank) as Result]
+        })();
+        // SAFETY: made above and released once.
+        ortsys![unsafe ReleaseTensorTypeAndShapeInfo(info)];
+        result?;
+        let known = ValueKind::from_code((element as i32).cast_unsigned());
+        Ok(known.filter(|kind| element_type(*kind).is_some()))
+    }
+
+    /// The bytes of a tensor of `len` bytes that is no text; `len` must follow from its own shape.
+    pub(super) fn bytes(&self, len: usize) -> Result<&[u8], ort::Error> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        let mut data: *mut c_void = ptr::null_mut();
+        // SAFETY: the value is alive and a tensor, whose memory is given.
+        ortsys![@ort: unsafe GetTensorMutableData(self.value.as_ptr(), &mut data) as Result]?;
+        let data = NonNull::new(data).ok_or_else(|| ort::Error::new("a tensor has no memory"))?;
+        // SAFETY: `len` is the product of the dimensions and the size of the elements that the
+        // library gave for this value, so its memory, in this process, has as many bytes; nobody
+        // writes them, for the run that made the value is over.
+        Ok(unsafe { slice::from_raw_parts(data.as_ptr().cast(), len) })
+    }
+
+    /// The texts of a tensor of `count` texts: their bytes, and where each begins.
+    pub(super) fn texts(&self, count: usize) -> Result<(Vec<u8>, Vec<usize>), ort::Error> {
+        let mut len = 0;
+        // SAFETY: the value is alive; the library checks that it holds texts.
+        ortsys![@ort: unsafe GetStringTensorDataLength(self.value.as_ptr(), &mut len) as Result]?;
+        // One byte more, so that there is memory even for none.
+        let (mut bytes, mut offsets) = (vec![0; len + 1], vec![0; count]);
+        // SAFETY: the buffers have as many elements as is said; the library checks both numbers.
+        ortsys![@ort: unsafe GetStringTensorContent(
+            self.value.as_ptr(),
+            bytes.as_mut_ptr().cast(),
+            len,
+            offsets.as_mut_ptr(),
+            offsets.len()
+        ) as Result]?;
+        bytes.truncate(len);
+        Ok((bytes, offsets))
+    }
+
+    /// The values inside a sequence or a map: of a map its keys and its values.
+    pub(super) fn inner(&self, is_map: bool) -> Result<Vec<Self>, ort::Error> {
+        let mut count = 2;
+        if !is_map {
+            // SAFETY: the value is alive; the library checks that it is a sequence.
+            ortsys![@ort: unsafe GetValueCount(self.value.as_ptr(), &mut count) as Result]?;
+        }
+        let count = i32::try_from(count).map_err(|_| ort::Error::new("it is too long"))?;
+        (0..count)
+            .map(|index| {
+                let mut value = ptr::null_mut();
+                // SAFETY: the value is alive; the library checks the index. What it gives is a
+                // copy or holds the same memory, which outlives it as it does this value.
+                let result = ortsys![@ort: unsafe GetValue(
+                    self.value.as_ptr(), index, allocator()?, &mut value
+                ) as Result];
+                Self::made(result, value)
+            })
+            .collect()
     }
 }
 
-impl Drop for Tensor {
-    fn drop(&mut self) {
-        // SAFETY: the value was made in `new`, is released once, and no run is under way, for
-        // `run` borrows the tensor.
-        ortsys![unsafe ReleaseValue(self.value.as_ptr())];
-        // SAFETY: leaked in `new`; the value, the only other user, is gone.
-        drop(unsafe { Box::from_raw(self.memory.as_ptr()) });
-    }
+/// The library's allocator for the processor's memory, which lives as long as the library.
+fn allocator() -> Result<*mut sys::OrtAllocator, ort::Error> {
+    let mut allocator = ptr::null_mut();
+    // SAFETY: the library writes the address of its own static allocator.
+    ortsys![@ort: unsafe GetAllocatorWithDefaultOptions(&mut allocator) as Result]?;
+    Ok(allocator)
 }
 
-/// Runs the session over the two tensors. The library checks names, types and shapes against
-/// the model, the output's before it writes, and returns an error for any that differs.
-pub(super) fn run(
+/// Runs the session over these inputs, in the order of their names, and gives its outputs in that
+/// of theirs. The library checks names, types and shapes against the model.
+pub(super) fn run<'m>(
     session: &mut Session,
     options: &RunOptions,
-    input_name: &CStr,
-    input: &Tensor,
-    output_name: &CStr,
-    output: &mut Tensor,
+    inputs: (&PortNames, &[OrtValue<'m>]),
+    output_names: &PortNames,
+) -> Result<Vec<OrtValue<'m>>, ort::Error> {
+    let mut outputs = vec![ptr::null_mut(); output_names.pointers.len()];
+    let result = call(session, options, inputs, (output_names, &mut outputs));
+    // Whatever was made is released, also after a failure.
+    let values: Vec<_> = outputs
+        .into_iter()
+        .map(|value| NonNull::new(value).map(|value| OrtValue { value, memory: PhantomData }))
+        .collect();
+    result?;
+    let all: Option<Vec<_>> = values.into_iter().collect();
+    all.ok_or_else(|| ort::Error::new("an output is missing"))
+}
+
+/// As [`run`], into outputs that are there already and that no input shares memory with.
+pub(super) fn run_into<'m>(
+    session: &mut Session,
+    options: &RunOptions,
+    inputs: (&PortNames, &[OrtValue<'m>]),
+    (output_names, outputs): (&PortNames, &mut [OrtValue<'m>]),
 ) -> Result<(), ort::Error> {
-    let input_names = [input_name.as_ptr()];
-    let output_names = [output_name.as_ptr()];
-    let inputs = [input.value.as_ptr().cast_const()];
-    let mut outputs = [output.value.as_ptr()];
-    // SAFETY: the session is alive and borrowed mutably, so no other run is under way; the
-    // arrays hold one live pointer each and outlive the call, and so do the options, which another
-    // thread may change during it, for that is what their flag is for.
-    // The input is only read, the output only written, and they are different memory. The
-    // output is bound, so the library leaves its pointer as it is.
+    let mut pointers: Vec<_> = outputs.iter().map(|output| output.value.as_ptr()).collect();
+    call(session, options, inputs, (output_names, &mut pointers))
+}
+
+/// Calls the library's run; each output is null or a live value that nothing else refers to.
+fn call(
+    session: &mut Session,
+    options: &RunOptions,
+    (input_names, inputs): (&PortNames, &[OrtValue<'_>]),
+    (output_names, outputs): (&PortNames, &mut [*mut sys::OrtValue]),
+) -> Result<(), ort::Error> {
+    if input_names.pointers.len() != inputs.len() || output_names.pointers.len() != outputs.len() {
+        return Err(ort::Error::new("there are other values than names"));
+    }
+    let pointers: Vec<_> = inputs.iter().map(|input| input.value.as_ptr().cast_const()).collect();
+    // SAFETY: the session is alive and borrowed mutably, so no other run is under way; the arrays
+    // hold as many live pointers as is said and outlive the call, and so do the options, which
+    // another thread may change during it, for that is what their flag is for. Inputs are only
+    // read. Where an output is null the library makes it; one that is an input passed through may
+    // lie over the same memory of ours, which outlives it. Where it is not, nobody else uses it.
     ortsys![@ort: unsafe Run(
         session.ptr_mut(),
         options.ptr(),
-        input_names.as_ptr(),
-        inputs.as_ptr(),
-        1,
-        output_names.as_ptr(),
-        1,
+        input_names.pointers.as_ptr(),
+        pointers.as_ptr(),
+        pointers.len(),
+        output_names.pointers.as_ptr(),
+        outputs.len(),
         outputs.as_mut_ptr()
     ) as Result]
 }

@@ -2,20 +2,74 @@
 
 use std::{env, fs};
 
+use wasm_engine_abi::tensor::{TensorList, TensorWriter};
+use wasm_engine_setup::ModelSetup;
+
 use super::{
-    port::SLOT_FLOATS_MAX,
     scan::{self, ScanFault, Scanned, Surroundings},
     *,
 };
-use crate::Interrupter;
+use crate::registry::{self, LoadedModel, ModelError, ModelFile, ModelHome, ModelTerms};
+use crate::{Backend, BackendFailure, Interrupter, ListBuffer};
 
 /// What the scan says of a model in the kernel's process.
 pub(super) fn scanned(bytes: &[u8]) -> Result<Scanned, ScanFault> {
     scan::model(bytes, Surroundings::Kernel)
 }
 
-fn load(name: &str, bytes: &[u8], batch: usize) -> Result<OnnxModel, OnnxError> {
-    super::load(name, bytes, batch, &Interrupter::default())
+/// A model that was loaded and tried.
+pub(super) struct TriedModel {
+    pub(super) setup: ModelSetup,
+    pub(super) fingerprint: String,
+    backend: Box<dyn Backend>,
+}
+
+impl std::fmt::Debug for TriedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.setup)
+    }
+}
+
+impl TriedModel {
+    /// Lengths of a row in and out.
+    pub(super) fn lens(&self) -> (usize, usize) {
+        let row = self.setup.row().expect("it is asked with rows");
+        (row.input_len, row.output_len)
+    }
+
+    /// What a batch of rows gives.
+    pub(super) fn run(&mut self, rows: &[f32]) -> Result<Vec<f32>, BackendFailure> {
+        let mut dims = self.setup.row().expect("it is asked with rows").input_dims;
+        if self.setup.batch > 1 {
+            dims[0] = self.setup.batch.into();
+        }
+        let (mut request, mut reply) = (ListBuffer::default(), ListBuffer::default());
+        let mut list = TensorWriter::new(&mut request).expect("it grows");
+        list.tensor(0, &dims, rows).expect("as many values");
+        let _ = list.finish();
+        self.backend.run(request.bytes(), &mut reply)?;
+        let list = TensorList::parse(reply.bytes()).expect("a list");
+        let values = list.iter().next().expect("one output");
+        Ok(values.as_slice().expect("aligned floats").to_vec())
+    }
+}
+
+pub(super) fn load_with(
+    name: &str,
+    bytes: &[u8],
+    batch: u32,
+    interrupter: &Interrupter,
+) -> Result<TriedModel, ModelError> {
+    let terms = ModelTerms::default();
+    let home = ModelHome::Here;
+    let file = ModelFile { name, bytes, sha256: None, batch, home, terms: &terms };
+    let mut loaded = registry::load_models(&[file], None, interrupter)?;
+    let LoadedModel { setup, fingerprint, backend } = loaded.remove(0);
+    Ok(TriedModel { setup, fingerprint, backend })
+}
+
+fn load(name: &str, bytes: &[u8], batch: u32) -> Result<TriedModel, ModelError> {
+    load_with(name, bytes, batch, &Interrupter::default())
 }
 
 /// A protobuf field with bytes.
@@ -126,25 +180,24 @@ fn i5_2_temperature_runs_and_rows_are_independent() {
     }
     let bytes = temperature();
     let mut model = load("temperature", &bytes, 16).expect("the model loads");
-    assert_eq!((model.input_len(), model.output_len(), model.batch()), (149, 1, 16));
+    assert_eq!((model.lens(), model.setup.batch), ((149, 1), 16));
     // The example of temperature.json: 25 equal hours, observed at 12 h.
     let mut row = [50.0, 40.0, 70.0, 8.0, 1015.0].repeat(25);
     row.extend((0..24).map(|hour| f32::from(hour == 12)));
     let mut first = None;
     for row_index in 0..16 {
         for filler in [0.0, 1e6, f32::NAN] {
-            model.input_rows().fill(filler);
-            model.input_rows()[row_index * 149..][..149].copy_from_slice(&row);
-            let y = model.run().expect("runs")[row_index];
+            let mut rows = vec![filler; 16 * 149];
+            rows[row_index * 149..][..149].copy_from_slice(&row);
+            let y = model.run(&rows).expect("runs")[row_index];
             assert_eq!(first.get_or_insert(y).to_bits(), y.to_bits(), "row {row_index}");
         }
     }
     let mut single = load("temperature", &bytes, 1).expect("the model loads");
-    single.input_rows().copy_from_slice(&row);
-    let y = single.run().expect("runs")[0];
+    let y = single.run(&row).expect("runs")[0];
     assert_eq!(first.map(f32::to_bits), Some(y.to_bits()));
     assert!((y - EXAMPLE_Y).abs() < 1e-3, "{y}");
-    let text = model.fingerprint().to_string();
+    let text = model.fingerprint;
     assert!(text.starts_with("onnxruntime 1.") && text.ends_with("batch=16"), "{text}");
 }
 
@@ -156,60 +209,61 @@ fn unfit_models_are_typed_errors() {
     if !ready() {
         return;
     }
-    let load = |bytes: &[u8], batch| load("m", bytes, batch).map(|_| ());
+    let load = |bytes: &[u8], batch| load("m", bytes, batch).map(drop);
     assert!(load(&unary("Relu", &[0, 3], &[0, 3]), 4).is_ok());
     assert!(load(&unary("Relu", &[4, 3], &[4, 3]), 4).is_ok());
     let (x, y) = (port("x", 1, Some(&[0, 3])), port("y", 1, Some(&[0, 3])));
     let z = port("z", 1, Some(&[0, 3]));
-    let relu = node("Relu", &["x"], &["y"]);
     let add = node("Add", &["x", "z"], &["y"]);
-    let shapes: [(&str, Vec<u8>); 7] = [
-        ("another batch", unary("Relu", &[5, 3], &[5, 3])),
-        ("a free second dimension", unary("Relu", &[0, 0], &[0, 0])),
-        ("a scalar", unary("Relu", &[], &[])),
-        ("two inputs", model(&[add], &[x.clone(), z.clone()], std::slice::from_ref(&y))),
-        (
-            "two outputs",
-            model(&[relu, node("Relu", &["x"], &["z"])], std::slice::from_ref(&x), &[y, z]),
-        ),
-        ("an integer output", {
-            let node = node("Shape", &["x"], &["y"]);
-            model(&[node], &[x], &[port("y", 7, Some(&[2]))])
-        }),
-        ("another batch in the output", {
-            let (x, y) = (port("x", 1, Some(&[0, 3])), port("y", 1, None));
-            model(&[node("Transpose", &["x"], &["y"])], &[x], &[y])
-        }),
-    ];
-    for (what, bytes) in shapes {
-        let error = load(&bytes, 4).expect_err(what);
-        assert!(matches!(error, OnnxError::ModelShape { .. }), "{what}: {error}");
+    let refused = |what: &str, bytes: &[u8], words: &str| {
+        let error = load(bytes, 4).expect_err(what);
+        assert!(matches!(error, ModelError::Terms { .. }), "{what}: {error}");
+        assert!(error.to_string().contains(words), "{what}: {error}");
+        load(bytes, 1).unwrap_or_else(|error| panic!("{what}, one row at a time: {error}"));
+    };
+    refused("another batch", &unary("Relu", &[5, 3], &[5, 3]), "made for 5 rows at a time");
+    refused("a scalar", &unary("Relu", &[], &[]), "has no dimensions");
+    let shape = node("Shape", &["x"], &["y"]);
+    let of_shape = model(&[shape], std::slice::from_ref(&x), &[port("y", 7, Some(&[2]))]);
+    refused("an output without rows", &of_shape, "made for 2 rows at a time");
+    // What a request can say is asked.
+    let relu = node("Relu", &["x"], &["y"]);
+    let two_in = model(&[add], &[x.clone(), z.clone()], std::slice::from_ref(&y));
+    let two_out = model(&[relu, node("Relu", &["x"], &["z"])], std::slice::from_ref(&x), &[y, z]);
+    for bytes in [unary("Relu", &[0, 0], &[0, 0]), two_in, two_out] {
+        load(&bytes, 4).expect("any tensors");
     }
-    let relu = unary("Relu", &[0, 3], &[0, 3]);
-    assert!(matches!(load(&relu, 0), Err(OnnxError::ModelShape { .. })));
-    assert!(matches!(load(&relu, usize::MAX), Err(OnnxError::ModelShape { .. })));
-    assert!(matches!(load(&relu, SLOT_FLOATS_MAX / 2), Err(OnnxError::ModelShape { .. })));
-    assert!(matches!(load(b"", 4), Err(OnnxError::ModelMalformed { .. })));
-    assert!(matches!(load(b"garbage, not a model", 4), Err(OnnxError::ModelMalformed { .. })));
+    let turned = model(&[node("Transpose", &["x"], &["y"])], &[x], &[port("y", 1, None)]);
+    let error = load(&turned, 4).expect_err("rows become columns");
+    assert!(error.to_string().contains("output `y` is made for 3 rows"), "{error}");
+    for bytes in [&b""[..], b"garbage, not a model"] {
+        let error = load(bytes, 4).expect_err("no model");
+        assert!(matches!(error, ModelError::Model(OnnxError::ModelMalformed { .. })), "{error}");
+    }
     let random = unary("RandomNormalLike", &[0, 3], &[0, 3]);
-    assert!(matches!(load(&random, 4), Err(OnnxError::ModelRefused { .. })));
+    let error = load(&random, 4).expect_err("random");
+    assert!(matches!(error, ModelError::Model(OnnxError::ModelRefused { .. })), "{error}");
     let unknown = unary("NoSuchOperator", &[0, 3], &[0, 3]);
-    assert!(matches!(load(&unknown, 4), Err(OnnxError::Runtime { action: "load", .. })));
+    let error = load(&unknown, 4).expect_err("unknown");
+    assert!(
+        matches!(error, ModelError::Model(OnnxError::Runtime { action: "load", .. })),
+        "{error}"
+    );
 }
 
 #[test]
-fn a_failed_run_leaves_the_slot_usable() {
+fn a_model_runs_on_another_thread_and_lies_about_its_shape_in_vain() {
     if !ready() {
         return;
     }
-    // Says [N, 3] and is [3, N]: only a run can tell, and the one in `load` does.
+    // Says [N, 3] and is [3, N]: only a run can tell, and with rows the one in `load` does.
     let (x, y) = (port("x", 1, Some(&[0, 3])), port("y", 1, Some(&[0, 0])));
     let lying = model(&[node("Transpose", &["x"], &["y"])], &[x], &[y]);
     assert!(load("lying", &lying, 4).is_err());
     let mut model = load("relu", &unary("Relu", &[0, 3], &[0, 3]), 2).expect("loads");
-    model.input_rows().copy_from_slice(&[-1.0, 2.0, f32::INFINITY, 0.5, f32::NAN, -0.0]);
-    let y = model.run().expect("runs");
+    let rows = [-1.0, 2.0, f32::INFINITY, 0.5, f32::NAN, -0.0];
+    let y = model.run(&rows).expect("runs");
     assert_eq!(y[..4], [0.0, 2.0, f32::INFINITY, 0.5]);
-    let moved = std::thread::spawn(move || model.run().map(|y| y[1])).join();
+    let moved = std::thread::spawn(move || model.run(&rows).map(|y| y[1])).join();
     assert!(matches!(moved, Ok(Ok(2.0))));
 }

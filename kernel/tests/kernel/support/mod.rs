@@ -124,7 +124,7 @@ impl Both {
 }
 
 impl Machine for Both {
-    const KNOWN_FUEL: &str = "8ca9a872c0bce2c39348e8adce842bd6";
+    const KNOWN_FUEL: &str = "2ddcfbf99574fca010290123913648ca";
 
     fn start(scene: &Scene, workers: u32) -> Self {
         Self::placed(scene, workers, Placing::Private, TraceOptions::default())

@@ -149,11 +149,11 @@ pub fn d3_1_d4_1_d5_1_a_known_run_has_known_digests<M: Machine>() {
 
 /// Tick digests of the run of [`eventful`].
 const KNOWN_DIGESTS: [&str; 5] = [
-    "af1cb0a3ecf705741d1679022323811a",
-    "615148072019374f597b5fdab1217eee",
-    "d949ed29958d4675f762b5e5090018cd",
-    "1d9b33678f4bfc991de19cde29ecb84e",
-    "2d695138f001e0b359f8fdc87b46db61",
+    "d11c9485a2a10749706c09936dd234d8",
+    "e4affe2dd2ade045078fbba0ba3663e4",
+    "6ac6f208a6bc2d8b6e5abb65f7ac4eef",
+    "45458d74e862b381c162fa02a4cb9a0c",
+    "ac62d0811483c388531feafc86a7bdcf",
 ];
 /// Its state digests.
 const KNOWN_STATES: [&str; 2] =

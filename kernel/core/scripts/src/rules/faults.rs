@@ -223,7 +223,7 @@ pub fn a2_3_what_is_longer_than_its_receivers_inbox_is_refused<M: Machine>() {
 pub fn a2_3_a_reply_that_its_inbox_cannot_hold_says_so<M: Machine>() {
     let mut scene = small_inbox();
     scene.model("wide", 1);
-    scene.setup.models[0].output_len = 209;
+    scene.setup.models[0].reply_bytes_max = 209 * 4;
     let mut rig = Rig::<M>::new(&scene);
     rig.tick();
     rig.tell(GOOD, prog().infer(0, b"1234"));

@@ -3,6 +3,7 @@
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::item;
 use wasm_engine_abi::record::FactHeader;
+use wasm_engine_abi::tensor::RequestForm;
 use wasm_engine_core::{FactsBuilder, OpenError};
 
 use crate::{Machine, Rig, Scene, at, prog, reply_to, rules::payloads, to};
@@ -58,7 +59,7 @@ pub fn l6_4_missing_unexpected_and_swapped_replies_are_refused<M: Machine>() {
     assert!(matches!(twice, Err(OpenError::UnexpectedReply { .. })));
     let other = facts(&|r: &mut Replies| r[0].0.c = 5, 3);
     assert!(matches!(other, Err(OpenError::UnexpectedReply { .. })));
-    let longer = facts(&|r: &mut Replies| r[1].1 = vec![0; 5], 3);
+    let longer = facts(&|r: &mut Replies| r[1].1 = vec![0; 513], 3);
     assert!(matches!(longer, Err(OpenError::Exceeds { tick: 3, .. })));
     let agent = facts(&|r: &mut Replies| r[0].0.a = to(7), 3);
     assert!(matches!(agent, Err(OpenError::UnexpectedReply { agent, .. }) if agent == at(7)));
@@ -115,4 +116,76 @@ pub fn i1_5_bytes_of_a_request_count_until_its_reply_is_due<M: Machine>() {
     rig.tell(0, prog().infer(0, b"0006"));
     rig.tick();
     assert_eq!(codes(&rig), [Status::KernelFull as i32; 2]);
+}
+
+pub fn a1_4_i1_6_requests_have_a_quota_of_their_own_and_a_list_is_bounded_by_its_model<
+    M: Machine,
+>() {
+    let mut scene = Scene::of(1);
+    scene.model("m", 1);
+    scene.setup.models[0].request_bytes_max = 64;
+    scene.limits().inference_bytes_max = 128;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    // A message takes nothing of the quota of requests.
+    let list = [7; 64];
+    rig.tell(0, prog().send(to(0), &[1; 640]).infer(0, b"0001").infer_tensors(0, &list));
+    rig.tick();
+    assert_eq!((rig.code(0), rig.core().requests_pending()), (0, 2));
+    let mut due = Vec::new();
+    rig.core().requests_due(2, &mut due);
+    let forms: Vec<_> = due.iter().map(|request| (request.form, request.len)).collect();
+    assert_eq!(forms, [(RequestForm::Row, 4), (RequestForm::Tensors, 64)]);
+    rig.settle(3);
+    // One byte more than the model takes, then more than the quota.
+    rig.tell(0, prog().infer_tensors(0, &[7; 65]));
+    rig.tick();
+    assert_eq!(rig.code(0), -(Status::Invalid as i32));
+    let three = prog().infer_tensors(0, &list).infer_tensors(0, &list).infer_tensors(0, b"");
+    rig.tell(0, three.infer_tensors(0, b"1"));
+    rig.tick();
+    assert_eq!(rig.code(0), -(Status::Quota as i32));
+}
+
+pub fn i1_7_room_for_a_reply_is_reserved_until_it_was_received<M: Machine>() {
+    let mut scene = Scene::of(2);
+    scene.model("m", 2);
+    scene.setup.models[0].reply_bytes_max = 1000;
+    // For two replies of 1,000 bytes, in whole blocks.
+    scene.limits().inference_reply_bytes_pending_max = 2048;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(1, prog().infer(0, b"0001").infer(0, b"0002"));
+    rig.tick();
+    rig.tell(0, prog().pause(to(1)));
+    rig.tick();
+    // Tick 3 delivers both replies, which wait for the paused agent.
+    rig.tick();
+    rig.tell(0, prog().resume(to(1)).infer(0, b"0003"));
+    rig.tick();
+    let codes = |rig: &Rig<M>| -> Vec<_> {
+        rig.seen_kind(at(0), item::REPLY).iter().map(|seen| seen.header.code).collect()
+    };
+    assert_eq!(codes(&rig), [Status::KernelFull as i32]);
+    rig.tell(0, prog().infer(0, b"0004").infer(0, b"0005"));
+    rig.settle(9);
+    assert_eq!(codes(&rig)[1..], [0, 0], "they were received, so there is room again");
+}
+
+pub fn i3_3_what_a_request_is_not_is_said_by_its_reply<M: Machine>() {
+    let mut scene = Scene::of(1);
+    scene.model("m", 1);
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    rig.tell(0, prog().infer_tensors(0, b"no list of tensors"));
+    rig.tick();
+    let mut due = Vec::new();
+    rig.core().requests_due(2, &mut due);
+    let (header, why) = (reply_to(&due[0]), b"input `x` is missing");
+    rig.facts.begin(2);
+    rig.facts.push(FactHeader { code: Status::Mismatch as i32, ..header }, why);
+    let facts = rig.facts.finish().to_vec();
+    rig.feed(&facts).expect("a reply");
+    let reply = &rig.seen_kind(at(0), item::REPLY)[0];
+    assert_eq!((reply.header.code, &reply.payload[..]), (Status::Mismatch as i32, &why[..]));
 }

@@ -129,6 +129,24 @@ const CASES: &[Case] = &[
         Reached::Answer(Status::KernelFull),
     ),
     (
+        "inference_bytes_max",
+        |l| l.inference_bytes_max = 64,
+        || prog().infer(0, b"1234").infer(0, b"1234"),
+        Reached::Call(Status::Quota),
+    ),
+    (
+        "inference_bytes_per_microstep_max",
+        |l| l.inference_bytes_per_microstep_max = 2 * l.inference_bytes_max,
+        idle,
+        Reached::Microsteps(2),
+    ),
+    (
+        "inference_reply_bytes_pending_max",
+        |l| l.inference_reply_bytes_pending_max = 1000,
+        || prog().infer(0, b"1234").infer(0, b"1234"),
+        Reached::Answer(Status::KernelFull),
+    ),
+    (
         "inference_bytes_pending_max",
         |l| l.inference_bytes_pending_max = 4,
         || prog().infer(0, b"1234").infer(0, b"1234"),

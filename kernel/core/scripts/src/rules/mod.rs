@@ -255,6 +255,12 @@ macro_rules! rule_tests {
         fn a4_2_i1_3_i1_4_i3_1_a_full_kernel_and_a_failed_model_are_replies();
         #[test]
         fn i1_5_bytes_of_a_request_count_until_its_reply_is_due();
+        #[test]
+        fn a1_4_i1_6_requests_have_a_quota_of_their_own_and_a_list_is_bounded_by_its_model();
+        #[test]
+        fn i1_7_room_for_a_reply_is_reserved_until_it_was_received();
+        #[test]
+        fn i3_3_what_a_request_is_not_is_said_by_its_reply();
     }
     faults {
         #[test]

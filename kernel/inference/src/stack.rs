@@ -1,0 +1,112 @@
+//! Requests of equal shape stacked into one, and the reply cut into rows again (SEMANTICS I2).
+//!
+//! Lists of equal shape have equal lengths and their elements at equal offsets, so a stack is made
+//! by copying and needs no look at the elements.
+
+use wasm_engine_abi::tensor::{TensorList, TensorWriter, ValueKind};
+
+use crate::list_buffer::ListBuffer;
+
+/// What of a request decides with which others it can be stacked: heads and dimensions.
+pub(crate) fn shape(request: &TensorList<'_>, into: &mut Vec<u8>) {
+    into.clear();
+    for value in request.iter() {
+        let bytes = value.bytes();
+        let head = bytes.len() - value.data().len().next_multiple_of(8);
+        into.extend_from_slice(&bytes[..head]);
+    }
+}
+
+/// Stacks `rows`, lists of one row each and of `row_bytes` bytes, in order, and repeats the last
+/// one until there are `batch`.
+pub(crate) fn stack(rows: &[u8], row_bytes: usize, batch: u32, into: &mut ListBuffer) {
+    into.clear();
+    let lists: Vec<&[u8]> = rows.chunks_exact(row_bytes).collect();
+    let (Some(first), Some(last)) = (lists.first(), lists.last()) else { return };
+    // Both were checked when they were accepted.
+    let (Ok(list), Ok(mut writer)) = (TensorList::parse(first), TensorWriter::new(into)) else {
+        return;
+    };
+    let (mut dims, mut parts) = (Vec::new(), Vec::new());
+    for value in list {
+        let begin = value.data().as_ptr().addr() - first.as_ptr().addr();
+        let data = begin..begin + value.data().len();
+        dims.clear();
+        dims.extend(value.dims());
+        if let Some(first) = dims.first_mut() {
+            *first = batch.into();
+        }
+        parts.clear();
+        parts.extend(lists.iter().map(|list| &list[data.clone()]));
+        parts.resize(batch as usize, &last[data.clone()]);
+        // The buffer grows.
+        let _ = writer.value(value.port(), value.kind(), &dims, &parts);
+    }
+    let _ = writer.finish();
+}
+
+/// Row `index` of a reply to a stack of `batch` rows, as a list of its own; none if some value of
+/// it is no tensor with as many rows.
+pub(crate) fn unstack(
+    reply: &TensorList<'_>,
+    index: usize,
+    batch: u32,
+    into: &mut ListBuffer,
+) -> Option<()> {
+    into.clear();
+    let mut writer = TensorWriter::new(into).ok()?;
+    let mut dims = Vec::new();
+    for value in reply.iter() {
+        dims.clear();
+        dims.extend(value.dims());
+        let first = dims.first_mut().filter(|first| **first == u64::from(batch))?;
+        *first = 1;
+        if matches!(value.kind(), ValueKind::Text | ValueKind::Sequence | ValueKind::Map) {
+            return None;
+        }
+        let row_bytes = value.data().len() / batch as usize;
+        let row = value.data().get(index * row_bytes..)?.get(..row_bytes)?;
+        writer.value(value.port(), value.kind(), &dims, &[row]).ok()?;
+    }
+    let _ = writer.finish();
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(ids: [i64; 2], flag: u8) -> Vec<u8> {
+        let mut bytes = ListBuffer::default();
+        let mut list = TensorWriter::new(&mut bytes).expect("room");
+        list.tensor(1, &[1, 2], &ids).expect("room");
+        list.tensor(0, &[1], &[flag]).expect("room");
+        let _ = list.finish();
+        bytes.bytes().to_vec()
+    }
+
+    #[test]
+    fn i2_2_a_stack_repeats_its_last_row_and_comes_apart_again() {
+        let rows: Vec<Vec<u8>> = vec![row([1, 2], 7), row([3, 4], 8), row([5, 6], 9)];
+        let mut stacked = ListBuffer::default();
+        stack(&rows.concat(), rows[0].len(), 5, &mut stacked);
+        let list = TensorList::parse(stacked.bytes()).expect("a list");
+        let ids = list.port(1).expect("there");
+        assert_eq!(ids.dims().collect::<Vec<_>>(), [5, 2]);
+        assert_eq!(ids.as_slice::<i64>(), Some(&[1, 2, 3, 4, 5, 6, 5, 6, 5, 6][..]));
+        assert_eq!(list.port(0).and_then(|v| v.as_slice::<u8>()), Some(&[7, 8, 9, 9, 9][..]));
+        let mut one = ListBuffer::default();
+        for (index, row) in rows.iter().chain([&rows[2], &rows[2]]).enumerate() {
+            unstack(&list, index, 5, &mut one).expect("there");
+            assert_eq!(one.bytes(), row, "{index}");
+        }
+        assert_eq!(unstack(&list, 5, 5, &mut one), None);
+        assert_eq!(unstack(&list, 0, 4, &mut one), None, "it has other rows");
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        shape(&TensorList::parse(&rows[0]).expect("a list"), &mut a);
+        shape(&TensorList::parse(&rows[1]).expect("a list"), &mut b);
+        assert_eq!(a, b, "elements are no part of it");
+        shape(&list, &mut b);
+        assert_ne!(a, b);
+    }
+}
