@@ -1,7 +1,7 @@
 //! Follows values through graphs, subgraphs and calls of functions, and refuses the nodes for which
 //! the values matter: integer divisions that may overflow, other values by which the library ends
-//! the process, and a Dropout that may train. On the way it counts what the library would do to load
-//! the model, which a small file can make more than anyone waits for.
+//! the process, and a Dropout that may train. On the way it counts what the library would do to
+//! load the model, which a small file can make more than anyone waits for.
 
 use std::collections::BTreeMap;
 
