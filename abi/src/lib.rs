@@ -10,7 +10,7 @@
 //!  page/       rows and pages for monitors     counter.rs counter ids, names, units
 //!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
 //!  plain.rs    text from outside, fit to be shown
-//!  short.rs    the same, as one short line
+//!  short.rs    the same, as one short line      input.rs   what inputs are made of
 //!  tensor/     what models are asked and answer
 //! ```
 //!
@@ -30,6 +30,7 @@ pub mod code;
 pub mod counter;
 pub mod frame;
 pub mod ids;
+pub mod input;
 pub mod limits;
 pub mod manifest;
 pub mod page;

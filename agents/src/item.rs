@@ -4,6 +4,7 @@ use bytemuck::AnyBitPattern;
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::frame::{CHANNEL, ItemHeader, NO_TOPIC, item};
 use wasm_engine_abi::ids::AgentId;
+use wasm_engine_abi::input::{FILE_NAME_ALIGN, FileHeader};
 use wasm_engine_abi::tensor::TensorList;
 
 use crate::handles::{Model, Seq, Topic};
@@ -71,6 +72,19 @@ pub enum Kind {
     },
     /// A kind that this SDK does not know: ignore it.
     Unknown(u32),
+}
+
+/// A part of a file: what a source of kind `files` with `head_bytes` or `tail_bytes` gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FilePart<'a> {
+    /// Its name without folders, as the system has it: mostly UTF-8.
+    pub name: &'a [u8],
+    /// Bytes of the whole file.
+    pub len: u64,
+    /// Its first bytes.
+    pub head: &'a [u8],
+    /// Its last bytes; in a short file they are among the first ones too.
+    pub tail: &'a [u8],
 }
 
 /// One item with its payload.
@@ -168,6 +182,22 @@ impl<'a> Item<'a> {
         TensorList::parse(self.payload).ok()
     }
 
+    /// The payload as a part of a file; nothing if it is not exactly one.
+    #[must_use]
+    pub fn file(&self) -> Option<FilePart<'a>> {
+        let (header, rest) = self.payload.split_at_checked(size_of::<FileHeader>())?;
+        let FileHeader { len, head, tail, name, zero } = bytemuck::pod_read_unaligned(header);
+        let name = usize::try_from(name).ok()?;
+        let (padded, rest) =
+            rest.split_at_checked(name.checked_next_multiple_of(FILE_NAME_ALIGN)?)?;
+        let (name, padding) = padded.split_at_checked(name)?;
+        let (head, tail_bytes) = rest.split_at_checked(usize::try_from(head).ok()?)?;
+        let whole = tail_bytes.len() as u64 == u64::from(tail)
+            && [head.len(), tail_bytes.len()].iter().all(|part| *part as u64 <= len);
+        let good = whole && zero == 0 && padding.iter().all(|byte| *byte == 0);
+        good.then_some(FilePart { name, len, head, tail: tail_bytes })
+    }
+
     /// Tick in which it was committed, or opened.
     #[must_use]
     pub const fn tick(&self) -> u64 {
@@ -235,5 +265,31 @@ mod tests {
         assert_eq!(item.payload_as::<[f32; 2]>(), None);
         assert!(Item::parse(&bytes[1..76]).is_none());
         assert!(Item::parse(&bytes[1..60]).is_none());
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_read_whole_or_not_at_all() {
+        let header = FileHeader { len: 10, head: 4, tail: 2, name: 5, zero: 0 };
+        let mut bytes = [0u8; 38];
+        bytes[..24].copy_from_slice(bytemuck::bytes_of(&header));
+        bytes[24..].copy_from_slice(b"b.bin\x00\x00\x00012389");
+        let part = |bytes: &[u8]| {
+            let item = Item::new(ItemHeader { kind: item::INPUT, ..ItemHeader::default() }, bytes);
+            item.file().map(|part| (part.name.len(), part.len, part.head.len(), part.tail.len()))
+        };
+        let item = Item::new(ItemHeader::default(), &bytes);
+        let expected = FilePart { name: b"b.bin", len: 10, head: b"0123", tail: b"89" };
+        assert_eq!(item.file(), Some(expected));
+        for cut in 0..bytes.len() {
+            assert_eq!(part(&bytes[..cut]), None, "cut at {cut}");
+        }
+        assert_eq!(part(&[bytes.as_slice(), &[0]].concat()), None, "there is more");
+        for (at, byte) in [(0, 3), (8, 5), (12, 9), (16, 255), (19, 255), (20, 1), (30, 1)] {
+            let mut other = bytes;
+            other[at] = byte;
+            assert_eq!(part(&other), None, "byte {at}");
+        }
+        let empty = FileHeader { name: 0, ..FileHeader::default() };
+        assert_eq!(part(bytemuck::bytes_of(&empty)), Some((0, 0, 0, 0)));
     }
 }

@@ -93,7 +93,7 @@ mod text;
 pub use bytemuck;
 pub use handles::{Model, Seq, Topic};
 pub use host::{Host, Level};
-pub use item::{Item, Kind, Via};
+pub use item::{FilePart, Item, Kind, Via};
 pub use text::Text;
 pub use wasm_engine_abi::calls::Status;
 pub use wasm_engine_abi::frame::{Context, ItemHeader};

@@ -134,6 +134,8 @@ macro_rules! run_report {
             pub recovered: Option<String>,
             /// The model whose reply was waited for when the run was ended from outside.
             pub waited_for: Option<String>,
+            /// Rows, lines and files that sources left out, by source.
+            pub rows_left_out: BTreeMap<String, u64>,
             /// The last message of each output topic.
             pub outputs: BTreeMap<String, Value>,
         }

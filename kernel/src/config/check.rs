@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use wasm_engine_abi::limits::{INFERENCE_BYTES_MAX, NAME_BYTES_MAX};
 
 use crate::config::error::ConfigError;
+use crate::config::sources::SourceConfig;
 use crate::config::tables::{
-    AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, SourceConfig, in_kernel_name,
+    AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, in_kernel_name,
 };
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_setup::{BATCH_MAX, LimitError, Restart};
@@ -175,16 +176,9 @@ impl Config {
     }
 
     fn check_source(&self, source: &SourceConfig) -> Result<(), ConfigError> {
-        let key = |key| format!("source.{}.{key}", source.id);
-        self.at_least_1(&key("period_s"), source.period_s)?;
-        if i64::try_from(source.period_s).is_err() {
-            return Err(self.value_error(key("period_s"), "is more seconds than times can hold"));
-        }
-        self.at_least_1(&key("copies"), source.copies.into())?;
-        if source.key == source.time {
-            return Err(self.value_error(key("key"), "and time name the same column"));
-        }
-        Ok(())
+        source.check().map_err(|(key, problem)| {
+            self.value_error(format!("source.{}.{key}", source.id), problem)
+        })
     }
 
     fn check_agent(&self, agent: &AgentConfig) -> Result<(), ConfigError> {

@@ -14,6 +14,7 @@ mod check;
 mod error;
 mod load;
 mod overrides;
+mod sources;
 mod tables;
 mod values;
 
@@ -21,9 +22,9 @@ pub(crate) use self::check::{check_group_name, check_topic_name};
 pub use self::{
     check::check_kernel_name,
     error::ConfigError,
+    sources::{InputForm, OffGrid, OnBadRow, Repeats, SourceConfig, SourceKind, TimeUnit},
     tables::{
         AgentConfig, Backing, Config, GrantedRights, Isolation, KernelConfig, LogConfig, LogLevel,
-        ModelConfig, OnFault, OutputConfig, RegionConfig, SourceConfig, SourceKind, TopicConfig,
-        Wait,
+        ModelConfig, OnFault, OutputConfig, RegionConfig, TopicConfig, Wait,
     },
 };

@@ -10,6 +10,7 @@ use wasm_engine_setup::{
 };
 
 use crate::config::error::ConfigError;
+use crate::config::sources::SourceConfig;
 use crate::config::values;
 
 /// Longest name of a kernel; it becomes part of file names.
@@ -221,41 +222,6 @@ pub enum LogLevel {
     Inputs,
     /// Also every message.
     Full,
-}
-
-/// `[[source]]`: inputs that carry their own tick (SEMANTICS T7).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceConfig {
-    /// Name, unique among sources. Required.
-    pub id: String,
-    /// `csv`: a file of comma-separated rows. Required.
-    pub kind: SourceKind,
-    /// The file, relative to the configuration. Required.
-    pub file: PathBuf,
-    /// Topic of an input; `{key}` is the stream's name, `{copy}` its copy number. Required.
-    pub topic: String,
-    /// Column that names a row's stream. Required.
-    pub key: String,
-    /// Column that holds a row's time, RFC 3339 in UTC (`2013-01-01T06:00:00Z`). Required.
-    pub time: String,
-    /// Seconds per tick, at least 1; every time is a whole number of them after the first.
-    /// Required.
-    pub period_s: u64,
-    /// How often the whole set of streams enters, at least 1. Default 1.
-    #[serde(default = "one")]
-    pub copies: u32,
-    /// Copy c sees the series rotated by c times this many time steps. Default 0.
-    #[serde(default)]
-    pub offset_rows: u64,
-}
-
-/// Kinds of source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// A file of comma-separated rows, read whole before tick 0.
-    Csv,
 }
 
 /// `[[agent]]`: a module and its copies.

@@ -21,7 +21,7 @@ use wasm_engine_abi::limits::{BLOCK_BYTES, INIT_CALLS, blocks};
 use crate::{
     config::{Config, Isolation, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
     files::MODEL_BYTES_MAX,
-    sources::csv::CsvSource,
+    sources::Source,
 };
 use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
 use wasm_engine_inference::registry::ModelTerms;
@@ -90,7 +90,7 @@ pub struct Resolved {
     /// The admitted module of each template; templates with the same file share one.
     pub modules: Vec<Arc<Admitted>>,
     /// The sources, in the setup's order, with their topics bound.
-    pub sources: Vec<CsvSource>,
+    pub sources: Vec<Source>,
     /// The models' files, in the setup's order.
     pub models: Vec<ReadModel>,
     /// What does not decide it.
@@ -105,7 +105,11 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
     check_alone(&config.limits)?;
     let mut sources = Vec::with_capacity(config.source.len());
     for source in &config.source {
-        sources.push(CsvSource::read(source, &config.path(&source.file))?);
+        let source = Source::read(source, &config.path(source.location()))?;
+        if let Some(line) = source.left_out_line() {
+            tracing::warn!("{line}");
+        }
+        sources.push(source);
     }
     // Inputs of a tick come in the order of their sources' ids (SEMANTICS T7).
     sources.sort_by(|one, other| one.id().cmp(other.id()));
@@ -191,14 +195,16 @@ fn check_alone(limits: &Limits) -> Result<(), ResolveError> {
 
 /// Rows of the same time enter in the same tick, whichever source they are from: ticks have one
 /// length, and tick 1 is the first time of all (SEMANTICS T7).
-fn set_origin(config: &Config, sources: &mut [CsvSource]) -> Result<(), ResolveError> {
-    let Some(first) = sources.iter().min_by_key(|source| source.first_time()) else {
+fn set_origin(config: &Config, sources: &mut [Source]) -> Result<(), ResolveError> {
+    let grids = sources.iter().filter_map(|source| Some((source.id(), source.grid()?)));
+    let Some((id, grid)) = grids.min_by_key(|(_, grid)| grid.first_time) else {
         return Ok(());
     };
-    let (id, origin, tick_s) = (first.id().to_owned(), first.first_time(), first.period_s);
+    let (id, origin, tick_s) = (id.to_owned(), grid.first_time, grid.period_s);
     for source in sources {
+        let Some(grid) = source.grid() else { continue };
         let key = format!("source.{}.period_s", source.id());
-        let own_s = source.period_s;
+        let own_s = grid.period_s;
         if own_s != tick_s {
             let problem = format!(
                 "is {own_s}, and that of source `{id}` is {tick_s}; a tick is as long for all: \
@@ -207,10 +213,10 @@ fn set_origin(config: &Config, sources: &mut [CsvSource]) -> Result<(), ResolveE
             return Err(config.value_error(key, problem).into());
         }
         if !source.begin_at(origin) {
-            let late_s = source.first_time() - origin;
+            let late_s = grid.first_time - origin;
             let problem = format!(
                 "is {own_s}, but its first row comes {late_s} s after that of source `{id}`; \
-                 choose a period of which that is a multiple"
+                 choose a period of which that is a multiple, or off_grid = \"floor\" for both"
             );
             return Err(config.value_error(key, problem).into());
         }
@@ -219,9 +225,9 @@ fn set_origin(config: &Config, sources: &mut [CsvSource]) -> Result<(), ResolveE
 }
 
 /// An input fits an inbox, else it could never be delivered.
-fn check_inputs(limits: &Limits, sources: &[CsvSource]) -> Result<(), ResolveError> {
+fn check_inputs(limits: &Limits, sources: &[Source]) -> Result<(), ResolveError> {
     for source in sources {
-        let what = format!("an input of source `{}`", source.id());
+        let what = source.longest();
         let needed = u64::from(blocks(source.payload_bytes())) * u64::from(BLOCK_BYTES);
         for (limit, max) in [
             ("limits.input_bytes_per_tick_max", limits.input_bytes_per_tick_max),

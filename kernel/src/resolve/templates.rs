@@ -9,7 +9,7 @@ use crate::resolve::error::{ResolveError, hex, read, refuse_above};
 use crate::{
     config::{AgentConfig, Config, ConfigError, GrantedRights, check_group_name},
     files::SMALL_BYTES_MAX,
-    sources::csv::CsvSource,
+    sources::Source,
 };
 use wasm_engine_guest::admission::{
     Admitted, Capability, ModuleLimits, Pattern, admit, attach_manifest,
@@ -45,7 +45,7 @@ impl GroupNames {
 }
 
 /// Resolves every `[[agent]]`, in order.
-pub(super) fn resolve(config: &Config, sources: &[CsvSource]) -> Result<Templates, ResolveError> {
+pub(super) fn resolve(config: &Config, sources: &[Source]) -> Result<Templates, ResolveError> {
     let mut all = Templates::default();
     let mut admitted: BTreeMap<PathBuf, Arc<Admitted>> = BTreeMap::new();
     for (template, agent) in (0..).zip(&config.agent) {
@@ -191,11 +191,11 @@ fn add_agents(
     config: &Config,
     agent: &AgentConfig,
     template: u32,
-    sources: &[CsvSource],
+    sources: &[Source],
     all: &mut Templates,
 ) -> Result<(), ResolveError> {
     let source = agent.for_each.as_ref().and_then(|id| sources.iter().find(|s| s.id() == id));
-    let copies = source.map_or(agent.count, CsvSource::streams);
+    let copies = source.map_or(agent.count, Source::streams);
     let (agents, max) = (all.agents.len() as u64 + u64::from(copies), config.limits.agents_max);
     let what = format!("agent `{}` and those before it", agent.name);
     refuse_above(&what, agents, "limits.agents_max", max.min(AGENTS_MAX).into())?;

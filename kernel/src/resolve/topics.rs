@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     config::{Config, ConfigError, check_topic_name},
-    sources::csv::CsvSource,
+    sources::Source,
 };
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_setup::{Policy, TopicSetup};
@@ -34,7 +34,7 @@ impl Topics {
 /// The topics of `config`; gives each source the handles of its streams.
 pub(super) fn resolve(
     config: &Config,
-    sources: &mut [CsvSource],
+    sources: &mut [Source],
 ) -> Result<Vec<TopicSetup>, ConfigError> {
     let mut topics = Topics::default();
     for topic in &config.topic {
@@ -49,9 +49,9 @@ pub(super) fn resolve(
             topics.list[handle as usize].policy = topic.policy;
         }
     }
-    for (source, written) in sources.iter_mut().zip(&config.source) {
-        let names = source.stream_topics(&written.topic);
-        check(config, &format!("source.{}.topic", written.id), &names)?;
+    for source in sources.iter_mut() {
+        let names = source.stream_topics(source.topic());
+        check(config, &format!("source.{}.topic", source.id()), &names)?;
         source.bind_topics(names.into_iter().map(|name| topics.add(name).0).collect());
     }
     for output in &config.output {
@@ -74,7 +74,7 @@ fn expand(
     key: &str,
     template: &str,
     for_each: Option<&str>,
-    sources: &[CsvSource],
+    sources: &[Source],
 ) -> Result<Vec<String>, ConfigError> {
     let source = for_each.and_then(|id| sources.iter().find(|source| source.id() == id));
     let names = source.map_or_else(|| vec![template.to_owned()], |s| s.stream_topics(template));

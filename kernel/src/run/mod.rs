@@ -359,6 +359,7 @@ impl Run {
         report.lanes = self.physical.workers + 1;
         report.recovered = self.recovered;
         report.waited_for = self.waited_for;
+        report.rows_left_out = self.ingest.left_out();
         Ok(report)
     }
 

@@ -78,8 +78,8 @@ pub enum ResumeError {
     },
     /// The data that is still to come changed.
     #[error(
-        "source {id}'s file is not the one that the run began with, though its rows up to the \
-         end of the log are the same; restore it, or begin a new run"
+        "source {id}'s file, or the way it is read, is not the one that the run began with, though \
+         its rows up to the end of the log are the same; restore it, or begin a new run"
     )]
     File {
         /// Its id.

@@ -1,321 +1,372 @@
-//! A due source: a file of comma-separated rows, each an input that carries its own tick.
+//! Reading a table: rows with columns, as programs and people write them.
 //!
-//! The file is read once, whole, and every row is checked before tick 0; after that the source is
-//! a pure function of the tick, complete through every tick (SEMANTICS T7), so a run can begin or
-//! resume anywhere.
+//! The `csv` crate finds rows and fields: quotes (RFC 4180), any one delimiter, line ends of any
+//! kind, lines of a comment. Fields are trimmed, rows without content left out. Here it is checked
+//! that what is wanted of a row can be used; what is not wanted is not looked at, so it may be
+//! text, and need not be UTF-8.
 //!
-//! ```text
-//! stream  = copy * keys + key         keys in the order in which the file first names them
-//! tick    = 1 + (time - origin) / period_s    the first time of all sources is the origin
-//! copy c at tick t sees the step  (t - 1 + c * offset_rows) mod steps
-//!
-//! payload   0 time i64, seconds since 1970 | 8 stream u32 | 12 columns u32 | 16 f64 per column
-//! ```
-//! Columns are all but key and time, in the file's order; an empty field is the quiet NaN
-//! `0x7ff8_0000_0000_0000`; an hour that is missing enters as nothing. A rotated row keeps its true
-//! time. Memory is proportional to the file, not to the copies.
-//!
-//! Not here: quoting (a `"` anywhere is refused), other separators, live inputs, waiting.
+//! A bad row leaves no trace but its count, if the configuration has bad rows skipped.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::collections::BTreeMap;
 
-use wasm_engine_abi::ids::Tick;
+use csv::{ByteRecord, ReaderBuilder, Trim};
+use wasm_engine_abi::limits::PAYLOAD_BYTES_MAX;
 
-use crate::exit::{Exit, HasExitCode};
+use crate::config::{Repeats, SourceConfig};
+use crate::sources::error::{DataFile, LeftOut, RowProblem, SourceError};
+use crate::sources::grid::GridReader;
+use crate::sources::payload::{INPUT_HEADER_BYTES, MISSING};
+use crate::sources::streams::{Keys, name_of};
+use crate::sources::table::{Table, TimeStep};
 
-/// Bytes of a payload in front of its columns.
-pub(crate) const INPUT_HEADER_BYTES: usize = 16;
+/// Words for a missing value where the configuration names none.
+const MISSING_WORDS: [&str; 4] = ["NaN", "nan", "NA", "null"];
 
-/// Why a source cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// The file cannot be read.
-    #[error(
-        "source `{id}`: data file {} cannot be read: {source}; check source.{id}.file",
-        file.display()
-    )]
-    Read {
-        /// Id of the source.
-        id: String,
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The header does not have the columns it must have, or there is nothing below it.
-    #[error("source `{id}`: data file {}: {problem}", file.display())]
-    Header {
-        /// Id of the source.
-        id: String,
-        /// The file.
-        file: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// A row is bad.
-    #[error(transparent)]
-    Row(Box<BadRow>),
+/// Characters that stand between columns somewhere.
+const DELIMITERS: [(char, &str); 4] = [(',', ","), (';', ";"), ('\t', "\\t"), ('|', "|")];
+
+/// Where the columns of a table are.
+struct Columns {
+    names: Vec<String>,
+    /// None if all rows are one stream.
+    key: Option<usize>,
+    time: usize,
+    values: Vec<usize>,
 }
 
-impl HasExitCode for SourceError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Read { source, .. } => Exit::of_reading(source),
-            _ => Exit::Usage,
+/// What is known after some rows.
+#[derive(Default)]
+struct Rows {
+    keys: Keys,
+    /// The step of each key's latest row.
+    key_steps: Vec<Option<u64>>,
+    steps: Vec<TimeStep>,
+    row_keys: Vec<u32>,
+    times: Vec<i64>,
+    values: Vec<f64>,
+}
+
+struct TableReader<'c> {
+    data: DataFile<'c>,
+    bytes: &'c [u8],
+    columns: Columns,
+    grid: GridReader,
+    rows: Rows,
+    /// The values of the row that is being read.
+    scratch: Vec<f64>,
+}
+
+/// Reads and checks the table that `bytes` are; gives also the names of its keys.
+pub(crate) fn read(
+    data: DataFile<'_>,
+    bytes: &[u8],
+    left_out: &mut LeftOut,
+) -> Result<(Table, Vec<String>), SourceError> {
+    let config = data.config;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(data.whole("it is UTF-16; convert it to UTF-8"));
+    }
+    let grid = GridReader::of(config).map_err(|(key, problem)| data.key(key, problem))?;
+    let mut records = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(Trim::All)
+        .delimiter(config.delimiter_byte())
+        .comment(config.comment.as_ref().and_then(|text| text.bytes().next()))
+        .from_reader(bytes);
+    let mut record = ByteRecord::new();
+    let unread = |error: csv::Error| data.whole(format!("it cannot be read: {error}"));
+    // Rows without content, above the header too, are none.
+    let mut next = |record: &mut ByteRecord| loop {
+        let begin = records.position().byte();
+        if !records.read_byte_record(record).map_err(unread)? {
+            return Ok(None);
+        }
+        if record.iter().any(|field| !field.is_empty()) {
+            return Ok(Some(begin as usize..records.position().byte() as usize));
+        }
+    };
+    if next(&mut record)?.is_none() {
+        return Err(data.whole("it is empty; name the file that holds the table"));
+    }
+    let columns = Columns::find(data, &record)?;
+    let scratch = Vec::with_capacity(columns.values.len());
+    let mut reader = TableReader { data, bytes, columns, grid, rows: Rows::default(), scratch };
+    while let Some(range) = next(&mut record)? {
+        if record.as_slice().contains(&b'\n') && is_open(&bytes[range.clone()]) {
+            let problem = "opens a quotation mark that nothing closes; close it";
+            let problem = RowProblem::new(&reader.columns.names[0], &record[0], problem);
+            let line = line_of(bytes, range.start, config);
+            return Err(SourceError::Row(Box::new(data.row(line, problem))));
+        }
+        if let Err(problem) = reader.row(&record, range.clone()) {
+            left_out.note(data, problem, || line_of(bytes, range.start, config))?;
         }
     }
+    reader.finish(left_out)
 }
 
-/// A row that cannot enter.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "source `{id}`: data file {}, line {line}, column `{column}`: `{value}` {problem}",
-    file.display()
-)]
-pub struct BadRow {
-    /// Id of the source.
-    pub id: String,
-    /// The file.
-    pub file: PathBuf,
-    /// Line, from 1.
-    pub line: u64,
-    /// Name of the column.
-    pub column: String,
-    /// The field, cut after 64 characters.
-    pub value: String,
-    /// What is wrong and what to do.
-    pub problem: String,
+/// A field without quotation marks that a space in front of them kept from being seen as such.
+fn unquoted(field: &[u8]) -> &[u8] {
+    match field {
+        [b'"', inside @ .., b'"'] if !inside.contains(&b'"') => inside.trim_ascii(),
+        field => field,
+    }
 }
 
-/// Rows of one time step.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TimeStep {
-    /// Time steps since the first row.
-    pub(crate) step: u64,
-    /// The step's first row; its last is before the next step's first.
-    pub(crate) first_row: u32,
+/// Whether a row of several lines holds an odd number of quotation marks.
+fn is_open(row: &[u8]) -> bool {
+    row.iter().filter(|byte| **byte == b'"').count() % 2 == 1
 }
 
-/// An input that is due.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Due<'a> {
-    /// Handle of its topic (see [`CsvSource::bind_topics`]).
-    pub topic: u32,
-    /// Its stream.
-    pub stream: u32,
-    /// Running number of the source's inputs in (tick, stream) order, from 0.
-    pub seq: u64,
-    /// The payload, as the module's documentation draws it.
-    pub payload: &'a [u8],
-}
-
-/// A file's rows, ready to enter.
-#[derive(Clone, Debug)]
-pub struct CsvSource {
-    pub(crate) id: String,
-    pub(crate) hash: [u8; 32],
-    pub(crate) keys: Vec<String>,
-    pub(crate) columns: Vec<String>,
-    pub(crate) copies: u32,
-    pub(crate) offset_rows: u64,
-    pub(crate) first_time: i64,
-    /// Ticks from the origin to the first row's time.
-    pub(crate) lead: u64,
-    pub(crate) period_s: i64,
-    /// Time steps from the first row to the last, both counted: the tick of the last.
-    pub(crate) length: u64,
-    pub(crate) steps: Vec<TimeStep>,
-    /// By row: in time order, within a step in the order of the keys.
-    pub(crate) row_keys: Vec<u32>,
-    /// By row, `columns` values each.
-    pub(crate) values: Vec<f64>,
-    /// Different rotations and how many copies have each.
-    pub(crate) rotations: BTreeMap<u64, u64>,
-    pub(crate) topics: Vec<u32>,
-}
-
-impl CsvSource {
-    /// Id of the source.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// blake3 of the file, to tell whether a run is resumed with the same data.
-    #[must_use]
-    pub fn hash(&self) -> [u8; 32] {
-        self.hash
-    }
-
-    /// Number of streams: keys times copies.
-    #[must_use]
-    pub fn streams(&self) -> u32 {
-        self.keys.len() as u32 * self.copies
-    }
-
-    /// Names of the columns of a payload, in order.
-    #[must_use]
-    pub fn columns(&self) -> &[String] {
-        &self.columns
-    }
-
-    /// Bytes of every payload.
-    #[must_use]
-    pub fn payload_bytes(&self) -> u32 {
-        (INPUT_HEADER_BYTES + 8 * self.columns.len()) as u32
-    }
-
-    /// The copy that a stream belongs to.
-    #[must_use]
-    pub fn stream_copy(&self, stream: u32) -> u32 {
-        stream / self.keys.len() as u32
-    }
-
-    /// Name of a stream: its key, and behind a dot its copy unless that is 0 (`EWR`, `EWR.1`).
-    #[must_use]
-    pub fn stream_name(&self, stream: u32) -> String {
-        let key = &self.keys[stream as usize % self.keys.len()];
-        match self.stream_copy(stream) {
-            0 => key.clone(),
-            copy => format!("{key}.{copy}"),
+/// The line, from 1, of a row that begins at or behind `at`: blank lines and comments come first.
+fn line_of(bytes: &[u8], mut at: usize, config: &SourceConfig) -> u64 {
+    let comment = config.comment.as_ref().and_then(|text| text.bytes().next());
+    while let Some(byte) = bytes.get(at) {
+        if Some(*byte) == comment {
+            at += bytes[at..].iter().take_while(|byte| **byte != b'\n').count();
+        } else if !matches!(byte, b'\r' | b'\n') {
+            break;
+        } else {
+            at += 1;
         }
     }
+    let before = &bytes[..at.min(bytes.len())];
+    before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1
+}
 
-    /// `template` with `{key}` and `{copy}` of a stream filled in.
-    #[must_use]
-    pub fn expand(&self, template: &str, stream: u32) -> String {
-        let copy = self.stream_copy(stream).to_string();
-        template.replace("{key}", &self.stream_name(stream)).replace("{copy}", &copy)
-    }
-
-    /// Topic names by stream, from the configured template.
-    #[must_use]
-    pub fn stream_topics(&self, template: &str) -> Vec<String> {
-        (0..self.streams()).map(|stream| self.expand(template, stream)).collect()
-    }
-
-    /// Sets the topic handles that inputs are given, by stream.
-    ///
-    /// # Panics
-    /// If there is not one for each stream.
-    pub fn bind_topics(&mut self, handles: Vec<u32>) {
-        assert_eq!(handles.len(), self.streams() as usize, "one topic for each stream");
-        self.topics = handles;
-    }
-
-    /// The last tick at which an input is due; the source is closed after it.
-    #[must_use]
-    pub fn last_tick(&self) -> Tick {
-        // Every copy sees every step once in the ticks 1..=length, so the last tick with an input
-        // is the last at which some rotation meets a row. Step 0 has one, so there is one before.
-        let from_end = |rotation: &u64| {
-            let at = (self.length - 1 + rotation) % self.length;
-            at - self.steps[self.steps.partition_point(|step| step.step <= at) - 1].step
+impl Columns {
+    fn find(data: DataFile<'_>, header: &ByteRecord) -> Result<Self, SourceError> {
+        let config = data.config;
+        let names: Vec<String> = header
+            .iter()
+            .map(|name| String::from_utf8_lossy(unquoted(name)).into_owned())
+            .collect();
+        let find = |key: &str, name: &str| {
+            let mut found = names.iter().enumerate().filter(|(_, own)| *own == name);
+            match (found.next(), found.next()) {
+                (Some((index, _)), None) => Ok(index),
+                (Some(_), Some(_)) => Err(data.whole(format!(
+                    "it has two columns `{name}` (source.{}.{key}); rename one",
+                    config.id
+                ))),
+                (None, _) => Err(data.whole(format!(
+                    "it has no column `{name}` (source.{}.{key}); its columns are {}{}",
+                    config.id,
+                    names.join(", "),
+                    other_delimiter(config, &names)
+                ))),
+            }
         };
-        self.lead + self.length - self.rotations.keys().map(from_end).min().unwrap_or(0)
-    }
-
-    /// The time at which its first row is due.
-    #[must_use]
-    pub fn first_time(&self) -> i64 {
-        self.first_time
-    }
-
-    /// Sets the time of tick 1, the same for all sources; false, and nothing is changed, if the
-    /// first row's time is not a whole number of periods later.
-    pub fn begin_at(&mut self, origin: i64) -> bool {
-        let late = self.first_time - origin;
-        match u64::try_from(late / self.period_s) {
-            Ok(lead) if late % self.period_s == 0 => {
-                self.lead = lead;
-                true
+        let key = config.key.as_ref().map(|name| find("key", name)).transpose()?;
+        let time = find("time", config.time.as_deref().unwrap_or_default())?;
+        let values = match &config.columns {
+            Some(wanted) => {
+                wanted.iter().map(|name| find("columns", name)).collect::<Result<_, _>>()?
             }
-            _ => false,
-        }
-    }
-
-    /// The first tick after `after` at which an input is due.
-    #[must_use]
-    pub fn next_due(&self, after: Tick) -> Option<Tick> {
-        let after = after.saturating_sub(self.lead);
-        if after >= self.length {
-            return None;
-        }
-        let mut best = u64::MAX;
-        for rotation in self.rotations.keys() {
-            let at = (after + rotation) % self.length;
-            // The last step of the series has a row, so there is one at or behind `at`.
-            let distance = self.steps[self.steps.partition_point(|step| step.step < at)].step - at;
-            if distance == 0 {
-                return Some(self.lead + after + 1);
+            None => {
+                let all = (0..names.len()).filter(|at| Some(*at) != key && *at != time).collect();
+                check_names(data, &names)?;
+                all
             }
-            best = best.min(distance);
+        };
+        let columns = Self { names, key, time, values };
+        let payload_bytes = INPUT_HEADER_BYTES + 8 * columns.values.len();
+        if payload_bytes > PAYLOAD_BYTES_MAX as usize {
+            return Err(data.whole(format!(
+                "its {} columns are too many; name those wanted in source.{}.columns",
+                columns.values.len(),
+                config.id
+            )));
         }
-        let next = Some(after + 1 + best).filter(|tick| *tick <= self.length);
-        next.map(|tick| self.lead + tick)
+        Ok(columns)
+    }
+}
+
+/// Where all columns enter, each has a name of its own.
+fn check_names(data: DataFile<'_>, names: &[String]) -> Result<(), SourceError> {
+    let mut seen = std::collections::BTreeSet::from([""]);
+    if names.iter().all(|name| seen.insert(name)) {
+        return Ok(());
+    }
+    Err(data.whole(format!(
+        "a column of the header has no name or the name of another; rename it, or name the columns \
+         wanted in source.{}.columns",
+        data.config.id
+    )))
+}
+
+/// A hint where the columns of a header are one.
+fn other_delimiter(config: &SourceConfig, names: &[String]) -> String {
+    let [one] = names else { return String::new() };
+    let own = char::from(config.delimiter_byte());
+    match DELIMITERS.into_iter().find(|(c, _)| *c != own && one.contains(*c)) {
+        Some((_, written)) => {
+            format!(
+                "; if `{written}` stands between them, say source.{}.delimiter = \"{written}\"",
+                config.id
+            )
+        }
+        None => String::new(),
+    }
+}
+
+impl TableReader<'_> {
+    /// Adds a row, or changes nothing.
+    fn row(
+        &mut self,
+        record: &ByteRecord,
+        range: std::ops::Range<usize>,
+    ) -> Result<(), RowProblem> {
+        let config = self.data.config;
+        self.check_length(record, range)?;
+        let bad = |column: usize, problem: String| {
+            RowProblem::new(&self.columns.names[column], &record[column], problem)
+        };
+        let text = |column: usize| {
+            std::str::from_utf8(unquoted(&record[column]))
+                .map_err(|_| bad(column, "is not UTF-8; convert the file".to_owned()))
+        };
+        let time = self.columns.time;
+        let at = self.grid.find(text(time)?).map_err(|problem| bad(time, problem))?;
+        let key = self.columns.key.map_or(Ok(config.id.as_str()), text)?;
+        let known = self.rows.keys.find(key);
+        let name = match known {
+            Some(_) => String::new(),
+            None => name_of(key).map_err(|p| bad(self.columns.key.unwrap_or(time), p))?,
+        };
+        let last = known.and_then(|key| self.rows.key_steps[key as usize]);
+        if last == Some(at.step) && config.repeats == Repeats::Refuse {
+            let problem = format!(
+                "has a row of the same time, or tick, already; remove one, or let all enter with \
+                 source.{}.repeats = \"keep\"",
+                config.id
+            );
+            return Err(bad(self.columns.key.unwrap_or(time), problem));
+        }
+        let mut values = std::mem::take(&mut self.scratch);
+        values.clear();
+        for column in &self.columns.values {
+            let value = number(config, text(*column)?).map_err(|problem| bad(*column, problem))?;
+            values.push(value);
+        }
+        let first_row = u32::try_from(self.rows.row_keys.len())
+            .map_err(|_| bad(time, "is in row 2^32 or behind it; split the file".to_owned()))?;
+        // From here on nothing is refused.
+        let rows = &mut self.rows;
+        let key = known.unwrap_or_else(|| {
+            rows.key_steps.push(None);
+            rows.keys.add(key, name)
+        });
+        if rows.steps.last().is_none_or(|last| last.step < at.step) {
+            rows.steps.push(TimeStep { step: at.step, first_row });
+        }
+        rows.key_steps[key as usize] = Some(at.step);
+        rows.row_keys.push(key);
+        rows.times.push(at.seconds);
+        rows.values.extend_from_slice(&values);
+        self.scratch = values;
+        self.grid.keep(at);
+        Ok(())
     }
 
-    /// Gives the inputs of `tick` to `enter`, in stream order; `scratch` holds each payload.
-    pub fn inputs_at(&self, tick: Tick, scratch: &mut Vec<u8>, mut enter: impl FnMut(Due<'_>)) {
-        let mut seq = self.first_seq(tick);
-        let tick = tick.saturating_sub(self.lead);
-        if tick == 0 || tick > self.length {
-            return;
+    /// A row has a field for each column; further ones are empty.
+    fn check_length(
+        &self,
+        record: &ByteRecord,
+        range: std::ops::Range<usize>,
+    ) -> Result<(), RowProblem> {
+        let (own, all) = (record.len(), self.columns.names.len());
+        if own == all || (own > all && record.iter().skip(all).all(<[u8]>::is_empty)) {
+            return Ok(());
         }
-        for copy in 0..self.copies {
-            let at = (tick - 1 + self.rotation(copy)) % self.length;
-            let Ok(index) = self.steps.binary_search_by_key(&at, |step| step.step) else {
-                continue;
+        let problem =
+            format!("is a row of {own} fields, the header has {all}; complete or remove the row");
+        let row = self.bytes[range].trim_ascii();
+        Err(RowProblem::new(&self.columns.names[0], row, problem))
+    }
+
+    fn finish(self, left_out: &LeftOut) -> Result<(Table, Vec<String>), SourceError> {
+        let Self { data, columns, grid, mut rows, .. } = self;
+        let (Some(last), Some(grid)) = (rows.steps.last(), grid.grid()) else {
+            let problem = match left_out.count {
+                0 => "it has no rows below its header; add some".to_owned(),
+                count => format!("all its {count} rows are bad; the first: {}", left_out.first),
             };
-            for row in self.rows_of(index) {
-                let stream = copy * self.keys.len() as u32 + self.row_keys[row];
-                self.write_payload(row, at, stream, scratch);
-                let topic = self.topics.get(stream as usize).copied().unwrap_or(0);
-                enter(Due { topic, stream, seq, payload: scratch });
-                seq += 1;
-            }
-        }
-    }
-
-    /// Sequence number of the first input at or after `tick`: how many enter before it.
-    #[must_use]
-    pub fn first_seq(&self, tick: Tick) -> u64 {
-        let ticks = tick.saturating_sub(self.lead).saturating_sub(1).min(self.length);
-        let rows = self.row_keys.len() as u64;
-        let before = |step: u64| {
-            let index = self.steps.partition_point(|group| group.step < step);
-            self.steps.get(index).map_or(rows, |group| group.first_row.into())
+            return Err(data.whole(problem));
         };
-        let window = |rotation: u64| {
-            let end = rotation + ticks;
-            match end.checked_sub(self.length) {
-                None => before(end) - before(rotation),
-                Some(wrapped) => rows - before(rotation) + before(wrapped),
-            }
+        let length = last.step + 1;
+        sort_rows(&mut rows, columns.values.len());
+        let names = columns.values.iter().map(|at| columns.names[*at].clone()).collect();
+        let table = Table {
+            grid,
+            keys: rows.keys.names.len() as u32,
+            copies: data.config.copies,
+            offset_rows: data.config.offset_rows,
+            columns: names,
+            length,
+            steps: rows.steps,
+            row_keys: rows.row_keys,
+            times: rows.times,
+            values: rows.values,
+            rotations: BTreeMap::new(),
         };
-        self.rotations.iter().map(|(rotation, copies)| window(*rotation) * copies).sum()
+        Ok((table, rows.keys.names))
     }
+}
 
-    pub(crate) fn rotation(&self, copy: u32) -> u64 {
-        let product = u128::from(copy) * u128::from(self.offset_rows);
-        (product % u128::from(self.length)) as u64
+/// The number that a field is; the error says what to do.
+fn number(config: &SourceConfig, text: &str) -> Result<f64, String> {
+    let is_missing = |text: &str| match &config.missing {
+        Some(words) => words.iter().any(|word| word == text),
+        None => MISSING_WORDS.contains(&text),
+    };
+    if text.is_empty() || is_missing(text) {
+        return Ok(MISSING);
     }
-
-    fn rows_of(&self, index: usize) -> std::ops::Range<usize> {
-        let next = self.steps.get(index + 1).map_or(self.row_keys.len(), |s| s.first_row as usize);
-        self.steps[index].first_row as usize..next
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err(format!(
+            "is no number; write a decimal number or leave the field empty, add a word for a \
+             missing value to source.{0}.missing, or name the columns wanted in \
+             source.{0}.columns",
+            config.id
+        )),
     }
+}
 
-    fn write_payload(&self, row: usize, step: u64, stream: u32, into: &mut Vec<u8>) {
-        let columns = self.columns.len();
-        let time = self.first_time + step as i64 * self.period_s;
-        into.clear();
-        into.extend_from_slice(&time.to_le_bytes());
-        into.extend_from_slice(&stream.to_le_bytes());
-        into.extend_from_slice(&(columns as u32).to_le_bytes());
-        for value in &self.values[row * columns..][..columns] {
-            into.extend_from_slice(&value.to_le_bytes());
+/// Puts the rows of each step into the order of their keys, those of one key as they were.
+fn sort_rows(rows: &mut Rows, columns: usize) {
+    let ends = rows.steps.iter().skip(1).map(|step| step.first_row as usize);
+    let ends: Vec<usize> = ends.chain([rows.row_keys.len()]).collect();
+    let mut order: Vec<usize> = (0..rows.row_keys.len()).collect();
+    for (step, end) in rows.steps.iter().zip(ends) {
+        order[step.first_row as usize..end].sort_by_key(|row| rows.row_keys[*row]);
+    }
+    let values = order.iter().flat_map(|row| &rows.values[row * columns..][..columns]).copied();
+    rows.values = values.collect();
+    rows.row_keys = order.iter().map(|row| rows.row_keys[*row]).collect();
+    rows.times = order.iter().map(|row| rows.times[*row]).collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_finite_or_missing() {
+        let config = crate::config::SourceConfig::for_tests("s");
+        assert_eq!(number(&config, "").map(f64::to_bits), Ok(0x7ff8_0000_0000_0000));
+        assert_eq!(number(&config, "NA").map(f64::to_bits), Ok(0x7ff8_0000_0000_0000));
+        assert_eq!(number(&config, "1e3"), Ok(1000.0));
+        for text in ["inf", "-inf", "1,0", "abc", "-", "n/a", "1e999"] {
+            assert!(number(&config, text).is_err(), "{text}");
         }
+        let own = SourceConfig { missing: Some(vec!["n/a".to_owned(), "-".to_owned()]), ..config };
+        for text in ["n/a", "-", ""] {
+            assert!(number(&own, text).is_ok_and(f64::is_nan), "{text}");
+        }
+        assert!(number(&own, "NA").is_err(), "the own words are all there are");
     }
 }

@@ -1,6 +1,6 @@
 //! Inputs get their tick: what is due, what was left over, what fits (SEMANTICS T5, T7).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use wasm_engine_abi::{
     Tick,
@@ -8,7 +8,7 @@ use wasm_engine_abi::{
     record::InputFact,
 };
 
-use crate::sources::csv::CsvSource;
+use crate::sources::source::Source;
 use wasm_engine_core::FactsBuilder;
 use wasm_engine_setup::Limits;
 
@@ -22,7 +22,7 @@ struct Left {
 /// All sources of a run and the remainder of the last tick.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    sources: Vec<CsvSource>,
+    sources: Vec<Source>,
     left: VecDeque<Left>,
     inputs_max: u32,
     blocks_max: u32,
@@ -48,7 +48,7 @@ impl Room {
 }
 
 impl Ingest {
-    pub(crate) fn new(sources: Vec<CsvSource>, limits: &Limits) -> Self {
+    pub(crate) fn new(sources: Vec<Source>, limits: &Limits) -> Self {
         Self {
             sources,
             left: VecDeque::new(),
@@ -68,7 +68,13 @@ impl Ingest {
 
     /// The last tick at which an input is due.
     pub(crate) fn last_tick(&self) -> Option<Tick> {
-        self.sources.iter().map(CsvSource::last_tick).max()
+        self.sources.iter().map(Source::last_tick).max()
+    }
+
+    /// Rows, lines and files that sources left out, by source.
+    pub(crate) fn left_out(&self) -> BTreeMap<String, u64> {
+        let some = self.sources.iter().filter(|source| source.left_out() > 0);
+        some.map(|source| (source.id().to_owned(), source.left_out())).collect()
     }
 
     /// Inputs left over.
@@ -108,10 +114,10 @@ mod tests {
     use wasm_engine_abi::record::{Fact, FactFields, Facts};
 
     use super::*;
-    use crate::config::{SourceConfig, SourceKind};
+    use crate::config::SourceConfig;
 
     /// A source of one row an hour and key; a payload is 16 bytes and 8 for each of `columns`.
-    fn source(id: &str, keys: &str, hours: &[u32], columns: usize, topic: u32) -> CsvSource {
+    fn source(id: &str, keys: &str, hours: &[u32], columns: usize, topic: u32) -> Source {
         let names = (0..columns).map(|at| format!(",c{at}")).collect::<String>();
         let values = ",1".repeat(columns);
         let row = |hour, key| format!("{key},2013-01-01T{hour:02}:00:00Z{values}\n");
@@ -121,17 +127,13 @@ mod tests {
         let file = dir.path().join("data.csv");
         std::fs::write(&file, format!("key,time{names}\n{rows}")).expect("written");
         let config = SourceConfig {
-            id: id.to_owned(),
-            kind: SourceKind::Csv,
-            file: PathBuf::from("data.csv"),
-            topic: "t".to_owned(),
-            key: "key".to_owned(),
-            time: "time".to_owned(),
-            period_s: 3600,
-            copies: 1,
-            offset_rows: 0,
+            file: Some(PathBuf::from("data.csv")),
+            key: Some("key".to_owned()),
+            time: Some("time".to_owned()),
+            period_s: Some(3600),
+            ..SourceConfig::for_tests(id)
         };
-        let mut source = CsvSource::read(&config, &file).expect("it is well-formed");
+        let mut source = Source::read(&config, &file).expect("it is well-formed");
         source.bind_topics(vec![topic; source.streams() as usize]);
         source
     }

@@ -1,7 +1,21 @@
 //! Where inputs come from, and when they enter.
 
-pub(crate) mod csv;
-mod csv_parse;
+mod csv;
+mod error;
+mod files;
+mod grid;
 pub(crate) mod ingest;
+mod jsonl;
+mod list;
+mod payload;
+mod source;
+mod streams;
+mod table;
+mod times;
 
-pub use self::csv::{BadRow, CsvSource, Due, SourceError};
+pub use self::{
+    error::{BadRow, SourceError},
+    grid::Grid,
+    payload::Due,
+    source::Source,
+};

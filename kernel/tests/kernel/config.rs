@@ -12,7 +12,7 @@ use wasm_engine::{
     config::Config,
     exit::{Exit, HasExitCode},
     resolve::{ResolveError, Resolved, resolve},
-    sources::{CsvSource, Due, SourceError},
+    sources::{Due, Source, SourceError},
 };
 use wasm_engine_abi::AgentId;
 use wasm_engine_log::outputs::{LastOutputs, OUTPUTS_FILE, OutputError, OutputFile, OutputLine};
@@ -405,25 +405,25 @@ fn bad_rows_are_refused_with_line_and_column() {
     let folder = Folder::new();
     let row = "EWR,2013-01-01T06:00:00Z,1,2\n";
     for (text, parts) in [
-        ("", &["no column `station`"][..]),
+        ("", &["is empty"][..]),
         ("station,time_utc,temp\n", &["no rows"]),
         ("stations,time_utc\n", &["no column `station`", "stations, time_utc"]),
         ("station,time_utc,a,a\n", &["name of another"]),
-        ("station,time_utc,\"a\"\n", &["quotation mark"]),
+        ("station;time_utc;a\n", &["no column `station`", "delimiter = \";\""]),
         (&format!("H{row}EWR,2013-01-01T07:00:00Z,x1,2\n"), &["line 3", "`temp`", "`x1`"]),
         (&format!("H{row}EWR,2013-01-01T07:00:00Z,inf,2\n"), &["line 3", "`temp`", "`inf`"]),
         (
-            &format!("H{row}EWR,2013-01-01 07:00,1,2\n"),
-            &["line 3", "`time_utc`", "`2013-01-01 07:00`"],
+            &format!("H{row}EWR,01.01.2013 07:00,1,2\n"),
+            &["line 3", "`time_utc`", "`01.01.2013 07:00`", "source.weather.time_format"],
         ),
         (&format!("H{row}EWR,2013-01-01T07:30:00Z,1,2\n"), &["line 3", "5400 s", "period_s"]),
         (&format!("H{row}EWR,2013-01-01T05:00:00Z,1,2\n"), &["line 3", "before the row above"]),
         (&format!("H{row}{row}"), &["line 3", "`station`", "same time"]),
         (&format!("H{row}EWR,2013-01-01T07:00:00Z,1\n"), &["line 3", "3 fields", "4"]),
-        (&format!("H{row}\n{row}"), &["line 3", "1 fields"]),
+        (&format!("H{row}\n{row}"), &["line 4", "same time", "source.weather.repeats"]),
         (&format!("H{row},2013-01-01T07:00:00Z,1,2\n"), &["line 3", "`station`", "no key"]),
-        (&format!("H{row}E R,2013-01-01T07:00:00Z,1,2\n"), &["line 3", "`E R`"]),
-        (&format!("H{row}\"EWR\",2013-01-01T07:00:00Z,1,2\n"), &["line 3", "quotation mark"]),
+        (&format!("H{row}EWR,2013-01-01T07:00:00Z,1,\"2\n{row}"), &["line 3", "quotation mark"]),
+        (&format!("H{row}EWR,2013-01-01T07:00:00Z,1,a b\n"), &["`a b`", "source.weather.columns"]),
     ] {
         folder.write("data.csv", &text.replace('H', "station,time_utc,temp,wind\n"));
         let mut all = vec!["weather", "data.csv"];
@@ -438,7 +438,7 @@ fn bad_rows_are_refused_with_line_and_column() {
 }
 
 /// (tick, stream, seq, time, values) of every input, in order, found through `next_due`.
-fn inputs(source: &CsvSource) -> Vec<(u64, u32, u64, i64, Vec<f64>)> {
+fn inputs(source: &Source) -> Vec<(u64, u32, u64, i64, Vec<f64>)> {
     let mut all = Vec::new();
     let mut scratch = Vec::new();
     let mut tick = 0;
@@ -718,7 +718,7 @@ fn the_weather_data_enters_whole() {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/weather/data/hourly-2013.csv");
     let mut config = Folder::new().load(&[]).expect("good").source.remove(0);
-    let source = CsvSource::read(&config, &file).expect("the example's data");
+    let source = Source::read(&config, &file).expect("the example's data");
     let ticks = source.last_tick();
     assert_eq!(
         (source.streams(), source.columns().len(), source.first_seq(ticks + 1)),
@@ -730,7 +730,7 @@ fn the_weather_data_enters_whole() {
     let seconds = all[all.len() - 1].3 - all[0].3;
     assert_eq!(seconds, (ticks as i64 - 1) * 3600);
     (config.copies, config.offset_rows) = (444, 19);
-    let source = CsvSource::read(&config, &file).expect("the example's data");
+    let source = Source::read(&config, &file).expect("the example's data");
     assert_eq!((source.streams(), source.first_seq(u64::MAX)), (1_332, 444 * 26_115));
     let mut count = 0;
     source.inputs_at(1_000, &mut Vec::new(), |due| {

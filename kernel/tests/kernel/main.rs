@@ -21,6 +21,7 @@ mod pace;
 mod readers;
 mod replay;
 mod rules;
+mod sources;
 mod support;
 mod trace;
 mod weather;
