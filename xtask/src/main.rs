@@ -8,6 +8,7 @@
 
 mod bench;
 mod bench_picture;
+mod conformance;
 mod demo;
 mod fuzz;
 mod loom;
@@ -41,6 +42,7 @@ usage: cargo xtask TASK
   torn [--reads N] [--seconds S] reads under a writer that never stops, each checked; a billion
   fuzz [TARGET] [--seconds N]    the fuzz targets, a minute each (nightly, C++ compiler)
   portability                    what monitors and players need, type-checked for other systems
+  conformance [--only PART] ...  models of others against plain ONNX Runtime; --hostile: bad ones
   bench [--goal S1] [--out FILE] the benchmarks against the goals; a goal that is none lists them
   bench-picture FILE ... [SVG]   draws docs/growth.svg from the reports of S9 and S14
   tamper DIR ...                 change one byte of a finished log and seal it again
@@ -76,6 +78,7 @@ fn run(args: &[String]) -> Result<()> {
         "tsan" => tsan::command(rest),
         "fuzz" => fuzz::command(rest),
         "portability" => portability::command(rest),
+        "conformance" => conformance::command(rest),
         "bench" => bench::command(rest),
         "bench-picture" => bench_picture::command(rest),
         "tamper" => tamper::command(rest),

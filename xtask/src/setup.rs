@@ -105,7 +105,10 @@ pub(crate) fn prepare(folders: &Folders) -> Result<Prepared> {
 }
 
 /// Finds or fetches the library.
-fn library(folders: &Folders) -> Result<PathBuf> {
+///
+/// # Errors
+/// If it is neither there nor to be had.
+pub(crate) fn library(folders: &Folders) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(ORT_ENV).filter(|path| !path.is_empty()) {
         let path = std::path::absolute(&path)?;
         ensure!(path.is_file(), "{ORT_ENV} names {}, which is no file; unset it", path.display());

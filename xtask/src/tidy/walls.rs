@@ -15,7 +15,7 @@ pub(super) const CHECK: Check = Check {
 /// A crate: its folder, the crates of the workspace it may use, and those its tests may use too.
 type Wall<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
 
-const WALLS: [Wall<'static>; 18] = [
+const WALLS: [Wall<'static>; 19] = [
     ("abi", &[], &["abi/oracles"]),
     ("abi/oracles", &["abi"], &[]),
     ("shm", &[], &["shm/oracles"]),
@@ -27,6 +27,7 @@ const WALLS: [Wall<'static>; 18] = [
     ("kernel/log", &["abi", "shm", "kernel/setup"], &["kernel/telemetry"]),
     ("kernel/guest", &["abi", "shm", "kernel/setup"], &[]),
     ("kernel/inference", &["abi", "shm", "kernel/setup"], &[]),
+    ("kernel/inference/conformance", &["abi", "kernel/inference"], &[]),
     ("ui-bridge", &["abi", "shm", "kernel/telemetry", "kernel/log"], &["ui-bridge/testkit"]),
     ("ui-bridge/testkit", &["abi", "shm", "kernel/telemetry", "ui-bridge"], &[]),
     ("kernel", &ALL_OF_KERNEL, &["kernel/core/scripts", "ui-bridge", "ui-bridge/testkit"]),
