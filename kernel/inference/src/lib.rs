@@ -56,6 +56,8 @@ pub mod registry;
 mod request;
 mod request_pipe;
 mod server;
+#[cfg(all(test, feature = "onnx", target_os = "linux"))]
+mod soak_tests;
 mod stack;
 #[cfg(test)]
 mod tensor_tests;

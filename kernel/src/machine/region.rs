@@ -349,3 +349,63 @@ impl Built {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_engine_abi::tensor::ValueKind;
+    use wasm_engine_setup::{Dim, ModelSetup, PortSetup, PortValue, Schedule};
+
+    /// A model of `f32` tensors of fixed dimensions.
+    fn model(input: &[u64], output: &[u64]) -> ModelSetup {
+        let port = |name: &str, dims: &[u64]| PortSetup {
+            name: name.to_owned(),
+            value: PortValue::Tensor {
+                kind: ValueKind::F32,
+                dims: dims.iter().copied().map(Dim::fixed).collect(),
+            },
+            given: true,
+        };
+        let mut model = ModelSetup {
+            inputs: vec![port("images", input)],
+            outputs: vec![port("boxes", output)],
+            batch: 1,
+            latency_ticks: 1,
+            ..ModelSetup::default()
+        };
+        model.request_bytes_max = model.request_bytes().expect("fixed");
+        model.reply_bytes_max = model.reply_bytes().expect("fixed");
+        model
+    }
+
+    #[test]
+    fn a_detector_with_32_requests_pending_and_4096_agents_fits_256_mib() {
+        // The tensors of a common detector: its image has 4.9 MB, its reply 2.8 MB.
+        let model = model(&[1, 3, 640, 640], &[1, 84, 8400]);
+        let (request, reply) = (model.request_bytes_max, model.reply_bytes_max);
+        assert!(request > 4_900_000 && reply > 2_800_000);
+        let mut limits = Limits { agents_max: 4096, ..Limits::default() };
+        limits.inference_bytes_pending_max = 32 * request.next_multiple_of(BLOCK_BYTES);
+        limits.inference_reply_bytes_pending_max = 32 * reply.next_multiple_of(BLOCK_BYTES);
+        limits.suit(std::slice::from_ref(&model));
+        let setup = Setup {
+            seed: 0,
+            schedule: Schedule::Fifo,
+            aging_ticks: 16,
+            state_digest_ticks: 1024,
+            limits,
+            topics: Vec::new(),
+            sources: Vec::new(),
+            templates: Vec::new(),
+            groups: Vec::new(),
+            agents: Vec::new(),
+            models: vec![model],
+        };
+        for lanes in [1, 2] {
+            let (plan, _) = plan(&setup, lanes, 1 << 16, 1 << 14).expect("it is planned");
+            let mib = plan.total_bytes() >> 20;
+            println!("{lanes} lanes: {mib} MiB");
+            assert!(mib < 256, "{lanes} lanes: {mib} MiB");
+        }
+    }
+}
