@@ -27,7 +27,7 @@ use wasm_engine_abi::frame::item;
 use crate::models::{case, ready};
 use crate::support::{
     CACHES, prog,
-    run::{Folder, SOURCE, data, named, options, toml_string},
+    run::{Folder, SOURCE, base64, data, named, options, toml_string},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_wasm-engine");
@@ -76,22 +76,6 @@ fn gives_itself_again(folder: &Folder, log: &str, report: &RunReport) {
         assert_eq!((verified.divergence, verified.run.digest), (None, report.digest));
     }
 }
-
-fn base64(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |byte: u8| DIGITS.iter().position(|one| *one == byte).expect("a digit") as u32;
-    let (mut bytes, mut held, mut bits) = (Vec::new(), 0, 0);
-    for byte in text.bytes().filter(|byte| *byte != b'=') {
-        (held, bits) = (held << 6 | digit(byte), bits + 6);
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits) as u8);
-            held &= (1 << bits) - 1;
-        }
-    }
-    bytes
-}
-
 /// The replies to each agent: a value, or nothing for one that failed.
 fn replies(folder: &Folder, log: &str) -> BTreeMap<String, Vec<Option<f32>>> {
     let mut replies: BTreeMap<String, Vec<Option<f32>>> = BTreeMap::new();

@@ -23,6 +23,7 @@ mod replay;
 mod rules;
 mod sources;
 mod support;
+mod tensors;
 mod trace;
 mod weather;
 mod workers;

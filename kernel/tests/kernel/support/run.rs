@@ -202,3 +202,17 @@ pub fn options() -> RunOptions {
         progress: None,
     }
 }
+pub fn base64(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |byte: u8| DIGITS.iter().position(|one| *one == byte).expect("a digit") as u32;
+    let (mut bytes, mut held, mut bits) = (Vec::new(), 0, 0);
+    for byte in text.bytes().filter(|byte| *byte != b'=') {
+        (held, bits) = (held << 6 | digit(byte), bits + 6);
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits) as u8);
+            held &= (1 << bits) - 1;
+        }
+    }
+    bytes
+}
