@@ -163,6 +163,12 @@ impl<'a> Item<'a> {
         core::str::from_utf8(self.payload).ok()
     }
 
+    /// The payload as `i16`s, whatever its alignment; an odd last byte is left out.
+    pub fn i16s(&self) -> impl ExactSizeIterator<Item = i16> + use<'a> {
+        let (values, _rest) = self.payload.as_chunks();
+        values.iter().map(|bytes| i16::from_le_bytes(*bytes))
+    }
+
     /// The payload as `f32`s, whatever its alignment; a rest of less than 4 bytes is left out.
     pub fn f32s(&self) -> impl ExactSizeIterator<Item = f32> + use<'a> {
         let (values, _rest) = self.payload.as_chunks();
@@ -261,6 +267,7 @@ mod tests {
         let item = Item::parse(&bytes[1..]).expect("whole");
         assert!(item.f32s().eq([1.5, -2.0, 3.25]));
         assert_eq!(item.f64s().len(), 1);
+        assert!(item.i16s().eq([0, 0x3fc0, 0, -0x4000, 0, 0x4050]));
         assert_eq!(item.payload_as::<[f32; 3]>(), Some([1.5, -2.0, 3.25]));
         assert_eq!(item.payload_as::<[f32; 2]>(), None);
         assert!(Item::parse(&bytes[1..76]).is_none());

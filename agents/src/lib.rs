@@ -84,6 +84,7 @@ mod imports;
 mod item;
 #[cfg(any(target_arch = "wasm32", test))]
 mod panic;
+mod pending;
 #[cfg(not(target_arch = "wasm32"))]
 mod recorder;
 #[cfg(not(target_arch = "wasm32"))]
@@ -94,6 +95,7 @@ pub use bytemuck;
 pub use handles::{Model, Seq, Topic};
 pub use host::{Host, Level};
 pub use item::{FilePart, Item, Kind, Via};
+pub use pending::Pending;
 pub use text::Text;
 pub use wasm_engine_abi::calls::Status;
 pub use wasm_engine_abi::frame::{Context, ItemHeader};

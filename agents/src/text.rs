@@ -41,6 +41,35 @@ impl<const N: usize> Text<N> {
         self
     }
 
+    /// Adds a text as JSON has it, in quotes and with its escapes, or nothing of it if it does not
+    /// fit whole.
+    pub fn quoted(&mut self, text: &str) -> &mut Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let (begin, was_cut) = (self.len, self.cut);
+        self.cut = false;
+        self.push(b"\"");
+        let mut rest = text.as_bytes();
+        // Escapes are of single bytes, so what lies between them is whole characters.
+        while let Some(at) = rest.iter().position(|byte| *byte < b' ' || b"\"\\".contains(byte)) {
+            let byte = rest[at];
+            self.push(&rest[..at]);
+            match byte {
+                b'"' | b'\\' => self.push(&[b'\\', byte]),
+                _ => {
+                    let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                    self.push(&[b'\\', b'u', b'0', b'0', high, low])
+                }
+            };
+            rest = &rest[at + 1..];
+        }
+        self.push(rest).push(b"\"");
+        if self.cut {
+            self.len = begin;
+        }
+        self.cut |= was_cut;
+        self
+    }
+
     /// Adds a number.
     pub fn integer(&mut self, value: i64) -> &mut Self {
         self.decimal(value, 0)
@@ -130,6 +159,16 @@ mod tests {
         }
         assert_eq!(text(i64::MIN, 255).as_str(), "-9.223372036854775808");
         assert_eq!(text(-1, 255).as_str(), "-0.000000000000000001");
+    }
+
+    #[test]
+    fn quoted_text_is_json_or_nothing() {
+        let mut text = Text::<24>::new();
+        text.quoted("a\"\\\u{1f}é").quoted("12345678").str(".");
+        assert_eq!((text.as_str(), text.is_cut()), ("\"a\\\"\\\\\\u001fé\".", true));
+        let mut all = Text::<16>::new();
+        assert_eq!(all.quoted("").quoted("plain").as_str(), "\"\"\"plain\"");
+        assert!(!all.is_cut());
     }
 
     #[test]

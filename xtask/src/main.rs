@@ -10,11 +10,14 @@ mod bench;
 mod bench_picture;
 mod conformance;
 mod demo;
+mod download;
+mod example_picture;
 mod fuzz;
 mod loom;
 mod miri;
 mod nightly;
 mod portability;
+mod recordings;
 mod setup;
 mod step;
 mod tamper;
@@ -30,7 +33,8 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  setup                          fetch and build what runs need: wasm target, ONNX Runtime, modules
+  setup                          fetch and build what runs need: wasm target, ONNX Runtime, modules,
+                                 models of the examples
   demo                           set-up, then a year of weather: run, log, verify, summary
   test [ARGS]                    set-up, then every test that runs on stable; ARGS go to cargo test
   tidy [--house | CHECK ...]     what no lint holds: lengths, names, citations, walls, circles
@@ -45,6 +49,7 @@ usage: cargo xtask TASK
   conformance [--only PART] ...  models of others against plain ONNX Runtime; --hostile: bad ones
   bench [--goal S1] [--out FILE] the benchmarks against the goals; a goal that is none lists them
   bench-picture FILE ... [SVG]   draws docs/growth.svg from the reports of S9 and S14
+  example-picture NAME FILE [SVG] draws what filetypes or speech found, from their outputs.jsonl
   tamper DIR ...                 change one byte of a finished log and seal it again
 
 ORT_DYLIB_PATH names another ONNX Runtime library; CARGO_TARGET_DIR another target directory.";
@@ -81,6 +86,7 @@ fn run(args: &[String]) -> Result<()> {
         "conformance" => conformance::command(rest),
         "bench" => bench::command(rest),
         "bench-picture" => bench_picture::command(rest),
+        "example-picture" => example_picture::command(rest),
         "tamper" => tamper::command(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -2,44 +2,42 @@
 //!
 //! | what | where | without it |
 //! |---|---|---|
-//! | the wasm target of the toolchain | rustup | no modules of the example can be built |
+//! | the wasm target of the toolchain | rustup | no modules of the examples can be built |
 //! | ONNX Runtime, checked by sha256 | `onnxruntime/` in the target directory | no inference |
-//! | the modules of the weather example | `examples/weather/modules/` | the example cannot run |
+//! | the modules of the examples | `modules/` in the folder of each | the examples cannot run |
+//! | models of two examples, checked by sha256 | `model/` in the folder of each | these two cannot run |
+//! | the windows of the speech example | `examples/speech/windows.jsonl` | it cannot run |
 //!
 //! A part that is missing is said with its repair, and the others are done all the same: everything
 //! but inference works without Python and network. When all is there, a stamp is left in the target
 //! directory, and from then on a test that would be skipped for want of them is a failure.
 //!
-//! The library comes from the wheel on PyPI because there it has a fixed name and hash; `pip` only
-//! downloads, nothing is installed. It is version 1.28.0: the last official build without an
-//! uploader for telemetry.
+//! What is fetched, and from where, is the table in `download.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 
+use crate::download::{MODELS, ONNX_RUNTIME, sha256};
+use crate::recordings;
 use crate::step::{Folders, Job, Times, cargo};
 
-/// Version of ONNX Runtime; the kernel looks for this file name.
-const ORT_VERSION: &str = "1.28.0";
-/// The library in the wheel for CPython 3.11 on x86-64 Linux.
-const ORT_SHA256: &str = "aa4079d18f4ea7a5f3a94d80cd4bbe0f2740436626622d64d793803a20381083";
 /// Names another library; it wins.
 const ORT_ENV: &str = "ORT_DYLIB_PATH";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
-/// Folder of the agents of the example, a workspace of its own.
-const AGENTS: &str = "examples/weather/agents";
-const MODULES: &str = "examples/weather/modules";
+/// The examples. The agents of each are a workspace of its own.
+pub(crate) const EXAMPLES: [&str; 3] = ["filetypes", "speech", "weather"];
 
 /// What came of the set-up: each part is there, or why it is not and what to do.
 pub(crate) struct Prepared {
     /// The library file.
     pub(crate) inference: Result<PathBuf>,
-    /// The modules of the example.
+    /// The modules of the examples.
     pub(crate) modules: Result<Vec<PathBuf>>,
+    /// The models of the examples that do not bring their own.
+    pub(crate) models: Result<Vec<PathBuf>>,
     /// How long it took.
     pub(crate) took: Duration,
 }
@@ -47,7 +45,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Whether everything is there.
     pub(crate) fn is_complete(&self) -> bool {
-        self.inference.is_ok() && self.modules.is_ok()
+        self.inference.is_ok() && self.modules.is_ok() && self.models.is_ok()
     }
 
     /// Says what is missing, on standard error.
@@ -56,7 +54,10 @@ impl Prepared {
             eprintln!("warning: inference does not work: {error:#}");
         }
         if let Err(error) = &self.modules {
-            eprintln!("warning: the weather example does not work: {error:#}");
+            eprintln!("warning: the examples do not work: {error:#}");
+        }
+        if let Err(error) = &self.models {
+            eprintln!("warning: the examples filetypes and speech do not work: {error:#}");
         }
     }
 }
@@ -88,11 +89,16 @@ pub(crate) fn prepare(folders: &Folders) -> Result<Prepared> {
     let start_modules = Instant::now();
     let modules = wasm_target(folders).and_then(|()| build_modules(folders));
     times.add("modules", start_modules.elapsed());
-    let setup = Prepared { inference, modules, took: start.elapsed() };
-    if let (Ok(library), Ok(modules)) = (&setup.inference, &setup.modules) {
+    let start_models = Instant::now();
+    let models = models(folders);
+    times.add("models", start_models.elapsed());
+    let setup = Prepared { inference, modules, models, took: start.elapsed() };
+    if let (Ok(library), Ok(modules), Ok(models)) =
+        (&setup.inference, &setup.modules, &setup.models)
+    {
         let mut text = format!("{}\n", library.display());
-        for module in modules {
-            text += &format!("{} {}\n", sha256(module)?, module.display());
+        for file in modules.iter().chain(models) {
+            text += &format!("{} {}\n", sha256(file)?, file.display());
         }
         fs::write(&stamp, text)
             .with_context(|| format!("{} cannot be written", stamp.display()))?;
@@ -115,66 +121,24 @@ pub(crate) fn library(folders: &Folders) -> Result<PathBuf> {
         eprintln!("ONNX Runtime: {} as {ORT_ENV} says", path.display());
         return Ok(path);
     }
-    let file = format!("libonnxruntime.so.{ORT_VERSION}");
-    let folder = folders.target.join("onnxruntime");
-    let path = folder.join(&file);
-    if path.is_file() && sha256(&path)? == ORT_SHA256 {
-        return Ok(path);
-    }
     ensure!(
         cfg!(all(target_os = "linux", target_arch = "x86_64")),
-        "there is a pinned library for x86-64 Linux only; get ONNX Runtime {ORT_VERSION} for this \
-         machine and name the file with {ORT_ENV}"
+        "there is a pinned library for x86-64 Linux only; get ONNX Runtime {} for this machine \
+         and name the file with {ORT_ENV}",
+        ONNX_RUNTIME.version()
     );
-    let repair = format!(
-        "it fetches ONNX Runtime {ORT_VERSION} and needs Python 3 with pip and network; repair \
-         that and run `cargo xtask setup`, or name a library with {ORT_ENV}"
-    );
-    let work = folder.join("download");
-    if work.exists() {
-        fs::remove_dir_all(&work)?;
+    let instead = format!(", or name a library with {ORT_ENV}");
+    let mut paths = ONNX_RUNTIME.fetch(folders, &instead)?;
+    paths.pop().context("the table names no library")
+}
+
+/// Fetches the models, and cuts up what one of them listens to.
+fn models(folders: &Folders) -> Result<Vec<PathBuf>> {
+    let mut paths = vec![recordings::prepare(&folders.root)?];
+    for package in &MODELS {
+        paths.extend(package.fetch(folders, "")?);
     }
-    fs::create_dir_all(&work).with_context(|| format!("{} cannot be made", work.display()))?;
-    download(&work, &repair)?;
-    let found = work.join("onnxruntime/capi").join(&file);
-    let hash = sha256(&found)?;
-    ensure!(
-        hash == ORT_SHA256,
-        "{} has sha256 {hash} and should have {ORT_SHA256}; it is not used, look where pip \
-         downloads from",
-        found.display()
-    );
-    fs::rename(&found, &path).with_context(|| format!("{} cannot be written", path.display()))?;
-    fs::remove_dir_all(&work)?;
-    eprintln!("ONNX Runtime: {}", path.display());
-    Ok(path)
-}
-
-/// Downloads the wheel into `work` and unpacks it there.
-fn download(work: &Path, repair: &str) -> Result<()> {
-    let wheel = format!("onnxruntime=={ORT_VERSION}");
-    // Downloads are notes on standard error like all steps: pip prints to standard output.
-    let pip = Job::new("python3", work)
-        .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"])
-        .args(["--python-version", "3.11", "--abi", "cp311", "--implementation", "cp"])
-        .args(["--platform", "manylinux_2_28_x86_64", "--disable-pip-version-check"])
-        .args(["--retries", "2", "--timeout", "30", "--quiet", &wheel]);
-    ensure_ok(pip, repair)?;
-    let wheel = fs::read_dir(work)?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .context("pip left no wheel behind; run `cargo xtask setup` again")?;
-    let unzip = Job::new("python3", work).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(".");
-    ensure_ok(unzip, repair)
-}
-
-/// Runs a step whose standard output is of no interest.
-fn ensure_ok(step: Job, advice: &str) -> Result<()> {
-    let captured = step.capture(advice)?;
-    eprint!("{}", captured.stdout);
-    ensure!(captured.code == Some(0), "`{}` failed; {advice}", captured.text);
-    Ok(())
+    Ok(paths)
 }
 
 /// Adds the wasm target to the repository's toolchain where it is missing.
@@ -191,17 +155,27 @@ fn wasm_target(folders: &Folders) -> Result<()> {
         .map(|_| ())
 }
 
-/// Builds the example's modules and copies those that changed to where the example looks for them.
+/// Builds the modules of all examples.
 fn build_modules(folders: &Folders) -> Result<Vec<PathBuf>> {
-    let agents = folders.root.join(AGENTS);
+    let mut modules = Vec::new();
+    for example in EXAMPLES {
+        modules.extend(build_example(folders, example)?);
+    }
+    Ok(modules)
+}
+
+/// Builds an example's modules and copies those that changed to where the example looks for them.
+fn build_example(folders: &Folders, example: &str) -> Result<Vec<PathBuf>> {
+    let folder = folders.root.join("examples").join(example);
+    let agents = folder.join("agents");
     cargo(&agents)
         .args(["build", "--locked", "--release", "--target", WASM_TARGET, "--examples"])
         .arg("--target-dir")
         .arg(&folders.target)
         .env("CARGO_ENCODED_RUSTFLAGS", remap(folders))
-        .run("the modules of examples/weather are built by it: read its message")?;
+        .run("the modules of an example are built by it: read its message")?;
     let built = folders.target.join(WASM_TARGET).join("release/examples");
-    let folder = folders.root.join(MODULES);
+    let folder = folder.join("modules");
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let mut names: Vec<String> = fs::read_dir(agents.join("modules"))
         .with_context(|| format!("{} cannot be read", agents.join("modules").display()))?
@@ -239,10 +213,4 @@ fn remap(folders: &Folders) -> String {
         .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()))
         .collect();
     flags.join("\x1f")
-}
-
-/// Of a file, in lower-case hexadecimal.
-fn sha256(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(format!("{:x}", Sha256::digest(bytes)))
 }

@@ -1,8 +1,9 @@
 //! `cargo xtask test`: `tidy`, the set-up, then every test that runs on a stable toolchain.
 //!
 //! One invocation over the whole workspace, so that features unify and nothing is built twice; the
-//! bounded loom models are among its tests. The example's agents are a workspace of their own and
-//! follow. After a complete set-up a test may not skip for want of the library or the modules.
+//! bounded loom models are among its tests. The agents of each example are a workspace of their own
+//! and come first. After a complete set-up a test may not skip for want of the library, the modules
+//! or the models.
 
 use std::time::Instant;
 
@@ -28,10 +29,14 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     let advice = "a test failed or did not build: read its message above";
     if args.is_empty() {
         // First, so that the summary of the workspace is what one sees last.
-        let agents = cargo(&folders.root.join("examples/weather/agents"))
-            .args(["test", "--locked", "--target-dir"])
-            .arg(&folders.target);
-        times.add("tests of the example's agents", agents.run(advice)?);
+        let start_agents = Instant::now();
+        for example in setup::EXAMPLES {
+            cargo(&folders.root.join("examples").join(example).join("agents"))
+                .args(["test", "--locked", "--target-dir"])
+                .arg(&folders.target)
+                .run(advice)?;
+        }
+        times.add("tests of the examples' agents", start_agents.elapsed());
     }
     let workspace = cargo(&folders.root).args(["test", "--workspace", "--locked"]).args(args);
     times.add("tests of the workspace", required(workspace, &setup).run(advice)?);
@@ -43,5 +48,6 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 /// Makes a skip a failure for what the set-up has.
 fn required(step: Job, setup: &Prepared) -> Job {
     let step = if setup.inference.is_ok() { step.env("REQUIRE_ORT", "1") } else { step };
-    if setup.modules.is_ok() { step.env("REQUIRE_MODULES", "1") } else { step }
+    let step = if setup.modules.is_ok() { step.env("REQUIRE_MODULES", "1") } else { step };
+    if setup.models.is_ok() { step.env("REQUIRE_MODELS", "1") } else { step }
 }

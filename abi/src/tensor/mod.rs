@@ -137,5 +137,26 @@ pub const fn value_bytes(rank: u32, len: u64) -> u64 {
     size_of::<ValueHead>() as u64 + 8 * rank as u64 + len.next_multiple_of(ALIGN as u64)
 }
 
+/// Bytes of a list of tensors with these ranks and bytes of elements: what a buffer for it needs.
+///
+/// ```
+/// use wasm_engine_abi::tensor::list_bytes;
+///
+/// // An f32 of [1, 576] and an i64 without dimensions.
+/// const REQUEST: usize = list_bytes(&[(2, 4 * 576), (0, 8)]);
+/// assert_eq!(REQUEST, 8 + (16 + 16 + 2304) + (16 + 8));
+/// ```
+#[must_use]
+pub const fn list_bytes(values: &[(u32, u64)]) -> usize {
+    let mut bytes = size_of::<ListHead>();
+    let mut index = 0;
+    while index < values.len() {
+        let (rank, len) = values[index];
+        bytes += value_bytes(rank, len) as usize;
+        index += 1;
+    }
+    bytes
+}
+
 const _: () = assert!(size_of::<ListHead>() == 8);
 const _: () = assert!(size_of::<ValueHead>() == 16);

@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod documents;
 mod faults;
+mod filetypes;
 #[cfg(target_os = "linux")]
 mod isolation;
 mod languages;
@@ -22,6 +23,7 @@ mod readers;
 mod replay;
 mod rules;
 mod sources;
+mod speech;
 mod support;
 mod tensors;
 mod trace;

@@ -1,82 +1,34 @@
 //! The example, with its real agents and its real model: what the README promises of it, on the
 //! first months of the year.
-//!
-//! Needs the built modules and the ONNX Runtime library, which `cargo xtask setup` provides.
-//! Without them it says so and skips; where the set-up succeeded (`REQUIRE_ORT`,
-//! `REQUIRE_MODULES`), a skip is a failure.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
 };
 
 use sha2::{Digest, Sha256};
 use wasm_engine::{
-    config::Config,
     replay::{ReplayOptions, replay, verify},
     report::RunReport,
-    resolve::resolve,
-    run::{RunOptions, run},
 };
 use wasm_engine_abi::record::kind;
 use wasm_engine_inference::onnx;
 use wasm_engine_log::{run_header::ModelRecord, tamper::records};
 
+use crate::support::example::Example;
+
 const TICKS: u64 = 800;
 
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/weather")
-}
-
-/// Whether modules and library are there.
-fn ready() -> bool {
-    let modules = ["forecaster", "watcher", "scorer"]
-        .iter()
-        .all(|name| example().join("modules").join(name).with_extension("wasm").exists());
-    let library = onnx::locate_library(None);
-    for (there, required, what) in [
-        (modules, "REQUIRE_MODULES", "the modules of the example".to_owned()),
-        (
-            library.is_ok(),
-            "REQUIRE_ORT",
-            library.as_ref().err().map(ToString::to_string).unwrap_or_default(),
-        ),
-    ] {
-        if !there {
-            assert!(env::var_os(required).is_none(), "{required} is set, but not there: {what}");
-            eprintln!("SKIPPED: not there: {what}; run `cargo xtask setup`");
-            return false;
-        }
-    }
-    true
-}
+const WEATHER: Example =
+    Example { name: "weather", modules: &["forecaster", "watcher", "scorer"], fetched: &[] };
 
 fn year(name: &str, workers: u32, log_dir: Option<PathBuf>, sets: &[&str]) -> RunReport {
-    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    let config = Config::load(&example().join("weather.toml"), &sets).expect("the example's own");
-    let resolved = resolve(&config).expect("the example resolves");
-    let options = RunOptions {
-        workers: Some(workers),
-        ticks: Some(TICKS),
-        pace: None,
-        log_dir,
-        resume: None,
-        name: Some(format!("weather-test-{name}-{}", std::process::id())),
-        timeout: None,
-        loading: None,
-        model_program: None,
-        code_cache: None,
-        pin_scheduler: false,
-        stop: Arc::new(AtomicBool::new(false)),
-        progress: None,
-    };
-    run(resolved, options).expect("the example runs")
+    WEATHER.run(name, workers, Some(TICKS), log_dir, sets)
 }
 
 #[test]
 fn t4_3_l6_2_i5_2_i5_3_real_agents_and_model_give_one_digest_on_any_lanes_and_in_replay() {
-    if !ready() {
+    if !WEATHER.is_ready() {
         return;
     }
     let dir = tempfile::tempdir().expect("a folder");
@@ -100,7 +52,7 @@ fn t4_3_l6_2_i5_2_i5_3_real_agents_and_model_give_one_digest_on_any_lanes_and_in
 
 #[test]
 fn t10_1_waits_for_a_reply_are_counted_by_cause_and_change_no_result() {
-    if !ready() {
+    if !WEATHER.is_ready() {
         return;
     }
     let dir = tempfile::tempdir().expect("a folder");
@@ -121,7 +73,7 @@ fn t10_1_waits_for_a_reply_are_counted_by_cause_and_change_no_result() {
 
 #[test]
 fn l4_3_the_log_names_file_library_and_processor_class_of_each_model() {
-    if !ready() {
+    if !WEATHER.is_ready() {
         return;
     }
     let sha256 = |path: &Path| {
@@ -138,7 +90,7 @@ fn l4_3_the_log_names_file_library_and_processor_class_of_each_model() {
         .collect();
     let [model] = &named[..] else { panic!("the example has one model: {named:?}") };
     assert_eq!(model.name, "temperature");
-    assert_eq!(model.sha256, sha256(&example().join("model/temperature.onnx")));
+    assert_eq!(model.sha256, sha256(&WEATHER.path("model/temperature.onnx")));
     let library = onnx::locate_library(None).expect("it is there");
     for part in [sha256(library.path()), onnx::CpuClass::detect().to_string()] {
         assert!(model.fingerprint.contains(&part), "{part} is not in {}", model.fingerprint);

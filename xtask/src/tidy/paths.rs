@@ -8,7 +8,14 @@ const ENDINGS: [&str; 8] = ["rs", "md", "py", "c", "h", "js", "toml", "wat"];
 /// Files that every crate has: alone they mean no file of the tree.
 const OF_ANY_CRATE: [&str; 2] = ["src/lib.rs", "src/main.rs"];
 /// What commands write, and the tree does not have.
-const WRITTEN: [&str; 2] = ["target/", "examples/weather/modules/"];
+const WRITTEN: [&str; 6] = [
+    "target/",
+    "examples/weather/modules/",
+    "examples/filetypes/modules/",
+    "examples/filetypes/model/",
+    "examples/speech/modules/",
+    "examples/speech/model/",
+];
 
 /// Paths in a text with where they stand: of files with a slash, names of Rust files and documents,
 /// and folders that end with a slash. Patterns, addresses and absolute paths are none.

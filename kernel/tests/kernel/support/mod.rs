@@ -25,6 +25,7 @@ use wasm_engine_guest::{
 
 pub use wasm_engine_core_scripts::{ALL, Mix, Prog, drive, everything, prog};
 
+pub mod example;
 pub mod run;
 
 /// Where commands that tests start keep compiled modules: nowhere in a home.
