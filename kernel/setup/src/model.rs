@@ -98,7 +98,7 @@ impl Dim {
     }
 }
 
-/// How a model is asked by [`infer`](wasm_engine_abi::calls): with the values of one `f32` row.
+/// How a model is asked by [`infer`](mod@wasm_engine_abi::calls): with one row of `f32`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RowForm {
     /// The tensor that a row is.
