@@ -205,6 +205,22 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_have_the_models_that_are_compared() {
+        let compared = include_str!("../python/models.toml");
+        for package in &MODELS {
+            let Package { name, version, sha256, files } = package;
+            let head = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+            let wheel = format!("wheel_sha256 = \"{sha256}\"\n");
+            assert!(compared.contains(&head) && compared.contains(&wheel), "{name} {version}");
+            let models = files.iter().filter(|file| file.inside.ends_with(".onnx"));
+            for PackageFile { inside, sha256, .. } in models {
+                let model = format!("path = \"{inside}\"\nsha256 = \"{sha256}\"\n");
+                assert!(compared.contains(&model), "{inside}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_there_is_not_fetched_and_another_hash_is_refused() {
         let dir = std::env::temp_dir().join(format!("xtask-download-{}", std::process::id()));
         fs::create_dir_all(&dir).expect("made");

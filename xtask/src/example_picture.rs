@@ -217,11 +217,11 @@ fn wave(samples: &[i16]) -> String {
     let loudest = samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(1).max(1);
     let y = |sample: i16| middle - SAMPLES.1 / 2.0 * f64::from(sample) / f64::from(loudest);
     let mut path = String::new();
-    for (column, part) in samples.chunks(samples.len().div_ceil(columns)).enumerate() {
+    let in_column = samples.len().div_ceil(columns).max(1);
+    for (column, part) in samples.chunks(in_column).enumerate() {
         let low = part.iter().min().copied().unwrap_or(0);
         let high = part.iter().max().copied().unwrap_or(0);
-        let at = part.len().max(1) * column;
-        let x = LEFT + ACROSS * at as f64 / samples.len() as f64;
+        let x = LEFT + ACROSS * (column * in_column) as f64 / samples.len() as f64;
         let _ = write!(path, "M{x:.1} {:.1}V{:.1}", y(low) + 0.3, y(high) - 0.3);
     }
     let label = text(LEFT - 10.0, middle + 4.0, "end", "", "sound");

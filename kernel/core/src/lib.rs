@@ -47,7 +47,7 @@ pub use self::{
     environment::{Environment, Output, PayloadStore, RefusedInput, Results, Sink, TurnOutput},
     facts::FactsBuilder,
     requests::Request,
-    state::{Core, first_digest},
+    state::{Core, TICK_MAX, first_digest},
     stats::Stats,
     tick_open::OpenError,
     view::AgentState,

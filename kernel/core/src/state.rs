@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// The last tick that can be: half of what a guest's timer can ask for, so that no sum of a tick
-/// and a delay overflows. What is due later never is (T5).
-pub(crate) const TICK_MAX: Tick = 1 << 62;
+/// and a delay overflows. What is due later never is (SEMANTICS T5.7).
+pub const TICK_MAX: Tick = 1 << 62;
 
 /// One turn of the current plan.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use wasm_engine_abi::calls::Status;
-use wasm_engine_abi::tensor::{RequestForm, TensorList, TensorWriter, ValueKind};
+use wasm_engine_abi::tensor::{RequestForm, TensorBuffer, TensorList, TensorWriter, ValueKind};
 use wasm_engine_setup::{ModelSetup, REPLY_BYTES_MIN, RowForm};
 use wasm_engine_shm::bytes::ReserveError;
 
@@ -179,26 +179,29 @@ impl Batches {
                 return Err("this model is asked with tensors, not with a row".to_owned());
             }
         }
-        request::check(self.request.bytes(), &self.setup, &mut self.seen)?;
-        nan::canonicalise(self.request.bytes_mut(), &mut self.results.floats);
-        let list = self.request.bytes();
+        let bytes = self.request.bytes();
+        let list = request::check(bytes, &self.setup, &mut self.seen)?;
         // A request that runs alone shares its shape with nobody.
-        if self.setup.batch > 1
-            && let Ok(parsed) = TensorList::parse(list)
-        {
-            stack::shape(&parsed, &mut self.shape);
+        if self.setup.batch > 1 {
+            stack::shape(&list, &mut self.shape);
         }
-        let open = self.chunks.iter().position(|chunk| chunk.shape == self.shape);
-        let open = open.unwrap_or_else(|| {
-            let mut chunk = self.spare.pop().unwrap_or_default();
-            chunk.shape.clone_from(&self.shape);
-            chunk.row_bytes = list.len();
-            self.chunks.push(chunk);
-            self.chunks.len() - 1
-        });
-        let chunk = &mut self.chunks[open];
-        chunk.rows.push(row);
-        chunk.lists.grow(list.len()).copy_from_slice(list);
+        let floats = &mut self.results.floats;
+        nan::find(&list, bytes, floats);
+        nan::canonicalise(self.request.bytes_mut(), floats);
+        match self.chunks.iter_mut().find(|chunk| chunk.shape == self.shape) {
+            Some(chunk) => {
+                chunk.rows.push(row);
+                chunk.lists.append(self.request.bytes());
+            }
+            None => {
+                let mut chunk = self.spare.pop().unwrap_or_default();
+                chunk.shape.clone_from(&self.shape);
+                chunk.row_bytes = self.request.bytes().len();
+                chunk.rows.push(row);
+                std::mem::swap(&mut chunk.lists, &mut self.request);
+                self.chunks.push(chunk);
+            }
+        }
         Ok(())
     }
 
@@ -272,12 +275,10 @@ impl Batches {
     /// influence each other.
     fn solve(&mut self, chunk: &Chunk, rows: Range<usize>) {
         let first = self.results.rows.len();
-        if self.model.is_late() {
-            self.results.rows.resize(first + rows.len(), None);
-            return;
-        }
-        if self.model.is_gone() {
-            self.model.fail("it is not run again".to_owned());
+        if self.model.is_late() || self.model.is_gone() {
+            if !self.model.is_late() {
+                self.model.fail("it is not run again".to_owned());
+            }
             self.results.rows.resize(first + rows.len(), None);
             return;
         }
@@ -321,55 +322,57 @@ impl Batches {
             }
         };
         model.run(request, &mut results.reply)?;
-        nan::canonicalise(results.reply.bytes_mut(), &mut results.floats);
-        for (at, row) in chunk.rows[rows].iter().enumerate() {
-            if let Err(why) = results.take(at, row.form, setup, form.as_ref()) {
-                return Err(model.fail(why));
-            }
-        }
-        Ok(())
+        results.take(&chunk.rows[rows], setup, form.as_ref()).map_err(|why| model.fail(why))
     }
 }
 
 impl ChunkResults {
-    /// Takes the reply to row `at` of those that ran together.
+    /// Takes the replies to the rows that ran together.
     fn take(
         &mut self,
-        at: usize,
-        form: RequestForm,
+        asked: &[Row],
         setup: &ModelSetup,
-        row: Option<&RowForm>,
+        form: Option<&RowForm>,
     ) -> Result<(), String> {
-        let Self { bytes, rows, one, reply, .. } = self;
+        let Self { bytes, rows, one, reply, floats, .. } = self;
         let malformed = |_| "its reply is no list of tensors".to_owned();
-        let mut list = TensorList::parse(reply.bytes()).map_err(malformed)?;
-        let mut all = reply.bytes();
-        if setup.batch > 1 {
-            stack::unstack(&list, at, setup.batch, one)
-                .ok_or("its reply has not a row for each row that it was asked")?;
-            all = one.bytes();
-            list = TensorList::parse(all).map_err(malformed)?;
-        }
-        let taken = match (form, row) {
-            (RequestForm::Tensors, _) => all,
-            (RequestForm::Row, row) => {
-                let len = row.map_or(0, |row| row.output_len * size_of::<f32>());
-                let value = list.iter().next().filter(|value| value.kind() == ValueKind::F32);
-                value.map(|value| value.data()).filter(|data| data.len() == len).ok_or_else(
-                    || format!("its reply is no row of {} values", len / size_of::<f32>()),
-                )?
+        let list = TensorList::parse(reply.bytes()).map_err(malformed)?;
+        nan::find(&list, reply.bytes(), floats);
+        nan::canonicalise(reply.bytes_mut(), floats);
+        // Only elements have changed.
+        let list = TensorList::parse(reply.bytes()).map_err(malformed)?;
+        let no_rows = || "its reply has not a row for each row that it was asked".to_owned();
+        for (at, row) in asked.iter().enumerate() {
+            let taken = match row.form {
+                RequestForm::Tensors if setup.batch == 1 => reply.bytes(),
+                RequestForm::Tensors => {
+                    stack::unstack(&list, at, setup.batch, one).ok_or_else(no_rows)?;
+                    one.bytes()
+                }
+                RequestForm::Row => {
+                    let value = list.iter().next().ok_or_else(no_rows)?;
+                    let data = match setup.batch {
+                        1 => value.data(),
+                        batch => stack::row(&value, at, batch).ok_or_else(no_rows)?,
+                    };
+                    let len = form.map_or(0, |form| form.output_len);
+                    if value.kind() != ValueKind::F32 || data.len() != len * size_of::<f32>() {
+                        return Err(format!("its reply is no row of {len} values"));
+                    }
+                    data
+                }
+            };
+            if taken.len() > setup.reply_bytes_max as usize {
+                return Err(format!(
+                    "its reply has {} bytes, and model.{}.reply_bytes_max is {}; raise it",
+                    taken.len(),
+                    setup.name,
+                    setup.reply_bytes_max
+                ));
             }
-        };
-        if taken.len() > setup.reply_bytes_max as usize {
-            return Err(format!(
-                "its reply has {} bytes, and model.{}.reply_bytes_max is {}; raise it",
-                taken.len(),
-                setup.name,
-                setup.reply_bytes_max
-            ));
+            rows.push(Some(bytes.len()..bytes.len() + taken.len()));
+            bytes.extend_from_slice(taken);
         }
-        rows.push(Some(bytes.len()..bytes.len() + taken.len()));
-        bytes.extend_from_slice(taken);
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ pub struct InferenceOptions {
 pub struct ModelReply<'a> {
     /// The request answered.
     pub number: u64,
-    /// `Status::Ok`, `Status::ModelFailed` or `Status::Mismatch`, as a code.
+    /// `Status::Ok`, `Status::ModelFailed`, `Status::Mismatch` or `Status::Late`, as a code.
     pub code: i32,
     /// In the form of the request: a list of tensors or a row of little-endian `f32`; with
     /// `Mismatch` a text, else empty.

@@ -22,16 +22,18 @@
 //!   NaN are the processor's choice, and replies are hashed. All other values keep their bits.
 //! - *The rings may fill* where requests or replies are large: [`InferenceLayout`] bounds them, the
 //!   scheduler keeps what has no room and never waits for it, the inference thread waits.
-//! - *Copies of a request*: into the ring, out of it to where the library reads it in place, and
-//!   once more where several are stacked; of a reply: out of the library, and through the ring.
+//! - *Copies of a request*: into the ring, out of it, to its chunk where it is not the first one
+//!   there, into the stack where there is one, and to a multiple of 64 bytes where its elements do
+//!   not begin at one; of a reply: out of the library, cut into rows, and through the ring.
 //! - *Nothing is allocated by us* per request once the buffers have seen the largest tick, but for
-//!   the library's handles of tensors and what waits for room.
+//!   the library's handles of tensors, the lists of those, and what waits for room.
 //!
 //! - *A model that never returns* holds its thread, not the scheduler:
 //!   [`InferenceHandle::wait_until`] can be ended, and dropping the handle interrupts what runs.
+//!   Where it has a deadline, its request is answered with `Late` (SEMANTICS I4).
 //!
-//! What not: no limit on a model's run time (SEMANTICS I4 is off), no clock of its own (it is
-//! handed one, for telemetry), no agents: who asked and when the reply is due, the core knows.
+//! What not: no clock of its own (it is handed one, for telemetry and deadlines), no agents: who
+//! asked and when the reply is due, the core knows.
 
 #![deny(unsafe_code)]
 

@@ -6,15 +6,16 @@ use wasm_engine_abi::tensor::{TensorList, Value, ValueKind};
 /// Where the floats of a list lie, reused.
 pub(crate) type Floats = Vec<(ValueKind, usize, usize)>;
 
-/// Makes every NaN of a list the quiet one of its type; all other values keep their bits. Bytes
-/// that are no list are left alone.
-pub(crate) fn canonicalise(bytes: &mut [u8], floats: &mut Floats) {
+/// Notes where the floats of a list lie in its bytes.
+pub(crate) fn find(list: &TensorList<'_>, bytes: &[u8], floats: &mut Floats) {
     floats.clear();
-    match TensorList::parse(bytes) {
-        Ok(list) => list.iter().for_each(|value| collect(&value, bytes, floats)),
-        Err(_) => return,
-    }
-    for &(kind, begin, len) in &*floats {
+    list.iter().for_each(|value| collect(&value, bytes, floats));
+}
+
+/// Makes every NaN of a list the quiet one of its type; all other values keep their bits. `floats`
+/// says where they lie.
+pub(crate) fn canonicalise(bytes: &mut [u8], floats: &Floats) {
+    for &(kind, begin, len) in floats {
         let data = &mut bytes[begin..begin + len];
         match kind {
             ValueKind::F32 => each(data, |bits| {
@@ -85,7 +86,9 @@ mod tests {
         list.tensor(4, &[3], &[0xffc1, 0x7f81, 0xff80].map(Bf16Bits)).expect("room");
         list.tensor(5, &[1], &[0xffc0_0001_u32]).expect("room");
         let _ = list.finish();
-        canonicalise(bytes.bytes_mut(), &mut Floats::new());
+        let mut floats = Floats::new();
+        find(&TensorList::parse(bytes.bytes()).expect("a list"), bytes.bytes(), &mut floats);
+        canonicalise(bytes.bytes_mut(), &floats);
         let list = TensorList::parse(bytes.bytes()).expect("a list");
         let port = |port| list.port(port).expect("there");
         let inner = port(1).inner().next().expect("one");

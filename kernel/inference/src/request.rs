@@ -4,13 +4,17 @@
 use wasm_engine_abi::tensor::{TensorList, Value, ValueKind};
 use wasm_engine_setup::{ModelSetup, PortSetup, PortValue};
 
-/// Checks a request; an error names the input and says what it is and what it should be. `seen` is
-/// memory for reuse.
-pub(crate) fn check(bytes: &[u8], model: &ModelSetup, seen: &mut Vec<bool>) -> Result<(), String> {
+/// Checks a request and gives its list; an error names the input and says what it is and what it
+/// should be. `seen` is memory for reuse.
+pub(crate) fn check<'r>(
+    bytes: &'r [u8],
+    model: &ModelSetup,
+    seen: &mut Vec<bool>,
+) -> Result<TensorList<'r>, String> {
     let list = TensorList::parse(bytes).map_err(|error| error.to_string())?;
     seen.clear();
     seen.resize(model.inputs.len(), false);
-    for value in list {
+    for value in list.iter() {
         let Some(port) = model.inputs.get(value.port() as usize) else {
             return Err(format!(
                 "there is no input {}; the model has {}",
@@ -35,7 +39,7 @@ pub(crate) fn check(bytes: &[u8], model: &ModelSetup, seen: &mut Vec<bool>) -> R
     }
     match model.inputs.iter().zip(&*seen).find(|(_, seen)| !**seen) {
         Some((port, _)) => Err(format!("input {} is missing, it takes {}", name(port), port.value)),
-        None => Ok(()),
+        None => Ok(list),
     }
 }
 
@@ -119,7 +123,7 @@ mod tests {
         let mut list = TensorWriter::new(&mut buffer).expect("room");
         write(&mut list).expect("room");
         let _ = list.finish();
-        check(buffer.bytes(), &model(), &mut Vec::new())
+        check(buffer.bytes(), &model(), &mut Vec::new()).map(|_| ())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Lists of equal shape have equal lengths and their elements at equal offsets, so a stack is made
 //! by copying and needs no look at the elements.
 
-use wasm_engine_abi::tensor::{TensorList, TensorWriter, ValueKind};
+use wasm_engine_abi::tensor::{RANK_MAX, TensorList, TensorWriter, Value};
 
 use crate::list_buffer::ListBuffer;
 
@@ -45,6 +45,15 @@ pub(crate) fn stack(rows: &[u8], row_bytes: usize, batch: u32, into: &mut ListBu
     let _ = writer.finish();
 }
 
+/// Row `index` of a value of `batch` rows; none if it is no tensor with as many.
+pub(crate) fn row<'a>(value: &Value<'a>, index: usize, batch: u32) -> Option<&'a [u8]> {
+    // Elements of no fixed size lie in no rows.
+    value.kind().element_bytes()?;
+    value.dims().next().filter(|first| *first == u64::from(batch))?;
+    let row_bytes = value.data().len() / batch as usize;
+    value.data().get(index * row_bytes..)?.get(..row_bytes)
+}
+
 /// Row `index` of a reply to a stack of `batch` rows, as a list of its own; none if some value of
 /// it is no tensor with as many rows.
 pub(crate) fn unstack(
@@ -55,18 +64,12 @@ pub(crate) fn unstack(
 ) -> Option<()> {
     into.clear();
     let mut writer = TensorWriter::new(into).ok()?;
-    let mut dims = Vec::new();
     for value in reply.iter() {
-        dims.clear();
-        dims.extend(value.dims());
-        let first = dims.first_mut().filter(|first| **first == u64::from(batch))?;
-        *first = 1;
-        if matches!(value.kind(), ValueKind::Text | ValueKind::Sequence | ValueKind::Map) {
-            return None;
-        }
-        let row_bytes = value.data().len() / batch as usize;
-        let row = value.data().get(index * row_bytes..)?.get(..row_bytes)?;
-        writer.value(value.port(), value.kind(), &dims, &[row]).ok()?;
+        let row = row(&value, index, batch)?;
+        let mut dims = [1; RANK_MAX as usize];
+        let dims = &mut dims[..value.dims().len()];
+        dims.iter_mut().zip(value.dims()).skip(1).for_each(|(slot, dim)| *slot = dim);
+        writer.value(value.port(), value.kind(), dims, &[row]).ok()?;
     }
     let _ = writer.finish();
     Some(())

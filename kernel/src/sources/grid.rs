@@ -87,9 +87,9 @@ impl GridReader {
         let Moment { seconds, nanos } = self.rule.parse(text)?;
         let period = self.period_s;
         let cure =
-            format!("with source.{}.off_grid = \"floor\" it enters at the tick before", self.id);
+            || format!("with source.{}.off_grid = \"floor\" it enters at the tick before", self.id);
         if !self.floor && nanos != 0 {
-            return Err(format!("is between two seconds; {cure}"));
+            return Err(format!("is between two seconds; {}", cure()));
         }
         let begin = if self.floor { seconds - seconds.rem_euclid(period) } else { seconds };
         let first = self.first.unwrap_or(begin);
@@ -97,8 +97,9 @@ impl GridReader {
         if late % period != 0 {
             return Err(format!(
                 "is {late} s after the first row, no multiple of source.{}.period_s ({period}); \
-                 {cure}",
-                self.id
+                 {}",
+                self.id,
+                cure()
             ));
         }
         let step = u64::try_from(late / period).ok().filter(|step| *step >= self.last);

@@ -18,6 +18,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use wasm_engine_abi::limits::PAYLOAD_BYTES_MAX;
+use wasm_engine_core::TICK_MAX;
 
 use crate::config::InputForm;
 use crate::sources::error::{DataFile, LeftOut, RowProblem, SourceError};
@@ -25,9 +26,6 @@ use crate::sources::grid::{GridReader, RowTime};
 use crate::sources::list::List;
 use crate::sources::payload::{MISSING, write_numbers};
 use crate::sources::streams::{Keys, name_of};
-
-/// The last tick that can be (SEMANTICS T5.7).
-const TICK_MAX: u64 = 1 << 62;
 
 /// Where in time a line is.
 enum When {

@@ -9,7 +9,7 @@
 //! for some values only, which are not among those tried, passes. A row for which a model fails
 //! proves nothing, so none is demanded; but where it fails for all, more than one row is refused.
 
-use wasm_engine_abi::tensor::{Bf16Bits, F16Bits, TensorList, TensorWriter, ValueKind};
+use wasm_engine_abi::tensor::{BadTensors, Bf16Bits, F16Bits, TensorList, TensorWriter, ValueKind};
 use wasm_engine_setup::{Dim, ModelSetup, PortValue};
 
 use crate::backend::{Backend, BackendFailure};
@@ -126,12 +126,15 @@ impl Asker<'_> {
             }
         }
         model.run(request.bytes(), reply)?;
-        nan::canonicalise(reply.bytes_mut(), &mut nan::Floats::new());
+        let malformed = |error: BadTensors| BackendFailure::Failed(error.to_string());
+        let mut floats = nan::Floats::new();
+        let list = TensorList::parse(reply.bytes()).map_err(malformed)?;
+        nan::find(&list, reply.bytes(), &mut floats);
+        nan::canonicalise(reply.bytes_mut(), &floats);
         if setup.batch == 1 {
             return Ok(Some(vec![reply.bytes().to_vec()]));
         }
-        let list = TensorList::parse(reply.bytes())
-            .map_err(|error| BackendFailure::Failed(error.to_string()))?;
+        let list = TensorList::parse(reply.bytes()).map_err(malformed)?;
         let mut one = ListBuffer::default();
         let rows = (0..setup.batch as usize).map(|at| {
             stack::unstack(&list, at, setup.batch, &mut one)?;
