@@ -35,11 +35,13 @@
 
 #![deny(unsafe_code)]
 
+pub mod account;
 mod backend;
 mod batcher;
 #[cfg(feature = "onnx")]
 mod describe;
 mod error;
+mod external_file;
 mod guarded;
 mod handle;
 mod interrupt;
@@ -53,6 +55,7 @@ pub mod onnx;
 mod protocol;
 pub mod registry;
 mod request;
+mod scan;
 mod server;
 mod stack;
 #[cfg(test)]
@@ -65,6 +68,7 @@ pub use self::{
     backend::{Backend, BackendFailure, ModelPorts},
     batcher::ServedModel,
     error::InferenceError,
+    external_file::{ExternalFile, model_sha256},
     handle::{InferenceHandle, InferenceOptions, ModelReply},
     interrupt::{Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},
