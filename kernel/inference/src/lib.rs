@@ -30,17 +30,21 @@
 //! - *A model that never returns* holds its thread, not the scheduler:
 //!   [`InferenceHandle::wait_until`] can be ended, and dropping the handle interrupts what runs.
 //!
-//! What not: no limit on a model's run time (SEMANTICS I4 is off), no clock of its own (it is
-//! handed one, for telemetry), no agents: who asked and when the reply is due, the core knows.
+//!   With a deadline (SEMANTICS I4) its request is answered as late and the run goes on.
+//!
+//! What not: no clock of its own (it is handed one), no agents: who asked and when the reply is
+//! due, the core knows.
 
 #![deny(unsafe_code)]
 
+pub mod account;
 mod backend;
 mod batcher;
 mod deadline;
 #[cfg(feature = "onnx")]
 mod describe;
 mod error;
+mod external_file;
 mod guarded;
 mod handle;
 mod interrupt;
@@ -55,6 +59,7 @@ mod protocol;
 pub mod registry;
 mod request;
 mod request_pipe;
+mod scan;
 mod server;
 #[cfg(all(test, feature = "onnx", target_os = "linux"))]
 mod soak_tests;
@@ -69,6 +74,7 @@ pub use self::{
     backend::{Backend, BackendFailure, ModelPorts},
     batcher::ServedModel,
     error::InferenceError,
+    external_file::{ExternalFile, model_sha256},
     handle::{InferenceHandle, InferenceOptions, ModelReply},
     interrupt::{Canceller, Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},
