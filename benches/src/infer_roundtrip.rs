@@ -64,6 +64,7 @@ impl Kernel {
         let terms = ModelTerms::default();
         let file = ModelFile {
             name: "m",
+            external: &[],
             bytes,
             sha256: None,
             batch,
@@ -117,7 +118,7 @@ fn input(len: usize) -> Vec<f32> {
 /// The model without a kernel, a request whose first row is filled and the rest zeros, and the
 /// first row's result.
 fn bare(bytes: &[u8], batch: u32) -> Result<(OnnxModel, ListBuffer, Vec<u8>), String> {
-    let source = ModelSource { name: "bare", bytes, outputs: None };
+    let source = ModelSource { name: "bare", bytes, external: &[], outputs: None };
     let mut model =
         onnx::load(source, &Interrupter::default()).map_err(|error| error.to_string())?;
     let PortValue::Tensor { dims, .. } = &model.ports().inputs[0].value else {

@@ -20,6 +20,8 @@ pub mod config;
 pub mod exit;
 mod files;
 pub mod machine;
+pub mod model_document;
+pub mod model_files;
 pub mod replay;
 pub mod report;
 pub mod resolve;

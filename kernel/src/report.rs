@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use wasm_engine_abi::{Digest, Tick, counters};
 use wasm_engine_core::Stats;
+use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup};
 
 use crate::exit::{Exit, HasExitCode};
 
@@ -136,6 +137,8 @@ macro_rules! run_report {
             pub waited_for: Option<String>,
             /// Rows, lines and files that sources left out, by source.
             pub rows_left_out: BTreeMap<String, u64>,
+            /// Models, in the order of their handles.
+            pub models: Vec<ModelReport>,
             /// The last message of each output topic.
             pub outputs: BTreeMap<String, Value>,
         }
@@ -218,6 +221,66 @@ pub struct ModuleReport {
     pub capabilities: Vec<String>,
 }
 
+/// A model of a run.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ModelReport {
+    /// Configured name.
+    pub name: String,
+    /// Its version, if it has one.
+    pub version: Option<u64>,
+    /// sha256 of its files.
+    pub sha256: String,
+    /// Inputs by name, as `f32[N, 3]`.
+    pub inputs: BTreeMap<String, String>,
+    /// Those outputs that replies hold, alike.
+    pub outputs: BTreeMap<String, String>,
+    /// Rows of one batch.
+    pub batch: u32,
+    /// Longest request in bytes.
+    pub request_bytes_max: u32,
+    /// Longest reply in bytes.
+    pub reply_bytes_max: u32,
+    /// What it is computed with; `cpu` is the only one.
+    pub provider: String,
+}
+
+impl ModelReport {
+    pub(crate) fn of(model: &ModelSetup) -> Self {
+        let ports = |ports: &[PortSetup]| -> BTreeMap<String, String> {
+            let given = ports.iter().filter(|port| port.given);
+            given.map(|port| (port.name.clone(), port.value.to_string())).collect()
+        };
+        Self {
+            name: model.name.clone(),
+            version: model.version,
+            sha256: model.sha256.clone(),
+            inputs: ports(&model.inputs),
+            outputs: ports(&model.outputs),
+            batch: model.batch,
+            request_bytes_max: model.request_bytes_max,
+            reply_bytes_max: model.reply_bytes_max,
+            provider: "cpu".to_owned(),
+        }
+    }
+}
+
+/// A model, as a log describes it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct LoggedModelReport {
+    /// What agents could ask.
+    #[serde(flatten)]
+    pub model: ModelReport,
+    /// Path of its file during the run.
+    pub path: String,
+    /// What its file says of itself.
+    #[serde(flatten)]
+    pub notes: ModelNotes,
+    /// What its results depend on besides its files.
+    pub fingerprint: String,
+    /// Whether it had a process of its own.
+    pub isolated: bool,
+}
+
 /// What `inspect` reads from a log without executing it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct InspectReport {
@@ -251,6 +314,8 @@ pub struct InspectReport {
     pub engine: BTreeMap<String, String>,
     /// Modules.
     pub modules: Vec<ModuleReport>,
+    /// Models.
+    pub models: Vec<LoggedModelReport>,
     /// Segments in order.
     pub segments: Vec<SegmentReport>,
 }

@@ -57,12 +57,20 @@ impl NameTable {
         }
         Self {
             topics: table(setup.topics.iter().map(|t| &t.name)),
-            models: table(setup.models.iter().map(|m| &m.name)),
+            models: model_names(&setup.models),
             templates: table(setup.templates.iter().map(|t| &t.name)),
             topic_count: setup.topics.len(),
             known_models: setup.models.iter().map(KnownModel::of).collect(),
         }
     }
+}
+
+/// Handles of models by `name@version`, and by name alone that of the highest version.
+fn model_names(models: &[ModelSetup]) -> BTreeMap<String, u32> {
+    let mut by_version: Vec<(&ModelSetup, u32)> = models.iter().zip(0..).collect();
+    by_version.sort_by_key(|(model, _)| model.version);
+    let names = by_version.into_iter();
+    names.flat_map(|(model, at)| [(model.name.clone(), at), (model.full_name(), at)]).collect()
 }
 
 /// The terms under which the agents of one template run.
@@ -82,4 +90,29 @@ pub(crate) struct Terms {
     pub(crate) blocks_max: u32,
     /// Blocks of the requests to models of one turn.
     pub(crate) inference_blocks_max: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a13_4_a_name_is_the_highest_version_and_a_version_has_a_name_of_its_own() {
+        let model = |name: &str, version| ModelSetup { version, ..ModelSetup::of_rows(name, 1, 1) };
+        let models =
+            [model("m", Some(10)), model("n", None), model("m", Some(9)), model("o", Some(1))];
+        let names: Vec<_> = model_names(&models).into_iter().collect();
+        let named = |name: &str, handle| (name.to_owned(), handle);
+        assert_eq!(
+            names,
+            [
+                named("m", 0),
+                named("m@10", 0),
+                named("m@9", 2),
+                named("n", 1),
+                named("o", 3),
+                named("o@1", 3)
+            ]
+        );
+    }
 }

@@ -37,12 +37,14 @@
 
 #![deny(unsafe_code)]
 
+pub mod account;
 mod backend;
 mod batcher;
 mod deadline;
 #[cfg(feature = "onnx")]
 mod describe;
 mod error;
+mod external_file;
 mod guarded;
 mod handle;
 mod interrupt;
@@ -57,6 +59,7 @@ mod protocol;
 pub mod registry;
 mod request;
 mod request_pipe;
+mod scan;
 mod server;
 #[cfg(all(test, feature = "onnx", target_os = "linux"))]
 mod soak_tests;
@@ -71,6 +74,7 @@ pub use self::{
     backend::{Backend, BackendFailure, ModelPorts},
     batcher::ServedModel,
     error::InferenceError,
+    external_file::{ExternalFile, model_sha256},
     handle::{InferenceHandle, InferenceOptions, ModelReply},
     interrupt::{Canceller, Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},

@@ -1,6 +1,7 @@
 //! Models of a run: bytes checked against their hash, loaded into ONNX Runtime, ready to be asked.
 //!
-//! The caller reads each file once; the bytes that are hashed here are the bytes that are loaded.
+//! The caller reads each file once; the bytes that are hashed here are the bytes that are loaded,
+//! those of other files in which a model has its data too.
 //! What a run binds to (SEMANTICS I1, L4) comes back with the backend: hash, inputs and outputs,
 //! how long requests and replies may be, batch and the fingerprint of library, processor class and
 //! settings.
@@ -10,9 +11,9 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::external_file::{ExternalFile, model_sha256};
 #[cfg(all(feature = "onnx", unix))]
 use crate::isolated::{IsolatedError, IsolatedModel};
 #[cfg(feature = "onnx")]
@@ -30,7 +31,10 @@ pub struct ModelFile<'a> {
     pub name: &'a str,
     /// The whole file.
     pub bytes: &'a [u8],
-    /// The sha256 that the configuration demands, in hexadecimal, if it does.
+    /// The other files in which it has data: those that
+    /// [`external_names`](crate::account::external_names) names.
+    pub external: &'a [ExternalFile],
+    /// The sha256 ([`model_sha256`]) that the configuration demands, in hexadecimal, if it does.
     pub sha256: Option<&'a str>,
     /// Rows of a batch, at least 1 (SEMANTICS I2).
     pub batch: u32,
@@ -175,7 +179,7 @@ pub fn load_models(
 
 /// The file's hash, if it is the one demanded.
 fn check_sha256(file: &ModelFile<'_>) -> Result<String, ModelError> {
-    let found = format!("{:x}", Sha256::digest(file.bytes));
+    let found = model_sha256(file.bytes, file.external);
     match file.sha256 {
         Some(wanted) if !wanted.eq_ignore_ascii_case(&found) => Err(ModelError::Sha256 {
             model: file.name.to_owned(),
@@ -204,7 +208,8 @@ fn load(
     interrupter: &Interrupter,
 ) -> Result<LoadedModel, ModelError> {
     let outputs = file.terms.outputs.as_deref();
-    let source = ModelSource { name: file.name, bytes: file.bytes, outputs };
+    let ModelFile { name, bytes, external, .. } = *file;
+    let source = ModelSource { name, bytes, external, outputs };
     let (mut backend, mixing): (Box<dyn Backend>, _) = match file.home {
         ModelHome::Here => {
             let model = onnx::load(source, interrupter)?;
@@ -301,7 +306,8 @@ mod tests {
             request_bytes_max: None,
             reply_bytes_max: None,
         };
-        ModelFile { name: "m", bytes, sha256, batch: 4, home: ModelHome::Here, terms: TERMS }
+        let home = ModelHome::Here;
+        ModelFile { name: "m", bytes, external: &[], sha256, batch: 4, home, terms: TERMS }
     }
 
     #[test]
@@ -327,7 +333,7 @@ mod tests {
                 .contains("277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9")
         );
         // Capitals are the same number.
-        let hash = format!("{:X}", Sha256::digest(b"bytes"));
+        let hash = model_sha256(b"bytes", &[]).to_uppercase();
         assert_eq!(check_sha256(&file(b"bytes", Some(&hash))).ok(), Some(hash.to_lowercase()));
     }
 

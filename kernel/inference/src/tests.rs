@@ -509,6 +509,7 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
     let file = crate::registry::ModelFile {
         name: "temperature",
         bytes: &bytes,
+        external: &[],
         sha256: None,
         batch: 16,
         home: crate::registry::ModelHome::Here,

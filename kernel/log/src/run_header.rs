@@ -8,14 +8,14 @@
 //!  RUN     JSON {name, started_unix_ns, setup, data}
 //!  ENGINE  JSON of the engine's fingerprint
 //!  MODULE  blake3 of the original 32 bytes | the original module      one per distinct module
-//!  MODEL   JSON {name, path, sha256, fingerprint, isolated}           one per model
+//!  MODEL   JSON {name, path, sha256, fingerprint, isolated, version, notes}   one per model
 //! ```
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::record::kind;
-use wasm_engine_setup::{EngineFingerprint, Setup};
+use wasm_engine_setup::{EngineFingerprint, ModelNotes, ModelSetup, Setup};
 
 use crate::{error::LogError, reader::LogReader, recovery::LogReport};
 
@@ -36,17 +36,23 @@ pub struct RunRecord {
 /// A model as a log describes it: metadata, not weights.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ModelRecord {
-    /// Configured name.
+    /// Configured name, with the version behind it if there is one.
     pub name: String,
-    /// Path of its file during the run.
+    /// Path of its file during the run; its other files are below that file's folder.
     pub path: PathBuf,
-    /// sha256 of the file, in lower-case hexadecimal.
+    /// sha256 of its files, in lower-case hexadecimal.
     pub sha256: String,
     /// What its results depend on besides the file (SEMANTICS I5).
     pub fingerprint: String,
     /// Whether it had a process of its own.
     #[serde(default)]
     pub isolated: bool,
+    /// The version that was chosen, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// What its file says of itself.
+    #[serde(default)]
+    pub notes: ModelNotes,
 }
 
 /// Everything before tick 0.
@@ -142,7 +148,8 @@ impl RunHeader {
             return Err(RunHeaderError::Incomplete);
         }
         let of = |model: &ModelRecord| (model.name.clone(), model.sha256.clone());
-        let expected = setup.models.iter().map(|model| (model.name.clone(), model.sha256.clone()));
+        let named = |model: &ModelSetup| (model.full_name(), model.sha256.clone());
+        let expected = setup.models.iter().map(named);
         let kinds = if expected.eq(self.models.iter().map(of)) {
             "RUN, ENGINE, MODULE, MODEL"
         } else {

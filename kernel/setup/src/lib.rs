@@ -14,6 +14,7 @@ mod limits;
 pub mod log_defaults;
 pub mod memory_defaults;
 mod model;
+mod model_notes;
 mod policy;
 mod sync_policy;
 
@@ -26,6 +27,7 @@ pub use self::{
     engine_fingerprint::EngineFingerprint,
     limits::{LimitError, Limits},
     model::{BATCH_MAX, Dim, ModelSetup, PortSetup, PortValue, REPLY_BYTES_MIN, RowForm},
+    model_notes::ModelNotes,
     policy::{Policy, Restart, Schedule, TraceLevel},
     sync_policy::SyncPolicy,
 };

@@ -16,9 +16,12 @@ pub const REPLY_BYTES_MIN: u32 = 512;
 /// A model; its handle is its index in [`Setup::models`](crate::Setup::models).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ModelSetup {
-    /// Configured name, unique.
+    /// Configured name, unique among models of one version.
     pub name: String,
-    /// sha256 of the file, in hexadecimal.
+    /// Its version, if it has one: `name@version` names it (SEMANTICS A13.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// sha256 of its files, in hexadecimal.
     pub sha256: String,
     /// Ticks from a request to its reply, at least 1 (SEMANTICS I1).
     pub latency_ticks: u64,
@@ -132,6 +135,15 @@ impl ModelSetup {
         model.request_bytes_max = model.request_bytes().unwrap_or(INFERENCE_BYTES_MAX);
         model.reply_bytes_max = model.reply_bytes().unwrap_or(INFERENCE_BYTES_MAX);
         model
+    }
+
+    /// Its name, with the version behind it if it has one.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match self.version {
+            Some(version) => format!("{}@{version}", self.name),
+            None => self.name.clone(),
+        }
     }
 
     /// How it is asked with a row, if it has one `f32` input and gives one `f32` output, of which

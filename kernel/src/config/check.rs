@@ -3,7 +3,7 @@
 //! Whether names refer to something and files hold what they should is found in
 //! `kernel/src/resolve/mod.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wasm_engine_abi::limits::{INFERENCE_BYTES_MAX, NAME_BYTES_MAX};
 
@@ -98,7 +98,7 @@ impl Config {
         self.check_log()?;
         self.check_unique("source", "id", self.source.iter().map(|source| &source.id))?;
         self.check_unique("agent", "name", self.agent.iter().map(|agent| &agent.name))?;
-        self.check_unique("model", "name", self.model.iter().map(|model| &model.name))?;
+        self.check_models()?;
         self.check_unique("topic", "name", self.topic.iter().map(|topic| &topic.name))?;
         self.check_unique("output", "topic", self.output.iter().map(|output| &output.topic))?;
         for source in &self.source {
@@ -216,8 +216,37 @@ impl Config {
         self.check_for_each("agent", &agent.name, agent.for_each.as_deref())
     }
 
+    /// Names of models are unique, or stand with versions that are: those of folders are known
+    /// when they are read.
+    fn check_models(&self) -> Result<(), ConfigError> {
+        let mut seen = BTreeMap::new();
+        for (index, ModelConfig { name, version, folder, .. }) in self.model.iter().enumerate() {
+            let at = format!("model.{index}.name");
+            check_name(name).map_err(|problem| self.value_error(&at, problem))?;
+            if name.contains('@') {
+                let problem = "holds `@`, behind which stands the version of a model; rename it";
+                return Err(self.value_error(at, problem));
+            }
+            let versioned = version.is_some() || folder.is_some();
+            if seen.insert(name, versioned).is_some_and(|other| !(other && versioned)) {
+                let problem =
+                    format!("= \"{name}\" is there twice; give each a version, or rename one");
+                return Err(self.value_error(at, problem));
+            }
+        }
+        Ok(())
+    }
+
     fn check_model(&self, model: &ModelConfig) -> Result<(), ConfigError> {
         let key = |key: &str| format!("model.{}.{key}", model.name);
+        if model.file.is_some() == model.folder.is_some() {
+            let problem = match &model.file {
+                Some(_) => "stands beside folder; give one of them",
+                None => "is missing; name the ONNX file, or with folder a folder of versions",
+            };
+            return Err(self.value_error(key("file"), problem));
+        }
+        self.at_least_1(&key("bytes_max"), model.bytes_max)?;
         // A latency of 0 is refused (SEMANTICS T3).
         self.at_least_1(&key("latency_ticks"), model.latency_ticks)?;
         self.at_least_1(&key("batch"), model.batch.into())?;

@@ -12,6 +12,7 @@ use wasm_engine_setup::{
 use crate::config::error::ConfigError;
 use crate::config::sources::SourceConfig;
 use crate::config::values;
+use crate::model_files::ALL_BYTES_MAX;
 
 /// Longest name of a kernel; it becomes part of file names.
 pub(crate) const KERNEL_NAME_BYTES_MAX: usize = 64;
@@ -272,11 +273,22 @@ pub enum GrantedRights {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Name, unique among models. Required.
+    /// Name, unique among models or with their versions. Required.
     pub name: String,
-    /// The ONNX file, relative to the configuration. Required.
-    pub file: PathBuf,
-    /// SHA-256 the file must have, in hexadecimal. Default: none, any file will do.
+    /// The ONNX file, relative to the configuration; it or `folder` is needed. Default: none.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// A folder of versions, each a folder with `model.onnx` whose name is its number. Default:
+    /// none.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// The version in the folder, or what a file is called. Default: none, the highest.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// Bytes that the file and its external data may have. Default 4 GiB.
+    #[serde(default = "bytes_max")]
+    pub bytes_max: u64,
+    /// SHA-256 of the file and its external data, in hexadecimal. Default: none, any will do.
     #[serde(default)]
     pub sha256: Option<String>,
     /// Rows of one batch, at least 1 (SEMANTICS I2). Default 1, which every model can.
@@ -303,6 +315,13 @@ pub struct ModelConfig {
     /// Where it runs (SEMANTICS I3.6): `thread` or `process`. Default `thread`.
     #[serde(default)]
     pub isolation: Isolation,
+}
+
+impl ModelConfig {
+    /// The key that says where it is.
+    pub(crate) fn location_key(&self) -> &'static str {
+        if self.file.is_some() { "file" } else { "folder" }
+    }
 }
 
 /// Where a model runs.
@@ -345,6 +364,10 @@ pub struct OutputConfig {
 
 const fn one() -> u32 {
     1
+}
+
+const fn bytes_max() -> u64 {
+    ALL_BYTES_MAX
 }
 
 const fn batch() -> u32 {

@@ -3,7 +3,7 @@
 use wasm_engine_abi::page::NAMES_BYTES_MAX;
 
 use crate::machine::region;
-use wasm_engine_setup::Setup;
+use wasm_engine_setup::{ModelSetup, Setup};
 
 /// Longest name of an agent that monitors see, in bytes; a longer one is cut.
 const AGENT_NAME_BYTES_MAX: usize = 64;
@@ -62,7 +62,8 @@ pub(super) fn names(setup: &Setup, name: &str, lanes: u32) -> String {
     let rings: Vec<String> =
         region::rings(setup, lanes).into_iter().map(|(_, name)| name).collect();
     let rings = room.take(rings.iter().map(String::as_str));
-    let models = room.take(setup.models.iter().map(|m| m.name.as_str()));
+    let models: Vec<String> = setup.models.iter().map(ModelSetup::full_name).collect();
+    let models = room.take(models.iter().map(String::as_str));
     let sources = room.take(setup.sources.iter().map(|s| s.id.as_str()));
     let templates = room.take(setup.templates.iter().map(|t| t.name.as_str()));
     let topics = room.take(setup.topics.iter().map(|t| t.name.as_str()));

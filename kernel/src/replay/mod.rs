@@ -25,7 +25,10 @@ use crate::{
     machine::{BuildError, Placing},
     machine::{Kernel, KernelError, Parts, TickError, TraceOptions},
     replay::recompute::Recompute,
-    report::{Divergence, InspectReport, ModuleReport, RunReport, SegmentReport, VerifyReport},
+    report::{
+        Divergence, InspectReport, LoggedModelReport, ModelReport, ModuleReport, RunReport,
+        SegmentReport, VerifyReport,
+    },
     run::closing::closed_otherwise,
     run::sinks::{ShownLines, SinkError, Sinks},
     run::tally::tally,
@@ -36,9 +39,9 @@ use wasm_engine_inference::InferenceError;
 use wasm_engine_log::{
     Ending, LogError, LogReader, LogReport, SegmentContent,
     outputs::{OUTPUTS_FILE, OutputError, OutputFile},
-    run_header::{RunHeader, RunHeaderError},
+    run_header::{ModelRecord, RunHeader, RunHeaderError},
 };
-use wasm_engine_setup::memory_defaults;
+use wasm_engine_setup::{ModelSetup, memory_defaults};
 
 pub use self::admit::ModuleMismatch;
 use self::admit::admit_modules;
@@ -390,6 +393,7 @@ pub fn inspect(dir: &Path) -> Result<InspectReport, ReplayError> {
     let instrumentation = engine.instrumentation_version.to_string();
     report.engine.insert("instrumentation".to_owned(), instrumentation);
     report.modules = modules(&header);
+    report.models = models(&header);
     report.segments = segments(dir, &log.segments)?;
     Ok(report)
 }
@@ -415,6 +419,17 @@ fn modules(header: &RunHeader) -> Vec<ModuleReport> {
         }
     };
     header.run.setup.templates.iter().enumerate().map(report).collect()
+}
+
+fn models(header: &RunHeader) -> Vec<LoggedModelReport> {
+    let report = |(record, setup): (&ModelRecord, &ModelSetup)| LoggedModelReport {
+        model: ModelReport::of(setup),
+        path: record.path.display().to_string(),
+        notes: record.notes.clone(),
+        fingerprint: record.fingerprint.clone(),
+        isolated: record.isolated,
+    };
+    header.models.iter().zip(&header.run.setup.models).map(report).collect()
 }
 
 fn segments(dir: &Path, contents: &[SegmentContent]) -> Result<Vec<SegmentReport>, ReplayError> {

@@ -19,8 +19,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     clock,
     exit::{Exit, HasExitCode},
-    files::{self, MODEL_BYTES_MAX},
+    files::MODEL_BYTES_MAX,
     machine::Kernel,
+    model_files::{ModelFileError, read_model_files},
     report::Divergence,
 };
 use wasm_engine_core::Request;
@@ -35,14 +36,12 @@ use wasm_engine_log::run_header::RunHeader;
 #[non_exhaustive]
 pub enum RecomputeError {
     /// The model's file cannot be read.
-    #[error("model {name}: {path} cannot be read: {source}; put the file back to recompute")]
+    #[error("model {name} cannot be computed again: {source}")]
     File {
         /// The model.
         name: String,
-        /// Its file.
-        path: String,
         /// Why.
-        source: std::io::Error,
+        source: Box<ModelFileError>,
     },
     /// The model cannot be loaded.
     #[error(transparent)]
@@ -68,7 +67,7 @@ pub enum RecomputeError {
 impl HasExitCode for RecomputeError {
     fn exit(&self) -> Exit {
         match self {
-            Self::File { .. } => Exit::Usage,
+            Self::File { source, .. } => source.exit(),
             Self::Model(error) => error.exit(),
             Self::Inference(_) => Exit::Failure,
             Self::Fingerprint { .. } => Exit::Refused,
@@ -93,9 +92,11 @@ impl Recompute {
         let setup = &header.run.setup;
         let mut bytes = Vec::new();
         for model in &header.models {
-            let path = model.path.display().to_string();
-            bytes.push(files::read(&model.path, MODEL_BYTES_MAX).map_err(|source| {
-                RecomputeError::File { name: model.name.clone(), path, source }
+            // As much as it had: what has more is another one.
+            let read = read_model_files(&model.path, model.notes.bytes.max(MODEL_BYTES_MAX));
+            bytes.push(read.map_err(|source| RecomputeError::File {
+                name: model.name.clone(),
+                source: Box::new(source),
             })?);
         }
         let terms: Vec<ModelTerms> = setup.models.iter().map(ModelTerms::from).collect();
@@ -106,7 +107,8 @@ impl Recompute {
             .zip(&bytes)
             .map(|((record, (model, terms)), bytes)| registry::ModelFile {
                 name: &record.name,
-                bytes,
+                bytes: &bytes.model,
+                external: &bytes.external,
                 sha256: Some(&record.sha256),
                 batch: model.batch,
                 terms,

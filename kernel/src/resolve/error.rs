@@ -10,6 +10,7 @@ use wasm_engine_guest::admission::AdmissionError;
 use crate::config::ConfigError;
 use crate::exit::{Exit, HasExitCode};
 use crate::files;
+use crate::model_files::ModelFileError;
 use crate::sources::SourceError;
 
 /// Why a configuration cannot be turned into a run.
@@ -37,6 +38,15 @@ pub enum ResolveError {
         file: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// The files of a model cannot be read.
+    #[error("{key}: {source}")]
+    Model {
+        /// The key that names them.
+        key: String,
+        /// Why.
+        #[source]
+        source: Box<ModelFileError>,
     },
     /// A model is not the one that was configured.
     #[error(
@@ -76,6 +86,7 @@ impl HasExitCode for ResolveError {
             Self::Admission(error) => error.exit(),
             Self::Refused { .. } => Exit::Refused,
             Self::File { source, .. } => Exit::of_reading(source),
+            Self::Model { source, .. } => source.exit(),
             Self::Sha256 { .. } => Exit::Usage,
         }
     }

@@ -10,48 +10,25 @@
 //! formatting the region.
 
 mod error;
+mod models;
 mod templates;
 mod topics;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use wasm_engine_abi::limits::{BLOCK_BYTES, INIT_CALLS, blocks};
 
 use crate::{
-    config::{Config, Isolation, LogConfig, ModelConfig, OnFault, RegionConfig, Wait},
-    files::MODEL_BYTES_MAX,
+    config::{Config, LogConfig, OnFault, RegionConfig, Wait},
     sources::Source,
 };
 use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
-use wasm_engine_inference::registry::ModelTerms;
-use wasm_engine_setup::{Limits, ModelSetup, Setup, SourceSetup};
+use wasm_engine_setup::{Limits, Setup, SourceSetup};
 
 pub use self::error::ResolveError;
 pub(crate) use self::error::hex;
-use self::error::{read, refuse_above};
-
-/// A model's file, read.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ReadModel {
-    /// Configured name.
-    pub name: String,
-    /// Where it came from.
-    pub path: PathBuf,
-    /// Its content, whose SHA-256 is in the setup.
-    pub bytes: Vec<u8>,
-    /// Where it runs.
-    pub isolation: Isolation,
-    /// What the configuration says of its inputs and outputs.
-    pub terms: ModelTerms,
-}
-
-impl std::fmt::Debug for ReadModel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, path, bytes, .. } = self;
-        write!(f, "ReadModel({name}, {}, {} bytes)", path.display(), bytes.len())
-    }
-}
+use self::error::refuse_above;
+pub use self::models::ReadModel;
 
 /// What never decides results: excluded from every digest (SEMANTICS D3).
 #[derive(Clone, PartialEq, Debug)]
@@ -118,13 +95,7 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
     set_origin(config, &mut sources)?;
     check_inputs(&config.limits, &sources)?;
     let topics = topics::resolve(config, &mut sources)?;
-    let mut models = Vec::with_capacity(config.model.len());
-    let mut model_setups = Vec::with_capacity(config.model.len());
-    for model in &config.model {
-        let (file, setup) = read_model(config, model)?;
-        models.push(file);
-        model_setups.push(setup);
-    }
+    let (models, model_setups) = models::resolve(config)?;
     let templates = templates::resolve(config, &sources)?;
     let setup = Setup {
         seed: config.kernel.seed,
@@ -241,37 +212,4 @@ fn check_inputs(limits: &Limits, sources: &[Source]) -> Result<(), ResolveError>
         }
     }
     Ok(())
-}
-
-fn read_model(
-    config: &Config,
-    model: &ModelConfig,
-) -> Result<(ReadModel, ModelSetup), ResolveError> {
-    let path = config.path(&model.file);
-    let bytes = read(&format!("model.{}.file", model.name), &path, MODEL_BYTES_MAX)?;
-    let sha256 = hex(&Sha256::digest(&bytes));
-    if let Some(expected) = model.sha256.as_ref().filter(|hex| !hex.eq_ignore_ascii_case(&sha256)) {
-        return Err(ResolveError::Sha256 {
-            key: format!("model.{}.sha256", model.name),
-            file: path,
-            found: sha256,
-            expected: expected.clone(),
-        });
-    }
-    let setup = ModelSetup {
-        name: model.name.clone(),
-        sha256,
-        latency_ticks: model.latency_ticks,
-        batch: model.batch,
-        ..ModelSetup::default()
-    };
-    let terms = ModelTerms {
-        dims: model.dims.clone().unwrap_or_default(),
-        outputs: model.outputs.clone(),
-        request_bytes_max: model.request_bytes_max,
-        reply_bytes_max: model.reply_bytes_max,
-    };
-    let read =
-        ReadModel { name: model.name.clone(), path, bytes, isolation: model.isolation, terms };
-    Ok((read, setup))
 }

@@ -37,7 +37,7 @@ use wasm_engine_log::{
     outputs::OutputFile,
     run_header::{ModelRecord, RunHeader, RunRecord},
 };
-use wasm_engine_setup::Setup;
+use wasm_engine_setup::{ModelSetup, Setup};
 
 /// A run that is ready for its next tick.
 pub(crate) struct Started {
@@ -91,7 +91,7 @@ pub(crate) fn start(
         .zip(&modules)
         .map(|(template, module)| (template.module.clone(), module.original.clone()))
         .collect();
-    let records = model_records(&models, &loaded);
+    let records = model_records(&models, &loaded, &setup.models);
     let header = RunHeader::new(run, engine::fingerprint(&engine), originals, records);
     let code_cache = open_cache(locations.code_cache.as_deref());
     let (mut kernel, inference, threads) =
@@ -149,15 +149,21 @@ fn kernel(
     Ok((kernel, inference, threads))
 }
 
-fn model_records(files: &[ReadModel], loaded: &[LoadedModel]) -> Vec<ModelRecord> {
-    let record = |(file, loaded): (&ReadModel, &LoadedModel)| ModelRecord {
+fn model_records(
+    files: &[ReadModel],
+    loaded: &[LoadedModel],
+    setups: &[ModelSetup],
+) -> Vec<ModelRecord> {
+    let record = |((file, loaded), setup): ((&ReadModel, &LoadedModel), &ModelSetup)| ModelRecord {
         name: file.name.clone(),
         path: std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
         sha256: loaded.setup.sha256.clone(),
         fingerprint: loaded.fingerprint.clone(),
         isolated: file.isolation == Isolation::Process,
+        version: setup.version,
+        notes: file.notes.clone(),
     };
-    files.iter().zip(loaded).map(record).collect()
+    files.iter().zip(loaded).zip(setups).map(record).collect()
 }
 
 fn start_inference(

@@ -110,9 +110,8 @@ pub(crate) fn load(
     let interrupter = Interrupter::default();
     let loaded = wait_for(start(files, &setup.models, program, &interrupter)?, &interrupter, halt)?;
     for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
-        let (name, sha256) = (model.name.clone(), model.sha256.clone());
-        *model =
-            ModelSetup { name, sha256, latency_ticks: model.latency_ticks, ..loaded.setup.clone() };
+        let ModelSetup { name, version, sha256, latency_ticks, .. } = std::mem::take(model);
+        *model = ModelSetup { name, version, sha256, latency_ticks, ..loaded.setup.clone() };
     }
     setup.limits.suit(&setup.models);
     Ok(loaded)
@@ -138,6 +137,7 @@ fn start(
                 .map(|(file, model)| registry::ModelFile {
                     name: &file.name,
                     bytes: &file.bytes,
+                    external: &file.external,
                     sha256: Some(&model.sha256),
                     batch: model.batch,
                     terms: &file.terms,
@@ -201,7 +201,7 @@ pub(crate) fn check_limits(setup: &Setup) -> Result<(), ModelsError> {
         ] {
             let needed = bytes.next_multiple_of(BLOCK_BYTES);
             if needed > max {
-                let (model, bytes, needed) = (model.name.clone(), bytes.into(), needed.into());
+                let (model, bytes, needed) = (model.full_name(), bytes.into(), needed.into());
                 return Err(ModelsError::Bytes {
                     model,
                     what,

@@ -2,7 +2,11 @@
 
 use wasm_engine_abi::page::stall;
 
-use crate::{machine::Kernel, report::RunReport, run::sinks::Sinks};
+use crate::{
+    machine::Kernel,
+    report::{ModelReport, RunReport},
+    run::sinks::Sinks,
+};
 
 /// What a kernel did so far, as a report.
 pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
@@ -24,6 +28,7 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
         memory_reserved_bytes: kernel.engine().reserved_bytes(),
         asleep: kernel.agents_held().1,
         region_bytes: kernel.built().bytes,
+        models: core.setup().models.iter().map(ModelReport::of).collect(),
         outputs: sinks.last_outputs(),
         first_fault: sinks.faults.first.clone(),
         ..RunReport::of(&core.stats())

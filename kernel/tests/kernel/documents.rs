@@ -14,17 +14,18 @@ fn document(name: &str) -> String {
 #[test]
 fn the_documentation_names_every_key_and_default() {
     let docs = document("docs/CONFIGURATION.md");
-    // A source needs one of its kind's keys too.
+    // A source needs one of its kind's keys too, a model its file or a folder.
     let smallest = "[[source]]\nfolder = 'a'\nid = 'a'\ntopic = 'a'\n\
         [[agent]]\nname = 'a'\nmodule = 'a'\n[[model]]\nname = 'a'\nfile = 'a'\n\
         [[topic]]\nname = 'a'\n[[output]]\ntopic = 'a'\n";
     let config = Config::parse(Path::new("a.toml"), smallest, &[]).expect("only what is required");
     let config = serde_json::to_value(&config).expect("plain data");
+    let either = |key: &str| matches!(key, "source.folder" | "model.file");
     let required = smallest.split("[[").skip(1).flat_map(|section| {
         let (name, rest) = section.split_once("]]").expect("a section");
         rest.lines().filter_map(move |line| Some(format!("{name}.{}", line.split_once(" = ")?.0)))
     });
-    let required: Vec<String> = required.filter(|key| key != "source.folder").collect();
+    let required: Vec<String> = required.filter(|key| !either(key)).collect();
     let mut rows = 0;
     for (section, value) in config.as_object().expect("sections") {
         let entry = value.as_array().map_or(value, |entries| &entries[0]);
@@ -32,7 +33,7 @@ fn the_documentation_names_every_key_and_default() {
             let key = format!("{section}.{key}");
             let default = match default {
                 _ if required.contains(&key) => "required".to_owned(),
-                _ if key == "source.folder" => "none".to_owned(),
+                _ if either(&key) => "none".to_owned(),
                 Value::Null => "none".to_owned(),
                 other => format!("`{other}`"),
             };

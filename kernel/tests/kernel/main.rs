@@ -15,6 +15,7 @@ mod languages;
 mod limits_of_the_process;
 mod log_counters;
 mod machine_fails;
+mod model_files;
 mod models;
 mod modules;
 mod pace;

@@ -118,7 +118,15 @@ fn load(bytes: &[u8], home: ModelHome<'_>) -> Result<LoadedModel, ModelError> {
         }
     });
     let terms = ModelTerms::default();
-    let file = ModelFile { name: "model", bytes, sha256: None, batch: 1, home, terms: &terms };
+    let file = ModelFile {
+        name: "model",
+        bytes,
+        sha256: None,
+        batch: 1,
+        home,
+        terms: &terms,
+        external: &[],
+    };
     let models = load_models(&[file], None, &interrupter);
     drop(loaded);
     // It ends at once, and cannot have panicked.

@@ -7,10 +7,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use rustix::process::{Resource, Rlimit};
 
 use crate::backend::Backend;
+use crate::external_file::ExternalFile;
 use crate::interrupt::Interrupter;
 use crate::isolated::wire::{self, FrameHead, Ready, Start, TEXT_MAX, invalid, kind};
 use crate::list_buffer::ListBuffer;
-use crate::onnx::{self, ModelSource, OnnxModel, Surroundings};
+use crate::onnx::{self, ModelSource, OnnxModel};
+use crate::scan::Surroundings;
 
 /// A frame of the kernel, or what was wrong with it.
 type Arrived = io::Result<(FrameHead, Vec<u8>)>;
@@ -91,7 +93,8 @@ fn start(frames: &Receiver<Arrived>, answers: &mut File) -> io::Result<Option<On
     let parts = json_len.and_then(|len| payload.split_at_checked(len));
     let Some((json, bytes)) = parts else { return Err(invalid("it does not begin with a model")) };
     let wanted: Start = serde_json::from_slice(json)?;
-    match load(&wanted, bytes) {
+    let external = external(&wanted, frames)?;
+    match load(&wanted, bytes, &external) {
         Ok(model) => {
             let ready = Ready {
                 ports: model.ports().clone(),
@@ -108,13 +111,28 @@ fn start(frames: &Receiver<Arrived>, answers: &mut File) -> io::Result<Option<On
     }
 }
 
+/// The files that follow the first frame.
+fn external(wanted: &Start, frames: &Receiver<Arrived>) -> io::Result<Vec<ExternalFile>> {
+    let one = |name: &String| match next(frames)? {
+        (FrameHead { kind: kind::FILE, .. }, bytes) => {
+            Ok(ExternalFile { name: name.clone(), bytes: bytes.into() })
+        }
+        _ => Err(invalid("a file of the model is missing")),
+    };
+    wanted.files.iter().map(one).collect()
+}
+
 /// The model, or an exit code and why not.
-fn load(wanted: &Start, bytes: &[u8]) -> Result<OnnxModel, (u64, String)> {
-    let Start { name, outputs } = wanted;
+fn load(
+    wanted: &Start,
+    bytes: &[u8],
+    external: &[ExternalFile],
+) -> Result<OnnxModel, (u64, String)> {
+    let Start { name, outputs, .. } = wanted;
     onnx::locate_library(None)
         .and_then(|library| onnx::init(&library))
         .map_err(|error| (1, format!("model {name} cannot be run: {error}")))?;
-    let source = ModelSource { name, bytes, outputs: outputs.as_deref() };
+    let source = ModelSource { name, bytes, external, outputs: outputs.as_deref() };
     OnnxModel::new(source, Surroundings::Own, &Interrupter::default())
         .map_err(|error| (5, error.to_string()))
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 use crate::backend::{Backend, BackendFailure, ModelPorts};
+use crate::external_file::ExternalFile;
 use crate::interrupt::{Canceller, Interrupter};
 use crate::isolated::wire::{self, FrameHead, JSON_MAX, Ready, Start, TEXT_MAX, kind};
 use crate::list_buffer::ListBuffer;
@@ -86,6 +87,7 @@ struct Recipe {
     library: Option<PathBuf>,
     start: Start,
     bytes: Vec<u8>,
+    external: Vec<ExternalFile>,
 }
 
 /// The process, where an interrupter finds it.
@@ -152,8 +154,10 @@ impl IsolatedModel {
             start: Start {
                 name: source.name.to_owned(),
                 outputs: source.outputs.map(<[String]>::to_vec),
+                files: source.external.iter().map(|file| file.name.clone()).collect(),
             },
             bytes: source.bytes.to_owned(),
+            external: source.external.to_vec(),
         };
         let (pipes, ready) = recipe.start(&running, interrupter)?;
         Ok(Self {
@@ -258,6 +262,9 @@ impl Recipe {
     ) -> io::Result<Result<Ready, (u8, String)>> {
         let json = serde_json::to_vec(&self.start)?;
         wire::write(to, (kind::START, json.len() as u64, 0), &[&json, &self.bytes])?;
+        for file in &self.external {
+            wire::write(to, (kind::FILE, 0, 0), &[&file.bytes])?;
+        }
         let head = wire::read_head(from)?;
         match head.kind {
             kind::READY if head.len <= JSON_MAX => {

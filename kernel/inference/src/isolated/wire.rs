@@ -26,6 +26,8 @@ pub(super) struct Start {
     pub(super) name: String,
     /// The outputs that replies hold, if not all.
     pub(super) outputs: Option<Vec<String>>,
+    /// Names of the other files in which it has data.
+    pub(super) files: Vec<String>,
 }
 
 /// What a process says of its model; every one says the same.
@@ -39,7 +41,7 @@ pub(super) struct Ready {
 /// What a frame is.
 pub(super) mod kind {
     /// To the process: load a model. The payload begins with a JSON text of `a` bytes that says
-    /// which; the model is the rest.
+    /// which; the model is the rest. A frame follows for each of its other files.
     pub(in crate::isolated) const START: u64 = 1;
     /// To the process: run a list of tensors.
     pub(in crate::isolated) const RUN: u64 = 2;
@@ -51,6 +53,8 @@ pub(super) mod kind {
     pub(in crate::isolated) const REPLY: u64 = 5;
     /// From it: the run failed; a text.
     pub(in crate::isolated) const FAILED: u64 = 6;
+    /// To the process: the next of the model's other files, all of it.
+    pub(in crate::isolated) const FILE: u64 = 7;
 }
 
 /// What stands before the payload.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::OnnxError;
-use super::scan::{self, ScanFault, Surroundings};
 use super::tests::{TriedModel, load_with, ready, scanned};
 use crate::registry::ModelError;
+use crate::scan::{self, ScanFault, Surroundings};
 use crate::{BackendFailure, Interrupter};
 
 fn case(name: &str) -> Vec<u8> {
@@ -224,6 +224,26 @@ fn old_operator_sets_are_run() {
     }
     let mut model = load("opset6", 1).expect("loads");
     assert_eq!(run(&mut model, &[1.0; 4]).expect("runs").len(), 4);
+}
+
+#[test]
+fn what_takes_too_long_to_load_is_refused_wherever_it_runs() {
+    for (name, words) in [
+        ("nested_13", "graphs inside graphs, 13 levels of them"),
+        ("calls_2_to_31", "functions that unfold to 2147483647 calls"),
+    ] {
+        let text = refusal(name);
+        assert!(text.contains(words), "{name}: {text}");
+        let own = scan::model(&case(name), Surroundings::Own);
+        assert!(matches!(own, Err(ScanFault::Refused { .. })), "{name}: {own:?}");
+    }
+    for name in ["nested_12", "calls_8191"] {
+        assert!(scanned(&case(name)).is_ok(), "{name}: {:?}", scanned(&case(name)));
+        if ready() {
+            let mut model = load(name, 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(run(&mut model, &[2.0]).expect("runs"), [2.0], "{name}");
+        }
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use crate::onnx::{
     error::OnnxError,
     model::{ModelSource, OnnxModel},
     probe::{Probed, probe},
-    scan::Surroundings,
 };
+use crate::scan::Surroundings;
 
 /// Loads a model into this process; it was not tried. `interrupter` stops it from another thread.
 ///

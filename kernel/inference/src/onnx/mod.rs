@@ -9,7 +9,6 @@
 //! |---|---|
 //! | `cpu.rs`, `fingerprint.rs` | the class of the processor, and all that bits depend on |
 //! | `library.rs`, `elf.rs` | the search, the library's identity, its start |
-//! | `scan/` | what a model may hold, classified before the library sees it |
 //! | `model.rs`, `port.rs` | a session, and what the model declares |
 //! | `load.rs`, `probe.rs` | a model tried before it is used: do its rows influence each other? |
 //! | `values.rs` | between lists of tensors and the library's values |
@@ -28,8 +27,9 @@
 //! - *The process lives.* The library answers most mistakes with an error, and some with a signal:
 //!   a model that is known to raise one is refused, before the library folds its constants, unless
 //!   it has a process of its own (`crate::isolated`).
-//! - *The hash covers everything.* Models come as bytes the caller has hashed. External weight
-//!   files would escape that hash and random operators would escape replay: both are refused.
+//! - *The hash covers everything.* Models and their external data come as bytes the caller has
+//!   hashed, and the library is handed those: it opens no file. Random operators would escape
+//!   replay and are refused.
 //! - *Nothing phones home.* Official Linux libraries from 1.29 on carry an uploader that is on by
 //!   default; the loader insists on [`TELEMETRY_ENV`] for them before it loads one.
 //!
@@ -42,6 +42,8 @@ mod case_tests;
 mod cpu;
 mod elf;
 mod error;
+#[cfg(test)]
+mod external_tests;
 mod fingerprint;
 mod library;
 mod load;
@@ -51,7 +53,6 @@ mod port;
 mod probe;
 #[expect(unsafe_code, reason = "values over caller-owned memory exist only in the raw interface")]
 mod raw;
-mod scan;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -64,4 +65,3 @@ pub use load::load;
 pub(crate) use load::tried;
 pub use model::{ModelSource, OnnxModel};
 pub use pinned::{LIBRARY_ENV, LIBRARY_FILE, LIBRARY_VERSION, TELEMETRY_ENV};
-pub(crate) use scan::Surroundings;

@@ -11,6 +11,7 @@ use wasm_engine_abi::plain::PlainText;
 use wasm_engine_abi::tensor::TensorList;
 
 use crate::backend::{Backend, BackendFailure, ModelPorts};
+use crate::external_file::ExternalFile;
 use crate::interrupt::{Canceller, Interrupter};
 use crate::list_buffer::ListBuffer;
 use crate::onnx::{
@@ -19,9 +20,9 @@ use crate::onnx::{
     library::ENVIRONMENT,
     port::{PortSide, ports},
     raw::{self, PortNames},
-    scan::{self, ScanFault, Surroundings},
     values::{self, AlignedMemory},
 };
+use crate::scan::{self, ScanFault, Surroundings};
 
 /// What is loaded: a name for messages, bytes whose hash the caller has checked, and which outputs
 /// are wanted, if not all.
@@ -31,6 +32,8 @@ pub struct ModelSource<'a> {
     pub name: &'a str,
     /// The file's content.
     pub bytes: &'a [u8],
+    /// The other files in which it has data.
+    pub external: &'a [ExternalFile],
     /// The outputs that replies hold, if not all.
     pub outputs: Option<&'a [String]>,
 }
@@ -84,18 +87,24 @@ impl OnnxModel {
         };
         let environment = ENVIRONMENT.get().ok_or(OnnxError::NotInitialised { model: model() })?;
         interrupter.begin(source.name);
-        let scanned = scan::model(source.bytes, surroundings).map_err(|fault| match fault {
+        let refused = |fault| match fault {
             ScanFault::Malformed(reason) => OnnxError::ModelMalformed { model: model(), reason },
             ScanFault::Refused { what, cure } => {
                 OnnxError::ModelRefused { model: model(), what, cure }
             }
             ScanFault::Ends { what, cure } => OnnxError::EndsProcess { model: model(), what, cure },
-        })?;
+        };
+        let embedded = scan::embed(source.bytes, source.external).map_err(refused)?;
+        let scanned = scan::model(&embedded.model, surroundings).map_err(refused)?;
         let mut builder = builder(environment).map_err(failed)?;
+        for (name, bytes) in embedded.large {
+            let with = builder.with_external_initializer_file_in_memory(name, bytes);
+            builder = with.map_err(|error| failed(error.into()))?;
+        }
         let canceler = builder.canceler();
         // Both ways to stop fail only if there is nothing left to stop.
         interrupter.add(move || drop(canceler.cancel()));
-        let session = builder.commit_from_memory(source.bytes).map_err(failed)?;
+        let session = builder.commit_from_memory(&embedded.model).map_err(failed)?;
         let (inputs, input_names) = ports(PortSide::Input, session.inputs()).map_err(&shape)?;
         let (outputs, output_names) = ports(PortSide::Output, session.outputs()).map_err(&shape)?;
         let mut ports = ModelPorts { inputs, outputs };

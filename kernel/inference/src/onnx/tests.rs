@@ -5,11 +5,9 @@ use std::{env, fs};
 use wasm_engine_abi::tensor::{TensorList, TensorWriter};
 use wasm_engine_setup::ModelSetup;
 
-use super::{
-    scan::{self, ScanFault, Scanned, Surroundings},
-    *,
-};
+use super::*;
 use crate::registry::{self, LoadedModel, ModelError, ModelFile, ModelHome, ModelTerms};
+use crate::scan::{self, ScanFault, Scanned, Surroundings};
 use crate::{Backend, BackendFailure, Interrupter, ListBuffer};
 
 /// What the scan says of a model in the kernel's process.
@@ -21,7 +19,7 @@ pub(super) fn scanned(bytes: &[u8]) -> Result<Scanned, ScanFault> {
 pub(super) struct TriedModel {
     pub(super) setup: ModelSetup,
     pub(super) fingerprint: String,
-    backend: Box<dyn Backend>,
+    pub(super) backend: Box<dyn Backend>,
 }
 
 impl std::fmt::Debug for TriedModel {
@@ -62,7 +60,7 @@ pub(super) fn load_with(
 ) -> Result<TriedModel, ModelError> {
     let terms = ModelTerms::default();
     let home = ModelHome::Here;
-    let file = ModelFile { name, bytes, sha256: None, batch, home, terms: &terms };
+    let file = ModelFile { name, bytes, external: &[], sha256: None, batch, home, terms: &terms };
     let mut loaded = registry::load_models(&[file], None, interrupter)?;
     let LoadedModel { setup, fingerprint, backend } = loaded.remove(0);
     Ok(TriedModel { setup, fingerprint, backend })
@@ -162,9 +160,12 @@ fn scan_refuses_random_operators_at_any_depth() {
 }
 
 #[test]
-fn scan_refuses_external_weights_and_deep_nesting() {
-    let external = field(7, &field(5, &number(14, 1)));
-    assert!(matches!(scanned(&external), Err(ScanFault::Refused { .. })));
+fn scan_refuses_data_that_are_nowhere_and_deep_nesting() {
+    let external = field(7, &field(5, &[number(14, 1), number(2, 1)].concat()));
+    assert!(matches!(scan::embed(&external, &[]), Err(ScanFault::Refused { .. })));
+    // What is left outside is an initializer of the main graph.
+    let constant = field(5, &field(5, &number(14, 1)));
+    assert!(matches!(scanned(&field(7, &field(1, &constant))), Err(ScanFault::Malformed(_))));
     assert_eq!(scanned(&field(7, &field(5, &number(14, 0)))), Ok(Scanned::default()));
     let mut graph = Vec::new();
     for _ in 0..100 {

@@ -10,6 +10,7 @@
 
 mod cache;
 mod inspect;
+mod model;
 mod print;
 mod progress;
 mod replay;
@@ -49,6 +50,8 @@ enum Verb {
     Verify(verify::Args),
     /// Say what a log holds, without executing it.
     Inspect(inspect::Args),
+    /// Say what a model is, from its files alone.
+    Model(model::Args),
     /// Serve a kernel with one model, over standard input and output; kernels start this.
     #[command(hide = true)]
     ServeModel,
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Replay(args) => Ok(replay::replay(args)),
         Verb::Verify(args) => Ok(verify::verify(args)),
         Verb::Inspect(args) => Ok(inspect::inspect(args)),
+        Verb::Model(args) => Ok(model::model(&args)),
         // It prints no document.
         Verb::ServeModel => Err(serve::serve()),
     };

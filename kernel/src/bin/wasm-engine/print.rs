@@ -133,6 +133,13 @@ fn write_entries(entries: &[(&String, &Value)], indent: usize, text: &mut String
                 let inner: Vec<_> = map.iter().collect();
                 write_entries(&inner, indent + 2, text);
             }
+            // To be copied from the terminal.
+            Value::Array(lines) if *key == "configuration" => {
+                text.push_str(&format!("{key}\n"));
+                for line in lines.iter().map(scalar) {
+                    text.push_str(&format!("{}{}\n", " ".repeat(indent + 2), PlainText(&line)));
+                }
+            }
             Value::Array(items) if items.iter().any(|item| item.is_object()) => {
                 text.push_str(&format!("{key}\n"));
                 let indices: Vec<String> =

@@ -1,6 +1,6 @@
 //! What no model may hold, whatever its values: rules over single nodes.
 
-use crate::onnx::scan::{
+use crate::scan::{
     fault::{ScanFault, Surroundings, shown},
     proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto},
 };

@@ -1,6 +1,6 @@
 //! The protobuf wire format: fields and their values, nothing about what they mean.
 
-use crate::onnx::scan::fault::ScanFault;
+use crate::scan::fault::ScanFault;
 
 /// A value as it lies in the bytes.
 #[derive(Clone, Copy)]
@@ -60,4 +60,17 @@ fn varint(rest: &mut &[u8]) -> Result<u64, ScanFault> {
         }
     }
     Err(ScanFault::Malformed("a number in it is longer than 64 bits"))
+}
+
+/// The bytes before the content of a field with `len` bytes.
+pub(super) fn head(field: u64, len: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for mut number in [field << 3 | 2, len as u64] {
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+    }
+    bytes
 }

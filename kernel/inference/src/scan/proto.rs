@@ -3,13 +3,15 @@
 //! Field numbers are those of `onnx.proto`, which never change. A message that is there twice is
 //! merged as protobuf does: scalars by the last, lists one behind the other.
 
-use crate::onnx::scan::{
+use crate::scan::{
     fault::ScanFault,
     wire::{WireValue, entry, numbers},
 };
 
 /// Messages nested deeper are refused; real models have a handful of levels.
-const DEPTH_MAX: u32 = 64;
+pub(super) const DEPTH_MAX: u32 = 64;
+/// Depth of the initializers of the main graph, and of no other tensor.
+pub(super) const MAIN_TENSOR_DEPTH: u32 = 2;
 
 /// Numbers of element types in `TensorProto.DataType`.
 pub(super) mod elem {
@@ -30,6 +32,12 @@ pub(super) struct ModelProto<'a> {
     pub(super) graphs: u32,
     pub(super) functions: Vec<FunctionProto<'a>>,
     pub(super) metadata_keys: Vec<&'a [u8]>,
+    pub(super) producer: &'a [u8],
+    pub(super) producer_version: &'a [u8],
+    /// As the file says it; 0 where it does not.
+    pub(super) version: i64,
+    /// Domain and version of each operator set.
+    pub(super) opsets: Vec<(&'a [u8], i64)>,
 }
 
 #[derive(Default)]
@@ -80,6 +88,8 @@ pub(super) struct AttributeProto<'a> {
 pub(super) struct PortProto<'a> {
     pub(super) name: &'a [u8],
     pub(super) elem: Option<i64>,
+    /// Its whole `TypeProto`.
+    pub(super) declared: &'a [u8],
 }
 
 #[derive(Default)]
@@ -91,6 +101,8 @@ pub(super) struct TensorProto<'a> {
     pub(super) numbers: Vec<i64>,
     /// Some elements are not listed and so zero.
     pub(super) sparse: bool,
+    /// Its data are in another file, and not looked at.
+    pub(super) external: bool,
 }
 
 impl<'a> NodeProto<'a> {
@@ -108,6 +120,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ModelProto<'_>, ScanFault> {
     let mut model = ModelProto::default();
     each(bytes, 0, &mut |field, value, depth| {
         match (field, value) {
+            (2, WireValue::Bytes(name)) => model.producer = name,
+            (3, WireValue::Bytes(version)) => model.producer_version = version,
+            (5, WireValue::Number(version)) => model.version = version.cast_signed(),
+            (8, WireValue::Bytes(bytes)) => model.opsets.push(opset(bytes, depth)?),
             (7, WireValue::Bytes(bytes)) => {
                 model.graphs += 1;
                 graph(&mut model.graph, bytes, depth)?;
@@ -126,8 +142,21 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ModelProto<'_>, ScanFault> {
     Ok(model)
 }
 
+fn opset(bytes: &[u8], depth: u32) -> Result<(&[u8], i64), ScanFault> {
+    let mut made = (&[][..], 0);
+    each(bytes, depth, &mut |field, value, _| {
+        match (field, value) {
+            (1, WireValue::Bytes(domain)) => made.0 = domain,
+            (2, WireValue::Number(version)) => made.1 = version.cast_signed(),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(made)
+}
+
 /// Hands every field of a message to `see`, with the depth of what is inside it.
-fn each<'a>(
+pub(super) fn each<'a>(
     mut rest: &'a [u8],
     depth: u32,
     see: &mut dyn FnMut(u64, WireValue<'a>, u32) -> Result<(), ScanFault>,
@@ -235,7 +264,10 @@ fn port(bytes: &[u8], depth: u32) -> Result<PortProto<'_>, ScanFault> {
     each(bytes, depth, &mut |field, value, depth| {
         match (field, value) {
             (1, WireValue::Bytes(name)) => made.name = name,
-            (2, WireValue::Bytes(bytes)) => elem_type(bytes, depth, &mut made.elem)?,
+            (2, WireValue::Bytes(bytes)) => {
+                made.declared = bytes;
+                elem_type(bytes, depth, &mut made.elem)?;
+            }
             _ => {}
         }
         Ok(())
@@ -266,10 +298,13 @@ fn tensor<'a>(into: &mut TensorProto<'a>, bytes: &'a [u8], depth: u32) -> Result
             (5 | 7, value) => numbers(value, &mut into.numbers)?,
             (8, WireValue::Bytes(name)) => into.name = name,
             (9, WireValue::Bytes(bytes)) => into.raw = bytes,
-            // `data_location`: 0 is inside the file, 1 another file, no other number is defined.
-            (14, WireValue::Number(location)) if location != 0 => {
-                let what = "weights in an external file, which its hash does not cover";
-                return Err(ScanFault::without(what));
+            // `data_location`: 0 is inside the file, 1 another file. What is left in another one
+            // (`external.rs`) is an initializer of the main graph.
+            (14, WireValue::Number(location)) => {
+                into.external = location != 0;
+                if into.external && depth != MAIN_TENSOR_DEPTH {
+                    return Err(ScanFault::Malformed("a tensor in it is in two files"));
+                }
             }
             _ => {}
         }

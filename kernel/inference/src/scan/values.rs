@@ -1,7 +1,7 @@
 //! What can be known of a value without running the model: its element type and which integers it
 //! may hold. Coarse on purpose: what is not known may be anything.
 
-use crate::onnx::scan::proto::{AttributeProto, NodeProto, TensorProto, elem};
+use crate::scan::proto::{AttributeProto, NodeProto, TensorProto, elem};
 
 /// What is known of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +40,9 @@ impl Known {
     pub(super) fn of_tensor(tensor: &TensorProto<'_>) -> Self {
         fn each<const N: usize>(raw: &[u8], of: fn([u8; N]) -> i64) -> Vec<i64> {
             raw.as_chunks().0.iter().map(|bytes| of(*bytes)).collect()
+        }
+        if tensor.external {
+            return Self::any(Some(tensor.elem));
         }
         let mut numbers = match tensor.elem {
             elem::INT32 => each(tensor.raw, |bytes| i32::from_le_bytes(bytes).into()),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::onnx::scan::{
+use crate::scan::{
     fault::{ScanFault, Surroundings},
     proto::{FunctionProto, GraphProto, ModelProto, NodeProto, PortProto, elem},
     rules::described,
