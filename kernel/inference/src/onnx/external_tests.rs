@@ -246,6 +246,13 @@ fn offsets_and_lengths_are_checked_before_the_library_sees_them() {
     }
     let checked = product(&outside(&[location, ("length", &right), ("checksum", "any")]));
     assert_eq!(scan::embed(&checked, &files).expect("suits").large[0].1, files[0].bytes);
+    // 2^30 values of 4 bytes: more than the library takes at once.
+    let dims = [1 << 3, 0x80, 0x80, 0x80, 0x80, 0x04];
+    let large = [&dims[..], &number(2, 1), &outside(&[location])].concat();
+    match scan::embed(&field(7, &field(5, &large)), &files) {
+        Err(ScanFault::Refused { what, .. }) => assert!(what.contains("takes 2147483648")),
+        other => panic!("{other:?}"),
+    }
     let both = product(&[outside(&[location]), field(9, &weights())].concat());
     assert!(matches!(scan::embed(&both, &files), Err(ScanFault::Malformed(_))));
     let nowhere = product(&number(14, 2));

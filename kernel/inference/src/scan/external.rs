@@ -29,6 +29,9 @@ const INSIDE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a protobuf message that can be read.
 const MODEL_BYTES_MAX: usize = i32::MAX as usize;
 
+/// Bytes of one tensor that the library takes from memory.
+const TENSOR_BYTES_MAX: u64 = 1 << 31;
+
 /// A model as the library gets it.
 #[derive(Debug)]
 pub(crate) struct Embedded<'a> {
@@ -243,6 +246,14 @@ impl ExternalTensor {
         let len = tensor_bytes(elem, &dims).ok_or_else(|| {
             refused(format!("tensor `{tensor}` in another file, of a kind or size that has none"))
         })?;
+        if len > TENSOR_BYTES_MAX {
+            return Err(ScanFault::Refused {
+                what: format!(
+                    "tensor `{tensor}` of {len} bytes, and the library takes {TENSOR_BYTES_MAX}"
+                ),
+                cure: "export it with that tensor in two",
+            });
+        }
         let (mut location, mut offset, mut length) = (None, None, None);
         for (key, value) in pairs {
             let number = || {
