@@ -21,7 +21,15 @@ fn load() -> LoadedModel {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/weather/model/temperature.onnx");
     let bytes = std::fs::read(path).expect("the example's model");
     let (terms, home) = (ModelTerms::default(), ModelHome::Here);
-    let file = ModelFile { name: "m", bytes: &bytes, sha256: None, batch: 1, home, terms: &terms };
+    let file = ModelFile {
+        name: "m",
+        bytes: &bytes,
+        external: &[],
+        sha256: None,
+        batch: 1,
+        home,
+        terms: &terms,
+    };
     let loaded = registry::load_models(&[file], None, &Interrupter::default());
     loaded.expect("the library is there").remove(0)
 }

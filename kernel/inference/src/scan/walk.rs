@@ -267,7 +267,7 @@ fn refuse_training(node: &NodeProto<'_>, inputs: &[Option<Known>]) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::scan::proto::AttributeProto;
+    use crate::scan::proto::AttributeProto;
 
     fn node<'a>(operator: &'a [u8], inside: Option<GraphProto<'a>>) -> NodeProto<'a> {
         let attribute = |graph| AttributeProto { graphs: vec![graph], ..AttributeProto::default() };
