@@ -267,5 +267,7 @@ enum Status: i32, reserved [-9, -10] {
     Mismatch = -15 "not what the model takes",
     /// The model did not answer before its deadline.
     Late = -16 "later than the deadline",
+    /// The model is configured and not loaded.
+    NotLoaded = -17 "not loaded",
 }
 }

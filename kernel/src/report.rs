@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use wasm_engine_abi::{Digest, Tick, counters};
-use wasm_engine_core::Stats;
+use wasm_engine_core::{Core, ModelCounts, Stats};
 use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup};
 
 use crate::exit::{Exit, HasExitCode};
@@ -137,8 +137,12 @@ macro_rules! run_report {
             pub waited_for: Option<String>,
             /// Rows, lines and files that sources left out, by source.
             pub rows_left_out: BTreeMap<String, u64>,
+            /// Commands of the host.
+            pub commands: u64,
+            /// Those of them that were refused.
+            pub commands_refused: u64,
             /// Models, in the order of their handles.
-            pub models: Vec<ModelReport>,
+            pub models: Vec<RunModelReport>,
             /// The last message of each output topic.
             pub outputs: BTreeMap<String, Value>,
         }
@@ -261,6 +265,36 @@ impl ModelReport {
             reply_bytes_max: model.reply_bytes_max,
             provider: "cpu".to_owned(),
         }
+    }
+}
+
+/// A model of a run, and what happened to it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct RunModelReport {
+    /// The model.
+    #[serde(flatten)]
+    pub model: ModelReport,
+    /// Whether it was loaded at the end.
+    pub loaded: bool,
+    /// Requests accepted.
+    pub requests: u64,
+    /// Requests refused at commit: it was not loaded, or a limit was reached.
+    pub refused: u64,
+    /// Loads that began during the run.
+    pub loads: u64,
+    /// Those of them that failed.
+    pub loads_failed: u64,
+    /// Times it was unloaded, by a command or to make room.
+    pub unloads: u64,
+}
+
+impl RunModelReport {
+    pub(crate) fn of(core: &Core, index: u32) -> Self {
+        let ModelCounts { requests, refused, loads, loads_failed, unloads } =
+            core.model_counts(index);
+        let model = ModelReport::of(&core.setup().models[index as usize]);
+        let loaded = core.is_loaded(index);
+        Self { model, loaded, requests, refused, loads, loads_failed, unloads }
     }
 }
 

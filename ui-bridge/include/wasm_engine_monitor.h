@@ -165,6 +165,11 @@ enum {
     WE_EVENT_DEAD_LETTERS = 14,
     WE_EVENT_REQUESTED = 15,
     WE_EVENT_GROUP_STOPPED = 16,
+    WE_EVENT_MODEL_LOADING = 17,
+    WE_EVENT_MODEL_LOADED = 18,
+    WE_EVENT_MODEL_UNLOADED = 19,
+    WE_EVENT_MODEL_SWAPPED = 20,
+    WE_EVENT_COMMANDED = 21,
     WE_EVENT_TICK_OPEN = 32,
     WE_EVENT_TICK_CLOSE = 33,
     WE_EVENT_MICROSTEP = 34,
@@ -192,6 +197,11 @@ static inline const char *we_event_word(uint32_t kind) {
     case WE_EVENT_DEAD_LETTERS: return "dead_letters";
     case WE_EVENT_REQUESTED: return "requested";
     case WE_EVENT_GROUP_STOPPED: return "group_stopped";
+    case WE_EVENT_MODEL_LOADING: return "model_loading";
+    case WE_EVENT_MODEL_LOADED: return "model_loaded";
+    case WE_EVENT_MODEL_UNLOADED: return "model_unloaded";
+    case WE_EVENT_MODEL_SWAPPED: return "model_swapped";
+    case WE_EVENT_COMMANDED: return "commanded";
     case WE_EVENT_TICK_OPEN: return "tick_open";
     case WE_EVENT_TICK_CLOSE: return "tick_close";
     case WE_EVENT_MICROSTEP: return "microstep";

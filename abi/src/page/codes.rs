@@ -55,6 +55,8 @@ model_state: u32, reserved [0, 1] {
     READY = 2 "ready",
     /// It could not be loaded; every request is answered with an error (SEMANTICS I3).
     FAILED = 3 "failed",
+    /// It is not loaded (SEMANTICS A13).
+    UNLOADED = 4 "unloaded",
 }
 }
 

@@ -70,6 +70,16 @@ event: u32 {
     REQUESTED = 15 "requested",
     /// An agent was stopped with another one of its restart group.
     GROUP_STOPPED = 16 "group_stopped",
+    /// The load of a model began (SEMANTICS A13).
+    MODEL_LOADING = 17 "model_loading",
+    /// The load of a model ended: the code of a status without its sign.
+    MODEL_LOADED = 18 "model_loaded",
+    /// A model was unloaded, by a command or to make room.
+    MODEL_UNLOADED = 19 "model_unloaded",
+    /// The name of a model means this version of it from now on.
+    MODEL_SWAPPED = 20 "model_swapped",
+    /// A command of the host got its outcome: the code of a status without its sign.
+    COMMANDED = 21 "commanded",
     /// A tick began.
     TICK_OPEN = 32 "tick_open",
     /// A tick ended.
@@ -130,6 +140,10 @@ event: u32 {
             DEAD_LETTERS => [Agent("agent"), Number("items"), Nothing],
             REQUESTED => [Agent("agent"), Number("due_tick"), Nothing],
             GROUP_STOPPED => [Agent("agent"), Agent("with"), Nothing],
+            MODEL_LOADING => [Number("model"), Number("due_tick"), Nothing],
+            MODEL_LOADED => [Number("model"), Number("status"), Nothing],
+            MODEL_UNLOADED | MODEL_SWAPPED => [Number("model"), Nothing, Nothing],
+            COMMANDED => [Number("command"), Number("action"), Number("status")],
             TICK_OPEN => [Nothing, Number("facts"), Nothing],
             TICK_CLOSE => [Nothing, Number("turns"), Bits("digest_low")],
             MICROSTEP => [Nothing, Number("turns"), Nothing],

@@ -66,11 +66,58 @@ pub struct FactHeader {
 codes! {
 /// Kinds of fact, in the order in which they are applied at open (SEMANTICS T3).
 fact: u32 {
+    /// A model was loaded, or could not be: `a` number of the load, `c` model, `code` status.
+    LOAD = 1 "load",
+    /// Host command: `a` its sequence, `b` whom it is about, `c` what it does ([`action`]), payload
+    /// the arguments of an agent to spawn.
+    COMMAND = 2 "command",
     /// Inference reply: `a` agent, `b` request sequence, `c` model, `code` status, payload the row.
     REPLY = 4 "reply",
     /// Input: `a` source, `b` source sequence, `c` topic, payload.
     INPUT = 6 "input",
 }
+}
+
+codes! {
+/// What a command of the host does, and whom it is about.
+action: u32 {
+    /// Ends an agent.
+    TERMINATE = 1 "terminate",
+    /// Pauses an agent.
+    PAUSE = 2 "pause",
+    /// Ends the pause of an agent.
+    RESUME = 3 "resume",
+    /// Makes an agent of a template.
+    SPAWN = 4 "spawn",
+    /// Loads a model.
+    LOAD = 16 "load",
+    /// Unloads a model.
+    UNLOAD = 17 "unload",
+    /// Lets the name of this model, without a version, mean this version of it.
+    SWAP = 18 "swap",
+}
+}
+
+/// What came of loading a model: [`fact::LOAD`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoadFact {
+    /// Number of the load over the run.
+    pub load: u64,
+    /// The model.
+    pub model: u32,
+    /// `Status::Ok` or `Status::ModelFailed`, as a code.
+    pub code: i32,
+}
+
+/// A command of the host: [`fact::COMMAND`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommandFact {
+    /// The host's sequence number of it.
+    pub seq: u64,
+    /// One of [`action`].
+    pub action: u32,
+    /// Address of an agent, or position of a template or model in the setup.
+    pub subject: u64,
 }
 
 /// An inference reply: [`fact::REPLY`].
@@ -100,10 +147,28 @@ pub struct InputFact {
 /// The fields of a fact by their names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FactFields {
+    /// Of a load.
+    Load(LoadFact),
+    /// Of a command.
+    Command(CommandFact),
     /// Of an inference reply.
     Reply(ReplyFact),
     /// Of an input.
     Input(InputFact),
+}
+
+impl From<LoadFact> for FactHeader {
+    fn from(loaded: LoadFact) -> Self {
+        let LoadFact { load, model, code } = loaded;
+        Self { kind: fact::LOAD, len: 0, a: load, b: 0, c: model, code }
+    }
+}
+
+impl From<CommandFact> for FactHeader {
+    fn from(command: CommandFact) -> Self {
+        let CommandFact { seq, action, subject } = command;
+        Self { kind: fact::COMMAND, len: 0, a: seq, b: subject, c: action, code: 0 }
+    }
 }
 
 impl From<ReplyFact> for FactHeader {
@@ -126,6 +191,10 @@ impl FactHeader {
     pub const fn fields(&self) -> Option<FactFields> {
         let Self { a, b, c, code, .. } = *self;
         match self.kind {
+            fact::LOAD => Some(FactFields::Load(LoadFact { load: a, model: c, code })),
+            fact::COMMAND => {
+                Some(FactFields::Command(CommandFact { seq: a, action: c, subject: b }))
+            }
             fact::REPLY => Some(FactFields::Reply(ReplyFact {
                 agent: AgentId::from_bits(a),
                 request: b,

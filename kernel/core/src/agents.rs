@@ -289,6 +289,16 @@ pub(crate) fn spawned_key(parent: u64, spawn_seq: u64) -> u64 {
     xxh3_64(&bytes)
 }
 
+/// Key of an agent that the host spawned (A5).
+pub(crate) fn host_key(template: &str, command_seq: u64) -> u64 {
+    // No configured name begins with a zero byte.
+    let mut bytes = vec![0];
+    bytes.extend_from_slice(template.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(&command_seq.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

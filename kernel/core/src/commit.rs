@@ -303,7 +303,9 @@ impl Core {
         lane: u32,
         env: &mut impl Environment,
     ) {
-        let model = effect.target as u32;
+        let handle = effect.target as u32;
+        let model = self.models.of_handle(handle);
+        let mut status = self.ask_model(model, env);
         let limits = &self.setup.limits;
         let reply_bytes = self.reply_bytes(model);
         // Each limit is below 2^31 and each summand below 2^29, so no sum overflows.
@@ -312,13 +314,17 @@ impl Core {
             || self.requests.reply_bytes + reply_bytes > limits.inference_reply_bytes_pending_max;
         self.agents.at_mut(index).answers_used += 1;
         let id = self.agents.id(index);
-        if full {
+        if full && status == Status::Ok {
+            status = Status::KernelFull;
+        }
+        self.models.count_request(model, status == Status::Ok);
+        if status != Status::Ok {
             let header = ItemHeader {
                 kind: item::REPLY,
                 from: AgentId::NONE.to_bits(),
                 tick: self.tick,
-                topic: model,
-                code: Status::KernelFull as i32,
+                topic: handle,
+                code: status as i32,
                 microstep: self.microstep,
                 request: effect.seq,
                 trace: effect.trace,
@@ -331,6 +337,7 @@ impl Core {
         let request = Request {
             number: self.requests.next_number(),
             model,
+            handle,
             tick: self.tick,
             due: self.tick.saturating_add(self.setup.models[model as usize].latency_ticks),
             agent: id,

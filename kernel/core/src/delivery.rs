@@ -274,7 +274,9 @@ impl Core {
         }
         // A reply of an open was reserved by its request; one made at commit is a refusal.
         if item.header.kind == item::REPLY && item.header.microstep == 0 {
-            self.requests.end(self.reply_bytes(item.header.topic));
+            // The versions that a name can mean are equal in it.
+            let model = self.models.of_handle(item.header.topic);
+            self.requests.end(self.reply_bytes(model));
         }
         self.payloads.release(item.payload, env);
     }

@@ -4,8 +4,10 @@ use wasm_engine_abi::{
     AgentId, Tick,
     calls::Status,
     frame::{Effect, Location, TurnResult},
+    record::CommandFact,
 };
 
+use crate::models::Load;
 use crate::requests::Request;
 
 /// Payload bytes, wherever they lie.
@@ -30,6 +32,13 @@ pub trait Sink {
     fn output(&mut self, output: &Output<'_>);
     /// An inference request was accepted (SEMANTICS I1).
     fn request(&mut self, request: &Request, input: &[u8]);
+    /// A model is to be loaded; its outcome is wanted among the facts of the tick in which it is
+    /// due (SEMANTICS A13).
+    fn load_model(&mut self, load: &Load);
+    /// A model is to be unloaded, once the requests before this are answered.
+    fn unload_model(&mut self, model: u32);
+    /// A command of the host got its outcome.
+    fn commanded(&mut self, outcome: &CommandOutcome);
     /// An agent's inbox refused an input; its source cannot be told.
     fn input_refused(&mut self, refused: &RefusedInput);
     /// An agent wrote a log line.
@@ -67,6 +76,19 @@ pub struct Output<'a> {
     pub from_seq: u64,
     /// Payload.
     pub payload: &'a [u8],
+}
+
+/// What came of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommandOutcome {
+    /// Tick at whose open it was applied.
+    pub tick: Tick,
+    /// The command.
+    pub command: CommandFact,
+    /// `Ok`, or why it was refused.
+    pub status: Status,
+    /// The agent that it was about, or that it made; else none.
+    pub agent: AgentId,
 }
 
 /// An input that a subscriber of its topic did not get.

@@ -21,12 +21,16 @@
 //! | `agents.rs`, `inbox.rs`, `payloads.rs`, `tick_digest.rs` | the state itself |
 
 mod agents;
+mod commands;
 mod commit;
 mod delivery;
 mod environment;
 mod facts;
 mod inbox;
 mod lifecycle;
+mod loading;
+mod models;
+mod open_error;
 mod payloads;
 mod plan;
 mod requests;
@@ -44,11 +48,14 @@ mod view;
 
 pub use self::{
     agents::{Activity, Phase},
-    environment::{Environment, Output, PayloadStore, RefusedInput, Results, Sink, TurnOutput},
+    environment::{
+        CommandOutcome, Environment, Output, PayloadStore, RefusedInput, Results, Sink, TurnOutput,
+    },
     facts::FactsBuilder,
+    models::{Load, ModelCounts},
+    open_error::OpenError,
     requests::Request,
     state::{Core, TICK_MAX, first_digest},
     stats::Stats,
-    tick_open::OpenError,
     view::AgentState,
 };

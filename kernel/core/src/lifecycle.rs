@@ -48,7 +48,7 @@ impl Core {
     }
 
     /// A10: the address is gone, queued items become dead letters, one last turn is planned.
-    fn terminate(&mut self, target: AgentId, env: &mut impl Environment) -> Status {
+    pub(crate) fn terminate(&mut self, target: AgentId, env: &mut impl Environment) -> Status {
         let Some(index) = self.agents.resolve(target) else { return Status::Gone };
         if !self.agents.at(index).instance {
             // Nothing was initialised, so there is nothing to shut down.
@@ -65,7 +65,7 @@ impl Core {
         Status::Ok
     }
 
-    fn set_paused(&mut self, target: AgentId, paused: bool) -> Status {
+    pub(crate) fn set_paused(&mut self, target: AgentId, paused: bool) -> Status {
         let Some(index) = self.agents.resolve(target) else { return Status::Gone };
         let agent = self.agents.at_mut(index);
         if std::mem::replace(&mut agent.paused, paused) == paused {

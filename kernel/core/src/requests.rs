@@ -9,8 +9,10 @@ use wasm_engine_abi::{AgentId, Tick, tensor::RequestForm};
 pub struct Request {
     /// Number over the run, in commit order.
     pub number: u64,
-    /// Model handle.
+    /// The model that it is bound to.
     pub model: u32,
+    /// The handle by which it was asked.
+    pub handle: u32,
     /// Tick in which it was committed.
     pub tick: Tick,
     /// Tick at whose open the reply is delivered.

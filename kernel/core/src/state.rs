@@ -13,6 +13,7 @@ use crate::{
     agents::{self, Agents},
     environment::Environment,
     inbox::{ItemId, Items},
+    models::Models,
     payloads::{Payloads, blocks},
     requests::Requests,
     schedule::ReadyQueue,
@@ -54,6 +55,7 @@ pub struct Core {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) timers: Timers,
     pub(crate) requests: Requests,
+    pub(crate) models: Models,
     /// Inference blocks of one turn, by template (Q3).
     pub(crate) inference_blocks: Vec<u32>,
     /// Restarts by due tick and agent.
@@ -130,6 +132,7 @@ impl Core {
             subscriptions: Subscriptions::new(setup.topics.len()),
             timers: Timers::default(),
             requests: Requests::new(setup.models.len()),
+            models: Models::new(&setup),
             inference_blocks: inference_blocks(&setup),
             backoffs: BTreeSet::new(),
             groups,

@@ -1,15 +1,16 @@
 //! Open: all env facts of a tick, applied in one order (SEMANTICS T3).
 //!
-//! Backoff expiries by agent, inference replies in request order, due timers, inputs. The first
-//! and the third are derived; replies and inputs come as facts and are checked against what the
-//! core expects, so a log that was changed is caught here or by the digest.
+//! Outcomes of loads, commands of the host, backoff expiries by agent, inference replies in request
+//! order, due timers, inputs. Backoffs and timers are derived; the others come as facts and are
+//! checked against what the core expects, so a log that was changed is caught here or by the
+//! digest.
 
 use wasm_engine_abi::{
     AgentId, Tick,
     calls::Status,
     frame::{ItemHeader, NO_TOPIC, item},
     limits::BLOCK_BYTES,
-    record::{BadFacts, FactFields, Facts, InputFact, ReplyFact, fact},
+    record::{FactFields, Facts, InputFact, LoadFact, ReplyFact, fact},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -17,79 +18,29 @@ use crate::agents::Phase;
 use crate::delivery::Deliveries;
 use crate::environment::{Environment, PayloadStore, RefusedInput, Sink};
 use crate::inbox::Item;
+use crate::open_error::OpenError;
 use crate::payloads::{NO_PAYLOAD, PayloadId, blocks};
 use crate::state::{Core, TICK_MAX};
 use crate::tick_digest::event;
 
-/// Facts that cannot be those of the next tick.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The record is malformed.
-    #[error("the facts of a tick cannot be read")]
-    Facts(#[from] BadFacts),
-    /// Ticks must increase from 0.
-    #[error("tick {tick} cannot follow {last}")]
-    NotNext {
-        /// The tick named.
-        tick: Tick,
-        /// The last one, or "the start".
-        last: String,
-    },
-    /// A fact of a kind that this version does not know.
-    #[error("tick {tick} holds a fact of unknown kind {kind}")]
-    UnknownFact {
-        /// The tick.
-        tick: Tick,
-        /// The kind.
-        kind: u32,
-    },
-    /// An input names a topic or source that the run does not have.
-    #[error(
-        "tick {tick} holds an input for topic {topic} from source {origin}, which the run does \
-         not have"
-    )]
-    UnknownTopic {
-        /// The tick.
-        tick: Tick,
-        /// The topic handle.
-        topic: u32,
-        /// The source number.
-        origin: u64,
-    },
-    /// Tick 0 admits no input.
-    #[error("tick 0 holds an input; it only initialises")]
-    InputInTickZero,
-    /// A reply that answers no request due, or not the next one.
-    #[error(
-        "tick {tick} holds a reply to request {seq} of agent {agent}, which is not the next one due"
-    )]
-    UnexpectedReply {
-        /// The tick.
-        tick: Tick,
-        /// The agent named.
-        agent: AgentId,
-        /// The sequence named.
-        seq: u64,
-    },
-    /// More than the limits of the run admit; what enters was sized by them.
-    #[error("tick {tick} holds {what} than the run's limits admit; the log was changed")]
-    Exceeds {
-        /// The tick.
-        tick: Tick,
-        /// More or longer of what.
-        what: &'static str,
-    },
-    /// A request is due without a reply.
-    #[error("tick {tick} lacks the reply to request {seq} of agent {agent}")]
-    MissingReply {
-        /// The tick.
-        tick: Tick,
-        /// The agent that waits.
-        agent: AgentId,
-        /// Its sequence of the call.
-        seq: u64,
-    },
+/// The facts of a tick in the order in which they are applied.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Loads,
+    Commands,
+    Replies,
+    Inputs,
+}
+
+impl Stage {
+    fn of(fact: &FactFields) -> Self {
+        match fact {
+            FactFields::Load(_) => Self::Loads,
+            FactFields::Command(_) => Self::Commands,
+            FactFields::Reply(_) => Self::Replies,
+            FactFields::Input(_) => Self::Inputs,
+        }
+    }
 }
 
 impl Core {
@@ -111,24 +62,44 @@ impl Core {
         self.begin_open(tick, bytes, env);
         let entered = u64::from(facts.open().facts);
         self.chain.trace.event(event::TICK_OPEN, 0, entered, 0);
-        self.expire_backoffs();
         self.check_inputs(tick, &facts)?;
-        let mut inputs_began = false;
+        let mut stage = Stage::Loads;
         for fact in facts.iter() {
-            match fact.header.fields() {
-                Some(FactFields::Reply(reply)) if !inputs_began => {
-                    self.reply(reply, fact.payload, env)?;
+            let Some(fields) = fact.header.fields() else {
+                return Err(OpenError::UnknownFact { tick, kind: fact.header.kind });
+            };
+            self.enter_stage(&mut stage, Stage::of(&fields))?;
+            match fields {
+                FactFields::Load(load) if self.loaded(load) => {}
+                FactFields::Load(LoadFact { load, .. }) => {
+                    return Err(OpenError::UnexpectedLoad { tick, load });
                 }
-                Some(FactFields::Input(input)) => {
-                    if !std::mem::replace(&mut inputs_began, true) {
-                        self.end_replies()?;
-                    }
-                    self.input(input, fact.payload, env)?;
-                }
-                _ => return Err(OpenError::UnknownFact { tick, kind: fact.header.kind }),
+                FactFields::Command(command) => self.command(command, fact.payload, env)?,
+                FactFields::Reply(reply) => self.reply(reply, fact.payload, env)?,
+                FactFields::Input(input) => self.input(input, fact.payload, env)?,
             }
         }
-        if !inputs_began {
+        self.enter_stage(&mut stage, Stage::Inputs)
+    }
+
+    /// Goes on to the facts of `next`, and does what lies between; none may come behind those of a
+    /// later stage (T3).
+    fn enter_stage(&mut self, now: &mut Stage, next: Stage) -> Result<(), OpenError> {
+        let tick = self.tick;
+        if next < *now {
+            return Err(OpenError::Order { tick });
+        }
+        let before = std::mem::replace(now, next);
+        if before < Stage::Commands
+            && next >= Stage::Commands
+            && let Some(load) = self.load_missing()
+        {
+            return Err(OpenError::MissingLoad { tick, load: load.number });
+        }
+        if before < Stage::Replies && next >= Stage::Replies {
+            self.expire_backoffs();
+        }
+        if before < Stage::Inputs && next >= Stage::Inputs {
             self.end_replies()?;
         }
         Ok(())
@@ -217,7 +188,7 @@ impl Core {
             len: row.len() as u32,
             from: AgentId::NONE.to_bits(),
             tick,
-            topic: request.model,
+            topic: request.handle,
             code,
             hash: payload_hash(row),
             request: seq,

@@ -6,6 +6,7 @@ use wasm_engine_abi::{AgentId, Digest, Tick};
 use wasm_engine_setup::Setup;
 
 use crate::agents::{Activity, Phase};
+use crate::models::{Load, ModelCounts};
 use crate::requests::Request;
 use crate::state::{Core, TICK_MAX};
 use crate::stats::Stats;
@@ -107,7 +108,10 @@ impl Core {
         let timer =
             self.timers.next_due(|id, incarnation| agents.living(id, incarnation).is_some());
         let backoff = self.backoffs.first().map(|(due, _)| *due);
-        let due = [timer, backoff, self.requests.next_due()].into_iter().flatten().min();
+        let due = [timer, backoff, self.requests.next_due(), self.models.next_due()]
+            .into_iter()
+            .flatten()
+            .min();
         due.filter(|tick| *tick <= TICK_MAX)
     }
 
@@ -147,6 +151,36 @@ impl Core {
     #[must_use]
     pub fn requests_outstanding(&self) -> Vec<(Request, &[u8])> {
         self.requests.outstanding()
+    }
+
+    /// Loads whose outcomes must be among the facts of `tick`, in the order of their numbers.
+    pub fn loads_due(&self, tick: Tick, into: &mut Vec<Load>) {
+        into.clear();
+        into.extend(self.models.outstanding().filter(|load| load.due <= tick));
+    }
+
+    /// All loads whose outcome is outstanding, in order: what a resumed run has to begin again.
+    #[must_use]
+    pub fn loads_outstanding(&self) -> Vec<Load> {
+        self.models.outstanding().collect()
+    }
+
+    /// Whether the model is loaded (SEMANTICS A13).
+    ///
+    /// # Panics
+    /// If there is no such model.
+    #[must_use]
+    pub fn is_loaded(&self, model: u32) -> bool {
+        self.models.is_loaded(model)
+    }
+
+    /// What happened to a model so far.
+    ///
+    /// # Panics
+    /// If there is no such model.
+    #[must_use]
+    pub fn model_counts(&self, model: u32) -> ModelCounts {
+        self.models.counts(model)
     }
 
     /// Number of requests whose reply is outstanding.

@@ -102,7 +102,9 @@ impl Rights {
         Ok(Self {
             publish: topics("publish:"),
             subscribe: topics("subscribe:"),
-            infer: HandleSet::collect(setup.models.iter().map(|m| covers("infer:", &m.name))),
+            infer: HandleSet::collect(
+                setup.model_handles().iter().map(|m| covers("infer:", &m.name)),
+            ),
             spawn: HandleSet::collect(setup.templates.iter().map(|t| covers("spawn:", &t.name))),
             channel_fuel: channels.iter().map(|pattern| pattern.as_str().len() as u64).sum(),
             channels,

@@ -57,20 +57,22 @@ impl NameTable {
         }
         Self {
             topics: table(setup.topics.iter().map(|t| &t.name)),
-            models: model_names(&setup.models),
+            models: model_names(setup),
             templates: table(setup.templates.iter().map(|t| &t.name)),
             topic_count: setup.topics.len(),
-            known_models: setup.models.iter().map(KnownModel::of).collect(),
+            known_models: setup.model_handles().into_iter().map(KnownModel::of).collect(),
         }
     }
 }
 
-/// Handles of models by `name@version`, and by name alone that of the highest version.
-fn model_names(models: &[ModelSetup]) -> BTreeMap<String, u32> {
-    let mut by_version: Vec<(&ModelSetup, u32)> = models.iter().zip(0..).collect();
-    by_version.sort_by_key(|(model, _)| model.version);
-    let names = by_version.into_iter();
-    names.flat_map(|(model, at)| [(model.name.clone(), at), (model.full_name(), at)]).collect()
+/// Handles of models by name and, of versions, by `name@version`.
+fn model_names(setup: &Setup) -> BTreeMap<String, u32> {
+    let models = setup.models.iter().zip(0..);
+    let mut names: BTreeMap<_, _> =
+        models.flat_map(|(m, at)| [(m.name.clone(), at), (m.full_name(), at)]).collect();
+    let versioned = setup.versioned_names().into_iter();
+    names.extend(versioned.map(|(name, _)| name.to_owned()).zip(setup.models.len() as u32..));
+    names
 }
 
 /// The terms under which the agents of one template run.
@@ -97,16 +99,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a13_4_a_name_is_the_highest_version_and_a_version_has_a_name_of_its_own() {
+    fn a13_4_a_name_is_a_handle_of_its_own_where_it_has_versions() {
         let model = |name: &str, version| ModelSetup { version, ..ModelSetup::of_rows(name, 1, 1) };
         let models =
-            [model("m", Some(10)), model("n", None), model("m", Some(9)), model("o", Some(1))];
-        let names: Vec<_> = model_names(&models).into_iter().collect();
+            vec![model("m", Some(10)), model("n", None), model("m", Some(9)), model("o", Some(1))];
+        let setup = Setup { models, ..crate::rights::tests::setup(&[], &[], &[]) };
+        assert_eq!(setup.versioned_names(), [("m", vec![2, 0])], "from the lowest to the highest");
+        let names: Vec<_> = model_names(&setup).into_iter().collect();
         let named = |name: &str, handle| (name.to_owned(), handle);
         assert_eq!(
             names,
             [
-                named("m", 0),
+                named("m", 4),
                 named("m@10", 0),
                 named("m@9", 2),
                 named("n", 1),
@@ -114,5 +118,7 @@ mod tests {
                 named("o@1", 3)
             ]
         );
+        let asked = NameTable::of(&setup).known_models.len();
+        assert_eq!(asked, 5, "each handle is known");
     }
 }

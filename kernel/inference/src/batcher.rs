@@ -128,6 +128,23 @@ impl Batcher {
         }
     }
 
+    /// Puts `backend` where a model is, once what was asked of that one is answered.
+    pub(crate) fn replace(
+        &mut self,
+        model: u32,
+        backend: Box<dyn Backend>,
+        sink: &mut impl ReplySink,
+    ) -> Result<Result<(), NoModel>, ReserveError> {
+        let clock = self.clock;
+        let Some(batches) = self.models.get_mut(model as usize) else { return Ok(Err(NoModel)) };
+        while !batches.chunks.is_empty() {
+            batches.run(model, 0, clock, sink)?;
+        }
+        batches.model = GuardedModel::new(backend);
+        batches.logged = false;
+        Ok(Ok(()))
+    }
+
     /// Runs what every model has, in order of the models.
     pub(crate) fn flush(&mut self, sink: &mut impl ReplySink) -> Result<(), ReserveError> {
         for (batches, model) in self.models.iter_mut().zip(0..) {

@@ -83,6 +83,12 @@ impl Deadlines {
         }
     }
 
+    /// Another backend stands where this model was.
+    pub(crate) fn replace(&mut self, model: u32, canceller: Canceller) {
+        let deadline = &mut self.models[model as usize];
+        (deadline.canceller, deadline.missed) = (canceller, 0);
+    }
+
     /// A model answered in time.
     pub(crate) fn answered(&mut self, model: u32) {
         self.models[model as usize].missed = 0;

@@ -1,6 +1,7 @@
 //! The scheduler's side of the inference thread: requests out, replies in, in request order.
 
 use std::collections::VecDeque;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use bytemuck::Zeroable;
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::page::{ModelRow, model_state};
 use wasm_engine_abi::tensor::RequestForm;
-use wasm_engine_setup::Limits;
+use wasm_engine_setup::{Limits, LoadOn};
 use wasm_engine_shm::bytes::{Consumer, Producer};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
 
+use crate::backend::Backend;
 use crate::batcher::{Batcher, ServedModel};
 use crate::deadline::{Deadlines, Late, Missed};
 use crate::error::InferenceError;
@@ -82,15 +84,17 @@ const POLLS_TO_STOP: u32 = 35;
 
 /// The scheduler's side of the inference thread.
 pub struct InferenceHandle {
-    requests: RequestPipe,
+    pub(crate) requests: RequestPipe,
     replies: Consumer<RawMem>,
     replies_bell: Waiter<RawMem>,
     wait: WaitMode,
     fills: Vec<BatchFill>,
-    rows: Vec<ModelRow>,
-    deadlines: Deadlines,
+    pub(crate) rows: Vec<ModelRow>,
+    pub(crate) deadlines: Deadlines,
     /// What stops the models.
-    interrupters: Vec<Interrupter>,
+    pub(crate) interrupters: Vec<Interrupter>,
+    /// The way of a model to the thread.
+    pub(crate) models: mpsc::Sender<Box<dyn Backend>>,
     /// Asked when the thread is to end.
     ending: Interrupter,
     /// In order of number.
@@ -125,16 +129,21 @@ impl InferenceHandle {
         let InferenceMemory { requests, replies, requests_bell, replies_bell } = memory;
         let deadlines = Deadlines::new(&models, options.clock);
         let interrupters = models.iter().map(|model| model.backend.interrupter()).collect();
-        let batches: Vec<u32> = models.iter().map(|model| model.setup.batch).collect();
-        let row = |batch: &u32| ModelRow {
-            batch: *batch,
-            state: model_state::READY,
+        let row = |model: &ServedModel| ModelRow {
+            batch: model.setup.batch,
+            state: match model.setup.load {
+                LoadOn::Start => model_state::READY,
+                LoadOn::Request | LoadOn::Command => model_state::UNLOADED,
+            },
             ..ModelRow::zeroed()
         };
-        let rows = batches.iter().map(row).collect();
-        let fills = batches.iter().map(|batch| BatchFill { batch: *batch, requests: 0 }).collect();
+        let rows = models.iter().map(row).collect();
+        let fill = |model: &ServedModel| BatchFill { batch: model.setup.batch, requests: 0 };
+        let fills = models.iter().map(fill).collect();
         let ending = Interrupter::default();
+        let (models_sender, models_receiver) = mpsc::channel();
         let server = Server {
+            models: models_receiver,
             batcher: Batcher::new(models, options.clock),
             requests: Consumer::new(requests.0.clone(), requests.1.clone())?,
             bell: Waiter::new(requests_bell.clone())?,
@@ -163,6 +172,7 @@ impl InferenceHandle {
             rows,
             deadlines,
             interrupters,
+            models: models_sender,
             ending,
             slots: VecDeque::with_capacity(limits.inferences_pending_max as usize),
             spare: Vec::new(),

@@ -37,6 +37,7 @@
 
 #![deny(unsafe_code)]
 
+mod absent;
 pub mod account;
 mod backend;
 mod batcher;
@@ -57,6 +58,7 @@ mod nan;
 pub mod onnx;
 mod protocol;
 pub mod registry;
+mod replace;
 mod request;
 mod request_pipe;
 mod scan;
@@ -71,6 +73,7 @@ mod terms;
 mod tests;
 
 pub use self::{
+    absent::AbsentModel,
     backend::{Backend, BackendFailure, ModelPorts},
     batcher::ServedModel,
     error::InferenceError,

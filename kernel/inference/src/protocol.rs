@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | requests | model handle, or [`ROW`] and it | number | a list of tensors, or a row |
 //! | requests | [`FLUSH`], [`STOP`] | 0 | - |
+//! | requests | [`REPLACE`] | model handle | -, the model itself comes beside the ring |
 //! | replies | status code (≤ 0) | number | a list of tensors, a row, a text, or nothing |
 //! | replies | [`BATCH`] | 0 | [`BatchDone`], before the replies of its batch |
 //! | replies | [`DIED`] | 0 | last words, in UTF-8 |
@@ -19,6 +20,8 @@ use bytemuck::{Pod, Zeroable};
 pub(crate) const ROW: u32 = 1 << 30;
 /// Tag of a request record: the tick closes.
 pub(crate) const FLUSH: u32 = u32::MAX;
+/// Tag of a request record: a model is replaced by what was sent beside the ring.
+pub(crate) const REPLACE: u32 = u32::MAX - 2;
 /// Tag of a request record: the thread shall end.
 pub(crate) const STOP: u32 = u32::MAX - 1;
 /// Tag of a reply record: a batch is done.

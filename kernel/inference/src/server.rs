@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use wasm_engine_abi::calls::Status;
@@ -12,9 +13,12 @@ use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
 
+use crate::backend::Backend;
 use crate::batcher::{Batcher, ReplySink};
 use crate::interrupt::Interrupter;
-use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, LAST_WORDS_MAX, ROW, STOP, panic_text};
+use crate::protocol::{
+    BATCH, BatchDone, DIED, FLUSH, LAST_WORDS_MAX, REPLACE, ROW, STOP, panic_text,
+};
 
 /// Sleep while the ring of replies has no room: the scheduler empties it when it next looks.
 const ROOM_POLL: Duration = Duration::from_micros(50);
@@ -80,6 +84,8 @@ impl ReplySink for Replies {
 pub(crate) struct Server {
     pub(crate) batcher: Batcher,
     pub(crate) requests: Consumer<RawMem>,
+    /// Models that take the place of others, in the order of their records.
+    pub(crate) models: mpsc::Receiver<Box<dyn Backend>>,
     pub(crate) bell: Waiter<RawMem>,
     pub(crate) replies: Replies,
     pub(crate) wait: WaitMode,
@@ -140,6 +146,13 @@ impl Server {
             FLUSH => {
                 requests.release();
                 batcher.flush(replies)?;
+            }
+            REPLACE => {
+                let model = record.aux as u32;
+                requests.release();
+                let backend = self.models.try_recv().map_err(|_| Fatal::Model(model))?;
+                let replaced = batcher.replace(model, backend, replies)?;
+                replaced.map_err(|_| Fatal::Model(model))?;
             }
             tag => {
                 let (model, form) = match tag & ROW {

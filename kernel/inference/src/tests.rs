@@ -176,6 +176,34 @@ fn i2_1_i2_2_chunks_are_filled_in_commit_order_and_the_rest_repeats_the_last_row
 }
 
 #[test]
+fn i3_4_what_was_asked_before_a_model_went_or_was_replaced_is_answered_by_it() {
+    let mut handle = start(vec![sums(3), sums(3)]);
+    let ten_times =
+        served(3, 3, |input| Ok(sums_of(input)?.iter().map(|value| value * 10.0).collect()));
+    for round in 0..20 {
+        let base = round * 10;
+        handle.install(0, sums(3).backend).expect("is taken");
+        // Two of three rows: they run as they are when the model goes, in the middle of a tick.
+        submit(&mut handle, base, 0, [1.0, 0.0]);
+        submit(&mut handle, base + 1, 0, [2.0, 0.0]);
+        submit(&mut handle, base + 2, 1, [5.0, 0.0]);
+        handle.remove(0).expect("is taken");
+        assert_eq!(handle.rows()[0].state, model_state::UNLOADED);
+        assert_eq!(answer(&mut handle, base), (OK, vec![1.0, 5.0, 0.0]));
+        assert_eq!(answer(&mut handle, base + 1), (OK, vec![2.0, 5.0, 1.0]));
+        assert_eq!(answer(&mut handle, base + 2), (OK, vec![5.0, 15.0, 0.0]));
+        // The core asks no such model; whoever does has an answer all the same.
+        submit(&mut handle, base + 3, 0, [1.0, 0.0]);
+        assert_eq!(answer(&mut handle, base + 3).0, Status::ModelFailed as i32);
+    }
+    handle.install(0, ten_times.backend).expect("is taken");
+    assert_eq!(handle.rows()[0].state, model_state::READY);
+    submit(&mut handle, 1000, 0, [1.0, 0.0]);
+    assert_eq!(answer(&mut handle, 1000), (OK, vec![10.0, 30.0, 0.0]));
+    assert!(handle.install(2, sums(3).backend).is_err(), "there is no such model");
+}
+
+#[test]
 fn i2_1_a_full_chunk_runs_before_the_tick_closes() {
     let mut handle = start(vec![sums(2)]);
     submit(&mut handle, 5, 0, [1.0, 1.0]);

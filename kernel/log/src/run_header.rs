@@ -31,6 +31,10 @@ pub struct RunRecord {
     /// blake3 of the file of each source, in the order of the setup, in hexadecimal: what was
     /// still to come of them is in no fact.
     pub data: Vec<String>,
+    /// blake3 of the commands of the host, in hexadecimal, if there are any: those still to come
+    /// are in no fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<String>,
 }
 
 /// A model as a log describes it: metadata, not weights.

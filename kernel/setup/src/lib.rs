@@ -26,7 +26,10 @@ use wasm_engine_abi::AgentId;
 pub use self::{
     engine_fingerprint::EngineFingerprint,
     limits::{LimitError, Limits},
-    model::{BATCH_MAX, Dim, ModelSetup, PortSetup, PortValue, REPLY_BYTES_MIN, RowForm},
+    model::{
+        BATCH_MAX, Dim, LoadOn, MEMORY_BYTES_MAX, ModelSetup, PortSetup, PortValue,
+        REPLY_BYTES_MIN, RowForm,
+    },
     model_notes::ModelNotes,
     policy::{Policy, Restart, Schedule, TraceLevel},
     sync_policy::SyncPolicy,
@@ -149,6 +152,34 @@ impl Setup {
             within("group", agent.group, self.groups.len())?;
         }
         Ok(())
+    }
+
+    /// Names of models that have several versions, in the order in which they are configured, and
+    /// for each its models from the lowest version to the highest. The handles of these names
+    /// follow those of the models (SEMANTICS A13).
+    #[must_use]
+    pub fn versioned_names(&self) -> Vec<(&str, Vec<u32>)> {
+        let mut names: Vec<(&str, Vec<u32>)> = Vec::new();
+        for (model, index) in self.models.iter().zip(0..) {
+            match names.iter_mut().find(|(name, _)| *name == model.name) {
+                Some((_, versions)) => versions.push(index),
+                None => names.push((&model.name, vec![index])),
+            }
+        }
+        names.retain(|(_, versions)| versions.len() > 1);
+        for (_, versions) in &mut names {
+            versions.sort_by_key(|index| self.models[*index as usize].version);
+        }
+        names
+    }
+
+    /// What each handle of a model means at first: the models, then of each name with several
+    /// versions the highest.
+    #[must_use]
+    pub fn model_handles(&self) -> Vec<&ModelSetup> {
+        let names = self.versioned_names().into_iter();
+        let highest = names.filter_map(|(_, versions)| versions.last().copied());
+        self.models.iter().chain(highest.map(|index| &self.models[index as usize])).collect()
     }
 
     /// What outputs and reports call an agent that is copy `copy` of `template`: the first life of

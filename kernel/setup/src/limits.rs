@@ -65,6 +65,9 @@ pub struct Limits {
     /// Bytes reserved for replies that have not been received, for each the most that its model
     /// gives. Default 0: 4 MiB, or 16 of the longest reply if that is more.
     pub inference_reply_bytes_pending_max: u32,
+    /// Bytes of all loaded models, as they are declared. Default 0: any.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub models_bytes_max: u64,
     /// Subscriptions and channel memberships of one agent. Default 16.
     pub memberships_max: u32,
 }
@@ -96,9 +99,15 @@ impl Default for Limits {
             inference_bytes_per_microstep_max: 0,
             inference_bytes_pending_max: 0,
             inference_reply_bytes_pending_max: 0,
+            models_bytes_max: 0,
             memberships_max: 16,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// A limit that no run can have.
@@ -184,6 +193,7 @@ impl Limits {
                 self.inference_reply_bytes_pending_max,
                 BYTES_MAX,
             ),
+            ("models_bytes_max", self.models_bytes_max, 0..=1 << 50),
             upto("memberships_max", self.memberships_max, EFFECTS_MAX.into()),
         ]
     }

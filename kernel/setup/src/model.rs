@@ -10,6 +10,8 @@ use wasm_engine_abi::{
 
 /// Rows of one batch; the slot of a larger one would not be served in reasonable time.
 pub const BATCH_MAX: u32 = 65_536;
+/// Bytes that a model may be declared to take: so that no sum of them overflows.
+pub const MEMORY_BYTES_MAX: u64 = 1 << 50;
 /// Room that every reply has, for the text of a refusal at least.
 pub const REPLY_BYTES_MIN: u32 = 512;
 
@@ -27,6 +29,18 @@ pub struct ModelSetup {
     pub latency_ticks: u64,
     /// Rows of one batch (SEMANTICS I2).
     pub batch: u32,
+    /// When it is loaded.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub load: LoadOn,
+    /// Ticks from the begin of a load to its outcome, at least 1 (SEMANTICS A13).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub load_ticks: u64,
+    /// Bytes that count against [`Limits::models_bytes_max`](crate::Limits) while it is loaded.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub memory_bytes: u64,
+    /// Whether it stays when room is made for others.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pinned: bool,
     /// What a request holds, by port. With more than one row in a batch, a request is one of them
     /// and its tensors have a first dimension of 1.
     pub inputs: Vec<PortSetup>,
@@ -36,6 +50,19 @@ pub struct ModelSetup {
     pub request_bytes_max: u32,
     /// Longest reply, as a list of tensors, in bytes.
     pub reply_bytes_max: u32,
+}
+
+/// When a model is loaded (SEMANTICS A13).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadOn {
+    /// Before tick 0.
+    #[default]
+    Start,
+    /// By the first request, which is refused as `NotLoaded`.
+    Request,
+    /// By a command of the host.
+    Command,
 }
 
 /// An input or an output of a model.
@@ -127,6 +154,7 @@ impl ModelSetup {
         let mut model = Self {
             name: name.to_owned(),
             latency_ticks: 1,
+            load_ticks: 1,
             batch: 1,
             inputs: vec![port("x", input_len)],
             outputs: vec![port("y", output_len)],
@@ -202,8 +230,8 @@ impl ModelSetup {
     /// What cannot be, in words.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { name, batch, inputs, outputs, .. } = self;
-        if self.latency_ticks == 0 {
-            return Err(format!("the latency of `{name}` is 0"));
+        if self.latency_ticks == 0 || self.load_ticks == 0 {
+            return Err(format!("the latency of `{name}`, or its time to load, is 0"));
         }
         if !(1..=BATCH_MAX).contains(batch) || inputs.len().max(outputs.len()) > PORTS_MAX {
             return Err(format!("`{name}` has rows or ports that no model has"));
@@ -211,11 +239,27 @@ impl ModelSetup {
         if self.request_bytes_max.max(self.reply_bytes_max) > INFERENCE_BYTES_MAX {
             return Err(format!("`{name}` has requests or replies longer than any"));
         }
+        if self.memory_bytes > MEMORY_BYTES_MAX {
+            return Err(format!("`{name}` has more bytes than any model"));
+        }
         match inputs.iter().chain(outputs).all(|port| port.value.is_possible(0)) {
             true => Ok(()),
             false => Err(format!("`{name}` has tensors that no model has")),
         }
     }
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_one(value: &u64) -> bool {
+    *value == 1
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Bytes of the longest list of values for these ports; `rows` says how many rows the dimensions

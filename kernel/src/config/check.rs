@@ -7,17 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasm_engine_abi::limits::{INFERENCE_BYTES_MAX, NAME_BYTES_MAX};
 
+use crate::config::commands::{Action, CommandConfig};
 use crate::config::error::ConfigError;
 use crate::config::sources::SourceConfig;
 use crate::config::tables::{
     AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, in_kernel_name,
 };
+use wasm_engine_core::TICK_MAX;
 use wasm_engine_guest::admission::Pattern;
-use wasm_engine_setup::{BATCH_MAX, LimitError, Restart};
+use wasm_engine_setup::{BATCH_MAX, LimitError, MEMORY_BYTES_MAX, Restart};
 
 /// What a trace ring may hold.
 const TRACE_EVENTS_RANGE: std::ops::RangeInclusive<u32> = 64..=1 << 24;
 const BLOCK_BYTES_RANGE: std::ops::RangeInclusive<u32> = 4 << 10..=1 << 20;
+/// Commands at the open of one tick: what a tick takes is bounded.
+const COMMANDS_PER_TICK_MAX: u32 = 4096;
 /// Threads a kernel is ever given; a larger number is a slip of the keyboard.
 const WORKERS_MAX: u32 = 255;
 
@@ -110,6 +114,7 @@ impl Config {
         for model in &self.model {
             self.check_model(model)?;
         }
+        self.check_commands()?;
         let topics = self.topic.iter().map(|topic| ("topic", &topic.name, &topic.for_each));
         let outputs = self.output.iter().map(|output| ("output", &output.topic, &output.for_each));
         for (section, name, for_each) in topics.chain(outputs) {
@@ -237,6 +242,45 @@ impl Config {
         Ok(())
     }
 
+    /// Each command names what it is about, and nothing else.
+    fn check_commands(&self) -> Result<(), ConfigError> {
+        let mut by_tick = BTreeMap::<u64, u32>::new();
+        for (index, command) in self.command.iter().enumerate() {
+            let error = |key: &str, problem: &str| {
+                Err(self.value_error(format!("command.{index}.{key}"), problem))
+            };
+            let CommandConfig { tick, action, model, agent, args } = command;
+            // Tick 0 only initialises (SEMANTICS T8).
+            self.at_least_1(&format!("command.{index}.tick"), *tick)?;
+            if *tick > TICK_MAX {
+                return error("tick", &format!("is beyond the last tick, {TICK_MAX}"));
+            }
+            let (wanted, given, other) = match action.is_of_model() {
+                true => ("model", model, ("agent", agent)),
+                false => ("agent", agent, ("model", model)),
+            };
+            if given.is_none() {
+                return error(wanted, "is missing; say whom the command is about");
+            }
+            if other.1.is_some() {
+                let problem =
+                    format!("stands beside {wanted}, which the command is about; remove it");
+                return error(other.0, &problem);
+            }
+            if !args.is_empty() && *action != Action::Spawn {
+                return error("args", "is for spawn alone; remove it");
+            }
+            let of_tick = by_tick.entry(*tick).or_default();
+            *of_tick += 1;
+            if *of_tick > COMMANDS_PER_TICK_MAX {
+                let problem =
+                    format!("is that of more than {COMMANDS_PER_TICK_MAX} commands; spread them");
+                return error("tick", &problem);
+            }
+        }
+        Ok(())
+    }
+
     fn check_model(&self, model: &ModelConfig) -> Result<(), ConfigError> {
         let key = |key: &str| format!("model.{}.{key}", model.name);
         if model.file.is_some() == model.folder.is_some() {
@@ -249,7 +293,12 @@ impl Config {
         self.at_least_1(&key("bytes_max"), model.bytes_max)?;
         // A latency of 0 is refused (SEMANTICS T3).
         self.at_least_1(&key("latency_ticks"), model.latency_ticks)?;
+        self.at_least_1(&key("load_ticks"), model.load_ticks)?;
         self.at_least_1(&key("batch"), model.batch.into())?;
+        if model.memory_bytes.is_some_and(|bytes| bytes > MEMORY_BYTES_MAX) {
+            let problem = format!("is more than {MEMORY_BYTES_MAX}");
+            return Err(self.value_error(key("memory_bytes"), problem));
+        }
         if model.batch > BATCH_MAX {
             let problem = format!("is {}, at most {BATCH_MAX} is possible", model.batch);
             return Err(self.value_error(key("batch"), problem));

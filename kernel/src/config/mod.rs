@@ -11,6 +11,7 @@
 //! This module reads one file and nothing else: no environment, no data, no modules.
 
 mod check;
+mod commands;
 mod error;
 mod load;
 mod overrides;
@@ -21,6 +22,7 @@ mod values;
 pub(crate) use self::check::{check_group_name, check_topic_name};
 pub use self::{
     check::check_kernel_name,
+    commands::{Action, CommandConfig},
     error::ConfigError,
     sources::{InputForm, OffGrid, OnBadRow, Repeats, SourceConfig, SourceKind, TimeUnit},
     tables::{

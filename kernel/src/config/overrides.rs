@@ -10,10 +10,11 @@ use toml::{Table, Value};
 use crate::config::error::ConfigError;
 
 /// Sections that are arrays, with the key that names an entry.
-const ARRAYS: [(&str, &str); 5] = [
+const ARRAYS: [(&str, &str); 6] = [
     ("source", "id"),
     ("agent", "name"),
     ("model", "name"),
+    ("command", "name"),
     ("topic", "name"),
     ("output", "topic"),
 ];

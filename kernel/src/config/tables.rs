@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wasm_engine_guest::engine::MemoryLayout;
 use wasm_engine_setup::{
-    Limits, Policy, Restart, Schedule, SyncPolicy, TraceLevel, log_defaults, memory_defaults,
+    Limits, LoadOn, Policy, Restart, Schedule, SyncPolicy, TraceLevel, log_defaults,
+    memory_defaults,
 };
 
+use crate::config::commands::CommandConfig;
 use crate::config::error::ConfigError;
 use crate::config::sources::SourceConfig;
 use crate::config::values;
@@ -35,6 +37,8 @@ pub struct Config {
     pub agent: Vec<AgentConfig>,
     /// What agents may ask.
     pub model: Vec<ModelConfig>,
+    /// What the host does at given ticks.
+    pub command: Vec<CommandConfig>,
     /// Topics beside those of sources and outputs, and the policies of any.
     pub topic: Vec<TopicConfig>,
     /// Topics whose messages also go to the host.
@@ -312,6 +316,19 @@ pub struct ModelConfig {
     /// Milliseconds that it has to answer a request (SEMANTICS I4). Default: none, any time.
     #[serde(default)]
     pub deadline_ms: Option<u64>,
+    /// When it is loaded (SEMANTICS A13): `start`, `request` or `command`. Default `start`.
+    #[serde(default)]
+    pub load: LoadOn,
+    /// Ticks from the begin of a load during the run to its outcome, at least 1. Default 1.
+    #[serde(default = "load_ticks")]
+    pub load_ticks: u64,
+    /// Bytes that count against `limits.models_bytes_max` while it is loaded. Default: those of its
+    /// files.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Stay loaded when room is made for other models. Default false.
+    #[serde(default)]
+    pub pinned: bool,
     /// Where it runs (SEMANTICS I3.6): `thread` or `process`. Default `thread`.
     #[serde(default)]
     pub isolation: Isolation,
@@ -375,6 +392,10 @@ const fn batch() -> u32 {
 }
 
 const fn latency_ticks() -> u64 {
+    1
+}
+
+const fn load_ticks() -> u64 {
     1
 }
 

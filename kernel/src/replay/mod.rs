@@ -274,7 +274,10 @@ impl Replay {
         if self.dir.join(OUTPUTS_FILE).exists() {
             sinks.outputs = Some(OutputFile::verify(&self.dir)?);
         }
-        let recompute = if self.options.recompute {
+        // Without models there is nothing to compute, and nowhere to.
+        let recompute = if self.options.recompute && self.header.models.is_empty() {
+            Some(Recompute::default())
+        } else if self.options.recompute {
             let memory = kernel.built().inference();
             let memory = memory.map_err(|error| KernelError::from(BuildError::from(error)))?;
             let program = self.options.model_program.as_deref();

@@ -1,7 +1,7 @@
 //! From a configuration to a run: files read, names resolved, modules admitted, sums checked.
 //!
 //! ```text
-//! Config -> sources (streams) -> topics -> models -> templates + agents -> limits -> Resolved
+//! Config -> sources (streams) -> topics -> models -> templates + agents -> commands -> Resolved
 //! ```
 //! What decides results ends in [`Setup`], which the log carries; everything physical in
 //! [`Physical`]. Reading happens here and nowhere later, so a run that starts has all it needs.
@@ -9,6 +9,7 @@
 //! Not here: compiling modules, loading models (what they take and give is empty until then),
 //! formatting the region.
 
+mod commands;
 mod error;
 mod models;
 mod templates;
@@ -20,7 +21,7 @@ use wasm_engine_abi::limits::{BLOCK_BYTES, INIT_CALLS, blocks};
 
 use crate::{
     config::{Config, LogConfig, OnFault, RegionConfig, Wait},
-    sources::Source,
+    sources::{Commands, Source},
 };
 use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
 use wasm_engine_setup::{Limits, Setup, SourceSetup};
@@ -70,6 +71,8 @@ pub struct Resolved {
     pub modules: Vec<Arc<Admitted>>,
     /// The sources, in the setup's order, with their topics bound.
     pub sources: Vec<Source>,
+    /// What the host does, and when.
+    pub commands: Commands,
     /// The models' files, in the setup's order.
     pub models: Vec<ReadModel>,
     /// What does not decide it.
@@ -115,7 +118,8 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
         return Err(config.value_error("[[agent]]", problem).into());
     }
     let modules = templates.modules;
-    Ok(Resolved { setup, modules, sources, models, physical: physical(config) })
+    let commands = commands::resolve(config, &setup)?;
+    Ok(Resolved { setup, modules, sources, commands, models, physical: physical(config) })
 }
 
 fn physical(config: &Config) -> Physical {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use wasm_engine_inference::{
     ExternalFile, account::model_notes, model_sha256, registry::ModelTerms,
 };
-use wasm_engine_setup::{ModelNotes, ModelSetup};
+use wasm_engine_setup::{LoadOn, ModelNotes, ModelSetup};
 
 use crate::{
     config::{Config, Isolation, ModelConfig},
@@ -20,6 +20,8 @@ pub struct ReadModel {
     pub name: String,
     /// Where it came from.
     pub path: PathBuf,
+    /// Bytes that it may have.
+    pub bytes_max: u64,
     /// Its content.
     pub bytes: Vec<u8>,
     /// The other files in which it has data; the SHA-256 in the setup is of all.
@@ -66,7 +68,35 @@ pub(super) fn resolve(config: &Config) -> Result<(Vec<ReadModel>, Vec<ModelSetup
         models.push(file);
         setups.push(setup);
     }
+    check_room(config, &setups)?;
     Ok((models, setups))
+}
+
+/// Those that are loaded before tick 0 have room together, and each of the others alone.
+fn check_room(config: &Config, setups: &[ModelSetup]) -> Result<(), ResolveError> {
+    let max = config.limits.models_bytes_max;
+    if max == 0 {
+        return Ok(());
+    }
+    let mut held = 0;
+    for (model, setup) in config.model.iter().zip(setups) {
+        let key = format!("model.{}.memory_bytes", model.name);
+        let bytes = setup.memory_bytes;
+        held += if setup.load == LoadOn::Start { bytes } else { 0 };
+        if bytes > max {
+            let problem =
+                format!("is {bytes}, and limits.models_bytes_max is {max}, so it is never loaded");
+            return Err(config.value_error(key, problem).into());
+        }
+        if held > max {
+            let problem = format!(
+                "is {bytes}, and with the models before it {held} are loaded before tick 0, while \
+                 limits.models_bytes_max is {max}; raise that, or set load = \"request\" for some"
+            );
+            return Err(config.value_error(key, problem).into());
+        }
+    }
+    Ok(())
 }
 
 fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup), ResolveError> {
@@ -93,7 +123,13 @@ fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup),
             expected: expected.clone(),
         });
     }
+    let notes = model_notes(&bytes, &external);
+    let counted = config.limits.models_bytes_max > 0;
     let setup = ModelSetup {
+        load: model.load,
+        load_ticks: model.load_ticks,
+        memory_bytes: model.memory_bytes.unwrap_or(if counted { notes.bytes } else { 0 }),
+        pinned: model.pinned,
         name: model.name.clone(),
         version,
         sha256,
@@ -107,7 +143,7 @@ fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup),
         request_bytes_max: model.request_bytes_max,
         reply_bytes_max: model.reply_bytes_max,
     };
-    let notes = model_notes(&bytes, &external);
     let (name, isolation) = (setup.full_name(), model.isolation);
-    Ok((ReadModel { name, path, bytes, external, notes, isolation, terms }, setup))
+    let bytes_max = model.bytes_max;
+    Ok((ReadModel { name, path, bytes_max, bytes, external, notes, isolation, terms }, setup))
 }

@@ -19,6 +19,7 @@ use crate::{
     resolve::{Physical, ReadModel, Resolved},
     run::error::RunError,
     run::halt::Halt,
+    run::model_loader::ModelLoader,
     run::models,
     run::resume,
     run::sinks::{ShownLines, Sinks},
@@ -70,7 +71,7 @@ pub(crate) fn start(
     locations: Locations,
     halt: Halt<'_>,
 ) -> Result<Started, RunError> {
-    let Resolved { mut setup, modules, sources, models, .. } = resolved;
+    let Resolved { mut setup, modules, sources, commands, models, .. } = resolved;
     let models = Arc::new(models);
     let loaded = models::load(&models, &mut setup, locations.model_program.as_deref(), halt)?;
     models::check_limits(&setup)?;
@@ -84,6 +85,7 @@ pub(crate) fn start(
         started_unix_ns: clock::unix_ns(),
         setup: Setup::clone(&setup),
         data: sources.iter().map(|source| hex(&source.hash())).collect(),
+        commands: commands.hash().map(|hash| hex(&hash)),
     };
     let originals = setup
         .templates
@@ -97,14 +99,16 @@ pub(crate) fn start(
     let (mut kernel, inference, threads) =
         kernel(&setup, &modules, engine, loaded, physical, code_cache.as_ref())?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
+    let program = locations.model_program;
+    sinks.loader = inference.is_some().then(|| ModelLoader::new(&models, &setup, program));
     sinks.inference = inference;
-    let mut ingest = Ingest::new(sources, &setup.limits);
+    let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);
     let (mut log, mut recovered) = (None, None);
     if let Some(dir) = locations.resume {
         let options = log_options(dir, physical);
         let ring = log_ring(&mut kernel)?;
         let going_on =
-            resume::catch_up(&options, ring, &header, &mut kernel, &mut sinks, &mut ingest)?;
+            resume::catch_up(&options, ring, &header, &mut kernel, &mut sinks, &mut ingest, halt)?;
         (log, recovered) = (Some(going_on.log), going_on.recovered);
     } else if let Some(dir) = locations.log_dir {
         let options = log_options(dir, physical);

@@ -8,7 +8,7 @@ use wasm_engine_log::{LogError, outputs::OutputError};
 use crate::{
     exit::{Exit, HasExitCode},
     machine::{BuildError, KernelError, ThreadError, TickError},
-    run::{models::ModelsError, resume::ResumeError, sinks::SinkError},
+    run::{model_loader::LoaderError, models::ModelsError, resume::ResumeError, sinks::SinkError},
 };
 
 /// Why a run failed.
@@ -30,6 +30,9 @@ pub enum RunError {
     /// The inference thread.
     #[error(transparent)]
     Inference(#[from] InferenceError),
+    /// The thread that loads models.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),

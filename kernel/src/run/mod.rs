@@ -12,6 +12,7 @@ pub(crate) mod error;
 mod faults;
 pub(crate) mod halt;
 mod loading;
+mod model_loader;
 pub(crate) mod models;
 mod refused_inputs;
 pub(crate) mod resume;
@@ -27,8 +28,9 @@ use std::{
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
+    calls::Status,
     page::{NONE_U64, stall},
-    record::{ReplyFact, kind},
+    record::{LoadFact, ReplyFact, kind},
 };
 use wasm_engine_shm::header::OwnerState;
 
@@ -45,7 +47,7 @@ use crate::{
     run::tally::tally,
     sources::ingest::Ingest,
 };
-use wasm_engine_core::{FactsBuilder, Request};
+use wasm_engine_core::{FactsBuilder, Load, Request};
 use wasm_engine_log::{LogError, LogWriter};
 
 pub use self::{
@@ -99,6 +101,7 @@ struct Run {
     log: Option<LogWriter>,
     facts: FactsBuilder,
     due: Vec<Request>,
+    loads: Vec<Load>,
     physical: Physical,
     start_ns: u64,
     /// The first tick of this process, which is due at once (T6).
@@ -148,6 +151,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         log,
         facts: FactsBuilder::default(),
         due: Vec::new(),
+        loads: Vec::new(),
         physical,
         start_ns,
         load_ns: start_ns - loading_ns,
@@ -254,10 +258,56 @@ impl Run {
         Ok(())
     }
 
-    /// The facts of `tick`: replies in request order (I1), then inputs (T7). Says why the run ends
-    /// if it has to while a model is waited for; then the tick does not begin.
+    /// The outcomes of the loads that are due at `tick`; what was loaded is asked from then on.
+    fn gather_loads(&mut self, tick: Tick, halt: Halt<'_>) -> Result<Option<Ended>, RunError> {
+        self.kernel.core().loads_due(tick, &mut self.loads);
+        for &Load { number, model, .. } in &self.loads {
+            let (Some(loader), Some(inference)) =
+                (&mut self.sinks.loader, &mut self.sinks.inference)
+            else {
+                unreachable!("a run with models has both threads");
+            };
+            if !loader.is_done(number) {
+                let begin = clock::now_ns();
+                if self.kernel.unpublished() {
+                    self.kernel.publish();
+                }
+                self.kernel.set_state(OwnerState::WaitingForModel);
+                let waited = loader.wait_for(number, &mut || halt.asked().is_some());
+                self.kernel.set_state(OwnerState::Running);
+                if !waited? {
+                    self.waited_for =
+                        Some(self.kernel.core().setup().models[model as usize].full_name());
+                    return Ok(halt.asked());
+                }
+                self.kernel.count_stall(stall::MODEL, tick, clock::now_ns() - begin);
+            }
+            let status = match loader.take(number) {
+                Some(Ok(backend)) => {
+                    inference.install(model, backend)?;
+                    Status::Ok
+                }
+                failed => {
+                    let why = failed.and_then(Result::err).unwrap_or_default();
+                    let name = self.kernel.core().setup().models[model as usize].full_name();
+                    tracing::warn!("model {name} cannot be loaded in tick {tick}: {why}");
+                    Status::ModelFailed
+                }
+            };
+            self.facts.push(LoadFact { load: number, model, code: status as i32 }, b"");
+        }
+        Ok(None)
+    }
+
+    /// The facts of `tick`: outcomes of loads, commands, replies in request order (I1), then inputs
+    /// (T3). Says why the run ends if it has to while a model is waited for; then the tick does not
+    /// begin.
     fn gather(&mut self, tick: Tick, halt: Halt<'_>) -> Result<Option<Ended>, RunError> {
         self.facts.begin(tick);
+        if let Some(ended) = self.gather_loads(tick, halt)? {
+            return Ok(Some(ended));
+        }
+        self.ingest.enter_commands(tick, &mut self.facts);
         self.kernel.core().requests_due(tick, &mut self.due);
         for request in &self.due {
             let Some(inference) = &mut self.sinks.inference else {

@@ -9,10 +9,10 @@ use std::{
 
 use wasm_engine_abi::limits::BLOCK_BYTES;
 use wasm_engine_inference::{
-    Interrupter,
+    AbsentModel, Interrupter,
     registry::{self, LoadedModel, ModelError, ModelHome},
 };
-use wasm_engine_setup::{ModelSetup, Setup};
+use wasm_engine_setup::{LoadOn, ModelSetup, Setup};
 
 use crate::{
     config::Isolation,
@@ -110,8 +110,12 @@ pub(crate) fn load(
     let interrupter = Interrupter::default();
     let loaded = wait_for(start(files, &setup.models, program, &interrupter)?, &interrupter, halt)?;
     for (model, loaded) in setup.models.iter_mut().zip(&loaded) {
-        let ModelSetup { name, version, sha256, latency_ticks, .. } = std::mem::take(model);
-        *model = ModelSetup { name, version, sha256, latency_ticks, ..loaded.setup.clone() };
+        // What the model itself says; all else is configured.
+        let ModelSetup { batch, inputs, outputs, request_bytes_max, reply_bytes_max, .. } =
+            loaded.setup.clone();
+        let configured = std::mem::take(model);
+        *model =
+            ModelSetup { batch, inputs, outputs, request_bytes_max, reply_bytes_max, ..configured };
     }
     setup.limits.suit(&setup.models);
     Ok(loaded)
@@ -131,27 +135,45 @@ fn start(
     std::thread::Builder::new()
         .name("we-load".to_owned())
         .spawn(move || {
-            let wanted: Vec<_> = files
-                .iter()
-                .zip(&setups)
-                .map(|(file, model)| registry::ModelFile {
-                    name: &file.name,
-                    bytes: &file.bytes,
-                    external: &file.external,
-                    sha256: Some(&model.sha256),
-                    batch: model.batch,
-                    terms: &file.terms,
-                    home: match file.isolation {
-                        Isolation::Thread => ModelHome::Here,
-                        Isolation::Process => ModelHome::Process(program.as_deref()),
-                    },
-                })
-                .collect();
+            let mut loaded = Vec::with_capacity(files.len());
+            // One after the other: those that are loaded later are let go before the next one.
+            let all = files.iter().zip(&setups).try_for_each(|(file, model)| {
+                let one = load_one(file, model, program.as_deref(), &interrupter)?;
+                loaded.extend(one.into_iter().map(|one| match model.load {
+                    LoadOn::Start => one,
+                    LoadOn::Request | LoadOn::Command => {
+                        LoadedModel { backend: Box::new(AbsentModel::default()), ..one }
+                    }
+                }));
+                Ok(())
+            });
             // Nobody waits any more if the run was ended meanwhile.
-            let _ = sender.send(registry::load_models(&wanted, None, &interrupter));
+            let _ = sender.send(all.map(|()| loaded));
         })
         .map_err(|error| ModelsError::Thread(format!("cannot be started: {error}")))?;
     Ok(receiver)
+}
+
+/// Loads a model and tries it.
+fn load_one(
+    file: &ReadModel,
+    model: &ModelSetup,
+    program: Option<&Path>,
+    interrupter: &Interrupter,
+) -> Loaded {
+    let wanted = registry::ModelFile {
+        name: &file.name,
+        bytes: &file.bytes,
+        external: &file.external,
+        sha256: Some(&model.sha256),
+        batch: model.batch,
+        terms: &file.terms,
+        home: match file.isolation {
+            Isolation::Thread => ModelHome::Here,
+            Isolation::Process => ModelHome::Process(program),
+        },
+    };
+    registry::load_models(&[wanted], None, interrupter)
 }
 
 /// Waits for the models, unless the run is to end.

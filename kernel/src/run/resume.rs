@@ -4,6 +4,8 @@
 //! compared with the logged ones: so the sources stand where the run ended, and data that changed
 //! since is refused instead of giving a run that no replay would confirm (SEMANTICS L5).
 
+use std::collections::BTreeSet;
+
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
@@ -15,16 +17,20 @@ use crate::{
     machine::{Kernel, TickError},
     report::Divergence,
     run::closing::closed_otherwise,
+    run::halt::Halt,
+    run::model_loader::LoaderError,
+    run::models::ModelsError,
     run::sinks::{ShownLines, SinkError, Sinks},
     sources::ingest::Ingest,
 };
 use wasm_engine_core::{FactsBuilder, first_digest};
-use wasm_engine_inference::InferenceError;
+use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::{
     self, Ending, LogError, LogOptions, LogRing, LogWriter,
     outputs::{OutputError, OutputFile},
     run_header::{RunHeader, RunHeaderError},
 };
+use wasm_engine_setup::LoadOn;
 
 /// Why a run cannot be resumed.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +73,22 @@ pub enum ResumeError {
         /// This one's.
         here: String,
     },
+    /// A model that was loaded during the run.
+    #[error(
+        "model {name}, which the run had loaded, cannot be loaded again: {reason}; restore its file"
+    )]
+    Unloadable {
+        /// The model.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The models.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// The thread that loads models.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
     /// The data changed.
     #[error(
         "the sources give other inputs for tick {tick} than the log holds; restore the data that \
@@ -85,6 +107,12 @@ pub enum ResumeError {
         /// Its id.
         id: String,
     },
+    /// The commands changed.
+    #[error(
+        "the commands of the configuration are not those that the run began with; restore them, or \
+         begin a new run"
+    )]
+    Commands,
     /// The tick gave something else than the log says.
     #[error(
         "executed again, tick {} is not what the log says: {}; verify the log", .0.tick, .0.what
@@ -110,7 +138,9 @@ impl HasExitCode for ResumeError {
             Self::Log(error) => Exit::of_code(error.exit_code()),
             Self::RunHeader(error) => error.exit(),
             Self::Other { .. } | Self::Engine { .. } | Self::Model { .. } => Exit::Usage,
-            Self::Data { .. } | Self::File { .. } => Exit::Usage,
+            Self::Models(error) => error.exit(),
+            Self::Unloadable { .. } => Exit::Refused,
+            Self::Data { .. } | Self::File { .. } | Self::Commands => Exit::Usage,
             Self::Diverged(_) | Self::Tick(TickError::Open(_)) => Exit::Divergence,
             Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
             _ => Exit::Failure,
@@ -133,6 +163,7 @@ pub(crate) fn catch_up(
     kernel: &mut Kernel,
     sinks: &mut Sinks,
     ingest: &mut Ingest,
+    halt: Halt<'_>,
 ) -> Result<Resumed, ResumeError> {
     let (mut reader, report, mut log) = wasm_engine_log::resume(options, ring)?;
     let logged = RunHeader::read(&mut reader)?;
@@ -143,7 +174,7 @@ pub(crate) fn catch_up(
     let (outputs, _cut) = OutputFile::resume(&options.dir, before)?;
     sinks.outputs = Some(outputs);
     // While executing again, replies come from the log.
-    let inference = sinks.inference.take();
+    let (inference, loader) = (sinks.inference.take(), sinks.loader.take());
     // So does what agents say, which was shown when it happened.
     sinks.shown = ShownLines::Nothing;
     let mut facts = FactsBuilder::default();
@@ -167,9 +198,9 @@ pub(crate) fn catch_up(
         }
     }
     check_files(&logged, header)?;
-    sinks.inference = inference;
+    (sinks.inference, sinks.loader) = (inference, loader);
     sinks.shown = ShownLines::All;
-    resubmit(kernel, sinks)?;
+    ask_again(kernel, sinks, halt)?;
     let recovered = match &report.ending {
         Ending::Torn(torn) => Some(torn.to_string()),
         _ => None,
@@ -195,6 +226,9 @@ fn check_same(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {
     if logged.engine != here.engine {
         let (logged, here) = (logged.engine.to_string(), here.engine.to_string());
         return Err(ResumeError::Engine { logged, here });
+    }
+    if logged.run.commands != here.run.commands {
+        return Err(ResumeError::Commands);
     }
     // The setup's models are equal, so both lists name the same ones.
     let mut models = logged.models.iter().zip(&here.models);
@@ -227,9 +261,13 @@ fn rebuild(
 ) -> Result<(), ResumeError> {
     facts.begin(tick);
     let parsed = Facts::parse(logged).map_err(|error| TickError::Open(error.into()))?;
-    for fact in parsed.iter().filter(|fact| fact.header.kind != fact::INPUT) {
-        facts.push(fact.header, fact.payload);
-    }
+    let copy = |kind, facts: &mut FactsBuilder| {
+        let of_kind = parsed.iter().filter(|fact| fact.header.kind == kind);
+        of_kind.for_each(|fact| facts.push(fact.header, fact.payload));
+    };
+    copy(fact::LOAD, facts);
+    ingest.enter_commands(tick, facts);
+    copy(fact::REPLY, facts);
     ingest.enter(tick, facts);
     if facts.finish() == logged { Ok(()) } else { Err(ResumeError::Data { tick }) }
 }
@@ -241,10 +279,48 @@ fn check_close(tick: Tick, logged: &[u8], kernel: &Kernel) -> Result<(), ResumeE
     }
 }
 
+/// Puts the models where the log leaves them: those that are loaded or still have to answer are
+/// there to be asked, and the loads that had begun begin again.
+fn ask_again(kernel: &Kernel, sinks: &mut Sinks, halt: Halt<'_>) -> Result<(), ResumeError> {
+    let Sinks { inference: Some(inference), loader: Some(loader), .. } = sinks else {
+        return Ok(());
+    };
+    let core = kernel.core();
+    let asked: BTreeSet<u32> =
+        core.requests_outstanding().iter().map(|(request, _)| request.model).collect();
+    for (setup, model) in core.setup().models.iter().zip(0..) {
+        let is_there = setup.load == LoadOn::Start;
+        if is_there || !(core.is_loaded(model) || asked.contains(&model)) {
+            continue;
+        }
+        // No load of a run has such a number.
+        let number = u64::MAX - u64::from(model);
+        loader.begin(number, model)?;
+        if !loader.wait_for(number, &mut || halt.asked().is_some())? {
+            let ended = halt.asked().unwrap_or_default();
+            return Err(ModelsError::Halted { model: setup.full_name(), ended }.into());
+        }
+        match loader.take(number) {
+            Some(Ok(backend)) => inference.install(model, backend)?,
+            failed => {
+                let reason = failed.and_then(Result::err).unwrap_or_default();
+                return Err(ResumeError::Unloadable { name: setup.full_name(), reason });
+            }
+        }
+    }
+    resubmit(kernel, inference)?;
+    for model in (0..core.setup().models.len() as u32).filter(|model| !core.is_loaded(*model)) {
+        inference.remove(model)?;
+    }
+    for load in core.loads_outstanding() {
+        loader.begin(load.number, load.model)?;
+    }
+    Ok(())
+}
+
 /// Asks the models again for everything whose reply is outstanding, tick by tick: what ran in two
 /// batches does so again (SEMANTICS I2).
-fn resubmit(kernel: &Kernel, sinks: &mut Sinks) -> Result<(), ResumeError> {
-    let Some(inference) = &mut sinks.inference else { return Ok(()) };
+fn resubmit(kernel: &Kernel, inference: &mut InferenceHandle) -> Result<(), ResumeError> {
     let mut tick = None;
     for (request, input) in kernel.core().requests_outstanding() {
         if tick.replace(request.tick).is_some_and(|before| before != request.tick) {

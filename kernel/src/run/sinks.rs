@@ -5,10 +5,16 @@
 
 use std::sync::Arc;
 
-use wasm_engine_abi::{AgentId, Tick, plain::PlainText};
+use wasm_engine_abi::{AgentId, Tick, calls::Status, plain::PlainText, record::action};
 
-use crate::{machine::Kernel, run::faults::FaultNews};
-use wasm_engine_core::{Output, RefusedInput, Request, Sink};
+use crate::{
+    machine::Kernel,
+    run::{
+        faults::FaultNews,
+        model_loader::{LoaderError, ModelLoader},
+    },
+};
+use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine};
 use wasm_engine_setup::Setup;
@@ -25,6 +31,9 @@ pub enum SinkError {
     /// The inference thread.
     #[error(transparent)]
     Inference(#[from] InferenceError),
+    /// The thread that loads models.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
 }
 
 /// Lines of agents that are shown of one tick, so that what a tick may hold of them is bounded.
@@ -58,6 +67,11 @@ pub(crate) struct Sinks {
     pub(crate) outputs: Option<OutputFile>,
     /// Requests go here; without, they are answered from elsewhere.
     pub(crate) inference: Option<InferenceHandle>,
+    /// Loads begin here; without, nothing is loaded or unloaded.
+    pub(crate) loader: Option<ModelLoader>,
+    /// Commands so far, and those of them that were refused.
+    pub(crate) commands: (u64, u64),
+    outcomes: Vec<CommandOutcome>,
     last: LastOutputs,
     lines: Vec<LogLine>,
     lines_left_out: u64,
@@ -76,6 +90,9 @@ impl Sinks {
             setup,
             outputs: None,
             inference: None,
+            loader: None,
+            commands: (0, 0),
+            outcomes: Vec::new(),
             last: LastOutputs::default(),
             lines: Vec::new(),
             lines_left_out: 0,
@@ -114,6 +131,9 @@ impl Sinks {
                 }
             }
         }
+        for outcome in self.outcomes.drain(..) {
+            show_command(kernel, &outcome);
+        }
         for line in self.refused_inputs.drain() {
             tracing::warn!("{line}");
         }
@@ -141,6 +161,29 @@ fn name_of(kernel: &Kernel, id: AgentId) -> String {
     }
     let configured = core.setup().agents.get(index as usize).filter(|_| id.generation() == 0);
     configured.map_or_else(|| id.to_string(), |agent| agent.name.clone())
+}
+
+/// Shows what came of a command of the host.
+fn show_command(kernel: &Kernel, outcome: &CommandOutcome) {
+    let CommandOutcome { tick, command, status, agent } = *outcome;
+    let what = action::text(command.action);
+    let setup = kernel.core().setup();
+    // The core has found whom it names.
+    let position = command.subject as usize;
+    let whom = match command.action {
+        action::LOAD | action::UNLOAD | action::SWAP => {
+            format!("model {}", setup.models[position].full_name())
+        }
+        action::SPAWN => setup.templates[position].name.clone(),
+        _ => name_of(kernel, agent),
+    };
+    match status {
+        Status::Ok => tracing::info!("command {what} of {whom} in tick {tick}: done"),
+        refused => {
+            let why = refused.text();
+            tracing::warn!("command {what} of {whom} in tick {tick}: refused, {why}");
+        }
+    }
 }
 
 /// Shows a line that an agent logged.
@@ -177,6 +220,31 @@ impl Sink for Sinks {
         let Some(inference) = &mut self.inference else { return };
         if let Err(error) = inference.submit(request.number, request.model, request.form, input) {
             self.failure.get_or_insert(error.into());
+        }
+    }
+
+    fn load_model(&mut self, load: &Load) {
+        let Some(loader) = &mut self.loader else { return };
+        if let Err(error) = loader.begin(load.number, load.model) {
+            self.failure.get_or_insert(error.into());
+        }
+    }
+
+    fn unload_model(&mut self, model: u32) {
+        if self.loader.is_none() {
+            return;
+        }
+        let Some(inference) = &mut self.inference else { return };
+        if let Err(error) = inference.remove(model) {
+            self.failure.get_or_insert(error.into());
+        }
+    }
+
+    fn commanded(&mut self, outcome: &CommandOutcome) {
+        self.commands.0 += 1;
+        self.commands.1 += u64::from(outcome.status != Status::Ok);
+        if self.shown == ShownLines::All {
+            self.outcomes.push(*outcome);
         }
     }
 

@@ -4,7 +4,7 @@ use wasm_engine_abi::page::stall;
 
 use crate::{
     machine::Kernel,
-    report::{ModelReport, RunReport},
+    report::{RunModelReport, RunReport},
     run::sinks::Sinks,
 };
 
@@ -28,7 +28,11 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
         memory_reserved_bytes: kernel.engine().reserved_bytes(),
         asleep: kernel.agents_held().1,
         region_bytes: kernel.built().bytes,
-        models: core.setup().models.iter().map(ModelReport::of).collect(),
+        commands: sinks.commands.0,
+        commands_refused: sinks.commands.1,
+        models: (0..core.setup().models.len() as u32)
+            .map(|index| RunModelReport::of(core, index))
+            .collect(),
         outputs: sinks.last_outputs(),
         first_fault: sinks.faults.first.clone(),
         ..RunReport::of(&core.stats())

@@ -8,7 +8,7 @@ use wasm_engine_abi::{
     record::InputFact,
 };
 
-use crate::sources::source::Source;
+use crate::sources::{commands::Commands, source::Source};
 use wasm_engine_core::FactsBuilder;
 use wasm_engine_setup::Limits;
 
@@ -23,6 +23,7 @@ struct Left {
 #[derive(Debug)]
 pub(crate) struct Ingest {
     sources: Vec<Source>,
+    commands: Commands,
     left: VecDeque<Left>,
     inputs_max: u32,
     blocks_max: u32,
@@ -51,6 +52,7 @@ impl Ingest {
     pub(crate) fn new(sources: Vec<Source>, limits: &Limits) -> Self {
         Self {
             sources,
+            commands: Commands::default(),
             left: VecDeque::new(),
             inputs_max: limits.inputs_per_tick_max,
             blocks_max: limits.input_bytes_per_tick_max / BLOCK_BYTES,
@@ -58,12 +60,23 @@ impl Ingest {
         }
     }
 
+    /// With these commands of the host.
+    pub(crate) fn with_commands(self, commands: Commands) -> Self {
+        Self { commands, ..self }
+    }
+
+    /// Adds the commands of `tick` to its facts.
+    pub(crate) fn enter_commands(&self, tick: Tick, facts: &mut FactsBuilder) {
+        self.commands.enter(tick, facts);
+    }
+
     /// The first tick after `after` at which an input enters, none when every source is closed.
     pub(crate) fn next_due(&self, after: Tick) -> Option<Tick> {
         if !self.left.is_empty() {
             return Some(after + 1);
         }
-        self.sources.iter().filter_map(|source| source.next_due(after)).min()
+        let inputs = self.sources.iter().filter_map(|source| source.next_due(after));
+        inputs.chain(self.commands.next_due(after)).min()
     }
 
     /// The last tick at which an input is due.

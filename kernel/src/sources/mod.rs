@@ -1,5 +1,6 @@
 //! Where inputs come from, and when they enter.
 
+mod commands;
 mod csv;
 mod error;
 mod files;
@@ -14,6 +15,7 @@ mod table;
 mod times;
 
 pub use self::{
+    commands::{Command, Commands},
     error::{BadRow, SourceError},
     grid::Grid,
     payload::Due,

@@ -16,6 +16,7 @@ mod limits_of_the_process;
 mod log_counters;
 mod machine_fails;
 mod model_files;
+mod model_loads;
 mod models;
 mod modules;
 mod pace;

@@ -139,7 +139,7 @@ fn the_hash_of_the_configuration_covers_the_data() {
     let folder = folder(&[&keys]);
     put_external(folder.dir.path(), "model.onnx");
     let report = folder.run(options()).expect("it runs");
-    assert_eq!(report.models[0].sha256, *sha256);
+    assert_eq!(report.models[0].model.sha256, *sha256);
     let file = folder.path(DATA[0]);
     let mut changed = fs::read(&file).expect("read");
     changed.push(0);
@@ -264,15 +264,15 @@ fn a13_4_versions_of_a_folder_are_loaded_together_and_kept_in_the_log() {
     put_versions(&folder.path("models/m"));
     let report = logged(&folder, "log");
     let named: Vec<_> =
-        report.models.iter().map(|model| (model.name.as_str(), model.version)).collect();
+        report.models.iter().map(|one| (one.model.name.as_str(), one.model.version)).collect();
     assert_eq!(named, [("m", Some(9)), ("m", Some(10))]);
-    assert_eq!(report.models[0].inputs["x"], "f32[N, 4]");
-    assert_ne!(report.models[0].sha256, report.models[1].sha256);
-    assert_eq!(report.models[0].provider, "cpu");
+    assert_eq!(report.models[0].model.inputs["x"], "f32[N, 4]");
+    assert_ne!(report.models[0].model.sha256, report.models[1].model.sha256);
+    assert_eq!(report.models[0].model.provider, "cpu");
     let verified = verify(&folder.path("log"), recomputed()).expect("it verifies");
     assert_eq!((verified.divergence, verified.run.models), (None, report.models.clone()));
     let held = inspect(&folder.path("log")).expect("a log");
-    assert_eq!(held.models[0].model, report.models[0]);
+    assert_eq!(held.models[0].model, report.models[0].model);
     let notes = &held.models[0].notes;
     assert_eq!((notes.producer.as_str(), notes.file_version), ("cases", Some(3)));
     assert_eq!((notes.opsets["ai.onnx"], &notes.external[..]), (17, &DATA.map(str::to_owned)[..]));

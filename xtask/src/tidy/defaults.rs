@@ -26,7 +26,7 @@ pub(super) const CHECK: Check = Check {
 const DOCUMENT: &str = "docs/CONFIGURATION.md";
 
 /// Structs of the configuration, by section.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("kernel", "KernelConfig"),
     ("limits", "Limits"),
     ("region", "RegionConfig"),
@@ -34,6 +34,7 @@ const SECTIONS: [(&str, &str); 9] = [
     ("source", "SourceConfig"),
     ("agent", "AgentConfig"),
     ("model", "ModelConfig"),
+    ("command", "CommandConfig"),
     ("topic", "TopicConfig"),
     ("output", "OutputConfig"),
 ];

@@ -1,6 +1,7 @@
 //! Scenes and programs made from numbers.
 
-use wasm_engine_setup::{Limits, Restart, Schedule};
+use wasm_engine_abi::record::action;
+use wasm_engine_setup::{Limits, LoadOn, Restart, Schedule};
 
 use crate::{
     machine::Machine,
@@ -38,9 +39,15 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
     scene.template("other", Restart::Never);
     scene.setup.templates[1].priority = 3;
     scene.model("m", 2);
+    // Any two of the three fit.
+    scene.setup.models[0].memory_bytes = 30;
+    for version in [1, 2] {
+        scene.model_of("versions", version, LoadOn::Request, 50);
+    }
     *scene.limits() = Limits {
         receive_max: 3,
         microsteps_max: 5,
+        models_bytes_max: 100,
         inbox_items_max: 24,
         inbox_bytes_max: 16 << 10,
         turns_per_microstep_max: 13,
@@ -58,6 +65,20 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
     }
     scene.group("all or none", &[0, 2, 6]);
     scene
+}
+
+/// A random command over `agents` configured agents and the models of [`everything`]: its action
+/// and subject.
+pub fn random_command(mix: &mut Mix, agents: u32) -> (u32, u64) {
+    let agent = to(mix.below(u64::from(agents)) as u32);
+    match mix.below(8) {
+        0 => (action::PAUSE, agent),
+        1 => (action::RESUME, agent),
+        2 => (action::SPAWN, mix.below(2)),
+        3 | 4 => (action::LOAD, mix.below(3)),
+        5 => (action::UNLOAD, mix.below(3)),
+        _ => (action::SWAP, 1 + mix.below(2)),
+    }
 }
 
 /// One random program over `agents` configured agents.
@@ -85,7 +106,7 @@ pub fn random_program(mix: &mut Mix, agents: u32) -> Prog {
             15 => program.join("red").cast("blue", b"to all"),
             16 => program.leave("red").unsubscribe(topic),
             17 => program.subscribe(topic),
-            18 => program.infer(0, &(mix.number() as u32).to_le_bytes()),
+            18 => program.infer(mix.below(4) as u32, &(mix.number() as u32).to_le_bytes()),
             19 => program.random(OUT),
             20 => program.trap(),
             21 => program.flood(topic, 6, b"flood"),
@@ -104,6 +125,10 @@ pub fn drive<M: Machine>(rig: &mut Rig<M>, seed: u64, ticks: u64, agents: u32) {
             for _ in 0..mix.below(6) {
                 let program = random_program(&mut mix, agents);
                 rig.tell(mix.below(u64::from(agents)) as u32, program);
+            }
+            if mix.below(3) == 0 {
+                let (action, subject) = random_command(&mut mix, agents);
+                rig.command(action, subject, b"");
             }
         }
         rig.tick();

@@ -1,7 +1,7 @@
 //! What leaves a machine, kept.
 
 use wasm_engine_abi::{AgentId, Tick};
-use wasm_engine_core::{Output, RefusedInput, Request, Sink};
+use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
 
 /// A message on an output topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +21,10 @@ pub struct Recorder {
     pub requests: Vec<(Request, Vec<u8>)>,
     pub lines: Vec<(AgentId, Tick, u64, Vec<u8>)>,
     pub refused: Vec<RefusedInput>,
+    pub loads: Vec<Load>,
+    /// Models that were unloaded, each with the requests accepted before.
+    pub unloads: Vec<(u32, usize)>,
+    pub commands: Vec<CommandOutcome>,
 }
 
 impl Sink for Recorder {
@@ -37,6 +41,18 @@ impl Sink for Recorder {
 
     fn request(&mut self, request: &Request, input: &[u8]) {
         self.requests.push((*request, input.to_vec()));
+    }
+
+    fn load_model(&mut self, load: &Load) {
+        self.loads.push(*load);
+    }
+
+    fn unload_model(&mut self, model: u32) {
+        self.unloads.push((model, self.requests.len()));
+    }
+
+    fn commanded(&mut self, outcome: &CommandOutcome) {
+        self.commands.push(*outcome);
     }
 
     fn input_refused(&mut self, refused: &RefusedInput) {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use wasm_engine_abi::{
     AgentId, Digest, Tick,
+    calls::Status,
     frame::ItemHeader,
     page::TraceEvent,
-    record::{FactHeader, InputFact, ReplyFact, TickClose},
+    record::{CommandFact, FactHeader, InputFact, LoadFact, ReplyFact, TickClose},
 };
 use wasm_engine_core::{Core, FactsBuilder, OpenError, Request};
 
@@ -35,6 +36,11 @@ pub struct Rig<M> {
     pub closes: Vec<TickClose>,
     /// Every record of facts so far, to be executed again.
     pub log: Vec<Vec<u8>>,
+    /// Commands of the next tick, with their arguments.
+    pending_commands: Vec<(CommandFact, Vec<u8>)>,
+    command_seq: u64,
+    /// What comes of a load of this model.
+    pub load_codes: BTreeMap<u32, Status>,
     /// Source, topic, payload.
     pending: Vec<(u64, u32, Vec<u8>)>,
     /// Of the next input, by source.
@@ -74,6 +80,9 @@ impl<M: Machine> Rig<M> {
             facts: FactsBuilder::default(),
             closes: Vec::new(),
             log: Vec::new(),
+            pending_commands: Vec::new(),
+            command_seq: 0,
+            load_codes: BTreeMap::new(),
             pending: Vec::new(),
             input_seq: BTreeMap::new(),
         }
@@ -81,6 +90,18 @@ impl<M: Machine> Rig<M> {
 
     pub fn core(&self) -> &Core {
         self.machine.core()
+    }
+
+    /// A command of the next tick.
+    pub fn command(&mut self, action: u32, subject: u64, args: &[u8]) {
+        let seq = self.command_seq;
+        self.command_seq += 1;
+        self.pending_commands.push((CommandFact { seq, action, subject }, args.to_vec()));
+    }
+
+    /// The outcomes of all commands so far.
+    pub fn outcomes(&self) -> Vec<Status> {
+        self.sink.commands.iter().map(|outcome| outcome.status).collect()
     }
 
     /// An input of the next tick.
@@ -103,7 +124,7 @@ impl<M: Machine> Rig<M> {
         if self.closes.is_empty() {
             return Some(0);
         }
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || !self.pending_commands.is_empty() {
             return Some(self.core().tick() + 1);
         }
         self.machine.core_mut().next_tick()
@@ -126,6 +147,15 @@ impl<M: Machine> Rig<M> {
 
     fn try_tick_at(&mut self, tick: Tick) -> Result<TickClose, OpenError> {
         self.facts.begin(tick);
+        let mut loads = Vec::new();
+        self.core().loads_due(tick, &mut loads);
+        for load in &loads {
+            let code = self.load_codes.get(&load.model).copied().unwrap_or(Status::Ok) as i32;
+            self.facts.push(LoadFact { load: load.number, model: load.model, code }, b"");
+        }
+        for (command, args) in self.pending_commands.drain(..) {
+            self.facts.push(command, &args);
+        }
         let mut due = Vec::new();
         self.core().requests_due(tick, &mut due);
         for request in &due {

@@ -1,8 +1,8 @@
 //! Scenes: who is there, with which topics, models and limits.
 
 use wasm_engine_setup::{
-    AgentSetup, Limits, ModelSetup, Policy, Restart, Schedule, Setup, SourceSetup, Template,
-    TopicSetup,
+    AgentSetup, Limits, LoadOn, ModelSetup, Policy, Restart, Schedule, Setup, SourceSetup,
+    Template, TopicSetup,
 };
 
 use crate::program::{Prog, prog};
@@ -158,6 +158,15 @@ impl Scene {
         let Setup { limits, models, .. } = &mut self.setup;
         limits.suit(models);
         self.setup.models.len() as u32 - 1
+    }
+
+    /// A version of a model that is loaded when `load` says, in 2 ticks, and takes so many bytes.
+    pub fn model_of(&mut self, name: &str, version: u64, load: LoadOn, memory_bytes: u64) -> u32 {
+        let index = self.model(name, 1);
+        let model = &mut self.setup.models[index as usize];
+        model.version = Some(version);
+        (model.load, model.load_ticks, model.memory_bytes) = (load, 2, memory_bytes);
+        index
     }
 
     pub fn limits(&mut self) -> &mut Limits {

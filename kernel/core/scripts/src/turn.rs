@@ -15,7 +15,7 @@ use wasm_engine_abi::{
         PAYLOAD_BYTES_MAX, blocks,
     },
 };
-use wasm_engine_setup::{Setup, Template, channel_key};
+use wasm_engine_setup::{ModelSetup, Setup, Template, channel_key};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::payloads::Outbox;
@@ -268,11 +268,15 @@ impl<'a> Turn<'a> {
         })()))
     }
 
+    fn model_handle(&self, model: u32) -> Result<&ModelSetup, Status> {
+        self.setup.model_handles().get(model as usize).copied().ok_or(Status::Unknown)
+    }
+
     pub(crate) fn infer(&mut self, memory: &[u8], model: u32, row: Bytes) -> Answer {
         let [row] = self.enter("infer", memory, [row])?;
         Ok(answer((|| {
             within(row, INFERENCE_BYTES_MAX)?;
-            let known = self.setup.models.get(model as usize).ok_or(Status::Unknown)?;
+            let known = self.model_handle(model)?;
             self.may("infer:**")?;
             if known.row().map(|form| 4 * form.input_len) != Some(row.len()) {
                 return Err(Status::Invalid);
@@ -285,7 +289,7 @@ impl<'a> Turn<'a> {
         let [list] = self.enter("infer_tensors", memory, [list])?;
         Ok(answer((|| {
             within(list, INFERENCE_BYTES_MAX)?;
-            let known = self.setup.models.get(model as usize).ok_or(Status::Unknown)?;
+            let known = self.model_handle(model)?;
             self.may("infer:**")?;
             within(list, known.request_bytes_max)?;
             self.accept(&wanted(effect::INFER_TENSORS, model.into(), Some(list), true))
@@ -342,10 +346,23 @@ impl<'a> Turn<'a> {
         })()))
     }
 
+    /// A13.4: a name with several versions is a handle of its own.
+    fn model_of_name(&self, name: &str) -> Result<u32, Status> {
+        let models = &self.setup.models;
+        let versioned = self.setup.versioned_names();
+        match versioned.iter().position(|(versioned, _)| *versioned == name) {
+            Some(at) => Ok((models.len() + at) as u32),
+            None => {
+                let named = |m: &ModelSetup| m.full_name() == name || m.name == name;
+                models.iter().position(named).map(|at| at as u32).ok_or(Status::Unknown)
+            }
+        }
+    }
+
     pub(crate) fn model(&mut self, memory: &[u8], bytes: Bytes) -> Answer {
         let [bytes] = self.enter("model", memory, [bytes])?;
         Ok(answer((|| {
-            let model = index_of(self.setup.models.iter().map(|model| &model.name), name(bytes)?)?;
+            let model = self.model_of_name(name(bytes)?)?;
             self.may("infer:**")?;
             Ok(model.into())
         })()))

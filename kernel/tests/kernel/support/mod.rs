@@ -115,7 +115,15 @@ impl Both {
 
     /// What the tick sent to the outside is the end of what `sink` has.
     fn same_outside(&self, sink: &Recorder) {
-        let Recorder { outputs, requests, lines, refused } = &self.recorder;
+        let Recorder { outputs, requests, lines, refused, loads, unloads, commands } =
+            &self.recorder;
+        assert_eq!(sink.loads[sink.loads.len().saturating_sub(loads.len())..], loads[..]);
+        // How many requests came before counts from the begin in one, from the tick in the other.
+        let let_go = |all: &[(u32, usize)]| all.iter().map(|(m, _)| *m).collect::<Vec<_>>();
+        let gone = sink.unloads.len().saturating_sub(unloads.len());
+        assert_eq!(let_go(&sink.unloads[gone..]), let_go(unloads));
+        let done = sink.commands.len().saturating_sub(commands.len());
+        assert_eq!(sink.commands[done..], commands[..]);
         let (out, asked, logged) = (sink.outputs.len(), sink.requests.len(), sink.lines.len());
         assert_eq!(sink.outputs[out.saturating_sub(outputs.len())..], outputs[..]);
         assert_eq!(sink.requests[asked.saturating_sub(requests.len())..], requests[..]);

@@ -6,9 +6,10 @@ use wasm_engine_abi::{
     Digest,
     frame::{ItemHeader, NO_TOPIC, item},
     page::{TraceEvent, event},
+    record::action,
 };
 use wasm_engine_core::first_digest;
-use wasm_engine_setup::Restart;
+use wasm_engine_setup::{LoadOn, Restart};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{CMD, DROP_NEWEST, Machine, OUT, Prog, REFUSE, Rig, Scene, at, prog, rules::fresh, to};
@@ -91,20 +92,39 @@ fn eventful() -> (Scene, [Vec<(u32, Prog)>; 5]) {
     (scene, ticks)
 }
 
+/// A tick whose events all enter its digest; counts them.
+fn digested_tick<M: Machine>(rig: &mut Rig<M>, counts: &mut BTreeMap<u32, u32>) {
+    let from = rig.machine.events().len();
+    let close = rig.tick();
+    assert_eq!(tick_digest(rig, from, 0), close.digest, "tick {}", close.tick);
+    for happened in rig.machine.events()[from..].iter().filter(|event| event.kind < DIGESTED) {
+        *counts.entry(happened.kind).or_default() += 1;
+        let without = tick_digest(rig, from, happened.kind);
+        assert_ne!(without, close.digest, "kind {} in tick {}", happened.kind, close.tick);
+    }
+}
+
 pub fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick<M: Machine>() {
     let (scene, ticks) = eventful();
     let mut rig = Rig::<M>::new(&scene);
     let mut counts = BTreeMap::<u32, u32>::new();
     for orders in ticks {
-        let from = rig.machine.events().len();
         orders.into_iter().for_each(|(agent, order)| rig.tell(agent, order));
-        let close = rig.tick();
-        assert_eq!(tick_digest(&rig, from, 0), close.digest, "tick {}", close.tick);
-        for happened in rig.machine.events()[from..].iter().filter(|event| event.kind < DIGESTED) {
-            *counts.entry(happened.kind).or_default() += 1;
-            let without = tick_digest(&rig, from, happened.kind);
-            assert_ne!(without, close.digest, "kind {} in tick {}", happened.kind, close.tick);
-        }
+        digested_tick(&mut rig, &mut counts);
+    }
+    // What a host does, and what follows.
+    let mut scene = Scene::of(1);
+    let first = scene.model_of("m", 1, LoadOn::Start, 0).into();
+    let second = scene.model_of("m", 2, LoadOn::Command, 0).into();
+    let mut rig = Rig::<M>::new(&scene);
+    digested_tick(&mut rig, &mut counts);
+    for commands in [
+        &[(action::LOAD, second)][..],
+        &[],
+        &[(action::SWAP, first), (action::SWAP, second), (action::UNLOAD, first)],
+    ] {
+        commands.iter().for_each(|(action, subject)| rig.command(*action, *subject, b""));
+        digested_tick(&mut rig, &mut counts);
     }
     let expected = BTreeMap::from([
         (event::REFUSED, 1),
@@ -123,6 +143,11 @@ pub fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick<M: Machine>()
         (event::DEAD_LETTERS, 2),
         (event::REQUESTED, 1),
         (event::GROUP_STOPPED, 1),
+        (event::MODEL_LOADING, 1),
+        (event::MODEL_LOADED, 1),
+        (event::MODEL_UNLOADED, 1),
+        (event::MODEL_SWAPPED, 2),
+        (event::COMMANDED, 4),
     ]);
     assert_eq!(counts, expected);
     let kinds = event::ALL.iter().filter(|kind| kind.value < DIGESTED).count();

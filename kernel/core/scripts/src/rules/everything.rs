@@ -9,7 +9,7 @@ use wasm_engine_abi::Digest;
 use wasm_engine_core::Phase;
 use wasm_engine_setup::Schedule;
 
-use crate::{Machine, Mix, Rig, everything, prog, random_program, to};
+use crate::{Machine, Mix, Rig, everything, prog, random_command, random_program, to};
 
 /// Runs random programs and gives every digest; checks that nothing is left held.
 fn random_run<M: Machine>(seed: u64, choices: &[u64], workers: u32) -> (Vec<Digest>, Rig<M>) {
@@ -25,6 +25,10 @@ fn random_run<M: Machine>(seed: u64, choices: &[u64], workers: u32) -> (Vec<Dige
         for _ in 0..mix.below(5) {
             let program = random_program(&mut mix, 8);
             rig.tell(mix.below(8) as u32, program);
+        }
+        if mix.below(3) == 0 {
+            let (action, subject) = random_command(&mut mix, 8);
+            rig.command(action, subject, b"");
         }
         // Sometimes a tick is skipped, as far as nothing is due (T5).
         let next = rig.next_tick().unwrap_or(tick as u64 + 3);

@@ -9,7 +9,7 @@ use wasm_engine_abi::{
     frame::{fault, item},
 };
 use wasm_engine_core::OpenError;
-use wasm_engine_setup::Limits;
+use wasm_engine_setup::{Limits, LoadOn};
 
 use crate::{Machine, OUT, Prog, REFUSE, Rig, SELF, Scene, prog, rules::shown, to};
 
@@ -153,6 +153,13 @@ const CASES: &[Case] = &[
         Reached::Answer(Status::KernelFull),
     ),
     (
+        "models_bytes_max",
+        // The model of the scene takes them, and stays.
+        |l| l.models_bytes_max = 100,
+        || prog().infer(1, b"1234"),
+        Reached::Answer(Status::KernelFull),
+    ),
+    (
         "memberships_max",
         |l| l.memberships_max = 2,
         || prog().join("a").join("b"),
@@ -165,6 +172,8 @@ fn reached<M: Machine>(case: &Case, workers: u32) -> (bool, Vec<Digest>) {
     let (key, lower, program, expected) = case;
     let mut scene = Scene::of(4);
     scene.model("m", 1);
+    (scene.setup.models[0].memory_bytes, scene.setup.models[0].pinned) = (100, true);
+    scene.model_of("later", 1, LoadOn::Request, 100);
     lower(scene.limits());
     let mut rig = Rig::<M>::with_workers(&scene, workers);
     rig.tick();

@@ -8,6 +8,7 @@ use crate::rig::SeenItem;
 
 pub mod agents;
 pub mod calls;
+pub mod commands;
 pub mod commit;
 pub mod deliveries;
 pub mod digests;
@@ -17,6 +18,7 @@ pub mod faults;
 pub mod groups;
 pub mod inference;
 pub mod limits;
+pub mod models;
 pub mod open;
 pub mod schedule;
 pub mod supervision;
@@ -261,6 +263,34 @@ macro_rules! rule_tests {
         fn i1_7_room_for_a_reply_is_reserved_until_it_was_received();
         #[test]
         fn i3_3_what_a_request_is_not_is_said_by_its_reply();
+    }
+    models {
+        #[test]
+        fn a13_3_i3_7_a_model_is_asked_from_the_outcome_of_its_load_on();
+        #[test]
+        fn a13_3_a_load_that_fails_leaves_the_model_out_and_is_tried_again();
+        #[test]
+        fn i3_8_room_is_made_in_the_order_of_the_last_requests();
+        #[test]
+        fn i3_8_nothing_is_unloaded_for_a_load_that_has_no_room_even_so();
+        #[test]
+        fn i3_4_what_was_accepted_before_is_answered();
+        #[test]
+        fn a13_5_a_name_means_the_version_that_it_was_swapped_to();
+        #[test]
+        fn a13_5_only_a_loaded_version_that_is_asked_alike_takes_a_name();
+        #[test]
+        fn l6_4_outcomes_of_loads_that_cannot_be_are_refused();
+    }
+    commands {
+        #[test]
+        fn t3_2_t7_6_commands_come_after_loads_and_before_all_else();
+        #[test]
+        fn t7_6_each_command_has_one_outcome();
+        #[test]
+        fn a5_1_an_agent_of_the_host_has_a_key_of_its_own();
+        #[test]
+        fn l6_4_commands_that_cannot_be_are_refused();
     }
     faults {
         #[test]

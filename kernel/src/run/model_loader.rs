@@ -1,0 +1,199 @@
+//! Loads models during a run, on a thread of its own: a load begins when the core says so and is
+//! waited for at the open of the tick in which its outcome is due (SEMANTICS A13).
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use wasm_engine_inference::{
+    Backend, Interrupter,
+    registry::{ModelFile, ModelHome, ModelTerms, load_models},
+};
+use wasm_engine_setup::Setup;
+
+use crate::{
+    clock,
+    config::Isolation,
+    model_files::{ModelBytes, read_model_files},
+    resolve::ReadModel,
+};
+
+/// Time between two questions whether the run is to end.
+const POLL: Duration = Duration::from_millis(20);
+/// Time that a load gets to stop in before its thread is left alone.
+const TIME_TO_STOP_NS: u64 = 700_000_000;
+
+/// What came of a load; why not, in words.
+pub(crate) type Outcome = Result<Box<dyn Backend>, String>;
+
+/// Where a model is, and how it is to be loaded; its bytes are read when it is.
+#[derive(Debug)]
+struct ModelOrigin {
+    path: PathBuf,
+    bytes_max: u64,
+    isolation: Isolation,
+    terms: ModelTerms,
+}
+
+/// All that a load needs.
+#[derive(Debug)]
+struct Origins {
+    setup: Arc<Setup>,
+    models: Vec<ModelOrigin>,
+    program: Option<PathBuf>,
+    interrupter: Interrupter,
+}
+
+/// The thread that loads.
+#[derive(Debug)]
+struct LoadThread {
+    orders: mpsc::Sender<(u64, u32)>,
+    outcomes: mpsc::Receiver<(u64, Outcome)>,
+    thread: JoinHandle<()>,
+}
+
+/// Loads models beside a run.
+pub(crate) struct ModelLoader {
+    origins: Arc<Origins>,
+    /// Started by the first load.
+    thread: Option<LoadThread>,
+    /// What came, and was not taken yet, by the number of the load.
+    done: BTreeMap<u64, Outcome>,
+}
+
+impl std::fmt::Debug for ModelLoader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ModelLoader({} models)", self.origins.models.len())
+    }
+}
+
+/// The thread that loads cannot be had, or ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the thread that loads models {0}; free some threads and memory and resume the run")]
+pub struct LoaderError(String);
+
+impl ModelLoader {
+    /// For these models of `setup`.
+    pub(crate) fn new(models: &[ReadModel], setup: &Arc<Setup>, program: Option<PathBuf>) -> Self {
+        let origin = |model: &ReadModel| ModelOrigin {
+            path: std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()),
+            bytes_max: model.bytes_max,
+            isolation: model.isolation,
+            terms: model.terms.clone(),
+        };
+        let origins = Origins {
+            setup: Arc::clone(setup),
+            models: models.iter().map(origin).collect(),
+            program,
+            interrupter: Interrupter::default(),
+        };
+        Self { origins: Arc::new(origins), thread: None, done: BTreeMap::new() }
+    }
+
+    /// Begins a load.
+    pub(crate) fn begin(&mut self, number: u64, model: u32) -> Result<(), LoaderError> {
+        let thread = match &mut self.thread {
+            Some(thread) => thread,
+            None => self.thread.insert(start(Arc::clone(&self.origins))?),
+        };
+        thread.orders.send((number, model)).map_err(|_| LoaderError("ended".to_owned()))
+    }
+
+    /// Waits for the outcome of a load that has begun; false if it did not come before `stop` was
+    /// true, which is asked from time to time.
+    pub(crate) fn wait_for(
+        &mut self,
+        number: u64,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, LoaderError> {
+        while !self.is_done(number) {
+            let Some(thread) = &self.thread else { return Err(LoaderError("ended".to_owned())) };
+            match thread.outcomes.recv_timeout(POLL) {
+                Ok((number, outcome)) => drop(self.done.insert(number, outcome)),
+                Err(mpsc::RecvTimeoutError::Timeout) if stop() => return Ok(false),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(LoaderError("ended".to_owned()));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the outcome of a load, if it is there.
+    pub(crate) fn take(&mut self, number: u64) -> Option<Outcome> {
+        self.done.remove(&number)
+    }
+
+    /// Whether the outcome of a load is there.
+    pub(crate) fn is_done(&mut self, number: u64) -> bool {
+        if let Some(thread) = &self.thread {
+            self.done.extend(thread.outcomes.try_iter());
+        }
+        self.done.contains_key(&number)
+    }
+}
+
+impl Drop for ModelLoader {
+    /// A load under way is interrupted; a model that does not stop keeps its thread.
+    fn drop(&mut self) {
+        let Some(LoadThread { orders, outcomes, thread }) = self.thread.take() else { return };
+        drop(orders);
+        self.origins.interrupter.interrupt();
+        // Nobody wants what it has loaded.
+        drop(outcomes);
+        let until_ns = clock::now_ns().saturating_add(TIME_TO_STOP_NS);
+        while !thread.is_finished() {
+            if clock::now_ns() >= until_ns {
+                return self.origins.interrupter.leave();
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        // A panic in it was an outcome that nobody waits for any more.
+        let _ = thread.join();
+    }
+}
+
+fn start(origins: Arc<Origins>) -> Result<LoadThread, LoaderError> {
+    let (orders, ordered) = mpsc::channel::<(u64, u32)>();
+    let (done, outcomes) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("we-load".to_owned())
+        .spawn(move || {
+            for (number, model) in ordered {
+                if done.send((number, load(&origins, model))).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| LoaderError(format!("cannot be started: {error}")))?;
+    Ok(LoadThread { orders, outcomes, thread })
+}
+
+/// Reads and loads a model, which is the one that the run began with.
+fn load(origins: &Origins, model: u32) -> Outcome {
+    let (origin, setup) = (&origins.models[model as usize], &origins.setup.models[model as usize]);
+    let ModelBytes { model: bytes, external } =
+        read_model_files(&origin.path, origin.bytes_max).map_err(|error| error.to_string())?;
+    let file = ModelFile {
+        name: &setup.full_name(),
+        bytes: &bytes,
+        external: &external,
+        sha256: Some(&setup.sha256),
+        batch: setup.batch,
+        terms: &origin.terms,
+        home: match origin.isolation {
+            Isolation::Thread => ModelHome::Here,
+            Isolation::Process => ModelHome::Process(origins.program.as_deref()),
+        },
+    };
+    let loaded = load_models(&[file], None, &origins.interrupter);
+    match loaded.map_err(|error| error.to_string())?.pop() {
+        Some(loaded) => Ok(loaded.backend),
+        None => Err("it gave nothing".to_owned()),
+    }
+}

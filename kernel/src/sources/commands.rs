@@ -1,0 +1,59 @@
+//! What the host does at the open of given ticks (SEMANTICS T7.6): as pure a function of the tick
+//! as inputs are.
+
+use wasm_engine_abi::{Tick, record::CommandFact};
+use wasm_engine_core::FactsBuilder;
+
+/// A command that is due at a tick.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    /// The tick.
+    pub tick: Tick,
+    /// What it says.
+    pub fact: CommandFact,
+    /// Arguments of an agent to spawn.
+    pub args: Vec<u8>,
+}
+
+/// All commands of a run, in the order of their sequences.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Commands(Vec<Command>);
+
+impl Commands {
+    /// These, whose ticks do not decrease.
+    #[must_use]
+    pub fn new(commands: Vec<Command>) -> Self {
+        debug_assert!(commands.is_sorted_by_key(|command| command.tick));
+        Self(commands)
+    }
+
+    /// The first tick after `after` at which one is due.
+    pub(crate) fn next_due(&self, after: Tick) -> Option<Tick> {
+        let first = self.0.partition_point(|command| command.tick <= after);
+        self.0.get(first).map(|command| command.tick)
+    }
+
+    /// Adds those of `tick` to its facts.
+    pub(crate) fn enter(&self, tick: Tick, facts: &mut FactsBuilder) {
+        let first = self.0.partition_point(|command| command.tick < tick);
+        for command in self.0[first..].iter().take_while(|command| command.tick == tick) {
+            facts.push(command.fact, &command.args);
+        }
+    }
+
+    /// blake3 over all of them, to tell whether a run is resumed with the same; none without any.
+    pub(crate) fn hash(&self) -> Option<[u8; 32]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut hasher = blake3::Hasher::new();
+        for Command { tick, fact, args } in &self.0 {
+            let CommandFact { seq, action, subject } = *fact;
+            for word in [*tick, seq, action.into(), subject, args.len() as u64] {
+                hasher.update(&word.to_le_bytes());
+            }
+            hasher.update(args);
+        }
+        Some(*hasher.finalize().as_bytes())
+    }
+}
