@@ -9,7 +9,7 @@ use wasm_engine_abi::{
     calls::Status,
     frame::{ItemHeader, NO_TOPIC, item},
     limits::BLOCK_BYTES,
-    record::{BadFacts, FactFields, Facts, InputFact, ReplyFact, fact},
+    record::{BadFacts, Fact, FactFields, Facts, InputFact, ReplyFact, TickOpen, fact},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -35,6 +35,14 @@ pub enum OpenError {
         tick: Tick,
         /// The last one, or "the start".
         last: String,
+    },
+    /// The record is marked as chosen by a live fact, and none can have chosen its number.
+    #[error("no live fact can have chosen the number {tick}: {why}; the log was changed")]
+    NotChosen {
+        /// The tick.
+        tick: Tick,
+        /// Why.
+        why: String,
     },
     /// A fact of a kind that this version does not know.
     #[error("tick {tick} holds a fact of unknown kind {kind}")]
@@ -108,6 +116,7 @@ impl Core {
             };
             return Err(OpenError::NotNext { tick, last });
         }
+        self.check_chosen(&facts)?;
         self.begin_open(tick, bytes, env);
         let entered = u64::from(facts.open().facts);
         self.chain.trace.event(event::TICK_OPEN, 0, entered, 0);
@@ -132,6 +141,33 @@ impl Core {
             self.end_replies()?;
         }
         Ok(())
+    }
+
+    /// T5.8: what chose a number is in the tick, and nothing that is known here names an earlier
+    /// one. To be asked before the tick begins.
+    fn check_chosen(&mut self, facts: &Facts<'_>) -> Result<(), OpenError> {
+        let TickOpen { tick, chosen, .. } = facts.open();
+        let not_chosen = |why: String| Err(OpenError::NotChosen { tick, why });
+        match chosen {
+            0 => return Ok(()),
+            1 => {}
+            other => return not_chosen(format!("the mark is {other}, neither 0 nor 1")),
+        }
+        let sources = &self.setup.sources;
+        let is_live = |fact: Fact<'_>| match fact.header.fields() {
+            Some(FactFields::Input(input)) => {
+                let at = usize::try_from(input.source).ok();
+                at.and_then(|at| sources.get(at)).is_some_and(|source| source.live)
+            }
+            _ => false,
+        };
+        if !facts.iter().any(is_live) {
+            return not_chosen("it holds none".to_owned());
+        }
+        match self.next_tick() {
+            Some(due) if due <= tick => not_chosen(format!("tick {due} was due")),
+            _ => Ok(()),
+        }
     }
 
     /// T7: at most `inputs_per_tick_max` inputs enter, and their bytes in whole blocks.

@@ -104,7 +104,10 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
         state_digest_ticks: config.kernel.state_digest_ticks,
         limits: config.limits.clone(),
         topics,
-        sources: sources.iter().map(|source| SourceSetup { id: source.id().to_owned() }).collect(),
+        sources: sources
+            .iter()
+            .map(|source| SourceSetup { id: source.id().to_owned(), live: source.is_live() })
+            .collect(),
         templates: templates.templates,
         groups: templates.groups.names,
         agents: templates.agents,

@@ -2,12 +2,13 @@
 //!
 //! Executing again means the same code as replay, but the inputs are taken from the sources and
 //! compared with the logged ones: so the sources stand where the run ended, and data that changed
-//! since is refused instead of giving a run that no replay would confirm (SEMANTICS L5).
+//! since is refused instead of giving a run that no replay would confirm (SEMANTICS L5). Live
+//! inputs are taken from the log, and their sources number on behind them.
 
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    record::{Facts, fact, kind},
+    record::{FactFields, Facts, fact, kind},
 };
 
 use crate::{
@@ -227,10 +228,22 @@ fn rebuild(
 ) -> Result<(), ResumeError> {
     facts.begin(tick);
     let parsed = Facts::parse(logged).map_err(|error| TickError::Open(error.into()))?;
+    if parsed.open().chosen != 0 {
+        // The core checks that a live fact can have chosen it.
+        facts.choose();
+    }
     for fact in parsed.iter().filter(|fact| fact.header.kind != fact::INPUT) {
         facts.push(fact.header, fact.payload);
     }
     ingest.enter(tick, facts);
+    for fact in parsed.iter() {
+        // Live inputs stand behind all others (T7.6) and nowhere but in the log.
+        if let Some(FactFields::Input(input)) = fact.header.fields()
+            && ingest.entered_before(input)
+        {
+            facts.push(fact.header, fact.payload);
+        }
+    }
     if facts.finish() == logged { Ok(()) } else { Err(ResumeError::Data { tick }) }
 }
 

@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 use wasm_engine_abi::{AgentId, Tick, plain::PlainText};
 
-use crate::{machine::Kernel, run::faults::FaultNews};
+use crate::{
+    machine::Kernel,
+    run::faults::{FaultNews, report},
+    run::kept_outputs::KeptOutputs,
+    run::listener::{Listener, LogLine},
+};
 use wasm_engine_core::{Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine};
@@ -32,7 +37,7 @@ const LINES_PER_TICK_MAX: usize = 4096;
 
 /// A line that an agent logged.
 #[derive(Debug)]
-struct LogLine {
+struct AgentLine {
     agent: AgentId,
     tick: Tick,
     level: u64,
@@ -59,13 +64,17 @@ pub(crate) struct Sinks {
     /// Requests go here; without, they are answered from elsewhere.
     pub(crate) inference: Option<InferenceHandle>,
     last: LastOutputs,
-    lines: Vec<LogLine>,
+    lines: Vec<AgentLine>,
     lines_left_out: u64,
     refused_inputs: RefusedInputs,
     /// What is shown of what agents say.
     pub(crate) shown: ShownLines,
     /// What was shown of faults.
     pub(crate) faults: FaultNews,
+    /// Outputs are kept here too, for a host.
+    pub(crate) kept: Option<KeptOutputs>,
+    /// Who hears of lines and faults in place of `tracing`.
+    pub(crate) listener: Listener,
     failure: Option<SinkError>,
     pub(crate) output_lines: u64,
 }
@@ -82,6 +91,8 @@ impl Sinks {
             refused_inputs: RefusedInputs::default(),
             shown,
             faults: FaultNews::default(),
+            kept: None,
+            listener: Listener::default(),
             failure: None,
             output_lines: 0,
         }
@@ -90,9 +101,12 @@ impl Sinks {
     /// At the boundary of the tick that `kernel` closed: shows log lines and faults, hands over
     /// what was begun, gives the first failure.
     pub(crate) fn settle(&mut self, kernel: &Kernel) -> Result<(), SinkError> {
-        for LogLine { agent, tick, level, text } in self.lines.drain(..) {
-            let text = String::from_utf8_lossy(&text);
-            show(&name_of(kernel, agent), tick, level, "", &text);
+        for AgentLine { agent, tick, level, text } in self.lines.drain(..) {
+            let (agent, text) = (name_of(kernel, agent), String::from_utf8_lossy(&text));
+            match &mut self.listener.log {
+                Some(log) => log(&LogLine { agent: &agent, tick, level, text: &text }),
+                None => show(&agent, tick, level, "", &text),
+            }
         }
         match std::mem::take(&mut self.lines_left_out) {
             0 => {}
@@ -104,6 +118,11 @@ impl Sinks {
             }
         } else {
             for account in kernel.faults() {
+                if let Some(fault) = &mut self.listener.fault {
+                    self.faults.take_heard(account, &self.setup);
+                    fault(&report(account, &self.setup));
+                    continue;
+                }
                 if self.faults.take(account, &self.setup) {
                     continue;
                 }
@@ -158,6 +177,9 @@ impl Sink for Sinks {
     fn output(&mut self, output: &Output<'_>) {
         self.last.note(output.topic, output.payload);
         self.output_lines += 1;
+        if let Some(kept) = &mut self.kept {
+            kept.note(output);
+        }
         let Some(file) = &mut self.outputs else { return };
         let line = OutputLine {
             tick: output.tick,
@@ -190,7 +212,7 @@ impl Sink for Sinks {
         if self.shown == ShownLines::All && self.lines.len() >= LINES_PER_TICK_MAX {
             self.lines_left_out += 1;
         } else if self.shown == ShownLines::All {
-            self.lines.push(LogLine { agent, tick, level, text: text.to_vec() });
+            self.lines.push(AgentLine { agent, tick, level, text: text.to_vec() });
         }
     }
 }

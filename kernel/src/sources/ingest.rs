@@ -8,7 +8,7 @@ use wasm_engine_abi::{
     record::InputFact,
 };
 
-use crate::sources::source::Source;
+use crate::sources::{live::LiveQueue, source::Source};
 use wasm_engine_core::FactsBuilder;
 use wasm_engine_setup::Limits;
 
@@ -23,6 +23,8 @@ struct Left {
 #[derive(Debug)]
 pub(crate) struct Ingest {
     sources: Vec<Source>,
+    /// The live ones among them, in the same order.
+    live: Vec<LiveQueue>,
     left: VecDeque<Left>,
     inputs_max: u32,
     blocks_max: u32,
@@ -49,7 +51,12 @@ impl Room {
 
 impl Ingest {
     pub(crate) fn new(sources: Vec<Source>, limits: &Limits) -> Self {
+        let live = (0..).zip(&sources).filter_map(|(number, source)| {
+            let shape = source.live()?.clone();
+            Some(LiveQueue::new(source.id(), number, shape, source.topics().to_vec()))
+        });
         Self {
+            live: live.collect(),
             sources,
             left: VecDeque::new(),
             inputs_max: limits.inputs_per_tick_max,
@@ -66,8 +73,35 @@ impl Ingest {
         self.sources.iter().filter_map(|source| source.next_due(after)).min()
     }
 
-    /// The last tick at which an input is due.
+    /// The live sources.
+    pub(crate) fn live(&self) -> &[LiveQueue] {
+        &self.live
+    }
+
+    /// The live sources, to push into them and to close them.
+    pub(crate) fn live_mut(&mut self) -> &mut [LiveQueue] {
+        &mut self.live
+    }
+
+    /// Whether a live input waits.
+    pub(crate) fn live_waits(&self) -> bool {
+        self.live.iter().any(|queue| queue.waiting() > 0)
+    }
+
+    /// An input of a log that is executed again; gives whether it is a live one.
+    pub(crate) fn entered_before(&mut self, input: InputFact) -> bool {
+        let queue = self.live.iter_mut().find(|queue| queue.source() == input.source);
+        queue.is_some_and(|queue| {
+            queue.entered_before(input.seq);
+            true
+        })
+    }
+
+    /// The last tick at which an input is due; none if nobody knows it yet.
     pub(crate) fn last_tick(&self) -> Option<Tick> {
+        if !self.live.is_empty() {
+            return None;
+        }
         self.sources.iter().map(Source::last_tick).max()
     }
 
@@ -77,13 +111,13 @@ impl Ingest {
         some.map(|source| (source.id().to_owned(), source.left_out())).collect()
     }
 
-    /// Inputs left over.
+    /// Inputs that wait for the next tick.
     pub(crate) fn left(&self) -> usize {
-        self.left.len()
+        self.left.len() + self.live.iter().map(LiveQueue::waiting).sum::<usize>()
     }
 
     /// Adds the inputs of `tick` to its facts: the last tick's remainder, then by source, then by
-    /// source sequence, as far as they fit (T7).
+    /// source sequence, as far as they fit; live inputs behind all others (T7).
     pub(crate) fn enter(&mut self, tick: Tick, facts: &mut FactsBuilder) {
         let mut room = Room { inputs: self.inputs_max, blocks: self.blocks_max };
         while let Some(first) = self.left.front() {
@@ -104,6 +138,33 @@ impl Ingest {
                 }
             });
         }
+        // What was pushed before tick 0, which admits no input (T8.1), waits for tick 1.
+        if tick > 0 && self.left.is_empty() {
+            self.enter_live(&mut room, facts);
+        }
+    }
+
+    /// T7.6: the rest of the round under way, by source, then a new round of all that wait.
+    fn enter_live(&mut self, room: &mut Room, facts: &mut FactsBuilder) {
+        if self.enter_round(room, facts) {
+            self.live.iter_mut().for_each(LiveQueue::begin_round);
+            self.enter_round(room, facts);
+        }
+    }
+
+    /// Whether all of the round entered.
+    fn enter_round(&mut self, room: &mut Room, facts: &mut FactsBuilder) -> bool {
+        for queue in &mut self.live {
+            while queue.in_round() {
+                let Some((input, payload)) = queue.first() else { break };
+                if !room.take(payload.len()) {
+                    return false;
+                }
+                facts.push(input, payload);
+                queue.pop();
+            }
+        }
+        true
     }
 }
 

@@ -7,6 +7,7 @@ mod grid;
 pub(crate) mod ingest;
 mod jsonl;
 mod list;
+pub(crate) mod live;
 mod payload;
 mod source;
 mod streams;
@@ -16,6 +17,7 @@ mod times;
 pub use self::{
     error::{BadRow, SourceError},
     grid::Grid,
+    live::PushRefusal,
     payload::Due,
     source::Source,
 };

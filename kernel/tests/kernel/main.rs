@@ -9,6 +9,9 @@ mod damage;
 mod documents;
 mod faults;
 mod filetypes;
+mod host;
+#[cfg(target_os = "linux")]
+mod host_process;
 #[cfg(target_os = "linux")]
 mod isolation;
 mod languages;

@@ -59,6 +59,8 @@ macro_rules! rule_tests {
         fn l6_4_facts_that_cannot_be_those_of_the_next_tick_are_refused();
         #[test]
         fn l6_4_more_inputs_than_a_tick_admits_are_refused_not_fatal();
+        #[test]
+        fn t5_8_a_number_that_a_live_fact_chose_is_digested_and_checked();
     }
     open {
         #[test]
