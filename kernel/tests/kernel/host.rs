@@ -504,3 +504,20 @@ fn i1_2_a_poll_does_not_wait_for_a_model_and_a_tick_does() {
     assert_eq!(digest(&waits), digest(&polls));
     assert_eq!(waits.outputs().count(), 1, "the reply was received");
 }
+
+/// The example of the README, as it stands there, prints what the README shows.
+#[test]
+fn the_smallest_host_is_the_one_of_the_readme_and_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = std::fs::read_to_string(root.join("examples/host.rs")).expect("it is there");
+    let readme = std::fs::read_to_string(root.join("../README.md")).expect("it is there");
+    let body = example.split_once("pub fn main").expect("its main").1;
+    assert!(readme.contains(body.trim_end()), "the README shows main as it is");
+    let lines = example.lines().skip_while(|line| !line.starts_with("pub fn main")).count();
+    assert!(lines <= 30, "{lines} lines");
+    smallest::main().expect("it runs");
+}
+
+#[path = "../../examples/host.rs"]
+#[expect(unreachable_pub, reason = "its main is a program's there")]
+mod smallest;
