@@ -198,7 +198,7 @@ impl Case {
             state_digest_ticks: states,
             limits: self.limits(),
             topics: (0..self.groups).map(topic).collect(),
-            sources: vec![SourceSetup { id: "bench".to_owned() }],
+            sources: vec![SourceSetup { id: "bench".to_owned(), live: false }],
             templates: vec![template],
             groups: Vec::new(),
             agents: (0..self.agents).map(agent).collect(),

@@ -19,6 +19,7 @@ mod code_cache;
 pub mod config;
 pub mod exit;
 mod files;
+pub mod host;
 pub mod machine;
 pub mod model_document;
 pub mod model_files;

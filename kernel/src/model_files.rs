@@ -144,6 +144,28 @@ pub(crate) fn read_model_files(file: &Path, bytes_max: u64) -> Result<ModelBytes
     Ok(ModelBytes { model, external })
 }
 
+/// The model whose bytes are here and not in a file; `name` is what it is called.
+pub(crate) fn attached_model(
+    name: &Path,
+    bytes: &[u8],
+    bytes_max: u64,
+) -> Result<ModelBytes, ModelFileError> {
+    let file = || name.to_owned();
+    let len = bytes.len() as u64;
+    if len > MODEL_BYTES_MAX.min(bytes_max) {
+        let problem = format!("it has {len} bytes, more than model.bytes_max");
+        let source = io::Error::new(ErrorKind::FileTooLarge, problem);
+        return Err(ModelFileError::File { file: file(), source });
+    }
+    let names =
+        external_names(bytes).map_err(|fault| ModelFileError::Refused { file: file(), fault })?;
+    if let Some(name) = names.into_iter().next() {
+        let source = io::Error::other("only the model itself was given, as bytes");
+        return Err(ModelFileError::Data { file: file(), name, source });
+    }
+    Ok(ModelBytes { model: bytes.to_vec(), external: Vec::new() })
+}
+
 /// The whole file, of which `len` bytes are expected.
 fn read_all(file: &mut File, len: u64) -> io::Result<Arc<[u8]>> {
     let len = usize::try_from(len).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;

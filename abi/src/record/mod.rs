@@ -98,6 +98,9 @@ action: u32 {
 }
 }
 
+/// Sequence of the first command of a live host; those below are of the configuration, with ticks.
+pub const LIVE_COMMAND: u64 = 1 << 63;
+
 /// What came of loading a model: [`fact::LOAD`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LoadFact {
@@ -118,6 +121,14 @@ pub struct CommandFact {
     pub action: u32,
     /// Address of an agent, or position of a template or model in the setup.
     pub subject: u64,
+}
+
+impl CommandFact {
+    /// Whether it came from a live host.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        self.seq >= LIVE_COMMAND
+    }
 }
 
 /// An inference reply: [`fact::REPLY`].

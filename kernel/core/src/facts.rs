@@ -21,6 +21,11 @@ impl FactsBuilder {
         self.bytes.extend_from_slice(bytes_of(&self.open));
     }
 
+    /// Notes that a live fact chose the tick's number (SEMANTICS T5.8).
+    pub fn choose(&mut self) {
+        self.open.chosen = 1;
+    }
+
     /// Adds a fact, whose length is that of `payload`.
     pub fn push(&mut self, fact: impl Into<FactHeader>, payload: &[u8]) {
         let header = FactHeader { len: payload.len() as u32, ..fact.into() };
@@ -54,11 +59,18 @@ mod tests {
         builder.push(input, b"seven b");
         builder.push(reply, b"");
         let facts = Facts::parse(builder.finish()).expect("well-formed");
-        assert_eq!((facts.open().tick, facts.open().facts), (7, 2));
+        assert_eq!(facts.open(), TickOpen { tick: 7, chosen: 0, facts: 2 });
         let fields: Vec<_> = facts.iter().map(|fact| fact.header.fields()).collect();
         assert_eq!(fields, [Some(FactFields::Input(input)), Some(FactFields::Reply(reply))]);
         assert_eq!(FactHeader { kind: 77, ..reply.into() }.fields(), None);
         let payloads: Vec<_> = facts.iter().map(|fact| fact.payload).collect();
         assert_eq!(payloads, [b"seven b".as_slice(), b""]);
+        builder.begin(8);
+        builder.choose();
+        builder.push(input, b"");
+        let facts = Facts::parse(builder.finish()).expect("well-formed");
+        assert_eq!(facts.open(), TickOpen { tick: 8, chosen: 1, facts: 1 });
+        builder.begin(9);
+        assert_eq!(Facts::parse(builder.finish()).expect("well-formed").open().chosen, 0);
     }
 }

@@ -17,6 +17,14 @@ pub enum OpenError {
         /// The last one, or "the start".
         last: String,
     },
+    /// The record is marked as chosen by a live fact, and none can have chosen its number.
+    #[error("no live fact can have chosen the number {tick}: {why}; the log was changed")]
+    NotChosen {
+        /// The tick.
+        tick: Tick,
+        /// Why.
+        why: String,
+    },
     /// A fact of a kind that this version does not know.
     #[error("tick {tick} holds a fact of unknown kind {kind}")]
     UnknownFact {

@@ -256,7 +256,7 @@ mod tests {
             state_digest_ticks: 3,
             limits: Limits::default(),
             topics: vec![TopicSetup { name: text("t"), policy: Policy::Refuse, output: true }],
-            sources: vec![SourceSetup { id: text("s") }],
+            sources: vec![SourceSetup { id: text("s"), live: true }],
             templates: vec![Template {
                 name: text("a"),
                 module: text("00"),

@@ -10,7 +10,7 @@ use wasm_engine_abi::{
     calls::Status,
     frame::{ItemHeader, NO_TOPIC, item},
     limits::BLOCK_BYTES,
-    record::{FactFields, Facts, InputFact, LoadFact, ReplyFact, fact},
+    record::{Fact, FactFields, Facts, InputFact, LoadFact, ReplyFact, TickOpen, fact},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,14 +25,14 @@ use crate::tick_digest::event;
 
 /// The facts of a tick in the order in which they are applied.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum OpenStage {
     Loads,
     Commands,
     Replies,
     Inputs,
 }
 
-impl Stage {
+impl OpenStage {
     fn of(fact: &FactFields) -> Self {
         match fact {
             FactFields::Load(_) => Self::Loads,
@@ -59,16 +59,17 @@ impl Core {
             };
             return Err(OpenError::NotNext { tick, last });
         }
+        self.check_chosen(&facts)?;
         self.begin_open(tick, bytes, env);
         let entered = u64::from(facts.open().facts);
         self.chain.trace.event(event::TICK_OPEN, 0, entered, 0);
         self.check_inputs(tick, &facts)?;
-        let mut stage = Stage::Loads;
+        let mut stage = OpenStage::Loads;
         for fact in facts.iter() {
             let Some(fields) = fact.header.fields() else {
                 return Err(OpenError::UnknownFact { tick, kind: fact.header.kind });
             };
-            self.enter_stage(&mut stage, Stage::of(&fields))?;
+            self.enter_stage(&mut stage, OpenStage::of(&fields))?;
             match fields {
                 FactFields::Load(load) if self.loaded(load) => {}
                 FactFields::Load(LoadFact { load, .. }) => {
@@ -79,30 +80,58 @@ impl Core {
                 FactFields::Input(input) => self.input(input, fact.payload, env)?,
             }
         }
-        self.enter_stage(&mut stage, Stage::Inputs)
+        self.enter_stage(&mut stage, OpenStage::Inputs)
     }
 
     /// Goes on to the facts of `next`, and does what lies between; none may come behind those of a
     /// later stage (T3).
-    fn enter_stage(&mut self, now: &mut Stage, next: Stage) -> Result<(), OpenError> {
+    fn enter_stage(&mut self, now: &mut OpenStage, next: OpenStage) -> Result<(), OpenError> {
         let tick = self.tick;
         if next < *now {
             return Err(OpenError::Order { tick });
         }
         let before = std::mem::replace(now, next);
-        if before < Stage::Commands
-            && next >= Stage::Commands
+        if before < OpenStage::Commands
+            && next >= OpenStage::Commands
             && let Some(load) = self.load_missing()
         {
             return Err(OpenError::MissingLoad { tick, load: load.number });
         }
-        if before < Stage::Replies && next >= Stage::Replies {
+        if before < OpenStage::Replies && next >= OpenStage::Replies {
             self.expire_backoffs();
         }
-        if before < Stage::Inputs && next >= Stage::Inputs {
+        if before < OpenStage::Inputs && next >= OpenStage::Inputs {
             self.end_replies()?;
         }
         Ok(())
+    }
+
+    /// T5.8: what chose a number is in the tick, and nothing that is known here names an earlier
+    /// one. To be asked before the tick begins.
+    fn check_chosen(&mut self, facts: &Facts<'_>) -> Result<(), OpenError> {
+        let TickOpen { tick, chosen, .. } = facts.open();
+        let not_chosen = |why: String| Err(OpenError::NotChosen { tick, why });
+        match chosen {
+            0 => return Ok(()),
+            1 => {}
+            other => return not_chosen(format!("the mark is {other}, neither 0 nor 1")),
+        }
+        let sources = &self.setup.sources;
+        let is_live = |fact: Fact<'_>| match fact.header.fields() {
+            Some(FactFields::Input(input)) => {
+                let at = usize::try_from(input.source).ok();
+                at.and_then(|at| sources.get(at)).is_some_and(|source| source.live)
+            }
+            Some(FactFields::Command(command)) => command.is_live(),
+            _ => false,
+        };
+        if !facts.iter().any(is_live) {
+            return not_chosen("it holds none".to_owned());
+        }
+        match self.next_tick() {
+            Some(due) if due <= tick => not_chosen(format!("tick {due} was due")),
+            _ => Ok(()),
+        }
     }
 
     /// T7: at most `inputs_per_tick_max` inputs enter, and their bytes in whole blocks.

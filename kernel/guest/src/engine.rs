@@ -11,7 +11,8 @@
 //! the module itself (`admission/depth.rs`) and the native limit is only a fence behind it.
 //!
 //! What is *not* here: how memories are laid out decides speed and density, never results, so
-//! [`MemoryProfile`] is physical and no part of the fingerprint.
+//! [`MemoryProfile`] is physical and no part of the fingerprint. So is [`Footprint`]: what an agent
+//! may not do is found by a signal or by a check in front of it, and is the same fault.
 //!
 //! | seats | layout | address space each | bounds checks |
 //! |---|---|---|---|
@@ -24,7 +25,7 @@
 
 use std::error::Error;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::calls::{BYTES_PER_FUEL, CALLS};
@@ -36,6 +37,8 @@ use wasm_engine_setup::{EngineFingerprint, Setup};
 
 use crate::admission::{Admitted, Capability, INSTRUMENTATION_VERSION};
 use crate::call_note::FRAMES_MAX;
+pub use crate::footprint::Footprint;
+use crate::footprint::compiles_in_parallel;
 use crate::memory_arena::{Arena, ArenaMemories, ArenaShape};
 use crate::profile::{AGENT_FEATURES, WASM_PAGE_BYTES};
 pub use crate::profile::{THREAD_STACK_BYTES_MIN, WASM_STACK_BYTES_MAX};
@@ -117,6 +120,12 @@ pub enum EngineError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Guarded memories where no signal may be handled.
+    #[error(
+        "guarded memories need the process's signal handlers, which are not allowed here; leave \
+         kernel.memory_layout out, or allow them"
+    )]
+    GuardedWithoutSignals,
     /// wasmtime refused the configuration.
     #[error("wasmtime could not start; report this bug")]
     Start(#[source] Box<dyn Error + Send + Sync>),
@@ -198,8 +207,15 @@ impl MemoryProfile {
     }
 
     /// The layout and its address space.
-    fn lay_out(self) -> Result<(MemoryLayout, Arena), EngineError> {
+    fn lay_out(self, signals: bool) -> Result<(MemoryLayout, Arena), EngineError> {
         self.check()?;
+        if !signals {
+            // What lies behind a memory could not be seen to trap.
+            return match self.layout {
+                Some(MemoryLayout::Guarded) => Err(EngineError::GuardedWithoutSignals),
+                _ => Ok((MemoryLayout::Dense, self.reserve(MemoryLayout::Dense)?)),
+            };
+        }
         if let Some(layout) = self.layout {
             return Ok((layout, self.reserve(layout)?));
         }
@@ -272,15 +288,23 @@ impl Engine {
     }
 }
 
-/// The engine of a run.
+/// The engine of a run, in a process whose purpose it is: [`engine_in`] with all that it may leave.
+///
+/// # Errors
+/// As [`engine_in`].
+pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineError> {
+    engine_in(profile, Footprint::WHOLE)
+}
+
+/// The engine of a run, which leaves no more than `footprint` in its process.
 ///
 /// Call `Engine::tls_eager_initialize` of wasmtime once on each thread that will call guests, and
 /// give it a stack of at least [`THREAD_STACK_BYTES_MIN`].
 ///
 /// # Errors
-/// A profile out of range, or no address space for its memories.
-pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineError> {
-    let (layout, arena) = profile.lay_out()?;
+/// A profile out of range, no address space for its memories, or guarded memories without signals.
+pub fn engine_in(profile: MemoryProfile, footprint: Footprint) -> Result<Engine, EngineError> {
+    let (layout, arena) = profile.lay_out(footprint.signals)?;
     let mut config = deterministic_config();
     let shape = profile.shape(layout);
     config
@@ -295,21 +319,11 @@ pub fn deterministic_engine(profile: MemoryProfile) -> Result<Engine, EngineErro
         })
         .memory_guard_size(shape.guard_bytes as u64)
         .guard_before_linear_memory(shape.guard_bytes > 0)
-        .parallel_compilation(compiles_in_parallel());
+        .signals_based_traps(footprint.signals)
+        .parallel_compilation(footprint.helpers && compiles_in_parallel());
     let wasmtime =
         wasmtime::Engine::new(&config).map_err(|error| EngineError::Start(error.into()))?;
     Ok(Engine { wasmtime, layout, shape })
-}
-
-/// Whether there are the threads on which modules are compiled at once; the code is the same
-/// without. The compiler would start them by itself, and panic where the system refuses.
-fn compiles_in_parallel() -> bool {
-    static THREADS: OnceLock<bool> = OnceLock::new();
-    *THREADS.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
-        Ok(()) => true,
-        // Only a refusal of the system has a source: else somebody has started them before.
-        Err(error) => error.source().is_none(),
-    })
 }
 
 /// Everything that decides bits.
@@ -322,7 +336,6 @@ fn deterministic_config() -> Config {
         .consume_fuel(true)
         .operator_cost(operator_costs().0)
         .epoch_interruption(false)
-        .signals_based_traps(true)
         .shared_memory(false)
         .wasm_features(AGENT_FEATURES.complement(), false)
         .wasm_features(AGENT_FEATURES, true)
@@ -450,7 +463,7 @@ fn describe(engine: &wasmtime::Engine) -> String {
         .collect();
     format!(
         "strategy={:?} opt={:?} regalloc={:?} inlining={:?} nan-canonical={:?} fuel={} epochs={} \
-         signals={} shared-memory={} relaxed-simd-deterministic={} stack={} features={}",
+         shared-memory={} relaxed-simd-deterministic={} stack={} features={}",
         engine.get_strategy(),
         engine.get_cranelift_opt_level(),
         engine.get_cranelift_regalloc_algorithm(),
@@ -458,7 +471,6 @@ fn describe(engine: &wasmtime::Engine) -> String {
         engine.get_cranelift_nan_canonicalization(),
         engine.get_consume_fuel(),
         engine.get_epoch_interruption(),
-        engine.get_signals_based_traps(),
         engine.get_shared_memory(),
         engine.get_relaxed_simd_deterministic(),
         engine.get_max_wasm_stack(),
@@ -496,7 +508,7 @@ mod tests {
     #[test]
     fn layout_follows_the_numbers_and_what_is_asked_for() {
         let layout = |profile: MemoryProfile| {
-            profile.lay_out().map(|(layout, _)| layout).map_err(|error| error.to_string())
+            profile.lay_out(true).map(|(layout, _)| layout).map_err(|error| error.to_string())
         };
         assert_eq!(layout(profile(50, 1 << 20)), Ok(MemoryLayout::Guarded));
         assert_eq!(layout(profile(256, 1 << 32)), Ok(MemoryLayout::Guarded));
@@ -512,6 +524,12 @@ mod tests {
         let guarded =
             MemoryProfile { layout: Some(MemoryLayout::Guarded), ..profile(100_000, 65_536) };
         assert!(layout(guarded).unwrap_err().contains("kernel.memory_layout"));
+        let without = |profile: MemoryProfile| {
+            profile.lay_out(false).map(|(layout, _)| layout).map_err(|error| error.to_string())
+        };
+        assert_eq!(without(profile(50, 1 << 20)), Ok(MemoryLayout::Dense));
+        let guarded = MemoryProfile { layout: Some(MemoryLayout::Guarded), ..profile(1, 65_536) };
+        assert!(without(guarded).unwrap_err().contains("signal handlers"));
     }
 
     #[test]
@@ -577,6 +595,8 @@ mod tests {
     fn fingerprint_is_stable_and_complete() {
         let print = fingerprint(&engine(1));
         assert_eq!(print, fingerprint(&engine(100_000)), "the memory profile is physical");
+        let bare = engine_in(profile(1, 131_072), Footprint::NONE).expect("engine starts");
+        assert_eq!(print, fingerprint(&bare), "so is what is left in the process");
         let text = print.to_string();
         for part in ["48.0.8", "nan-canonical=Some(true)", "fuel=true", "simd", "stack=1048576"] {
             assert!(text.contains(part), "{part} missing from {text}");

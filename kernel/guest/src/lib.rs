@@ -29,6 +29,7 @@ mod dirty_pages;
 pub mod engine;
 mod error;
 mod fault;
+mod footprint;
 mod guest_memory;
 mod host_calls;
 mod image;

@@ -65,6 +65,9 @@ pub enum LoadError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// No thread for the compiler.
+    #[error("no thread can be started that compiles modules; free some threads and memory")]
+    Thread(#[source] std::io::Error),
     /// Something that admission guarantees is not there.
     #[error("the module of template {template} has no export {export}; admit it again")]
     NoExport {

@@ -278,13 +278,36 @@ impl InferenceHandle {
         number: u64,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<ModelReply<'_>>, InferenceError> {
+        if !self.wait_ready(number, stop)? {
+            return Ok(None);
+        }
+        let at = self.find(number)?;
+        let slot = &mut self.slots[at];
+        let code = match std::mem::replace(&mut slot.arrival, Arrival::Taken) {
+            Arrival::Arrived(code) => code,
+            // `find` gives no taken slot and the wait is over.
+            Arrival::Outstanding | Arrival::Taken => unreachable!("the reply has arrived"),
+        };
+        Ok(Some(ModelReply { number, code, bytes: &slot.reply }))
+    }
+
+    /// Waits until the reply to a request is there and leaves it; `stop` is asked from time to time
+    /// whether to give up. Gives whether it is there.
+    ///
+    /// # Errors
+    /// Those of [`InferenceHandle::wait_for`].
+    pub fn wait_ready(
+        &mut self,
+        number: u64,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, InferenceError> {
         self.flush()?;
         self.prune();
         self.receive()?;
         let at = self.find(number)?;
         while self.slots[at].arrival == Arrival::Outstanding {
             if stop() {
-                return Ok(None);
+                return Ok(false);
             }
             if self.expire(at) {
                 break;
@@ -303,13 +326,7 @@ impl InferenceHandle {
                 return Err(InferenceError::Died { message: "it left no message".to_owned() });
             }
         }
-        let slot = &mut self.slots[at];
-        let code = match std::mem::replace(&mut slot.arrival, Arrival::Taken) {
-            Arrival::Arrived(code) => code,
-            // `find` gives no taken slot and the loop ended.
-            Arrival::Outstanding | Arrival::Taken => unreachable!("the reply has arrived"),
-        };
-        Ok(Some(ModelReply { number, code, bytes: &slot.reply }))
+        Ok(true)
     }
 
     /// Answers the request at `at` with [`Status::Late`] if its deadline has passed (SEMANTICS I4).

@@ -8,7 +8,7 @@ use wasm_engine_abi::Tick;
 use wasm_engine_abi::record::{
     Chain, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, Resumed, flags, fragment_bytes, kind,
 };
-use wasm_engine_shm::bytes::{Producer, ReserveError};
+use wasm_engine_shm::bytes::{Producer, ReserveError, UNIT};
 use wasm_engine_shm::mem::RawMem;
 
 use crate::counters::{DurableTick, LogCounters};
@@ -170,6 +170,35 @@ impl LogWriter {
         self.put(kind, tick, parts, stalled)
     }
 
+    /// Whether a record of `len` bytes can be appended without waiting. Of one that is longer than
+    /// the ring takes at once, whether its first part can.
+    ///
+    /// # Errors
+    /// As [`LogWriter::check`].
+    pub fn has_room(&mut self, len: usize) -> Result<bool, LogError> {
+        self.check()?;
+        // Each fragment has a header in the ring and is filled up to a multiple of its length.
+        let whole = len + 2 * UNIT * len.div_ceil(self.fragment);
+        Ok(self.ring.reserve(whole.min(self.ring.payload_max())).is_ok())
+    }
+
+    /// Waits until a record of `len` bytes can be appended, and counts one stall; calls `stalled`
+    /// before it begins to wait. Returns at once where [`LogWriter::has_room`].
+    ///
+    /// # Errors
+    /// As [`LogWriter::append`].
+    pub fn wait_for_room(&mut self, len: usize, stalled: &mut dyn FnMut()) -> Result<(), LogError> {
+        let mut polls = 0;
+        while !self.has_room(len)? {
+            if polls == 0 {
+                self.stalls += 1;
+                stalled();
+            }
+            pause(&mut polls);
+        }
+        Ok(())
+    }
+
     /// Hands appended messages to the log thread now.
     #[inline]
     pub fn publish(&mut self) {
@@ -295,12 +324,7 @@ impl LogWriter {
         let mut polls = 0;
         while let Err(ReserveError::Full { .. }) = self.ring.reserve(len).map(drop) {
             self.check()?;
-            if polls < SPINS {
-                polls += 1;
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
-            }
+            pause(&mut polls);
         }
         Ok(())
     }
@@ -328,6 +352,16 @@ impl LogWriter {
 impl Drop for LogWriter {
     fn drop(&mut self) {
         self.join();
+    }
+}
+
+/// Waits between two polls of a full ring, of which there were `polls`.
+fn pause(polls: &mut u32) {
+    if *polls < SPINS {
+        *polls += 1;
+        std::hint::spin_loop();
+    } else {
+        std::thread::yield_now();
     }
 }
 

@@ -51,6 +51,10 @@ pub struct TopicSetup {
 pub struct SourceSetup {
     /// Configured id, unique.
     pub id: String,
+    /// Its inputs come while the run goes on and belong to the tick about to open (SEMANTICS T7.6).
+    /// Left out of the canonical form where it is false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }
 
 /// One entry of the configuration's agents: module, rights and budgets shared by its copies.

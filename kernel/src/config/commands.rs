@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::record::action;
 
-/// `[[command]]`: what the host does at the open of a tick (SEMANTICS T7.6). It is no part of what
+/// `[[command]]`: what the host does at the open of a tick (SEMANTICS T7.8). It is no part of what
 /// decides a run before its first tick: the log holds it with the tick, as it holds inputs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// `[[source]]`: inputs that carry their own tick (SEMANTICS T7).
+/// `[[source]]`: inputs that carry their own tick, or live ones (SEMANTICS T7).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
     /// Name, unique among sources. Required.
     pub id: String,
-    /// `csv` (a table), `jsonl` (an object a line) or `files` (a folder). Default: by the ending of
-    /// `file`, and `files` where `folder` stands.
+    /// `csv` (a table), `jsonl` (an object a line), `files` (a folder) or `live` (pushed by a host
+    /// program). Default: by the ending of `file`, and `files` where `folder` stands.
     #[serde(default)]
     pub kind: Option<SourceKind>,
     /// The file, relative to the configuration; one that ends with `.gz` is unpacked. Default:
@@ -96,7 +96,20 @@ pub struct SourceConfig {
     /// Bytes from the end of each file, in place of all of it. Default: none.
     #[serde(default)]
     pub tail_bytes: Option<u32>,
+    /// Keys of a `live` source, one stream each. Default: the source's id, one stream.
+    #[serde(default)]
+    pub keys: Option<Vec<String>>,
+    /// Bytes of the longest payload of a `live` source, at most 1 GiB. Default: 4,096 in `live`.
+    #[serde(default)]
+    pub payload_bytes_max: Option<u32>,
+    /// Bytes that may wait in a `live` source for the next tick, in whole charge units and at least
+    /// one for each input; at most 1 GiB. Default: 1 MiB in `live`.
+    #[serde(default)]
+    pub queue_bytes: Option<u32>,
 }
+
+/// Bytes that a live source may hold.
+const LIVE_BYTES_MAX: u32 = 1 << 30;
 
 const fn one() -> u32 {
     1
@@ -112,6 +125,8 @@ pub enum SourceKind {
     Jsonl,
     /// A folder of files.
     Files,
+    /// Nothing that is read: a host pushes.
+    Live,
 }
 
 /// What a number that stands for a time counts since 1970.
@@ -184,6 +199,8 @@ type KeyProblem = (&'static str, String);
 
 const TABLE: &[SourceKind] = &[SourceKind::Csv];
 const FOLDER: &[SourceKind] = &[SourceKind::Files];
+const DATA: &[SourceKind] = &[SourceKind::Csv, SourceKind::Jsonl, SourceKind::Files];
+const LIVE: &[SourceKind] = &[SourceKind::Live];
 const ROWS: &[SourceKind] = &[SourceKind::Csv, SourceKind::Jsonl];
 
 impl SourceConfig {
@@ -254,7 +271,7 @@ impl SourceConfig {
     pub(crate) fn check(&self) -> Result<(), KeyProblem> {
         let Some(kind) = self.kind() else {
             let problem = "is missing, and the name of its file says nothing; write \"csv\", \
-                           \"jsonl\" or \"files\"";
+                           \"jsonl\", \"files\" or \"live\"";
             return Err(("kind", problem.to_owned()));
         };
         self.check_kind(kind)?;
@@ -269,6 +286,7 @@ impl SourceConfig {
                 ("payload", self.payload.is_some(), "text, json, hex, base64 or f64"),
             ],
             SourceKind::Files => &[("folder", self.folder.is_some(), "the folder")],
+            SourceKind::Live => &[],
         };
         if let Some((key, _, what)) = needed.iter().find(|(_, there, _)| !there) {
             return Err((key, format!("is missing; name {what}")));
@@ -279,7 +297,7 @@ impl SourceConfig {
 
     /// No key is there that says nothing about the kind.
     fn check_kind(&self, kind: SourceKind) -> Result<(), KeyProblem> {
-        let given: [(&'static str, bool, &[SourceKind]); 20] = [
+        let given: [(&'static str, bool, &[SourceKind]); 24] = [
             ("file", self.file.is_some(), ROWS),
             ("folder", self.folder.is_some(), FOLDER),
             ("time", self.time.is_some(), ROWS),
@@ -300,6 +318,10 @@ impl SourceConfig {
             ("per_tick", self.per_tick > 1, FOLDER),
             ("head_bytes", self.head_bytes.is_some(), FOLDER),
             ("tail_bytes", self.tail_bytes.is_some(), FOLDER),
+            ("key", self.key.is_some(), DATA),
+            ("keys", self.keys.is_some(), LIVE),
+            ("payload_bytes_max", self.payload_bytes_max.is_some(), LIVE),
+            ("queue_bytes", self.queue_bytes.is_some(), LIVE),
         ];
         let stray = given.iter().find(|(_, there, kinds)| *there && !kinds.contains(&kind));
         if let Some((key, _, kinds)) = stray {
@@ -314,6 +336,7 @@ impl SourceConfig {
         let forms: &[InputForm] = match kind {
             SourceKind::Csv => &[InputForm::F64],
             SourceKind::Files => &[InputForm::Bytes],
+            SourceKind::Live => &[],
             SourceKind::Jsonl => &[
                 InputForm::Text,
                 InputForm::Json,
@@ -326,6 +349,7 @@ impl SourceConfig {
             let problem = match kind {
                 SourceKind::Csv => "is f64 for a table; remove it",
                 SourceKind::Files => "is bytes for a folder of files; remove it",
+                SourceKind::Live => "is whatever is pushed into a live source; remove it",
                 SourceKind::Jsonl => "is bytes; write text, json, hex, base64 or f64",
             };
             return Err(("payload", problem.to_owned()));
@@ -343,6 +367,13 @@ impl SourceConfig {
         ] {
             if value == 0 {
                 return Err((key, "is 0, it must be at least 1".to_owned()));
+            }
+        }
+        for (key, bytes) in
+            [("payload_bytes_max", self.payload_bytes_max), ("queue_bytes", self.queue_bytes)]
+        {
+            if bytes.is_some_and(|bytes| bytes > LIVE_BYTES_MAX) {
+                return Err((key, format!("is above {LIVE_BYTES_MAX}; lower it")));
             }
         }
         if self.period_s.is_some_and(|period| i64::try_from(period).is_err()) {
@@ -383,8 +414,17 @@ impl SourceConfig {
             return Err(("comment", "is the delimiter too; choose another".to_owned()));
         }
         let mut seen = std::collections::BTreeSet::new();
-        match self.columns.iter().flatten().find(|column| !seen.insert(column.as_str())) {
-            Some(twice) => Err(("columns", format!("names `{twice}` twice; remove one"))),
+        if let Some(twice) =
+            self.columns.iter().flatten().find(|column| !seen.insert(column.as_str()))
+        {
+            return Err(("columns", format!("names `{twice}` twice; remove one")));
+        }
+        if self.keys.as_ref().is_some_and(Vec::is_empty) {
+            return Err(("keys", "is empty; name one, or leave it out".to_owned()));
+        }
+        seen.clear();
+        match self.keys.iter().flatten().find(|key| !seen.insert(key.as_str())) {
+            Some(twice) => Err(("keys", format!("names `{twice}` twice; remove one"))),
             None => Ok(()),
         }
     }
@@ -405,6 +445,7 @@ impl SourceKind {
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
             Self::Files => "files",
+            Self::Live => "live",
         }
     }
 }

@@ -46,6 +46,10 @@ pub struct Config {
     /// The file this came from; paths in it are relative to its folder.
     #[serde(skip)]
     pub file: PathBuf,
+    /// Modules, their manifests and models that are here and not in files, by what the
+    /// configuration calls them.
+    #[serde(skip)]
+    pub attached: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 /// `[kernel]`: `seed`, `schedule`, `aging_ticks` and `state_digest_ticks` decide results; the

@@ -7,8 +7,33 @@ use wasm_engine_guest::{
 };
 use wasm_engine_setup::Setup;
 
-/// The code of every module, by the hash that templates name.
+/// Stack of the thread that compiles: the compiler goes as deep as a module's blocks.
+const STACK_BYTES: usize = 8 << 20;
+
+/// The code of every module, by the hash that templates name. Without `helpers` it is compiled on a
+/// thread that ends with this: the caller's may have a small stack, and no pool is to stay.
 pub(super) fn load(
+    setup: &Setup,
+    modules: &[Arc<Admitted>],
+    engine: &Engine,
+    cache: Option<&CodeCache>,
+    helpers: bool,
+) -> Result<BTreeMap<String, LoadedModule>, LoadError> {
+    if helpers {
+        return load_here(setup, modules, engine, cache);
+    }
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("we-compile".to_owned());
+        let compile = || load_here(setup, modules, engine, cache);
+        let thread = builder.stack_size(STACK_BYTES).spawn_scoped(scope, compile);
+        match thread.map_err(LoadError::Thread)?.join() {
+            Ok(loaded) => loaded,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn load_here(
     setup: &Setup,
     modules: &[Arc<Admitted>],
     engine: &Engine,

@@ -161,10 +161,17 @@ impl Kernel {
         let names = names(&setup, &name, lanes);
         let trace_events = if trace.level == TraceLevel::Off { 0 } else { trace.events };
         let names_bytes = names.len() as u32;
-        let built =
-            region::build(&setup, lanes, names_bytes, trace_events, &placing, region_bytes_max)?;
+        let built = region::build(
+            &setup,
+            lanes,
+            names_bytes,
+            trace_events,
+            &placing,
+            region_bytes_max,
+            threads.helpers,
+        )?;
         let seats_max = engine.seats() / lanes;
-        let code = code::load(&setup, modules, &engine, parts.code_cache)?;
+        let code = code::load(&setup, modules, &engine, parts.code_cache, threads.helpers)?;
         let shared = Arc::new(LaneShared::new(&setup, &code, engine.clone(), seats_max)?);
         let (payloads, lanes) = open_lanes(&built, &threads, shared)?;
         let mut publisher =

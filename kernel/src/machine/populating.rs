@@ -42,8 +42,9 @@ struct Asked {
 
 impl Populating {
     /// Starts the thread, which then waits, if the map is one whose pages are not all there;
-    /// without a thread they come when they are used. It runs where the caller may.
-    pub(super) fn start(map: &Map) -> Self {
+    /// without a thread they come when they are used, and without `helpers` there is none. It runs
+    /// where the caller may.
+    pub(super) fn start(map: &Map, helpers: bool) -> Self {
         let asked = Arc::new(Asked::default());
         let (heard, mem) = (Arc::clone(&asked), map.mem());
         let populate = move || {
@@ -56,7 +57,7 @@ impl Populating {
         };
         let builder = Builder::new().name("we-region".to_owned()).stack_size(STACK_BYTES);
         let sealed = map.backing() == MapBacking::SealedMemory;
-        let thread = if sealed { builder.spawn(populate).ok() } else { None };
+        let thread = if sealed && helpers { builder.spawn(populate).ok() } else { None };
         Self { asked, thread }
     }
 

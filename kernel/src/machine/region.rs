@@ -260,7 +260,8 @@ fn lower(setup: &Setup) -> String {
     )
 }
 
-/// Plans, maps and formats the region of a run. A name is locked first.
+/// Plans, maps and formats the region of a run. A name is locked first. Only with `helpers` a
+/// thread gives it all of its memory later.
 pub(crate) fn build(
     setup: &Setup,
     lanes: u32,
@@ -268,6 +269,7 @@ pub(crate) fn build(
     trace_events: u32,
     placing: &Placing,
     bytes_max: u64,
+    helpers: bool,
 ) -> Result<Built, BuildError> {
     let name_lock = match placing {
         Placing::Private => None,
@@ -287,7 +289,7 @@ pub(crate) fn build(
     // The start time tells one run under a name from the next.
     let identity = Identity::of_this_process(wasm_engine_abi::SCHEMA, started, started);
     let region = Region::format(map, &plan, identity)?;
-    let populating = Populating::start(region.map());
+    let populating = Populating::start(region.map(), helpers);
     Ok(Built { region, name_lock, bytes: need, sizes, populating })
 }
 

@@ -50,6 +50,9 @@ pub struct Threads {
     pub workers: u32,
     /// How hot threads wait.
     pub wait: WaitMode,
+    /// Whether there may be further threads: one that fills the region behind the first tick, and
+    /// the process's pool in which modules are compiled.
+    pub helpers: bool,
     /// Core for the scheduler; none if nothing is pinned.
     scheduler: Option<CoreId>,
     /// Cores for workers and inference, in this order; empty if nothing is pinned.
@@ -85,13 +88,14 @@ impl Threads {
             cores.clear();
         }
         let scheduler = (!cores.is_empty()).then(|| cores.remove(0));
-        Ok(Self { workers, wait, scheduler, cores })
+        Ok(Self { workers, wait, helpers: true, scheduler, cores })
     }
 
     /// Threads that wait politely and run anywhere.
     #[must_use]
     pub fn unpinned(workers: u32) -> Self {
-        Self { workers, wait: WaitMode::Hybrid, scheduler: None, cores: Vec::new() }
+        let wait = WaitMode::Hybrid;
+        Self { workers, wait, helpers: true, scheduler: None, cores: Vec::new() }
     }
 
     /// Pins the calling thread, which is the scheduler's, where threads are pinned; gives its core.

@@ -35,7 +35,9 @@ fn subject(
         config.value_error(format!("command.{index}.{key}"), problem)
     };
     match (&command.model, &command.agent) {
-        (Some(name), _) => model(setup, name, command.action).map_err(|p| error(("model", p))),
+        (Some(name), _) => {
+            model_of_name(setup, name, command.action).map_err(|p| error(("model", p)))
+        }
         (None, Some(name)) if command.action == Action::Spawn => {
             let max = setup.limits.payload_bytes_max;
             if command.args.len() > max as usize {
@@ -52,7 +54,7 @@ fn subject(
 }
 
 /// The model that a command names; an error says in words why it names none.
-fn model(setup: &Setup, name: &str, action: Action) -> Result<u64, String> {
+pub(crate) fn model_of_name(setup: &Setup, name: &str, action: Action) -> Result<u64, String> {
     let full_names = |models: &mut dyn Iterator<Item = &ModelSetup>| -> Vec<String> {
         models.map(|model| format!("`{}`", model.full_name())).collect()
     };

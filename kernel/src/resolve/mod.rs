@@ -26,6 +26,7 @@ use crate::{
 use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
 use wasm_engine_setup::{Limits, Setup, SourceSetup};
 
+pub(crate) use self::commands::model_of_name;
 pub use self::error::ResolveError;
 pub(crate) use self::error::hex;
 use self::error::refuse_above;
@@ -107,7 +108,10 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
         state_digest_ticks: config.kernel.state_digest_ticks,
         limits: config.limits.clone(),
         topics,
-        sources: sources.iter().map(|source| SourceSetup { id: source.id().to_owned() }).collect(),
+        sources: sources
+            .iter()
+            .map(|source| SourceSetup { id: source.id().to_owned(), live: source.is_live() })
+            .collect(),
         templates: templates.templates,
         groups: templates.groups.names,
         agents: templates.agents,

@@ -9,7 +9,7 @@ use wasm_engine_setup::{LoadOn, ModelNotes, ModelSetup};
 
 use crate::{
     config::{Config, Isolation, ModelConfig},
-    model_files::{ModelBytes, of_version, read_model_files},
+    model_files::{ModelBytes, attached_model, of_version, read_model_files},
     resolve::error::ResolveError,
 };
 
@@ -112,8 +112,12 @@ fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup),
         }
         (None, None) => unreachable!("a configuration that was checked has one of them"),
     };
-    let ModelBytes { model: bytes, external } =
-        read_model_files(&path, model.bytes_max).map_err(failed)?;
+    let attached = model.file.as_ref().and_then(|file| config.attached.get(file));
+    let ModelBytes { model: bytes, external } = match attached {
+        Some(bytes) => attached_model(&path, bytes, model.bytes_max),
+        None => read_model_files(&path, model.bytes_max),
+    }
+    .map_err(failed)?;
     let sha256 = model_sha256(&bytes, &external);
     if let Some(expected) = model.sha256.as_ref().filter(|hex| !hex.eq_ignore_ascii_case(&sha256)) {
         return Err(ResolveError::Sha256 {

@@ -71,9 +71,14 @@ fn admit_file(
     path: &std::path::Path,
 ) -> Result<Admitted, ResolveError> {
     let key = format!("agent.{}.module", agent.name);
-    let mut bytes = read(&key, path, SMALL_BYTES_MAX)?;
     let beside = path.with_extension(FILE_ENDING);
-    if beside.exists() {
+    let mut bytes = match config.attached.get(&agent.module) {
+        Some(bytes) => bytes.clone(),
+        None => read(&key, path, SMALL_BYTES_MAX)?,
+    };
+    if let Some(manifest) = config.attached.get(&agent.module.with_extension(FILE_ENDING)) {
+        bytes = attach_manifest(&bytes, manifest);
+    } else if !config.attached.contains_key(&agent.module) && beside.exists() {
         bytes = attach_manifest(&bytes, &read(&key, &beside, SMALL_BYTES_MAX)?);
     }
     let memory_bytes_max = config.limits.memory_bytes_max;

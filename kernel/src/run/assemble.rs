@@ -28,7 +28,7 @@ use crate::{
 use wasm_engine_guest::{
     admission::Admitted,
     code_cache::CodeCache,
-    engine::{self, Engine, MemoryProfile},
+    engine::{self, Engine, Footprint, MemoryProfile},
 };
 use wasm_engine_inference::{
     InferenceHandle, InferenceOptions, ServedModel, registry::LoadedModel,
@@ -62,6 +62,10 @@ pub(crate) struct Locations {
     pub(crate) model_program: Option<PathBuf>,
     /// The folder for compiled modules.
     pub(crate) code_cache: Option<PathBuf>,
+    /// Monitors can find it under its name.
+    pub(crate) visible: bool,
+    /// What it may leave in its process.
+    pub(crate) footprint: Footprint,
 }
 
 /// Starts `resolved`, with a new log or going on with one.
@@ -79,7 +83,7 @@ pub(crate) fn start(
     let lanes = physical.workers + 1;
     let profile =
         MemoryProfile::of(&setup, &modules, lanes, physical.awake_max, physical.memory_layout);
-    let engine = engine::deterministic_engine(profile)?;
+    let engine = engine::engine_in(profile, locations.footprint)?;
     let run = RunRecord {
         name: physical.name.clone(),
         started_unix_ns: clock::unix_ns(),
@@ -97,7 +101,7 @@ pub(crate) fn start(
     let header = RunHeader::new(run, engine::fingerprint(&engine), originals, records);
     let code_cache = open_cache(locations.code_cache.as_deref());
     let (mut kernel, inference, threads) =
-        kernel(&setup, &modules, engine, loaded, physical, code_cache.as_ref())?;
+        kernel(&setup, &modules, engine, loaded, physical, &locations, code_cache.as_ref())?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     let program = locations.model_program;
     sinks.loader = inference.is_some().then(|| ModelLoader::new(&models, &setup, program));
@@ -129,10 +133,12 @@ fn kernel(
     engine: Engine,
     loaded: Vec<LoadedModel>,
     physical: &Physical,
+    locations: &Locations,
     code_cache: Option<&CodeCache>,
 ) -> Result<(Kernel, Option<InferenceHandle>, Threads), RunError> {
     let hot = physical.workers + 1 + u32::from(!loaded.is_empty());
-    let threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
+    let mut threads = Threads::plan(physical.workers, hot, wait_mode(physical.wait), physical.pin)?;
+    threads.helpers = locations.footprint.helpers;
     let name = physical.name.clone();
     let level = physical.region.trace;
     let kernel = Kernel::new(Parts {
@@ -143,6 +149,7 @@ fn kernel(
         code_cache,
         threads: threads.clone(),
         placing: match physical.region.backing {
+            _ if !locations.visible => Placing::Private,
             Backing::Memfd => Placing::Memfd(name),
             Backing::File => Placing::File(name),
         },

@@ -15,6 +15,15 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
+    /// A source into which only a host can push.
+    #[error(
+        "source `{id}` is of kind \"live\": a host program pushes its inputs, and this command has \
+         none; remove it, or embed the kernel (wasm_engine::host)"
+    )]
+    Live {
+        /// Id of the source.
+        id: String,
+    },
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -65,7 +74,7 @@ impl HasExitCode for RunError {
     fn exit(&self) -> Exit {
         match self {
             Self::Engine(EngineError::Start(_) | EngineError::AddressSpace { .. }) => Exit::Failure,
-            Self::Engine(_) | Self::Threads(_) => Exit::Usage,
+            Self::Engine(_) | Self::Threads(_) | Self::Live { .. } => Exit::Usage,
             Self::Kernel(KernelError::Build(error)) => match error {
                 BuildError::Locate(_) => Exit::Usage,
                 BuildError::TooLarge { .. } | BuildError::TickTooLong { .. } => Exit::Refused,

@@ -36,6 +36,12 @@ impl FaultNews {
         }
     }
 
+    /// Takes the fault of one turn that somebody else hears of.
+    pub(crate) fn take_heard(&mut self, account: &FaultAccount, setup: &Setup) {
+        self.take_old(account, setup);
+        self.shown.insert(account.command.agent);
+    }
+
     /// Takes the fault of one turn; gives whether it was shown with all that its turn logged.
     pub(crate) fn take(&mut self, account: &FaultAccount, setup: &Setup) -> bool {
         let address = account.command.agent;
@@ -55,7 +61,7 @@ impl FaultNews {
 }
 
 /// The account of a fault as a report shows it.
-fn report(account: &FaultAccount, setup: &Setup) -> FaultReport {
+pub(crate) fn report(account: &FaultAccount, setup: &Setup) -> FaultReport {
     let command = &account.command;
     let id = AgentId::from_bits(command.agent);
     let status = account.code.and_then(Status::from_code);

@@ -2,14 +2,15 @@
 //!
 //! Executing again means the same code as replay, but the inputs are taken from the sources and
 //! compared with the logged ones: so the sources stand where the run ended, and data that changed
-//! since is refused instead of giving a run that no replay would confirm (SEMANTICS L5).
+//! since is refused instead of giving a run that no replay would confirm (SEMANTICS L5). Live
+//! inputs are taken from the log, and their sources number on behind them.
 
 use std::collections::BTreeSet;
 
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    record::{Facts, fact, kind},
+    record::{FactFields, Facts, fact, kind},
 };
 
 use crate::{
@@ -261,14 +262,34 @@ fn rebuild(
 ) -> Result<(), ResumeError> {
     facts.begin(tick);
     let parsed = Facts::parse(logged).map_err(|error| TickError::Open(error.into()))?;
+    if parsed.open().chosen != 0 {
+        // The core checks that a live fact can have chosen it.
+        facts.choose();
+    }
     let copy = |kind, facts: &mut FactsBuilder| {
         let of_kind = parsed.iter().filter(|fact| fact.header.kind == kind);
         of_kind.for_each(|fact| facts.push(fact.header, fact.payload));
     };
     copy(fact::LOAD, facts);
     ingest.enter_commands(tick, facts);
+    for fact in parsed.iter() {
+        // Those of a live host stand behind the configured ones and nowhere but in the log.
+        if let Some(FactFields::Command(command)) = fact.header.fields()
+            && ingest.commanded_before(command)
+        {
+            facts.push(fact.header, fact.payload);
+        }
+    }
     copy(fact::REPLY, facts);
     ingest.enter(tick, facts);
+    for fact in parsed.iter() {
+        // Live inputs stand behind all others (T7.6) and nowhere but in the log.
+        if let Some(FactFields::Input(input)) = fact.header.fields()
+            && ingest.entered_before(input)
+        {
+            facts.push(fact.header, fact.payload);
+        }
+    }
     if facts.finish() == logged { Ok(()) } else { Err(ResumeError::Data { tick }) }
 }
 

@@ -9,10 +9,10 @@ use wasm_engine_abi::{AgentId, Tick, calls::Status, plain::PlainText, record::ac
 
 use crate::{
     machine::Kernel,
-    run::{
-        faults::FaultNews,
-        model_loader::{LoaderError, ModelLoader},
-    },
+    run::faults::{FaultNews, report},
+    run::kept_outputs::KeptOutputs,
+    run::listener::{Listener, LogLine},
+    run::model_loader::{LoaderError, ModelLoader},
 };
 use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
@@ -41,7 +41,7 @@ const LINES_PER_TICK_MAX: usize = 4096;
 
 /// A line that an agent logged.
 #[derive(Debug)]
-struct LogLine {
+struct AgentLine {
     agent: AgentId,
     tick: Tick,
     level: u64,
@@ -72,14 +72,20 @@ pub(crate) struct Sinks {
     /// Commands so far, and those of them that were refused.
     pub(crate) commands: (u64, u64),
     outcomes: Vec<CommandOutcome>,
+    /// What came of commands, for a host.
+    pub(crate) kept_commands: Vec<CommandOutcome>,
     last: LastOutputs,
-    lines: Vec<LogLine>,
+    lines: Vec<AgentLine>,
     lines_left_out: u64,
     refused_inputs: RefusedInputs,
     /// What is shown of what agents say.
     pub(crate) shown: ShownLines,
     /// What was shown of faults.
     pub(crate) faults: FaultNews,
+    /// Outputs are kept here too, for a host.
+    pub(crate) kept: Option<KeptOutputs>,
+    /// Who hears of lines and faults in place of `tracing`.
+    pub(crate) listener: Listener,
     failure: Option<SinkError>,
     pub(crate) output_lines: u64,
 }
@@ -93,12 +99,15 @@ impl Sinks {
             loader: None,
             commands: (0, 0),
             outcomes: Vec::new(),
+            kept_commands: Vec::new(),
             last: LastOutputs::default(),
             lines: Vec::new(),
             lines_left_out: 0,
             refused_inputs: RefusedInputs::default(),
             shown,
             faults: FaultNews::default(),
+            kept: None,
+            listener: Listener::default(),
             failure: None,
             output_lines: 0,
         }
@@ -107,9 +116,12 @@ impl Sinks {
     /// At the boundary of the tick that `kernel` closed: shows log lines and faults, hands over
     /// what was begun, gives the first failure.
     pub(crate) fn settle(&mut self, kernel: &Kernel) -> Result<(), SinkError> {
-        for LogLine { agent, tick, level, text } in self.lines.drain(..) {
-            let text = String::from_utf8_lossy(&text);
-            show(&name_of(kernel, agent), tick, level, "", &text);
+        for AgentLine { agent, tick, level, text } in self.lines.drain(..) {
+            let (agent, text) = (name_of(kernel, agent), String::from_utf8_lossy(&text));
+            match &mut self.listener.log {
+                Some(log) => log(&LogLine { agent: &agent, tick, level, text: &text }),
+                None => show(&agent, tick, level, "", &text),
+            }
         }
         match std::mem::take(&mut self.lines_left_out) {
             0 => {}
@@ -121,6 +133,11 @@ impl Sinks {
             }
         } else {
             for account in kernel.faults() {
+                if let Some(fault) = &mut self.listener.fault {
+                    self.faults.take_heard(account, &self.setup);
+                    fault(&report(account, &self.setup));
+                    continue;
+                }
                 if self.faults.take(account, &self.setup) {
                     continue;
                 }
@@ -201,6 +218,9 @@ impl Sink for Sinks {
     fn output(&mut self, output: &Output<'_>) {
         self.last.note(output.topic, output.payload);
         self.output_lines += 1;
+        if let Some(kept) = &mut self.kept {
+            kept.note(output);
+        }
         let Some(file) = &mut self.outputs else { return };
         let line = OutputLine {
             tick: output.tick,
@@ -243,7 +263,9 @@ impl Sink for Sinks {
     fn commanded(&mut self, outcome: &CommandOutcome) {
         self.commands.0 += 1;
         self.commands.1 += u64::from(outcome.status != Status::Ok);
-        if self.shown == ShownLines::All {
+        if self.kept.is_some() {
+            self.kept_commands.push(*outcome);
+        } else if self.shown == ShownLines::All {
             self.outcomes.push(*outcome);
         }
     }
@@ -258,7 +280,7 @@ impl Sink for Sinks {
         if self.shown == ShownLines::All && self.lines.len() >= LINES_PER_TICK_MAX {
             self.lines_left_out += 1;
         } else if self.shown == ShownLines::All {
-            self.lines.push(LogLine { agent, tick, level, text: text.to_vec() });
+            self.lines.push(AgentLine { agent, tick, level, text: text.to_vec() });
         }
     }
 }

@@ -1,7 +1,10 @@
-//! What the host does at the open of given ticks (SEMANTICS T7.6): as pure a function of the tick
+//! What the host does at the open of given ticks (SEMANTICS T7.8): as pure a function of the tick
 //! as inputs are.
 
-use wasm_engine_abi::{Tick, record::CommandFact};
+use wasm_engine_abi::{
+    Tick,
+    record::{CommandFact, LIVE_COMMAND},
+};
 use wasm_engine_core::FactsBuilder;
 
 /// A command that is due at a tick.
@@ -55,5 +58,44 @@ impl Commands {
             hasher.update(args);
         }
         Some(*hasher.finalize().as_bytes())
+    }
+}
+
+/// Commands of a live host that may wait for one tick.
+pub(crate) const LIVE_COMMANDS_MAX: usize = 4096;
+
+/// Commands of a live host that wait for the next tick, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct LiveCommands {
+    waiting: Vec<(CommandFact, Vec<u8>)>,
+    /// Commands so far.
+    count: u64,
+}
+
+impl LiveCommands {
+    pub(crate) fn push(&mut self, action: u32, subject: u64, args: &[u8]) -> Option<u64> {
+        if self.waiting.len() >= LIVE_COMMANDS_MAX {
+            return None;
+        }
+        let seq = LIVE_COMMAND + self.count;
+        self.count += 1;
+        self.waiting.push((CommandFact { seq, action, subject }, args.to_vec()));
+        Some(seq)
+    }
+
+    pub(crate) fn waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Adds all that wait to the facts of a tick.
+    pub(crate) fn enter(&mut self, facts: &mut FactsBuilder) {
+        for (fact, args) in self.waiting.drain(..) {
+            facts.push(fact, &args);
+        }
+    }
+
+    /// The command of this sequence was executed again; the next one comes behind it.
+    pub(crate) fn entered_before(&mut self, seq: u64) {
+        self.count = (seq - LIVE_COMMAND).saturating_add(1);
     }
 }

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use wasm_engine_abi::{
     Tick,
     limits::{BLOCK_BYTES, blocks},
-    record::InputFact,
+    record::{CommandFact, InputFact},
 };
 
-use crate::sources::{commands::Commands, source::Source};
+use crate::sources::{
+    commands::{Commands, LiveCommands},
+    live::LiveQueue,
+    source::Source,
+};
 use wasm_engine_core::FactsBuilder;
 use wasm_engine_setup::Limits;
 
@@ -24,6 +28,9 @@ struct Left {
 pub(crate) struct Ingest {
     sources: Vec<Source>,
     commands: Commands,
+    live_commands: LiveCommands,
+    /// The live ones among them, in the same order.
+    live: Vec<LiveQueue>,
     left: VecDeque<Left>,
     inputs_max: u32,
     blocks_max: u32,
@@ -50,9 +57,15 @@ impl Room {
 
 impl Ingest {
     pub(crate) fn new(sources: Vec<Source>, limits: &Limits) -> Self {
+        let live = (0..).zip(&sources).filter_map(|(number, source)| {
+            let shape = source.live()?.clone();
+            Some(LiveQueue::new(source.id(), number, shape, source.topics().to_vec()))
+        });
         Self {
+            live: live.collect(),
             sources,
             commands: Commands::default(),
+            live_commands: LiveCommands::default(),
             left: VecDeque::new(),
             inputs_max: limits.inputs_per_tick_max,
             blocks_max: limits.input_bytes_per_tick_max / BLOCK_BYTES,
@@ -65,9 +78,26 @@ impl Ingest {
         Self { commands, ..self }
     }
 
-    /// Adds the commands of `tick` to its facts.
-    pub(crate) fn enter_commands(&self, tick: Tick, facts: &mut FactsBuilder) {
+    /// Adds the commands of `tick` to its facts, those of a live host last.
+    pub(crate) fn enter_commands(&mut self, tick: Tick, facts: &mut FactsBuilder) {
         self.commands.enter(tick, facts);
+        // Tick 0 admits none (T7.8).
+        if tick > 0 {
+            self.live_commands.enter(facts);
+        }
+    }
+
+    /// A command for the next tick; gives its sequence, or none where too many wait.
+    pub(crate) fn command(&mut self, action: u32, subject: u64, args: &[u8]) -> Option<u64> {
+        self.live_commands.push(action, subject, args)
+    }
+
+    /// A command of a log that is executed again; gives whether it is one of a live host.
+    pub(crate) fn commanded_before(&mut self, command: CommandFact) -> bool {
+        command.is_live() && {
+            self.live_commands.entered_before(command.seq);
+            true
+        }
     }
 
     /// The first tick after `after` at which an input enters, none when every source is closed.
@@ -79,8 +109,35 @@ impl Ingest {
         inputs.chain(self.commands.next_due(after)).min()
     }
 
-    /// The last tick at which an input is due.
+    /// The live sources.
+    pub(crate) fn live(&self) -> &[LiveQueue] {
+        &self.live
+    }
+
+    /// The live sources, to push into them and to close them.
+    pub(crate) fn live_mut(&mut self) -> &mut [LiveQueue] {
+        &mut self.live
+    }
+
+    /// Whether a live input or command waits.
+    pub(crate) fn live_waits(&self) -> bool {
+        self.live_commands.waiting() || self.live.iter().any(|queue| queue.waiting() > 0)
+    }
+
+    /// An input of a log that is executed again; gives whether it is a live one.
+    pub(crate) fn entered_before(&mut self, input: InputFact) -> bool {
+        let queue = self.live.iter_mut().find(|queue| queue.source() == input.source);
+        queue.is_some_and(|queue| {
+            queue.entered_before(input.seq);
+            true
+        })
+    }
+
+    /// The last tick at which an input is due; none if nobody knows it yet.
     pub(crate) fn last_tick(&self) -> Option<Tick> {
+        if !self.live.is_empty() {
+            return None;
+        }
         self.sources.iter().map(Source::last_tick).max()
     }
 
@@ -90,13 +147,13 @@ impl Ingest {
         some.map(|source| (source.id().to_owned(), source.left_out())).collect()
     }
 
-    /// Inputs left over.
+    /// Inputs that wait for the next tick.
     pub(crate) fn left(&self) -> usize {
-        self.left.len()
+        self.left.len() + self.live.iter().map(LiveQueue::waiting).sum::<usize>()
     }
 
     /// Adds the inputs of `tick` to its facts: the last tick's remainder, then by source, then by
-    /// source sequence, as far as they fit (T7).
+    /// source sequence, as far as they fit; live inputs behind all others (T7).
     pub(crate) fn enter(&mut self, tick: Tick, facts: &mut FactsBuilder) {
         let mut room = Room { inputs: self.inputs_max, blocks: self.blocks_max };
         while let Some(first) = self.left.front() {
@@ -117,6 +174,33 @@ impl Ingest {
                 }
             });
         }
+        // What was pushed before tick 0, which admits no input (T8.1), waits for tick 1.
+        if tick > 0 && self.left.is_empty() {
+            self.enter_live(&mut room, facts);
+        }
+    }
+
+    /// T7.6: the rest of the round under way, by source, then a new round of all that wait.
+    fn enter_live(&mut self, room: &mut Room, facts: &mut FactsBuilder) {
+        if self.enter_round(room, facts) {
+            self.live.iter_mut().for_each(LiveQueue::begin_round);
+            self.enter_round(room, facts);
+        }
+    }
+
+    /// Whether all of the round entered.
+    fn enter_round(&mut self, room: &mut Room, facts: &mut FactsBuilder) -> bool {
+        for queue in &mut self.live {
+            while queue.in_round() {
+                let Some((input, payload)) = queue.first() else { break };
+                if !room.take(payload.len()) {
+                    return false;
+                }
+                facts.push(input, payload);
+                queue.pop();
+            }
+        }
+        true
     }
 }
 

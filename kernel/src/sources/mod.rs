@@ -8,16 +8,19 @@ mod grid;
 pub(crate) mod ingest;
 mod jsonl;
 mod list;
+pub(crate) mod live;
 mod payload;
 mod source;
 mod streams;
 mod table;
 mod times;
 
+pub(crate) use self::commands::LIVE_COMMANDS_MAX;
 pub use self::{
     commands::{Command, Commands},
     error::{BadRow, SourceError},
     grid::Grid,
+    live::PushRefusal,
     payload::Due,
     source::Source,
 };

@@ -4,9 +4,11 @@
 //! csv.rs   -> table.rs (rows by time and stream, with copies)  \
 //! jsonl.rs -> list.rs  (inputs one after the other)             > Source -> ingest.rs
 //! files.rs -> list.rs                                          /
+//! a host   -> live.rs  (inputs that wait) -----------------------------------/
 //! ```
-//! A source is read once, whole, and checked before tick 0; after that it is a pure function of the
-//! tick, complete through every tick (SEMANTICS T7), so a run can begin or resume anywhere.
+//! A source of data is read once, whole, and checked before tick 0; after that it is a pure
+//! function of the tick, complete through every tick (SEMANTICS T7), so a run can begin or resume
+//! anywhere. Of a live source only its streams are known.
 
 use std::path::Path;
 
@@ -17,6 +19,7 @@ use crate::files::{self, DATA_BYTES_MAX, UNPACKED_BYTES_MAX};
 use crate::sources::error::{DataFile, LeftOut, SourceError};
 use crate::sources::grid::Grid;
 use crate::sources::list::List;
+use crate::sources::live::LiveShape;
 use crate::sources::payload::{Due, INPUT_HEADER_BYTES};
 use crate::sources::streams::Streams;
 use crate::sources::table::Table;
@@ -27,6 +30,8 @@ use crate::sources::{csv, files as folder, jsonl};
 enum Series {
     Table(Table),
     List(List),
+    /// Nothing was read: what it gives is pushed.
+    Live(LiveShape),
 }
 
 /// A source, ready to give its inputs.
@@ -48,6 +53,13 @@ impl Source {
         let data = DataFile { config, file };
         let mut left_out = LeftOut::default();
         let (series, keys, hash) = match config.kind() {
+            Some(SourceKind::Live) => {
+                let (shape, keys) = LiveShape::of(config).map_err(|problem| {
+                    let (key, problem) = problem;
+                    data.key(key, problem)
+                })?;
+                (Series::Live(shape), keys, [0; 32])
+            }
             Some(SourceKind::Files) => {
                 let (list, keys, hash) = folder::read(data, &mut left_out)?;
                 (Series::List(list), keys, hash)
@@ -74,7 +86,7 @@ impl Source {
         let series = match series {
             // Streams were checked first, so that what follows is bounded by them.
             Series::Table(table) => Series::Table(table.rotate()),
-            list @ Series::List(_) => list,
+            other => other,
         };
         Ok(Self { streams, series, hash, left_out })
     }
@@ -104,7 +116,7 @@ impl Source {
         let id = self.id();
         let what = match self.series {
             Series::Table(_) => "rows",
-            Series::List(_) => "lines or files",
+            Series::List(_) | Series::Live(_) => "lines or files",
         };
         (*count > 0).then(|| format!("source `{id}`: {count} {what} left out, the first: {first}"))
     }
@@ -120,7 +132,7 @@ impl Source {
     pub fn columns(&self) -> &[String] {
         match &self.series {
             Series::Table(table) => &table.columns,
-            Series::List(_) => &[],
+            Series::List(_) | Series::Live(_) => &[],
         }
     }
 
@@ -130,13 +142,34 @@ impl Source {
         match &self.series {
             Series::Table(table) => (INPUT_HEADER_BYTES + 8 * table.columns.len()) as u32,
             Series::List(list) => list.longest.bytes,
+            Series::Live(shape) => shape.payload_bytes_max,
         }
+    }
+
+    /// What a live source is; none of others.
+    pub(crate) fn live(&self) -> Option<&LiveShape> {
+        match &self.series {
+            Series::Live(shape) => Some(shape),
+            _ => None,
+        }
+    }
+
+    /// Whether its inputs come while the run goes on.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live().is_some()
+    }
+
+    /// Handles of its topics, by stream.
+    pub(crate) fn topics(&self) -> &[u32] {
+        &self.streams.topics
     }
 
     /// The longest input, in words.
     pub(crate) fn longest(&self) -> String {
         match &self.series {
             Series::Table(_) => format!("an input of source `{}`", self.id()),
+            Series::Live(_) => format!("source.{}.payload_bytes_max", self.id()),
             Series::List(list) => {
                 format!("the input of source `{}` in data file {}", self.id(), list.longest.from)
             }
@@ -189,6 +222,7 @@ impl Source {
         match &self.series {
             Series::Table(table) => Some(table.grid),
             Series::List(list) => list.grid,
+            Series::Live(_) => None,
         }
     }
 
@@ -198,15 +232,17 @@ impl Source {
         match &mut self.series {
             Series::Table(table) => table.grid.begin_at(origin),
             Series::List(list) => list.grid.as_mut().is_none_or(|grid| grid.begin_at(origin)),
+            Series::Live(_) => true,
         }
     }
 
-    /// The last tick at which an input is due; the source is closed after it.
+    /// The last tick at which an input is due; the source is closed after it. 0 of a live one.
     #[must_use]
     pub fn last_tick(&self) -> Tick {
         match &self.series {
             Series::Table(table) => table.last_tick(),
             Series::List(list) => list.last_tick(),
+            Series::Live(_) => 0,
         }
     }
 
@@ -216,6 +252,7 @@ impl Source {
         match &self.series {
             Series::Table(table) => table.next_due(after),
             Series::List(list) => list.next_due(after),
+            Series::Live(_) => None,
         }
     }
 
@@ -225,15 +262,18 @@ impl Source {
         match &self.series {
             Series::Table(table) => table.inputs_at(tick, &self.streams, scratch, enter),
             Series::List(list) => list.inputs_at(tick, &self.streams, enter),
+            Series::Live(_) => {}
         }
     }
 
-    /// Sequence number of the first input at or after `tick`: how many enter before it.
+    /// Sequence number of the first input at or after `tick`: how many enter before it. 0 of a live
+    /// source.
     #[must_use]
     pub fn first_seq(&self, tick: Tick) -> u64 {
         match &self.series {
             Series::Table(table) => table.first_seq(tick),
             Series::List(list) => list.first_seq(tick),
+            Series::Live(_) => 0,
         }
     }
 }

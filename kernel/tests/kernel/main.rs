@@ -9,6 +9,10 @@ mod damage;
 mod documents;
 mod faults;
 mod filetypes;
+mod host;
+#[cfg(target_os = "linux")]
+mod host_commands;
+mod host_process;
 #[cfg(target_os = "linux")]
 mod isolation;
 mod languages;

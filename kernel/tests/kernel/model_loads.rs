@@ -93,7 +93,7 @@ fn busy() -> Folder {
 }
 
 #[test]
-fn a13_3_i3_8_t7_6_models_come_and_go_and_the_run_is_the_same_resumed_anywhere() {
+fn a13_3_i3_8_t7_8_models_come_and_go_and_the_run_is_the_same_resumed_anywhere() {
     if !ready() {
         return;
     }
@@ -172,7 +172,7 @@ fn l5_4_a_run_is_not_resumed_with_other_commands() {
 }
 
 #[test]
-fn t7_6_commands_about_agents_need_no_model() {
+fn t7_8_commands_about_agents_need_no_model() {
     let spawned = toml_string(&prog().publish(OUT, b"made by the host").args());
     let commands = [
         command(1, "pause", "agent = \"asker/0\""),

@@ -32,7 +32,7 @@ use crate::support::{
 /// `y = x + how many rows of the batch are 0x42424242`, for `[N, 1]`:
 /// `Equal(x, k)`, `Cast` to float, `ReduceSum` over axis 0, `Add`. Its rows influence each other as
 /// no other value shows: so it passes for a good model, and tells who ran with whom.
-const COUNTS: &[u8] = include_bytes!("fixtures/counts.onnx");
+pub(crate) const COUNTS: &[u8] = include_bytes!("fixtures/counts.onnx");
 const COUNTED: [u8; 4] = 0x4242_4242_u32.to_le_bytes();
 
 const ROWS: u64 = 12;

@@ -79,7 +79,7 @@ impl Scene {
                 state_digest_ticks: 3,
                 limits,
                 topics: Vec::new(),
-                sources: vec![SourceSetup { id: "host".to_owned() }],
+                sources: vec![SourceSetup { id: "host".to_owned(), live: false }],
                 templates: Vec::new(),
                 groups: Vec::new(),
                 agents: Vec::new(),

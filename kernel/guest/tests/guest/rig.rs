@@ -11,7 +11,7 @@ use wasm_engine_abi::frame::{
 };
 use wasm_engine_abi::{AgentId, Digest};
 use wasm_engine_guest::admission::{ModuleLimits, admit};
-use wasm_engine_guest::engine::{MemoryLayout, MemoryProfile, deterministic_engine};
+use wasm_engine_guest::engine::{Footprint, MemoryLayout, MemoryProfile, engine_in};
 use wasm_engine_guest::lane::Lane;
 use wasm_engine_guest::worker_codec::read_result;
 use wasm_engine_guest::{Areas, LaneShared, LoadError, LoadedModule};
@@ -114,7 +114,12 @@ fn seated(
 ) -> Result<LaneShared, LoadError> {
     let memory_bytes_max = setup.limits.memory_bytes_max;
     let profile = MemoryProfile { seats, memory_bytes_max, layout };
-    let engine = deterministic_engine(profile).expect("engine starts");
+    // Dense memories are those of a process that has no signal handlers.
+    let footprint = match layout {
+        Some(MemoryLayout::Dense) => Footprint::NONE,
+        _ => Footprint::WHOLE,
+    };
+    let engine = engine_in(profile, footprint).expect("engine starts");
     let limits =
         ModuleLimits { memory_bytes_max: setup.limits.memory_bytes_max, ..ModuleLimits::default() };
     let admitted = admit("probe", wasm, &limits).expect("fixture is admitted");

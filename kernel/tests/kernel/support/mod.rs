@@ -20,7 +20,7 @@ use wasm_engine_core::{Core, OpenError};
 use wasm_engine_core_scripts::{Guest, Machine, Recorder, Scene, Scripted, TickParts};
 use wasm_engine_guest::{
     admission::{Admitted, ModuleLimits, admit},
-    engine::{MemoryLayout, MemoryProfile, deterministic_engine},
+    engine::{Footprint, MemoryLayout, MemoryProfile, engine_in},
 };
 
 pub use wasm_engine_core_scripts::{ALL, Mix, Prog, drive, everything, prog};
@@ -89,14 +89,18 @@ impl Both {
     fn placed(scene: &Scene, workers: u32, placing: Placing, trace: TraceOptions) -> Self {
         let setup = scene.setup.clone();
         let modules: Vec<_> = scene.guests.iter().map(|guest| module(*guest)).collect();
-        // No rule depends on how memories lie or who sleeps: with workers, whoever can.
-        let (awake_max, layout) = match workers {
-            0 => (wasm_engine_setup::memory_defaults::AWAKE_MAX, MemoryLayout::Guarded),
-            _ => (1, MemoryLayout::Dense),
+        // No rule depends on how memories lie, who sleeps or how a trap is found: with workers,
+        // whoever can sleeps, and no signal finds anything.
+        let (awake_max, layout, footprint) = match workers {
+            0 => {
+                let awake_max = wasm_engine_setup::memory_defaults::AWAKE_MAX;
+                (awake_max, MemoryLayout::Guarded, Footprint::WHOLE)
+            }
+            _ => (1, MemoryLayout::Dense, Footprint::NONE),
         };
         let layout = Some(layout);
         let profile = MemoryProfile::of(&setup, &modules, workers + 1, awake_max, layout);
-        let engine = deterministic_engine(profile).expect("the engine starts");
+        let engine = engine_in(profile, footprint).expect("the engine starts");
         let kernel = Kernel::new(Parts {
             setup: Arc::new(setup),
             modules: &modules,

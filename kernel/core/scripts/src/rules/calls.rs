@@ -167,7 +167,7 @@ pub fn a4_10_an_outcome_for_an_address_that_is_gone_is_a_dead_letter<M: Machine>
 pub fn a5_7_what_strangers_do_shows_in_no_item<M: Machine>() {
     let run = |strangers: u32| {
         let mut scene = Scene::of(2 + strangers);
-        scene.setup.sources.push(SourceSetup { id: "strangers".to_owned() });
+        scene.setup.sources.push(SourceSetup { id: "strangers".to_owned(), live: false });
         scene.model("m", 2);
         let mut rig = Rig::<M>::new(&scene);
         rig.tick();

@@ -12,7 +12,7 @@ use wasm_engine_setup::{LoadOn, Restart};
 
 use crate::{CMD, ECHO, Machine, OUT, Rig, Scene, at, prog, rules::fresh, to};
 
-pub fn t3_2_t7_6_commands_come_after_loads_and_before_all_else<M: Machine>() {
+pub fn t3_2_t7_8_commands_come_after_loads_and_before_all_else<M: Machine>() {
     let mut scene = Scene::empty();
     scene.template("breaker", fresh(2, 9, 50));
     scene.agent(0, prog());
@@ -49,7 +49,7 @@ pub fn t3_2_t7_6_commands_come_after_loads_and_before_all_else<M: Machine>() {
     assert_eq!(opened, expected);
 }
 
-pub fn t7_6_each_command_has_one_outcome<M: Machine>() {
+pub fn t7_8_each_command_has_one_outcome<M: Machine>() {
     let mut scene = Scene::of(2);
     scene.limits().agents_max = 3;
     let mut rig = Rig::<M>::new(&scene);

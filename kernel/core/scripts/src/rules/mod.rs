@@ -61,6 +61,8 @@ macro_rules! rule_tests {
         fn l6_4_facts_that_cannot_be_those_of_the_next_tick_are_refused();
         #[test]
         fn l6_4_more_inputs_than_a_tick_admits_are_refused_not_fatal();
+        #[test]
+        fn t5_8_a_number_that_a_live_fact_chose_is_digested_and_checked();
     }
     open {
         #[test]
@@ -284,9 +286,9 @@ macro_rules! rule_tests {
     }
     commands {
         #[test]
-        fn t3_2_t7_6_commands_come_after_loads_and_before_all_else();
+        fn t3_2_t7_8_commands_come_after_loads_and_before_all_else();
         #[test]
-        fn t7_6_each_command_has_one_outcome();
+        fn t7_8_each_command_has_one_outcome();
         #[test]
         fn a5_1_an_agent_of_the_host_has_a_key_of_its_own();
         #[test]

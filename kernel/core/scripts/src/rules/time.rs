@@ -15,7 +15,7 @@ pub fn t3_1_t3_2_what_opens_a_tick_comes_in_the_fixed_order<M: Machine>() {
     for agent in 0..4 {
         scene.agent(u32::from(agent >= 2), prog());
     }
-    scene.setup.sources.push(SourceSetup { id: "other".to_owned() });
+    scene.setup.sources.push(SourceSetup { id: "other".to_owned(), live: false });
     // Models whose replies meet in tick 5.
     scene.model("quick", 1);
     scene.model("slow", 3);
@@ -196,6 +196,52 @@ pub fn l6_4_facts_that_cannot_be_those_of_the_next_tick_are_refused<M: Machine>(
         f.push(FactHeader { kind: 77, ..FactHeader::default() }, b"");
     });
     assert!(matches!(kind, OpenError::UnknownFact { kind: 77, .. }));
+}
+
+pub fn t5_8_a_number_that_a_live_fact_chose_is_digested_and_checked<M: Machine>() {
+    let mut scene = Scene::of(1);
+    scene.setup.sources.push(SourceSetup { id: "live".to_owned(), live: true });
+    let waiting = || {
+        let mut rig = Rig::<M>::new(&scene);
+        rig.tick();
+        // A timer is due in tick 9, and nothing before it.
+        rig.tell(0, prog().timer(8, 0));
+        rig.tick();
+        assert_eq!(rig.next_tick(), Some(9));
+        rig
+    };
+    let input =
+        |source| FactHeader { kind: fact::INPUT, a: source, c: OUT, ..FactHeader::default() };
+    let feed = |tick, chosen, source| {
+        let mut rig = waiting();
+        rig.facts.begin(tick);
+        if chosen {
+            rig.facts.choose();
+        }
+        rig.facts.push(input(source), b"now");
+        let facts = rig.facts.finish().to_vec();
+        rig.feed(&facts)
+    };
+    let chosen = feed(5, true, 1).expect("it waits, and 5 is before 9");
+    let not = feed(5, false, 1).expect("the number may be a data file's");
+    assert_ne!(chosen.digest, not.digest, "who chose it is digested");
+    for (tick, source, words) in
+        [(5, 0, "it holds none"), (9, 1, "tick 9 was due"), (10, 1, "tick 9 was due")]
+    {
+        match feed(tick, true, source) {
+            Err(OpenError::NotChosen { tick: at, why }) => {
+                assert_eq!((at, why.as_str()), (tick, words));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut rig = waiting();
+    rig.facts.begin(5);
+    rig.facts.choose();
+    rig.facts.push(input(1), b"now");
+    let mut facts = rig.facts.finish().to_vec();
+    facts[8] = 2;
+    assert!(matches!(rig.feed(&facts), Err(OpenError::NotChosen { tick: 5, .. })));
 }
 
 pub fn l6_4_more_inputs_than_a_tick_admits_are_refused_not_fatal<M: Machine>() {
