@@ -9,6 +9,8 @@
 //! does what it likes (`host/`). Everything here is physical: how long it takes, never what comes
 //! out.
 
+use std::time::Duration;
+
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
@@ -22,17 +24,18 @@ use wasm_engine_shm::header::OwnerState;
 use crate::{
     clock,
     config::OnFault,
-    exit::HasExitCode,
     machine::Kernel,
-    report::{Ended, Progress, RunReport},
+    report::{Ended, Progress},
     resolve::Physical,
     run::assemble::Started,
     run::error::RunError,
     run::halt::Halt,
-    run::sinks::{SinkError, Sinks},
-    run::tally::tally,
+    run::sinks::Sinks,
     sources::ingest::Ingest,
 };
+
+/// Longest wait for lines before it is asked whether the run is to end.
+const LINES_POLL: Duration = Duration::from_millis(50);
 
 /// What a poll came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +82,7 @@ pub(crate) struct Run {
     pub(crate) kernel: Kernel,
     pub(crate) sinks: Sinks,
     pub(crate) ingest: Ingest,
-    log: Option<LogWriter>,
+    pub(crate) log: Option<LogWriter>,
     facts: FactsBuilder,
     stage: Stage,
     /// Requests whose reply is due in the tick that is next, how many of the first are there, and
@@ -88,13 +91,13 @@ pub(crate) struct Run {
     due_there: usize,
     due_tick: Option<Tick>,
     pub(crate) physical: Physical,
-    start_ns: u64,
+    pub(crate) start_ns: u64,
     /// The first tick of this process, which is due at once (T6).
     first_paced: Option<Tick>,
-    load_ns: u64,
-    recovered: Option<String>,
+    pub(crate) load_ns: u64,
+    pub(crate) recovered: Option<String>,
     /// The model whose reply was waited for when the run was ended.
-    waited_for: Option<String>,
+    pub(crate) waited_for: Option<String>,
 }
 
 /// The next tick.
@@ -180,6 +183,7 @@ impl Run {
         if self.ends_by_fault() {
             return Ok(Err(RunStep::Ended(Ended::Fault)));
         }
+        self.ingest.receive();
         let Some(next) = self.next_tick() else { return Ok(Err(RunStep::Idle)) };
         if self.physical.ticks.is_some_and(|end| next.tick >= end) {
             return Ok(Err(RunStep::Ended(Ended::Ticks)));
@@ -365,13 +369,20 @@ impl Run {
         Ok(())
     }
 
-    /// Sleeps until `due_ns` or until the run is to end.
+    /// Sleeps until `due_ns`, until a line of a live source arrives or until the run is to end.
     pub(crate) fn sleep_until(&mut self, due_ns: u64, halt: Halt<'_>) {
         if self.kernel.unpublished() {
             self.publish();
         }
         self.kernel.set_state(OwnerState::Idle);
-        clock::sleep_until(due_ns.min(halt.deadline_ns.unwrap_or(u64::MAX)), halt.stop);
+        let until_ns = due_ns.min(halt.deadline_ns.unwrap_or(u64::MAX));
+        if self.ingest.awaits_lines() {
+            // Nobody wakes it to stop, so it looks.
+            let left = Duration::from_nanos(until_ns.saturating_sub(clock::now_ns()));
+            self.ingest.wait_for_lines(left.min(LINES_POLL));
+        } else {
+            clock::sleep_until(until_ns, halt.stop);
+        }
         self.kernel.set_state(OwnerState::Running);
     }
 
@@ -414,56 +425,6 @@ impl Run {
     /// The last tick whose facts are on disk; none without a log.
     pub(crate) fn durable_tick(&self) -> Option<Tick> {
         self.log.as_ref().and_then(|log| log.durable().get())
-    }
-
-    /// Closes log and outputs whatever happened, then reports.
-    pub(crate) fn end(mut self, ended: Result<Ended, RunError>) -> Result<RunReport, RunError> {
-        let elapsed_ns = clock::now_ns() - self.start_ns;
-        let mut report = tally(&mut self.kernel, &self.sinks);
-        report.elapsed_ns = elapsed_ns;
-        let closed = self.close_log(&mut report);
-        let result = ended.and_then(|ended| closed.map(|()| ended));
-        let durable = report.durable_tick;
-        let result = result.map_err(|error| match error {
-            RunError::Output(source) | RunError::Sink(SinkError::Output(source)) => {
-                RunError::Outputs { source, durable }
-            }
-            error => error,
-        });
-        report.fails = self.physical.on_fault == OnFault::Fail;
-        let exit = match &result {
-            Ok(ended) => {
-                report.ended = *ended;
-                report.exit()
-            }
-            Err(error) => error.exit(),
-        };
-        self.kernel.page().durable_tick = report.durable_tick.unwrap_or(NONE_U64);
-        self.kernel.finish(u32::from(exit.code()));
-        result?;
-        report.load_ns = self.load_ns;
-        report.name = self.physical.name;
-        report.lanes = self.physical.workers + 1;
-        report.recovered = self.recovered;
-        report.waited_for = self.waited_for;
-        report.rows_left_out = self.ingest.left_out();
-        Ok(report)
-    }
-
-    fn close_log(&mut self, report: &mut RunReport) -> Result<(), RunError> {
-        if let Some(log) = self.log.take() {
-            report.log_bytes = log.bytes();
-            let stalls = log.stalls();
-            report.stalls += stalls;
-            report.stalls_by_cause.insert("log".to_owned(), stalls);
-            report.durable_tick = log.close()?;
-        }
-        if let Some(mut outputs) = self.sinks.outputs.take() {
-            report.stalls += outputs.stalls();
-            report.stalls_by_cause.insert("outputs".to_owned(), outputs.stalls());
-            outputs.sync()?;
-        }
-        Ok(())
     }
 }
 
