@@ -1,9 +1,9 @@
 //! S15: from the push of an input to the output that answers it, in the thread of an embedding
 //! host, against the bare calls of the engine.
 //!
-//! The way: push 64 bytes, execute a tick, read the message that the agent published of them. The
-//! bare calls: both calls of the contract of the same module, the input written into its memory,
-//! the message copied out by the host call. The limit: a function of Rust that copies 64 bytes, called
+//! The way: push 64 bytes, execute a tick, read the message that the agent published. The bare
+//! calls: both calls of the contract of the same module, the input written into its memory, the
+//! message copied out by the host call. The limit: a function of Rust that copies 64 bytes, called
 //! and not inlined. Each way is timed alone, so quantiles are those of single ways.
 
 use std::hint::black_box;
