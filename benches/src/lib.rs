@@ -14,6 +14,7 @@
 //!                                                     start.rs            S11
 //!                                                     allocations.rs      S13
 //!                                                     growth.rs           S3b, S14
+//!                                                     host_push.rs        S15
 //!                                                     watched.rs          P9
 //! ```
 //! Absolute figures do not travel between machines, so every row holds its peer or the machine's
@@ -38,6 +39,8 @@ pub mod dispatch;
 pub mod growth;
 #[cfg(feature = "kernel")]
 pub mod guests;
+#[cfg(feature = "kernel")]
+pub mod host_push;
 #[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
 #[cfg(feature = "kernel")]

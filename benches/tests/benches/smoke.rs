@@ -3,8 +3,8 @@
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::Row;
 use wasm_engine_benches::{
-    allocations, alone, brokered, growth, infer_roundtrip, lanes, page_read, ring_batch, ring_spsc,
-    sleepers, start, tick_50, wasm_turn,
+    allocations, alone, brokered, growth, host_push, infer_roundtrip, lanes, page_read, ring_batch,
+    ring_spsc, sleepers, start, tick_50, wasm_turn,
 };
 
 fn sound(rows: &[Row]) {
@@ -52,6 +52,11 @@ fn s4_no_message_is_lost_whoever_passes_it_on() {
 #[test]
 fn s10_lanes_do_not_matter_to_agents_that_compute() {
     sound(&lanes::rows(Scale::TINY));
+}
+
+#[test]
+fn s15_every_push_is_answered_with_what_was_pushed() {
+    sound(&host_push::rows(Scale::TINY));
 }
 
 #[test]

@@ -14,11 +14,13 @@ pub struct SourceConfig {
     /// Name, unique among sources. Required.
     pub id: String,
     /// `csv` (a table), `jsonl` (an object a line), `files` (a folder) or `live` (pushed by a host
-    /// program). Default: by the ending of `file`, and `files` where `folder` stands.
+    /// program, or JSON lines as they come). Default: by the ending of `file`, and `files` where
+    /// `folder` stands.
     #[serde(default)]
     pub kind: Option<SourceKind>,
-    /// The file, relative to the configuration; one that ends with `.gz` is unpacked. Default:
-    /// none, and a table or JSON lines need one.
+    /// The file, relative to the configuration; one that ends with `.gz` is unpacked. In `live` a
+    /// file or pipe of JSON lines, or `-` for standard input. Default: none, and a table or JSON
+    /// lines need one.
     #[serde(default)]
     pub file: Option<PathBuf>,
     /// The folder of `files`, relative to the configuration. Default: none.
@@ -80,8 +82,8 @@ pub struct SourceConfig {
     /// Copy c sees the series rotated by c times this many time steps. Default 0.
     #[serde(default)]
     pub offset_rows: u64,
-    /// What an input is made of: `text`, `json`, `hex`, `base64` or `f64` in `jsonl`, `bytes` in
-    /// `files`. Default: `bytes` in `files`; `jsonl` needs one.
+    /// What an input is made of: `text`, `json`, `hex`, `base64` or `f64` in `jsonl` and in `live`
+    /// with a file, `bytes` in `files`. Default: `bytes` in `files`; JSON lines need one.
     #[serde(default)]
     pub payload: Option<InputForm>,
     /// Files of which the name ends otherwise are left out. Default: none.
@@ -125,7 +127,7 @@ pub enum SourceKind {
     Jsonl,
     /// A folder of files.
     Files,
-    /// Nothing that is read: a host pushes.
+    /// Inputs that come while the run goes on: pushed by a host, or JSON lines.
     Live,
 }
 
@@ -199,7 +201,7 @@ type KeyProblem = (&'static str, String);
 
 const TABLE: &[SourceKind] = &[SourceKind::Csv];
 const FOLDER: &[SourceKind] = &[SourceKind::Files];
-const DATA: &[SourceKind] = &[SourceKind::Csv, SourceKind::Jsonl, SourceKind::Files];
+const LINES: &[SourceKind] = &[SourceKind::Csv, SourceKind::Jsonl, SourceKind::Live];
 const LIVE: &[SourceKind] = &[SourceKind::Live];
 const ROWS: &[SourceKind] = &[SourceKind::Csv, SourceKind::Jsonl];
 
@@ -286,6 +288,9 @@ impl SourceConfig {
                 ("payload", self.payload.is_some(), "text, json, hex, base64 or f64"),
             ],
             SourceKind::Files => &[("folder", self.folder.is_some(), "the folder")],
+            SourceKind::Live if self.file.is_some() => {
+                &[("payload", self.payload.is_some(), "text, json, hex, base64 or f64")]
+            }
             SourceKind::Live => &[],
         };
         if let Some((key, _, what)) = needed.iter().find(|(_, there, _)| !there) {
@@ -297,8 +302,8 @@ impl SourceConfig {
 
     /// No key is there that says nothing about the kind.
     fn check_kind(&self, kind: SourceKind) -> Result<(), KeyProblem> {
-        let given: [(&'static str, bool, &[SourceKind]); 24] = [
-            ("file", self.file.is_some(), ROWS),
+        let given: [(&'static str, bool, &[SourceKind]); 23] = [
+            ("file", self.file.is_some(), LINES),
             ("folder", self.folder.is_some(), FOLDER),
             ("time", self.time.is_some(), ROWS),
             ("period_s", self.period_s.is_some(), ROWS),
@@ -318,7 +323,6 @@ impl SourceConfig {
             ("per_tick", self.per_tick > 1, FOLDER),
             ("head_bytes", self.head_bytes.is_some(), FOLDER),
             ("tail_bytes", self.tail_bytes.is_some(), FOLDER),
-            ("key", self.key.is_some(), DATA),
             ("keys", self.keys.is_some(), LIVE),
             ("payload_bytes_max", self.payload_bytes_max.is_some(), LIVE),
             ("queue_bytes", self.queue_bytes.is_some(), LIVE),
@@ -336,8 +340,8 @@ impl SourceConfig {
         let forms: &[InputForm] = match kind {
             SourceKind::Csv => &[InputForm::F64],
             SourceKind::Files => &[InputForm::Bytes],
-            SourceKind::Live => &[],
-            SourceKind::Jsonl => &[
+            SourceKind::Live if self.file.is_none() => &[],
+            SourceKind::Live | SourceKind::Jsonl => &[
                 InputForm::Text,
                 InputForm::Json,
                 InputForm::Hex,
@@ -349,10 +353,23 @@ impl SourceConfig {
             let problem = match kind {
                 SourceKind::Csv => "is f64 for a table; remove it",
                 SourceKind::Files => "is bytes for a folder of files; remove it",
-                SourceKind::Live => "is whatever is pushed into a live source; remove it",
-                SourceKind::Jsonl => "is bytes; write text, json, hex, base64 or f64",
+                SourceKind::Live if self.file.is_none() => {
+                    "is whatever is pushed into a live source; remove it"
+                }
+                SourceKind::Live | SourceKind::Jsonl => {
+                    "is bytes; write text, json, hex, base64 or f64"
+                }
             };
             return Err(("payload", problem.to_owned()));
+        }
+        let standard_input = self.file.as_ref().is_some_and(|file| file.as_os_str() == "-");
+        if standard_input && kind != SourceKind::Live {
+            let problem = "is standard input, which is read as it comes; write kind = \"live\"";
+            return Err(("file", problem.to_owned()));
+        }
+        if kind == SourceKind::Live && self.file.is_none() && self.key.is_some() {
+            let problem = "names a member of lines, and this source has no file; remove it";
+            return Err(("key", problem.to_owned()));
         }
         Ok(())
     }

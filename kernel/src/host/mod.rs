@@ -36,6 +36,7 @@ use crate::{
     clock,
     report::{Ended, RunReport},
     run::{
+        RunError,
         assemble::start,
         halt::Halt,
         kept_outputs::KeptOutputs,
@@ -156,6 +157,10 @@ impl HostBuilder {
     pub fn start(mut self) -> Result<Host, HostFailure> {
         let loading_ns = clock::now_ns();
         let (resolved, locations) = self.resolve()?;
+        let mut sources = resolved.sources.iter();
+        if let Some(source) = sources.find(|source| source.is_live() && !source.is_pushed()) {
+            return Err(RunError::LiveFile { id: source.id().to_owned() }.into());
+        }
         let physical = resolved.physical.clone();
         let mut started = start(resolved, &physical, locations, NO_HALT)?;
         started.sinks.kept = Some(KeptOutputs::default());
@@ -437,7 +442,7 @@ fn polled(step: RunStep) -> TickPoll {
 }
 
 /// Ends the tick under way, if there is one.
-fn finish_tick(run: &mut Run) -> Result<(), crate::run::RunError> {
+fn finish_tick(run: &mut Run) -> Result<(), RunError> {
     while !run.is_between_ticks() {
         run.wait_for_log()?;
         run.poll()?;

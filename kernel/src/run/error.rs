@@ -18,12 +18,24 @@ pub enum RunError {
     /// A source into which only a host can push.
     #[error(
         "source `{id}` is of kind \"live\": a host program pushes its inputs, and this command has \
-         none; remove it, or embed the kernel (wasm_engine::host)"
+         none; name a file of JSON lines, or embed the kernel (wasm_engine::host)"
     )]
     Live {
         /// Id of the source.
         id: String,
     },
+    /// A live source whose lines only the command reads.
+    #[error(
+        "source `{id}` has a file, whose lines the wasm-engine command reads; remove \
+         source.{id}.file, and push what it holds"
+    )]
+    LiveFile {
+        /// Id of the source.
+        id: String,
+    },
+    /// No thread for lines.
+    #[error("no thread can be started that reads lines: {0}; free some threads")]
+    Lines(std::io::Error),
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -74,7 +86,9 @@ impl HasExitCode for RunError {
     fn exit(&self) -> Exit {
         match self {
             Self::Engine(EngineError::Start(_) | EngineError::AddressSpace { .. }) => Exit::Failure,
-            Self::Engine(_) | Self::Threads(_) | Self::Live { .. } => Exit::Usage,
+            Self::Engine(_) | Self::Threads(_) | Self::Live { .. } | Self::LiveFile { .. } => {
+                Exit::Usage
+            }
             Self::Kernel(KernelError::Build(error)) => match error {
                 BuildError::Locate(_) => Exit::Usage,
                 BuildError::TooLarge { .. } | BuildError::TickTooLong { .. } => Exit::Refused,

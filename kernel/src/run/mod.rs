@@ -8,6 +8,7 @@
 mod accounts;
 pub(crate) mod assemble;
 pub(crate) mod closing;
+mod ending;
 pub(crate) mod error;
 mod faults;
 pub(crate) mod halt;
@@ -87,7 +88,7 @@ impl std::fmt::Debug for RunOptions {
 /// # Errors
 /// [`RunError`]. A run that ended early on request is no error: see [`RunReport::ended`].
 pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunError> {
-    if let Some(source) = resolved.sources.iter().find(|source| source.is_live()) {
+    if let Some(source) = resolved.sources.iter().find(|source| source.is_pushed()) {
         return Err(RunError::Live { id: source.id().to_owned() });
     }
     let RunOptions { timeout, loading, stop, .. } = options;
@@ -116,6 +117,7 @@ pub fn run(resolved: Resolved, options: RunOptions) -> Result<RunReport, RunErro
         // The last thing: threads inherit the core of who starts them.
         started.kernel.pin_scheduler(&started.threads);
     }
+    started.ingest.read_lines().map_err(RunError::Lines)?;
     let mut run = Run::new(started, physical, loading_ns);
     drop(loading);
     let ended = ticks(&mut run, halt, progress.as_deref_mut());
@@ -147,8 +149,10 @@ fn ticks(
             }
             RunStep::Until(due_ns) => {
                 run.sleep_until(due_ns, halt);
-                if clock::now_ns() < due_ns {
-                    return Ok(halt.asked().unwrap_or(Ended::Timeout));
+                if clock::now_ns() < due_ns
+                    && let Some(ended) = halt.asked()
+                {
+                    return Ok(ended);
                 }
             }
             RunStep::Waits(WaitsFor::Model { request, model }) => {
@@ -162,6 +166,12 @@ fn ticks(
                 }
             }
             RunStep::Waits(WaitsFor::Log) => run.wait_for_log()?,
+            RunStep::Idle if run.ingest.awaits_lines() => {
+                run.sleep_until(u64::MAX, halt);
+                if let Some(ended) = halt.asked() {
+                    return Ok(ended);
+                }
+            }
             // Every source is closed, and nothing is due (T9).
             RunStep::Idle => return Ok(Ended::Done),
             RunStep::Ended(ended) => return Ok(ended),

@@ -9,6 +9,8 @@
 //! does what it likes (`host/`). Everything here is physical: how long it takes, never what comes
 //! out.
 
+use std::time::Duration;
+
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
@@ -25,6 +27,9 @@ use crate::{
     run::assemble::Started, run::error::RunError, run::halt::Halt, run::model_loader::ModelLoader,
     run::sinks::Sinks, sources::ingest::Ingest,
 };
+
+/// Longest wait for lines before it is asked whether the run is to end.
+const LINES_POLL: Duration = Duration::from_millis(50);
 
 /// What a poll came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +83,7 @@ pub(crate) struct Run {
     pub(crate) kernel: Kernel,
     pub(crate) sinks: Sinks,
     pub(crate) ingest: Ingest,
-    pub(super) log: Option<LogWriter>,
+    pub(crate) log: Option<LogWriter>,
     facts: FactsBuilder,
     stage: Stage,
     /// Requests whose reply is due in the tick that is next, how many of the first are there, and
@@ -89,13 +94,13 @@ pub(crate) struct Run {
     loads: Vec<Load>,
     due_tick: Option<Tick>,
     pub(crate) physical: Physical,
-    pub(super) start_ns: u64,
+    pub(crate) start_ns: u64,
     /// The first tick of this process, which is due at once (T6).
     first_paced: Option<Tick>,
-    pub(super) load_ns: u64,
-    pub(super) recovered: Option<String>,
+    pub(crate) load_ns: u64,
+    pub(crate) recovered: Option<String>,
     /// The model whose reply was waited for when the run was ended.
-    pub(super) waited_for: Option<String>,
+    pub(crate) waited_for: Option<String>,
 }
 
 /// The next tick.
@@ -182,6 +187,7 @@ impl Run {
         if self.ends_by_fault() {
             return Ok(Err(RunStep::Ended(Ended::Fault)));
         }
+        self.ingest.receive();
         let Some(next) = self.next_tick() else { return Ok(Err(RunStep::Idle)) };
         if self.physical.ticks.is_some_and(|end| next.tick >= end) {
             return Ok(Err(RunStep::Ended(Ended::Ticks)));
@@ -426,13 +432,20 @@ impl Run {
         Ok(())
     }
 
-    /// Sleeps until `due_ns` or until the run is to end.
+    /// Sleeps until `due_ns`, until a line of a live source arrives or until the run is to end.
     pub(crate) fn sleep_until(&mut self, due_ns: u64, halt: Halt<'_>) {
         if self.kernel.unpublished() {
             self.publish();
         }
         self.kernel.set_state(OwnerState::Idle);
-        clock::sleep_until(due_ns.min(halt.deadline_ns.unwrap_or(u64::MAX)), halt.stop);
+        let until_ns = due_ns.min(halt.deadline_ns.unwrap_or(u64::MAX));
+        if self.ingest.awaits_lines() {
+            // Nobody wakes it to stop, so it looks.
+            let left = Duration::from_nanos(until_ns.saturating_sub(clock::now_ns()));
+            self.ingest.wait_for_lines(left.min(LINES_POLL));
+        } else {
+            clock::sleep_until(until_ns, halt.stop);
+        }
         self.kernel.set_state(OwnerState::Running);
     }
 }

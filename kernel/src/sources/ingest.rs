@@ -1,6 +1,9 @@
 //! Inputs get their tick: what is due, what was left over, what fits (SEMANTICS T5, T7).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use wasm_engine_abi::{
     Tick,
@@ -10,6 +13,7 @@ use wasm_engine_abi::{
 
 use crate::sources::{
     commands::{Commands, LiveCommands},
+    lines::LiveLines,
     live::LiveQueue,
     source::Source,
 };
@@ -31,6 +35,8 @@ pub(crate) struct Ingest {
     live_commands: LiveCommands,
     /// The live ones among them, in the same order.
     live: Vec<LiveQueue>,
+    /// What reads lines for them.
+    lines: Option<LiveLines>,
     left: VecDeque<Left>,
     inputs_max: u32,
     blocks_max: u32,
@@ -63,6 +69,7 @@ impl Ingest {
         });
         Self {
             live: live.collect(),
+            lines: None,
             sources,
             commands: Commands::default(),
             live_commands: LiveCommands::default(),
@@ -119,6 +126,35 @@ impl Ingest {
         &mut self.live
     }
 
+    /// Starts the readers of live sources whose lines are read; to be called when the run is to
+    /// begin.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub(crate) fn read_lines(&mut self) -> std::io::Result<()> {
+        self.lines = LiveLines::start(&self.live)?;
+        Ok(())
+    }
+
+    /// Takes the lines that have arrived, as far as there is room.
+    pub(crate) fn receive(&mut self) {
+        if let Some(lines) = &mut self.lines {
+            lines.receive(&mut self.live);
+        }
+    }
+
+    /// Whether lines may still come.
+    pub(crate) fn awaits_lines(&self) -> bool {
+        self.lines.is_some() && self.live.iter().any(|queue| !queue.is_closed())
+    }
+
+    /// Waits until a line arrives, at most for `time`.
+    pub(crate) fn wait_for_lines(&mut self, time: Duration) {
+        if let Some(lines) = &mut self.lines {
+            lines.wait(time);
+        }
+    }
+
     /// Whether a live input or command waits.
     pub(crate) fn live_waits(&self) -> bool {
         self.live_commands.waiting() || self.live.iter().any(|queue| queue.waiting() > 0)
@@ -143,8 +179,13 @@ impl Ingest {
 
     /// Rows, lines and files that sources left out, by source.
     pub(crate) fn left_out(&self) -> BTreeMap<String, u64> {
-        let some = self.sources.iter().filter(|source| source.left_out() > 0);
-        some.map(|source| (source.id().to_owned(), source.left_out())).collect()
+        let of_files = self.sources.iter().map(|source| (source.id(), source.left_out()));
+        let of_lines = self.live.iter().enumerate().map(|(at, queue)| {
+            let left_out = self.lines.as_ref().map_or(0, |lines| lines.left_out(at));
+            (queue.id(), left_out)
+        });
+        let some = of_files.chain(of_lines).filter(|(_, count)| *count > 0);
+        some.map(|(id, count)| (id.to_owned(), count)).collect()
     }
 
     /// Inputs that wait for the next tick.

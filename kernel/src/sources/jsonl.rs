@@ -12,6 +12,7 @@
 //! called like the source, unless the configuration names the member.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -23,6 +24,7 @@ use wasm_engine_core::TICK_MAX;
 use crate::config::InputForm;
 use crate::sources::error::{DataFile, LeftOut, RowProblem, SourceError};
 use crate::sources::grid::{GridReader, RowTime};
+use crate::sources::lines_from::LinesFrom;
 use crate::sources::list::List;
 use crate::sources::payload::{MISSING, write_numbers};
 use crate::sources::streams::{Keys, name_of};
@@ -86,10 +88,7 @@ pub(crate) fn read(
 impl<'c> LineReader<'c> {
     /// Adds a line, or changes nothing.
     fn line(&mut self, line: &[u8], number: u64) -> Result<(), RowProblem> {
-        let members = serde_json::from_slice::<ObjectMembers<'_>>(line).map_err(|error| {
-            let problem = format!("is no JSON object ({error}); write one object a line");
-            RowProblem::new("line", line, problem)
-        })?;
+        let members = members_of(line)?;
         let when = self.when(&members, line)?;
         let key = self.key_of(&members, line)?;
         let known = self.keys.find(&key);
@@ -102,11 +101,8 @@ impl<'c> LineReader<'c> {
             When::Tick(_) => 0,
             When::Time(at) => at.seconds,
         };
-        let payload = members.one("payload")?.ok_or_else(|| {
-            let problem = "has no member `payload`, which is what enters; add it";
-            RowProblem::new("payload", line, problem)
-        })?;
-        self.make_payload(payload.get(), time, stream)?;
+        let payload = payload_of(&members, line)?;
+        make_payload(self.form, payload, time, stream, &mut self.scratch)?;
         // From here on nothing is refused.
         if known.is_none() {
             self.keys.add(&key, name);
@@ -187,47 +183,101 @@ impl<'c> LineReader<'c> {
             }
         }
     }
+}
 
-    /// Makes the payload in `scratch`.
-    fn make_payload(&mut self, value: &str, time: i64, stream: u32) -> Result<(), RowProblem> {
-        let bad = |problem: String| RowProblem::new("payload", value.as_bytes(), problem);
-        let text = |what: &str| {
-            serde_json::from_str::<String>(value)
-                .map_err(|_| bad(format!("is no text; write {what} between quotation marks")))
-        };
-        let into = &mut self.scratch;
-        into.clear();
-        match self.form {
-            InputForm::Text => into.extend_from_slice(text("it")?.as_bytes()),
-            InputForm::Json | InputForm::Bytes => compact(value, into),
-            InputForm::Hex => {
-                let bytes = unhex(&text("hexadecimal digits")?).ok_or_else(|| {
-                    bad("is not hexadecimal; write two digits for each byte".to_owned())
-                })?;
-                into.extend_from_slice(&bytes);
-            }
-            InputForm::Base64 => {
-                STANDARD.decode_vec(text("base 64")?, into).map_err(|error| {
-                    bad(format!("is not base 64 ({error}); write it with its padding"))
-                })?;
-            }
-            InputForm::F64 => {
-                let values: Vec<Option<f64>> = serde_json::from_str(value).map_err(|_| {
-                    bad("is no list of numbers; write as in [1, 2.5, null]".to_owned())
-                })?;
-                let values: Vec<f64> =
-                    values.into_iter().map(|value| value.unwrap_or(MISSING)).collect();
-                write_numbers(time, stream, &values, into);
-            }
+/// Makes `into` the payload that `value` stands for, of a line of this time and stream.
+fn make_payload(
+    form: InputForm,
+    value: &str,
+    time: i64,
+    stream: u32,
+    into: &mut Vec<u8>,
+) -> Result<(), RowProblem> {
+    let bad = |problem: String| RowProblem::new("payload", value.as_bytes(), problem);
+    let text = |what: &str| {
+        serde_json::from_str::<String>(value)
+            .map_err(|_| bad(format!("is no text; write {what} between quotation marks")))
+    };
+    into.clear();
+    match form {
+        InputForm::Text => into.extend_from_slice(text("it")?.as_bytes()),
+        InputForm::Json | InputForm::Bytes => compact(value, into),
+        InputForm::Hex => {
+            let bytes = unhex(&text("hexadecimal digits")?).ok_or_else(|| {
+                bad("is not hexadecimal; write two digits for each byte".to_owned())
+            })?;
+            into.extend_from_slice(&bytes);
         }
-        if into.len() > PAYLOAD_BYTES_MAX as usize {
-            return Err(bad(format!(
-                "becomes {} bytes, an input has at most {PAYLOAD_BYTES_MAX}; split it",
-                into.len()
-            )));
+        InputForm::Base64 => {
+            STANDARD.decode_vec(text("base 64")?, into).map_err(|error| {
+                bad(format!("is not base 64 ({error}); write it with its padding"))
+            })?;
         }
-        Ok(())
+        InputForm::F64 => {
+            let values: Vec<Option<f64>> = serde_json::from_str(value)
+                .map_err(|_| bad("is no list of numbers; write as in [1, 2.5, null]".to_owned()))?;
+            let values: Vec<f64> =
+                values.into_iter().map(|value| value.unwrap_or(MISSING)).collect();
+            write_numbers(time, stream, &values, into);
+        }
     }
+    if into.len() > PAYLOAD_BYTES_MAX as usize {
+        return Err(bad(format!(
+            "becomes {} bytes, an input has at most {PAYLOAD_BYTES_MAX}; split it",
+            into.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Reads a line of a live source called `id`, which carries neither tick nor time: makes `into` its
+/// payload and gives its stream.
+pub(crate) fn live_line(
+    id: &str,
+    from: &LinesFrom,
+    keys: &BTreeMap<String, u32>,
+    payload_bytes_max: u32,
+    line: &[u8],
+    into: &mut Vec<u8>,
+) -> Result<u32, RowProblem> {
+    let members = members_of(line)?;
+    let member = from.member.as_deref().unwrap_or("key");
+    let key = match members.one(member)? {
+        Some(key) => scalar(key).ok_or_else(|| {
+            let problem = "is no key; write a text or a number";
+            RowProblem::new(member, key.get().as_bytes(), problem)
+        })?,
+        None => Cow::Borrowed(id),
+    };
+    let stream = keys.get(key.as_ref()).copied().ok_or_else(|| {
+        let problem = format!("is none of source.{id}.keys; add it there");
+        RowProblem::new(member, key.as_bytes(), problem)
+    })?;
+    let value = payload_of(&members, line)?;
+    make_payload(from.form, value, 0, stream, into)?;
+    if into.len() > payload_bytes_max as usize {
+        let problem = format!(
+            "becomes {} bytes, and source.{id}.payload_bytes_max is {payload_bytes_max}; raise it",
+            into.len()
+        );
+        return Err(RowProblem::new("payload", value.as_bytes(), problem));
+    }
+    Ok(stream)
+}
+
+fn members_of(line: &[u8]) -> Result<ObjectMembers<'_>, RowProblem> {
+    serde_json::from_slice(line).map_err(|error| {
+        let problem = format!("is no JSON object ({error}); write one object a line");
+        RowProblem::new("line", line, problem)
+    })
+}
+
+fn payload_of<'l>(members: &ObjectMembers<'l>, line: &[u8]) -> Result<&'l str, RowProblem> {
+    let payload = members.one("payload")?.ok_or_else(|| {
+        let problem = "has no member `payload`, which is what enters; add it";
+        RowProblem::new("payload", line, problem)
+    })?;
+    Ok(payload.get())
 }
 
 /// A text, or a number as it is written.

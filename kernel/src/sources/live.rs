@@ -10,8 +10,13 @@
 //! It belongs to one thread. It knows no tick: which inputs enter is `ingest.rs`'s.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 
-use crate::{config::SourceConfig, sources::streams::name_of};
+use crate::{
+    config::{InputForm, SourceConfig},
+    sources::lines_from::LinesFrom,
+    sources::streams::name_of,
+};
 use wasm_engine_abi::{
     limits::{AGENTS_MAX, BLOCK_BYTES, blocks},
     record::InputFact,
@@ -26,8 +31,12 @@ pub(crate) struct LiveShape {
     pub(crate) payload_bytes_max: u32,
     /// Bytes of all that may wait, in whole charge units.
     pub(crate) queue_bytes: u32,
+    /// Lines that are read, where it is not a host that pushes.
+    pub(crate) lines: Option<LinesFrom>,
 }
 
+/// The name of standard input, in place of a file's.
+pub(crate) const STANDARD_INPUT: &str = "-";
 /// Bytes of the longest payload of a live source, by default.
 const PAYLOAD_BYTES: u32 = 4 << 10;
 /// Bytes that may wait in a live source, by default.
@@ -36,7 +45,10 @@ const QUEUE_BYTES: u32 = 1 << 20;
 impl LiveShape {
     /// The shape of a source, which has been checked, and the names of its streams; an error is a
     /// key and what is wrong with it.
-    pub(crate) fn of(config: &SourceConfig) -> Result<(Self, Vec<String>), (&'static str, String)> {
+    pub(crate) fn of(
+        config: &SourceConfig,
+        file: &Path,
+    ) -> Result<(Self, Vec<String>), (&'static str, String)> {
         let own = std::slice::from_ref(&config.id);
         let keys = config.keys.as_deref().unwrap_or(own);
         if keys.len() > AGENTS_MAX as usize {
@@ -58,7 +70,12 @@ impl LiveShape {
             return Err(("queue_bytes", problem));
         }
         let keys = keys.iter().cloned().zip(0..).collect();
-        Ok((Self { keys, payload_bytes_max, queue_bytes }, names))
+        let lines = config.file.as_ref().map(|name| LinesFrom {
+            file: (name.as_os_str() != STANDARD_INPUT).then(|| file.to_owned()),
+            member: config.key.clone(),
+            form: config.payload.unwrap_or(InputForm::Json),
+        });
+        Ok((Self { keys, payload_bytes_max, queue_bytes, lines }, names))
     }
 }
 
@@ -169,6 +186,14 @@ impl LiveQueue {
         &self.id
     }
 
+    pub(crate) fn shape(&self) -> &LiveShape {
+        &self.shape
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Number of the source in the setup.
     pub(crate) fn source(&self) -> u64 {
         self.source
@@ -277,7 +302,7 @@ mod tests {
 
     fn queue(payload_bytes_max: u32, queue_bytes: u32) -> LiveQueue {
         let keys = [("a".to_owned(), 0), ("b".to_owned(), 1)].into();
-        let shape = LiveShape { keys, payload_bytes_max, queue_bytes };
+        let shape = LiveShape { keys, payload_bytes_max, queue_bytes, lines: None };
         LiveQueue::new("s", 3, shape, vec![7, 8])
     }
 

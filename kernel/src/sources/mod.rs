@@ -7,6 +7,8 @@ mod files;
 mod grid;
 pub(crate) mod ingest;
 mod jsonl;
+mod lines;
+mod lines_from;
 mod list;
 pub(crate) mod live;
 mod payload;

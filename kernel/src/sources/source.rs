@@ -4,7 +4,7 @@
 //! csv.rs   -> table.rs (rows by time and stream, with copies)  \
 //! jsonl.rs -> list.rs  (inputs one after the other)             > Source -> ingest.rs
 //! files.rs -> list.rs                                          /
-//! a host   -> live.rs  (inputs that wait) -----------------------------------/
+//! a host, lines.rs -> live.rs  (inputs that wait) ---------------------------/
 //! ```
 //! A source of data is read once, whole, and checked before tick 0; after that it is a pure
 //! function of the tick, complete through every tick (SEMANTICS T7), so a run can begin or resume
@@ -19,7 +19,7 @@ use crate::files::{self, DATA_BYTES_MAX, UNPACKED_BYTES_MAX};
 use crate::sources::error::{DataFile, LeftOut, SourceError};
 use crate::sources::grid::Grid;
 use crate::sources::list::List;
-use crate::sources::live::LiveShape;
+use crate::sources::live::{LiveShape, STANDARD_INPUT};
 use crate::sources::payload::{Due, INPUT_HEADER_BYTES};
 use crate::sources::streams::Streams;
 use crate::sources::table::Table;
@@ -54,7 +54,10 @@ impl Source {
         let mut left_out = LeftOut::default();
         let (series, keys, hash) = match config.kind() {
             Some(SourceKind::Live) => {
-                let (shape, keys) = LiveShape::of(config).map_err(|problem| {
+                if config.file.as_ref().is_some_and(|name| name.as_os_str() != STANDARD_INPUT) {
+                    std::fs::metadata(file).map_err(|error| data.reading(error))?;
+                }
+                let (shape, keys) = LiveShape::of(config, file).map_err(|problem| {
                     let (key, problem) = problem;
                     data.key(key, problem)
                 })?;
@@ -158,6 +161,12 @@ impl Source {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.live().is_some()
+    }
+
+    /// Whether it is a host that pushes them.
+    #[must_use]
+    pub fn is_pushed(&self) -> bool {
+        self.live().is_some_and(|shape| shape.lines.is_none())
     }
 
     /// Handles of its topics, by stream.

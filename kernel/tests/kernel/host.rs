@@ -419,7 +419,7 @@ fn a_host_learns_what_is_wrong_before_anything_starts() {
         ("[\"a\", \"b\"]", "[\"a\", \"a\"]", "names `a` twice"),
         ("[\"a\", \"b\"]", "[\"a\", \"\"]", "source.in.keys holds ``"),
         ("queue_bytes = 65536", "queue_bytes = 64", "source.in.queue_bytes is 64"),
-        ("queue_bytes = 65536", "file = \"x\"", "source.in.file is for sources of kind"),
+        ("queue_bytes = 65536", "folder = \"x\"", "source.in.folder is for sources of kind"),
         ("queue_bytes = 65536", "period_s = 1", "source.in.period_s is for sources of kind"),
         (
             "payload_bytes_max = 256",

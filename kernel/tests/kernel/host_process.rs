@@ -4,6 +4,7 @@
 
 use std::{
     env, fs,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     ptr,
 };
@@ -11,7 +12,7 @@ use std::{
 use tempfile::TempDir;
 use wasm_engine::{
     host::{Host, HostBuilder, HostFailure, PushRefusal, TickPoll},
-    replay::{ReplayOptions, verify},
+    replay::{ReplayOptions, inspect, verify},
 };
 use wasm_engine_abi::frame::item;
 
@@ -196,6 +197,61 @@ fn child_forks() {
 #[test]
 fn a_forked_child_is_refused_and_its_parent_goes_on() {
     assert_eq!(child("child_forks"), WELL);
+}
+
+/// A host whose log is in `log` under `dir`, new or gone on with.
+fn logging(dir: &Path, resume: bool) -> Host {
+    let text = config("", &[echoes()]) + "\n[log]\nsync = \"2ms\"\n";
+    let (builder, log) = (builder(&text), dir.join("log"));
+    let builder = if resume { builder.resume(log) } else { builder.log(log) };
+    builder.start().expect("it starts")
+}
+
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn child_pushes_until_it_is_killed() {
+    let dir = PathBuf::from(env::var_os("WASM_ENGINE_TEST_DIR").expect("started by its parent"));
+    let mut host = logging(&dir, false);
+    for number in 0_u64.. {
+        host.push("in", "a", &number.to_le_bytes()).expect("it has room");
+        host.run_until_idle(9).expect("it runs");
+    }
+}
+
+#[test]
+fn l5_2_t7_6_what_was_pushed_and_logged_survives_kill_9_without_gap_or_double() {
+    for ticks in [1, 400, 3000] {
+        let dir = TempDir::new().expect("a folder");
+        let mut child = Command::new(env::current_exe().expect("this binary"))
+            .args(["--exact", "host_process::child_pushes_until_it_is_killed", "--ignored"])
+            .env("WASM_ENGINE_TEST_DIR", dir.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the child starts");
+        let outputs = dir.path().join("log/outputs.jsonl");
+        let logged = || inspect(&dir.path().join("log")).ok().and_then(|log| log.last_open);
+        while logged() < Some(ticks) {
+            assert!(child.try_wait().expect("it can be asked").is_none(), "it runs for ever");
+            std::thread::yield_now();
+        }
+        child.kill().expect("it runs");
+        child.wait().expect("it has ended");
+        let mut host = logging(dir.path(), true);
+        let logged = host.next_seq("in").expect("it is there");
+        assert_eq!(host.snapshot().expect("it runs").inputs, logged, "each number once");
+        assert!(logged > 0);
+        // The host pushes again from there, as the number says.
+        for number in logged..logged + 50 {
+            assert_eq!(host.push("in", "a", &number.to_le_bytes()), Ok(number));
+            host.run_until_idle(9).expect("it runs");
+        }
+        host.close().expect("it ends");
+        let options = ReplayOptions::default();
+        let verified = verify(&dir.path().join("log"), options).expect("it verifies");
+        assert_eq!((verified.divergence, verified.run.inputs), (None, logged + 50));
+        let text = fs::read_to_string(&outputs).expect("it is there");
+        assert_eq!(text.lines().count() as u64, logged + 50);
+    }
 }
 
 /// Some inputs and ticks; gives the digest.

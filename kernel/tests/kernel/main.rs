@@ -17,6 +17,7 @@ mod host_process;
 mod isolation;
 mod languages;
 mod limits_of_the_process;
+mod live_lines;
 mod log_counters;
 mod machine_fails;
 mod model_files;

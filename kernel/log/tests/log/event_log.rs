@@ -172,6 +172,37 @@ proptest! {
 }
 
 #[test]
+fn t10_1_who_asks_for_room_first_never_waits_while_appending() {
+    for block_bytes in [4 << 10, 64 << 10] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(dir.path(), block_bytes, 64 << 20);
+        let mut log = LogWriter::create(&options, RUN_ID, log_ring(1 << 16).unwrap()).unwrap();
+        let (mut waits, mut appended) = (0, 0);
+        for tick in 0..500 {
+            // Some take one fragment, some several, and all of them less than half the ring.
+            for (kind, len) in [(kind::TICK_OPEN, tick * 7919 % 29_000), (kind::TICK_CLOSE, 48)] {
+                let payload = bytes(tick, len as usize);
+                if !log.has_room(payload.len()).unwrap() {
+                    waits += 1;
+                    let (before, mut said) = (log.stalls(), 0);
+                    log.wait_for_room(payload.len(), &mut || said += 1).unwrap();
+                    // It may have been made meanwhile.
+                    assert!(said <= 1 && log.stalls() == before + said);
+                    assert!(log.has_room(payload.len()).unwrap());
+                }
+                let before = log.stalls();
+                log.append(kind, tick, &[&payload]).unwrap();
+                assert_eq!(log.stalls(), before, "tick {tick}, {len} bytes");
+                appended += 1;
+            }
+        }
+        assert!(waits > 10, "the ring is full now and then");
+        log.close().unwrap();
+        assert_eq!(open(dir.path()).unwrap().0.len(), appended + 1);
+    }
+}
+
+#[test]
 fn l2_3_l3_3_t10_1_a_record_larger_than_ring_and_blocks_passes_in_fragments() {
     let dir = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 3 << 20, ..LogOptions::new(dir.path()) };
