@@ -14,9 +14,11 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod check;
 mod clock;
 mod code_cache;
 pub mod config;
+pub mod doctor;
 pub mod exit;
 mod files;
 pub mod machine;
@@ -27,3 +29,4 @@ pub mod report;
 pub mod resolve;
 pub mod run;
 pub mod sources;
+pub mod units;

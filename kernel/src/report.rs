@@ -137,6 +137,8 @@ macro_rules! run_report {
             pub waited_for: Option<String>,
             /// Rows, lines and files that sources left out, by source.
             pub rows_left_out: BTreeMap<String, u64>,
+            /// Messages that were not in the declared format of their topic, by topic.
+            pub misfits: BTreeMap<String, u64>,
             /// Models, in the order of their handles.
             pub models: Vec<ModelReport>,
             /// The last message of each output topic.

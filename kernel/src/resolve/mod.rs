@@ -23,6 +23,7 @@ use crate::{
     sources::Source,
 };
 use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
+use wasm_engine_log::outputs::{OutputFormat, OutputTarget};
 use wasm_engine_setup::{Limits, Setup, SourceSetup};
 
 pub use self::error::ResolveError;
@@ -59,6 +60,10 @@ pub struct Physical {
     pub region: RegionConfig,
     /// The log.
     pub log: LogConfig,
+    /// What payloads of output topics are, by topic.
+    pub formats: Vec<Option<OutputFormat>>,
+    /// Where outputs go besides the log; nowhere unless it is set.
+    pub output_to: Option<OutputTarget>,
 }
 
 /// Everything a run needs.
@@ -94,7 +99,7 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
     sources.sort_by(|one, other| one.id().cmp(other.id()));
     set_origin(config, &mut sources)?;
     check_inputs(&config.limits, &sources)?;
-    let topics = topics::resolve(config, &mut sources)?;
+    let (topics, formats) = topics::resolve(config, &mut sources)?;
     let (models, model_setups) = models::resolve(config)?;
     let templates = templates::resolve(config, &sources)?;
     let setup = Setup {
@@ -115,10 +120,10 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
         return Err(config.value_error("[[agent]]", problem).into());
     }
     let modules = templates.modules;
-    Ok(Resolved { setup, modules, sources, models, physical: physical(config) })
+    Ok(Resolved { setup, modules, sources, models, physical: physical(config, formats) })
 }
 
-fn physical(config: &Config) -> Physical {
+fn physical(config: &Config, formats: Vec<Option<OutputFormat>>) -> Physical {
     let kernel = &config.kernel;
     Physical {
         name: config.name(),
@@ -134,6 +139,8 @@ fn physical(config: &Config) -> Physical {
         cache: kernel.cache,
         region: config.region.clone(),
         log: config.log.clone(),
+        formats,
+        output_to: None,
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //! Everything here is physical: how long it takes, never what comes out.
 
-mod assemble;
+pub(crate) mod assemble;
 pub(crate) mod closing;
 pub(crate) mod error;
 mod faults;
@@ -375,6 +375,10 @@ impl Run {
             report.stalls += outputs.stalls();
             report.stalls_by_cause.insert("outputs".to_owned(), outputs.stalls());
             outputs.sync()?;
+        }
+        report.misfits = self.sinks.misfits();
+        if let Some(mut stream) = self.sinks.stream.take() {
+            stream.close()?;
         }
         Ok(())
     }
