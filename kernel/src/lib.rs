@@ -14,6 +14,8 @@
 //! ```
 #![deny(unsafe_code)]
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod check;
 mod clock;
 mod code_cache;

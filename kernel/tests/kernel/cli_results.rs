@@ -249,7 +249,7 @@ fn unknown_words_are_answered_with_the_nearest() {
 
 #[test]
 fn every_command_has_examples_exit_codes_and_a_page() {
-    for command in ["run", "check", "replay", "verify", "inspect", "model", "doctor"] {
+    for command in ["run", "check", "replay", "verify", "inspect", "model", "doctor", "bench"] {
         let help = engine(&[&command, &"--help"]).out;
         let example = format!("\n  wasm-engine {command}");
         assert!(help.contains(&example) && help.contains("Exit codes: "), "{help}");
@@ -306,4 +306,34 @@ fn the_doctor_finds_what_is_taken_away() {
     let (code, condition) = conditions(&none, here);
     let found = ["sealed memory", "runtime folder"].map(condition);
     assert_eq!((code, found), (Some(1), ["lacking"; 2].map(str::to_owned)));
+}
+
+#[test]
+fn the_bench_measures_every_stage_and_compares() {
+    let folder = Folder::new(1);
+    let dir = folder.dir.path().join("disk");
+    fs::create_dir(&dir).expect("made");
+    let measured = engine(&[&"bench", &"--quick", &"--json", &"--dir", &dir]);
+    assert_eq!(measured.code, 0, "{}{}", measured.out, measured.err);
+    let document = measured.document();
+    let figures = document["figures"].as_array().expect("figures");
+    assert!(figures.iter().all(|figure| figure["value"].as_f64().is_some_and(|it| it > 0.0)));
+    for stage in ["page", "turn", "message", "tick", "log", "replay"] {
+        assert!(figures.iter().any(|figure| figure["stage"] == stage), "{stage}");
+    }
+    // Without the library there is a reason in place of its figure.
+    let inference = figures.iter().any(|figure| figure["stage"] == "inference");
+    assert_ne!(inference, document["skipped"].as_array().is_some_and(|it| !it.is_empty()));
+    assert_eq!(fs::read_dir(&dir).expect("readable").count(), 0, "nothing is left");
+    let before = folder.path("before.json");
+    fs::write(&before, &measured.out).expect("written");
+    let compared = engine(&[&"bench", &"--quick", &"--against", &before, &"--dir", &dir]);
+    let rows = compared.out.lines().filter(|line| line.starts_with("tick: 50 agents"));
+    assert_eq!(rows.count(), 2, "once measured, once compared: {}", compared.out);
+    for wrong in ["run.toml", "nowhere.json"] {
+        let refused = engine(&[&"bench", &"--against", &folder.path(wrong)]);
+        assert!(refused.code == 2 && refused.err.contains(wrong), "{}", refused.err);
+    }
+    let nowhere = engine(&[&"bench", &"--quick", &"--dir", &"/nowhere/at/all"]);
+    assert!(nowhere.code == 2 && nowhere.err.contains("/nowhere/at/all"), "{}", nowhere.err);
 }

@@ -92,6 +92,19 @@ Examples:
 
 Exit codes: 0 a kernel can run; 1 something that every run needs is lacking.";
 
+pub(crate) const BENCH: &str = "\
+Each stage checks its result before its figure counts. Beside a figure stand how far apart half of
+its repetitions lie (+-), percentiles of single operations, and a limit of the machine measured in
+the same minute. A change counts if it is larger than the spreads of both figures together.
+
+Examples:
+  wasm-engine bench
+  wasm-engine bench --quick --json > before.json
+  wasm-engine bench --quick --against before.json
+
+Exit codes: 0 ok; 1 a stage gave a wrong result, or the machine lacks something; 2 a file cannot be
+used.";
+
 /// What `--version` prints behind the name.
 pub(crate) fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {

@@ -8,6 +8,7 @@
 //! Nothing else of the process is dirty: no environment variable is set, no file written but in
 //! the directory given and in the user's cache.
 
+mod bench;
 mod cache;
 mod check;
 mod doctor;
@@ -67,6 +68,9 @@ enum Verb {
     /// Say what a model is, from its files alone.
     #[command(after_help = help::MODEL)]
     Model(model::Args),
+    /// Measure what this machine does with the kernel.
+    #[command(after_help = help::BENCH)]
+    Bench(bench::Args),
     /// Say what this machine lets the kernel do.
     #[command(after_help = help::DOCTOR)]
     Doctor(doctor::Args),
@@ -94,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Verify(args) => Ok(verify::verify(args)),
         Verb::Inspect(args) => Ok(inspect::inspect(args)),
         Verb::Model(args) => Ok(model::model(&args)),
+        Verb::Bench(args) => Ok(bench::bench(args)),
         Verb::Doctor(args) => Ok(doctor::doctor(&args)),
         // These print no document.
         Verb::Completions(args) => Err(help::completions(&args, Cli::command())),
