@@ -1,13 +1,13 @@
 //! S5: the way of a command from the scheduler to a worker and of its result back, through the very
 //! rings and doorbells that lanes use; spinning, parked, and with more threads than cores.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{self, Ringer, WaitMode, Waiter};
 
+use crate::machine::unparked;
 use crate::measure::{Scale, cores, median, median_ratio, on_core, pin, quantile};
 use crate::rings::steady;
 use crate::row::{Row, Unit};
@@ -168,41 +168,6 @@ fn parked(scale: Scale) -> Row {
         .against("std park and unpark", median(&bare), Some(median_ratio(&bare, &ours)))
         .limit(median(&bare))
         .at_most(PARKED_NS_MAX)
-}
-
-/// Round trips of two threads that only park and unpark each other, in ns: what the system takes to
-/// wake a thread, which no ring can shorten.
-fn unparked(rounds: usize) -> Vec<f64> {
-    let turn = AtomicU64::new(0);
-    // Relaxed: a number is passed to and fro, and nothing is read because of it.
-    let wait = |for_turn: u64| {
-        while turn.load(Ordering::Relaxed) != for_turn {
-            std::thread::park();
-        }
-    };
-    let rounds = rounds as u64;
-    let asking = std::thread::current();
-    std::thread::scope(|scope| {
-        let answering = scope.spawn(|| {
-            pin(1);
-            for round in 0..rounds {
-                wait(2 * round + 1);
-                turn.store(2 * round + 2, Ordering::Relaxed);
-                asking.unpark();
-            }
-        });
-        let mut times = Vec::with_capacity(rounds as usize);
-        let mut last = Instant::now();
-        for round in 0..rounds {
-            turn.store(2 * round + 1, Ordering::Relaxed);
-            answering.thread().unpark();
-            wait(2 * round + 2);
-            let now = Instant::now();
-            times.push((now - last).as_nanos() as f64);
-            last = now;
-        }
-        times
-    })
 }
 
 /// More threads than cores: what waiting politely costs, and that nobody is starved.

@@ -1,12 +1,12 @@
 //! Benchmarks against the goals, each of which checks its result first.
 //!
 //! ```text
-//! measure.rs  pinning, segments in turn, medians      ring_spsc.rs        S1, one by one
-//! machine.rs  what the machine itself can do          ring_batch.rs       S1, batched
-//! row.rs      one line of a report                    page_read.rs        S2
-//! rings.rs    the ring questions, asked of any ring   wasm_turn.rs        S3, one turn
-//! rig.rs      a kernel with simple agents             tick_50.rs          S3, a tick of 50
-//! guests.rs   what these agents do                    brokered.rs         S4
+//! row.rs      one line of a report                    ring_spsc.rs        S1, one by one
+//! rig.rs      a kernel with simple agents             ring_batch.rs       S1, batched
+//!                                                     page_read.rs        S2
+//! of `measure/`, which the kernel's command uses too: wasm_turn.rs        S3, one turn
+//! measure.rs, machine.rs, rings.rs, guests.rs         tick_50.rs          S3, a tick of 50
+//!                                                     brokered.rs         S4
 //! bare_loop.rs  the same without a kernel             dispatch.rs         S5
 //! alone.rs    a kernel in a process of its own        infer_roundtrip.rs  S6
 //! readers.rs  reading in Rust, C and Python           sleepers.rs         S9
@@ -24,6 +24,10 @@
 #![deny(unsafe_code)]
 
 #[cfg(feature = "kernel")]
+pub use wasm_engine_measure::guests;
+pub use wasm_engine_measure::{machine, measure, rings};
+
+#[cfg(feature = "kernel")]
 pub mod allocations;
 #[cfg(feature = "kernel")]
 pub mod alone;
@@ -38,15 +42,11 @@ pub mod dispatch;
 #[cfg(feature = "kernel")]
 pub mod growth;
 #[cfg(feature = "kernel")]
-pub mod guests;
-#[cfg(feature = "kernel")]
 pub mod host_push;
 #[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
 #[cfg(feature = "kernel")]
 pub mod lanes;
-pub mod machine;
-pub mod measure;
 pub mod page_read;
 #[cfg(target_os = "linux")]
 pub mod readers;
@@ -54,7 +54,6 @@ pub mod readers;
 pub mod rig;
 pub mod ring_batch;
 pub mod ring_spsc;
-pub mod rings;
 pub mod row;
 #[cfg(feature = "kernel")]
 pub mod sleepers;

@@ -97,6 +97,8 @@ impl HasExitCode for OutputError {
     fn exit(&self) -> Exit {
         match self {
             Self::Io { .. } => Exit::Failure,
+            Self::Stream { action: "created", .. } => Exit::Usage,
+            Self::Stream { .. } => Exit::Failure,
             Self::Malformed { .. } | Self::Mismatch { .. } | Self::Length { .. } => Exit::Corrupt,
         }
     }

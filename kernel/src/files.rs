@@ -28,18 +28,28 @@ pub(crate) const UNPACKED_BYTES_MAX: u64 = 1 << 30;
 /// The content of `file`, which has at most `bytes_max` bytes.
 pub(crate) fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let opened = File::open(file)?;
+    // A length is a promise of a regular file only, and 0 of all others.
     let length = opened.metadata()?.len();
+    if length > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    read_sized(opened, length, bytes_max)
+}
+
+/// All that comes from a pipe, which is at most `bytes_max` bytes.
+pub(crate) fn read_all(from: impl Read, bytes_max: u64) -> Result<Vec<u8>> {
+    read_sized(from, 0, bytes_max)
+}
+
+fn read_sized(from: impl Read, expected: u64, bytes_max: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if length <= bytes_max {
-        // A length is a promise of a regular file only, and 0 of all others.
-        bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
-        opened.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    }
-    if length.max(bytes.len() as u64) > bytes_max {
-        let problem = format!("it has more than {bytes_max} bytes");
-        return Err(Error::new(ErrorKind::FileTooLarge, problem));
-    }
-    Ok(bytes)
+    bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
+    from.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max { Err(too_large(bytes_max)) } else { Ok(bytes) }
+}
+
+fn too_large(bytes_max: u64) -> Error {
+    Error::new(ErrorKind::FileTooLarge, format!("it has more than {bytes_max} bytes"))
 }
 
 /// As [`read`], and unpacked into at most `unpacked_bytes_max` bytes if its name ends with `.gz`.

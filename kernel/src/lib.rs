@@ -14,9 +14,13 @@
 //! ```
 #![deny(unsafe_code)]
 
+#[cfg(feature = "bench")]
+pub mod bench;
+pub mod check;
 mod clock;
 mod code_cache;
 pub mod config;
+pub mod doctor;
 pub mod exit;
 mod files;
 pub mod host;
@@ -28,3 +32,4 @@ pub mod report;
 pub mod resolve;
 pub mod run;
 pub mod sources;
+pub mod units;

@@ -141,6 +141,8 @@ macro_rules! run_report {
             pub commands: u64,
             /// Those of them that were refused.
             pub commands_refused: u64,
+            /// Messages that were not in the declared format of their topic, by topic.
+            pub misfits: BTreeMap<String, u64>,
             /// Models, in the order of their handles.
             pub models: Vec<RunModelReport>,
             /// The last message of each output topic.

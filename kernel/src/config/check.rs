@@ -9,6 +9,7 @@ use wasm_engine_abi::limits::{INFERENCE_BYTES_MAX, NAME_BYTES_MAX};
 
 use crate::config::commands::{Action, CommandConfig};
 use crate::config::error::ConfigError;
+use crate::config::nearest::did_you_mean;
 use crate::config::sources::SourceConfig;
 use crate::config::tables::{
     AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, in_kernel_name,
@@ -340,8 +341,9 @@ impl Config {
         if self.source.iter().any(|source| source.id == id) {
             return Ok(());
         }
+        let near = did_you_mean(id, self.source.iter().map(|source| source.id.as_str()));
         let problem =
-            format!("names source `{id}`, which does not exist; use the id of a [[source]]");
+            format!("names source `{id}`, which does not exist{near}; use the id of a [[source]]");
         Err(self.value_error(format!("{section}.{name}.for_each"), problem))
     }
 

@@ -1,7 +1,8 @@
 //! The configuration file: what a user writes, as plain structs, read, overridden and checked.
 //!
 //! ```text
-//! file -> TOML table -> `--set` (overrides.rs) -> Config -> check (check.rs) -> resolve -> Setup
+//! file -> sizes and times as numbers (quantities.rs) -> TOML table -> `--set` (overrides.rs)
+//!      -> Config -> check (check.rs) -> resolve -> Setup
 //! ```
 //! Why apart from [`Setup`](wasm_engine_setup::Setup): a configuration holds paths, patterns and
 //! physical choices; only what it resolves to decides results and is logged. Every field below is
@@ -14,7 +15,9 @@ mod check;
 mod commands;
 mod error;
 mod load;
+mod nearest;
 mod overrides;
+mod quantities;
 mod sources;
 mod tables;
 mod values;
@@ -24,6 +27,7 @@ pub use self::{
     check::check_kernel_name,
     commands::{Action, CommandConfig},
     error::ConfigError,
+    nearest::did_you_mean,
     sources::{InputForm, OffGrid, OnBadRow, Repeats, SourceConfig, SourceKind, TimeUnit},
     tables::{
         AgentConfig, Backing, Config, GrantedRights, Isolation, KernelConfig, LogConfig, LogLevel,

@@ -8,6 +8,8 @@
 use toml::{Table, Value};
 
 use crate::config::error::ConfigError;
+use crate::config::nearest::did_you_mean;
+use crate::config::quantities::{quantity, sync_rule};
 
 /// Sections that are arrays, with the key that names an entry.
 const ARRAYS: [(&str, &str); 6] = [
@@ -44,7 +46,15 @@ pub(crate) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
     if number && digits.parse::<i64>().is_err() {
         return Err(fail(format!("`{value}` is no number up to {}", i64::MAX)));
     }
-    insert(target, rest, parse_value(value)).map_err(fail)
+    let value = match parse_value(value) {
+        Value::String(text) if path.trim() == "log.sync" => Value::String(sync_rule(&text)),
+        Value::String(text) => match rest.last().map_or(Ok(None), |key| quantity(key, &text)) {
+            Ok(number) => number.map_or(Value::String(text), Value::Integer),
+            Err(problem) => return Err(fail(problem)),
+        },
+        other => other,
+    };
+    insert(target, rest, value).map_err(fail)
 }
 
 /// The entry of an array that the first of `keys` name, and the keys inside it.
@@ -72,9 +82,11 @@ fn entry<'t, 'k>(
             "it names no entry; write {section}.0.KEY=value or {section}.NAME.KEY=value"
         ));
     }
+    let name = keys[..keys.len() - 1].join(".");
+    let names = entries.iter().filter_map(|entry| entry.get(naming).and_then(Value::as_str));
+    let hint = did_you_mean(&name, names);
     Err(format!(
-        "there is no [[{section}]] with index or {naming} `{}`; the file has {count}",
-        keys[..keys.len() - 1].join(".")
+        "there is no [[{section}]] with index or {naming} `{name}`{hint}; the file has {count}"
     ))
 }
 
@@ -132,11 +144,16 @@ mod tests {
         let file = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"b.0\"\n";
         assert!(applied(file, "agent.0.count=3").unwrap().contains("count = 3"));
         assert!(applied(file, "agent.b.0.count=4").unwrap().contains("name = \"b.0\""));
+        let sized = applied(file, "limits.memory_bytes_max=64 MiB").unwrap();
+        assert!(sized.contains("memory_bytes_max = 67108864"), "{sized}");
+        assert!(applied(file, "log.sync=100 ms").unwrap().contains("sync = \"100ms\""));
         let restart = applied(file, "agent.a.restart.kind=fresh").unwrap();
         assert!(restart.contains("kind = \"fresh\""), "{restart}");
         for (set, part) in [
             ("agent.c.count=1", "no [[agent]] with index or name `c`; the file has 2"),
             ("agent.2.count=1", "`2`"),
+            ("agent.aa.count=1", "did you mean `a`?"),
+            ("limits.memory_bytes_max=64 mib", "did you mean MiB?"),
             ("agent.a=1", "names no entry"),
             ("source.0.copies=1", "has no [[source]]"),
             ("kernel.seed", "no `=`"),

@@ -15,6 +15,7 @@ use crate::config::error::ConfigError;
 use crate::config::sources::SourceConfig;
 use crate::config::values;
 use crate::model_files::ALL_BYTES_MAX;
+use wasm_engine_log::outputs::OutputFormat;
 
 /// Longest name of a kernel; it becomes part of file names.
 pub(crate) const KERNEL_NAME_BYTES_MAX: usize = 64;
@@ -381,6 +382,11 @@ pub struct OutputConfig {
     /// Id of a source: one topic for each of its streams. Default: none.
     #[serde(default)]
     pub for_each: Option<String>,
+    /// What its payloads are, for `run --output`: `json`, `text`, `u64`, `f64[]` or `hex`. Where
+    /// several entries name a topic the first with a format decides. Default: none, they are shown
+    /// as `hex`.
+    #[serde(default)]
+    pub format: Option<OutputFormat>,
 }
 
 const fn one() -> u32 {

@@ -213,6 +213,21 @@ impl Kernel {
         })
     }
 
+    /// Bytes of the region that a kernel of these parts has.
+    ///
+    /// # Errors
+    /// If no region can be as the limits want it.
+    pub(crate) fn region_bytes(
+        setup: &Setup,
+        name: &str,
+        workers: u32,
+        trace: TraceOptions,
+    ) -> Result<u64, BuildError> {
+        let names_bytes = names(setup, name, workers + 1).len() as u32;
+        let events = if trace.level == TraceLevel::Off { 0 } else { trace.events };
+        region::planned_bytes(setup, workers + 1, names_bytes, events)
+    }
+
     /// The state machine.
     #[must_use]
     pub fn core(&self) -> &Core {

@@ -30,7 +30,7 @@ use wasm_engine_shm::{
     spill, wait,
 };
 
-use crate::{clock, machine::populating::Populating};
+use crate::{clock, machine::populating::Populating, units};
 use wasm_engine_inference::{InferenceError, InferenceLayout, InferenceMemory};
 use wasm_engine_setup::{Limits, Setup};
 use wasm_engine_telemetry::publisher::{PublishError, Sizes};
@@ -107,8 +107,10 @@ pub enum BuildError {
     },
     /// The limits need more than the configuration allows.
     #[error(
-        "the limits of this configuration need a region of {need} bytes, region.bytes_max allows \
-         {max}; {cure}"
+        "the limits of this configuration need a region of {need} bytes ({}), region.bytes_max \
+         allows {max} ({}); {cure}",
+        units::bytes(*need),
+        units::bytes(*max)
     )]
     TooLarge {
         /// Bytes planned.
@@ -226,6 +228,22 @@ fn plan(
     Ok((plan, sizes))
 }
 
+/// Bytes of the region of a run.
+pub(crate) fn planned_bytes(
+    setup: &Setup,
+    lanes: u32,
+    names_bytes: u32,
+    trace_events: u32,
+) -> Result<u64, BuildError> {
+    Ok(plan(setup, lanes, names_bytes, trace_events)?.0.total_bytes())
+}
+
+/// What a run with a region of `need` bytes is refused for, if `max` is less.
+pub(crate) fn check_bytes(setup: &Setup, need: u64, max: u64) -> Result<(), BuildError> {
+    let too_large = || BuildError::TooLarge { need, max, cure: lower(setup) };
+    if need > max { Err(too_large()) } else { Ok(()) }
+}
+
 /// Ids and names of the rings, in the order of their rows.
 pub(crate) fn rings(setup: &Setup, lanes: u32) -> Vec<(u32, String)> {
     let mut rings = vec![(ring::LOG, "log".to_owned())];
@@ -277,9 +295,7 @@ pub(crate) fn build(
     };
     let (plan, sizes) = plan(setup, lanes, names_bytes, trace_events)?;
     let need = plan.total_bytes();
-    if need > bytes_max {
-        return Err(BuildError::TooLarge { need, max: bytes_max, cure: lower(setup) });
-    }
+    check_bytes(setup, need, bytes_max)?;
     let map = match (placing, &name_lock) {
         (Placing::File(_), Some(name_lock)) => Map::file(&name_lock.file_path(), need)?,
         (Placing::Memfd(name), _) => Map::memfd_unpopulated(name, need)?,

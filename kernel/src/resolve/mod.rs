@@ -24,6 +24,7 @@ use crate::{
     sources::{Commands, Source},
 };
 use wasm_engine_guest::{admission::Admitted, engine::MemoryLayout};
+use wasm_engine_log::outputs::{OutputFormat, OutputTarget};
 use wasm_engine_setup::{Limits, Setup, SourceSetup};
 
 pub(crate) use self::commands::model_of_name;
@@ -61,6 +62,10 @@ pub struct Physical {
     pub region: RegionConfig,
     /// The log.
     pub log: LogConfig,
+    /// What payloads of output topics are, by topic.
+    pub formats: Vec<Option<OutputFormat>>,
+    /// Where outputs go besides the log; nowhere unless it is set.
+    pub output_to: Option<OutputTarget>,
 }
 
 /// Everything a run needs.
@@ -98,7 +103,7 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
     sources.sort_by(|one, other| one.id().cmp(other.id()));
     set_origin(config, &mut sources)?;
     check_inputs(&config.limits, &sources)?;
-    let topics = topics::resolve(config, &mut sources)?;
+    let (topics, formats) = topics::resolve(config, &mut sources)?;
     let (models, model_setups) = models::resolve(config)?;
     let templates = templates::resolve(config, &sources)?;
     let setup = Setup {
@@ -123,10 +128,10 @@ pub fn resolve(config: &Config) -> Result<Resolved, ResolveError> {
     }
     let modules = templates.modules;
     let commands = commands::resolve(config, &setup)?;
-    Ok(Resolved { setup, modules, sources, commands, models, physical: physical(config) })
+    Ok(Resolved { setup, modules, sources, commands, models, physical: physical(config, formats) })
 }
 
-fn physical(config: &Config) -> Physical {
+fn physical(config: &Config, formats: Vec<Option<OutputFormat>>) -> Physical {
     let kernel = &config.kernel;
     Physical {
         name: config.name(),
@@ -142,6 +147,8 @@ fn physical(config: &Config) -> Physical {
         cache: kernel.cache,
         region: config.region.clone(),
         log: config.log.clone(),
+        formats,
+        output_to: None,
     }
 }
 

@@ -6,16 +6,19 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    config::{Config, ConfigError, check_topic_name},
+    config::{Config, ConfigError, OutputConfig, check_topic_name},
     sources::Source,
 };
 use wasm_engine_guest::admission::Pattern;
+use wasm_engine_log::outputs::OutputFormat;
 use wasm_engine_setup::{Policy, TopicSetup};
 
 #[derive(Default)]
 struct Topics {
     list: Vec<TopicSetup>,
     handles: BTreeMap<String, u32>,
+    /// By handle.
+    formats: Vec<Option<OutputFormat>>,
 }
 
 impl Topics {
@@ -27,15 +30,23 @@ impl Topics {
         let handle = self.list.len() as u32;
         self.handles.insert(name.clone(), handle);
         self.list.push(TopicSetup { name, policy: Policy::default(), output: false });
+        self.formats.push(None);
         (handle, true)
+    }
+
+    fn mark_output(&mut self, handle: u32, format: Option<OutputFormat>) {
+        self.list[handle as usize].output = true;
+        let declared = &mut self.formats[handle as usize];
+        *declared = declared.or(format);
     }
 }
 
-/// The topics of `config`; gives each source the handles of its streams.
+/// The topics of `config` and, by their handles, the formats of outputs. Gives each source
+/// the handles of its streams.
 pub(super) fn resolve(
     config: &Config,
     sources: &mut [Source],
-) -> Result<Vec<TopicSetup>, ConfigError> {
+) -> Result<(Vec<TopicSetup>, Vec<Option<OutputFormat>>), ConfigError> {
     let mut topics = Topics::default();
     for topic in &config.topic {
         let key = format!("topic.{}.name", topic.name);
@@ -57,15 +68,15 @@ pub(super) fn resolve(
     for output in &config.output {
         let key = format!("output.{}.topic", output.topic);
         if output.topic.contains('*') {
-            mark_matching(config, key, &output.topic, &mut topics)?;
+            mark_matching(config, key, output, &mut topics)?;
             continue;
         }
         for name in expand(config, &key, &output.topic, output.for_each.as_deref(), sources)? {
             let (handle, _) = topics.add(name);
-            topics.list[handle as usize].output = true;
+            topics.mark_output(handle, output.format);
         }
     }
-    Ok(topics.list)
+    Ok((topics.list, topics.formats))
 }
 
 /// The names a template stands for: one, or one for each stream of the source it names.
@@ -90,19 +101,19 @@ fn check(config: &Config, key: &str, names: &[String]) -> Result<(), ConfigError
 fn mark_matching(
     config: &Config,
     key: String,
-    pattern: &str,
+    output: &OutputConfig,
     topics: &mut Topics,
 ) -> Result<(), ConfigError> {
-    let Some(pattern) = Pattern::new(pattern) else {
+    let Some(pattern) = Pattern::new(&output.topic) else {
         let problem = "is no pattern; `*` is a whole segment between slashes, `**` the last";
         return Err(config.value_error(key, problem));
     };
-    let mut matched = false;
-    for topic in topics.list.iter_mut().filter(|topic| pattern.matches(&topic.name)) {
-        topic.output = true;
-        matched = true;
+    let matches = |(_, topic): &(u32, &TopicSetup)| pattern.matches(&topic.name);
+    let matched: Vec<u32> = (0..).zip(&topics.list).filter(matches).map(|(at, _)| at).collect();
+    for handle in &matched {
+        topics.mark_output(*handle, output.format);
     }
-    if matched {
+    if !matched.is_empty() {
         return Ok(());
     }
     Err(config.value_error(key, "matches no topic; name one, or add the topics to [[topic]]"))

@@ -35,7 +35,7 @@ use wasm_engine_inference::{
 };
 use wasm_engine_log::{
     LogCounters, LogOptions, LogRing, LogWriter,
-    outputs::OutputFile,
+    outputs::{OutputFile, OutputStream},
     run_header::{ModelRecord, RunHeader, RunRecord},
 };
 use wasm_engine_setup::{ModelSetup, Setup};
@@ -76,6 +76,9 @@ pub(crate) fn start(
     halt: Halt<'_>,
 ) -> Result<Started, RunError> {
     let Resolved { mut setup, modules, sources, commands, models, .. } = resolved;
+    let target = physical.output_to.as_ref();
+    let stream = target.map(|target| OutputStream::open(target, physical.formats.clone()));
+    let stream = stream.transpose()?;
     let models = Arc::new(models);
     let loaded = models::load(&models, &mut setup, locations.model_program.as_deref(), halt)?;
     models::check_limits(&setup)?;
@@ -121,6 +124,8 @@ pub(crate) fn start(
         sinks.outputs = Some(OutputFile::create(&options.dir)?);
         log = Some(writer);
     }
+    // What a resumed run executes again has been shown before.
+    sinks.stream = stream;
     kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
     kernel.announce().map_err(KernelError::from)?;
     Ok(Started { kernel, threads, sinks, ingest, log, recovered })
@@ -206,7 +211,7 @@ fn start_inference(
     Ok(Some(InferenceHandle::start(served, &setup.limits, memory, options)?))
 }
 
-fn wait_mode(wait: Wait) -> WaitMode {
+pub(crate) fn wait_mode(wait: Wait) -> WaitMode {
     match wait {
         Wait::Hybrid => WaitMode::Hybrid,
         Wait::Park => WaitMode::Park,

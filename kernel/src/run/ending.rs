@@ -61,6 +61,10 @@ impl Run {
             report.stalls_by_cause.insert("outputs".to_owned(), outputs.stalls());
             outputs.sync()?;
         }
+        report.misfits = self.sinks.misfits();
+        if let Some(mut stream) = self.sinks.stream.take() {
+            stream.close()?;
+        }
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
-use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine};
+use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine, OutputStream};
 use wasm_engine_setup::Setup;
 
 use crate::run::refused_inputs::RefusedInputs;
@@ -65,6 +65,8 @@ pub(crate) struct Sinks {
     setup: Arc<Setup>,
     /// Outputs go here, or are compared with what it holds.
     pub(crate) outputs: Option<OutputFile>,
+    /// Outputs go here too, in their declared formats.
+    pub(crate) stream: Option<OutputStream>,
     /// Requests go here; without, they are answered from elsewhere.
     pub(crate) inference: Option<InferenceHandle>,
     /// Loads begin here; without, nothing is loaded or unloaded.
@@ -95,6 +97,7 @@ impl Sinks {
         Self {
             setup,
             outputs: None,
+            stream: None,
             inference: None,
             loader: None,
             commands: (0, 0),
@@ -163,6 +166,13 @@ impl Sinks {
         }
     }
 
+    /// Payloads that were not in the format of their topic, by its name.
+    pub(crate) fn misfits(&self) -> std::collections::BTreeMap<String, u64> {
+        let counts = self.stream.iter().flat_map(|stream| stream.misfits()).zip(&self.setup.topics);
+        let some = counts.filter(|(count, _)| **count > 0);
+        some.map(|(count, topic)| (topic.name.clone(), *count)).collect()
+    }
+
     /// The last message of each output topic, by name.
     pub(crate) fn last_outputs(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
         self.last.by_name(|topic| self.setup.topics[topic as usize].name.as_str())
@@ -221,7 +231,9 @@ impl Sink for Sinks {
         if let Some(kept) = &mut self.kept {
             kept.note(output);
         }
-        let Some(file) = &mut self.outputs else { return };
+        if self.outputs.is_none() && self.stream.is_none() {
+            return;
+        }
         let line = OutputLine {
             tick: output.tick,
             microstep: output.microstep,
@@ -231,7 +243,10 @@ impl Sink for Sinks {
             seq: output.from_seq,
             payload: output.payload,
         };
-        if let Err(error) = file.line(&line) {
+        let filed = self.outputs.as_mut().map_or(Ok(()), |file| file.line(&line));
+        let stream = self.stream.as_mut();
+        let streamed = stream.map_or(Ok(()), |stream| stream.line(output.topic, &line));
+        if let Err(error) = filed.and(streamed) {
             self.failure.get_or_insert(error.into());
         }
     }

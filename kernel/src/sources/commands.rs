@@ -30,6 +30,11 @@ impl Commands {
         Self(commands)
     }
 
+    /// Their number.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The first tick after `after` at which one is due.
     pub(crate) fn next_due(&self, after: Tick) -> Option<Tick> {
         let first = self.0.partition_point(|command| command.tick <= after);

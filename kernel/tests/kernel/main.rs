@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod cli_results;
 mod code_cache;
 mod config;
 mod crash;

@@ -24,6 +24,19 @@ pub enum OutputError {
         /// The system's error.
         source: io::Error,
     },
+    /// An operation on what outputs are also written to failed.
+    #[error(
+        "output {} cannot be {action}: {source}; name a file that can be written, or make room",
+        file.display()
+    )]
+    Stream {
+        /// The file, `-` for standard output.
+        file: PathBuf,
+        /// What was attempted, as a participle.
+        action: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A line does not have the documented form.
     #[error("outputs {}, line {line}: {problem}; the file was changed or damaged", file.display())]
     Malformed {

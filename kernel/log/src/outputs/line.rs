@@ -35,18 +35,23 @@ pub struct OutputLine<'a> {
 impl OutputLine<'_> {
     /// Appends the line with its line break.
     pub fn write(&self, into: &mut Vec<u8>) {
+        self.write_head(into);
+        let form = form(self.payload);
+        let _ = write!(into, ",\"form\":\"{}\"", form.word());
+        into.extend_from_slice(b",\"payload\":");
+        write_payload(self.payload, &form, into);
+        into.extend_from_slice(b"}\n");
+    }
+
+    /// Appends what stands before the payload, with the brace that opens the line.
+    pub(super) fn write_head(&self, into: &mut Vec<u8>) {
         let Self { tick, microstep, seq, address, .. } = self;
         // Writing to a vector cannot fail, and neither can a string as JSON.
         let _ = write!(into, "{{\"tick\":{tick},\"microstep\":{microstep},\"topic\":");
         let _ = serde_json::to_writer(&mut *into, self.topic);
         into.extend_from_slice(b",\"from\":");
         let _ = serde_json::to_writer(&mut *into, self.from);
-        let form = form(self.payload);
-        let word = form.word();
-        let _ = write!(into, ",\"address\":\"{address}\",\"seq\":{seq},\"form\":\"{word}\"");
-        into.extend_from_slice(b",\"payload\":");
-        write_payload(self.payload, &form, into);
-        into.extend_from_slice(b"}\n");
+        let _ = write!(into, ",\"address\":\"{address}\",\"seq\":{seq}");
     }
 }
 
@@ -82,10 +87,20 @@ impl PayloadForm<'_> {
 
 fn form(payload: &[u8]) -> PayloadForm<'_> {
     let Ok(text) = std::str::from_utf8(payload) else { return PayloadForm::Bytes };
-    match serde_json::from_str::<Value>(text) {
-        Ok(value) if depth_within(&value, JSON_DEPTH_MAX) => PayloadForm::Json(value),
-        _ => PayloadForm::Text(text),
-    }
+    json(text).map_or(PayloadForm::Text(text), PayloadForm::Json)
+}
+
+/// The value that `text` is, if a line can hold it.
+pub(super) fn json(text: &str) -> Option<Value> {
+    let value = serde_json::from_str::<Value>(text).ok()?;
+    depth_within(&value, JSON_DEPTH_MAX).then_some(value)
+}
+
+/// Appends a text that is JSON, on one line: its very bytes, so that digits and order stay. A line
+/// break in valid JSON is white space between tokens.
+pub(super) fn write_json(text: &[u8], into: &mut Vec<u8>) {
+    let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+    into.extend(text.iter().map(blank));
 }
 
 fn depth_within(value: &Value, depth: usize) -> bool {
@@ -99,12 +114,7 @@ fn depth_within(value: &Value, depth: usize) -> bool {
 /// Appends a payload as one JSON value on one line.
 fn write_payload(payload: &[u8], form: &PayloadForm<'_>, into: &mut Vec<u8>) {
     match form {
-        // The bytes themselves, so that digits and order stay; a line break in valid JSON is white
-        // space between tokens.
-        PayloadForm::Json(_) => {
-            let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
-            into.extend(payload.iter().map(blank));
-        }
+        PayloadForm::Json(_) => write_json(payload, into),
         PayloadForm::Text(text) => {
             let _ = serde_json::to_writer(into, text);
         }

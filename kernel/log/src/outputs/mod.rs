@@ -20,8 +20,11 @@ mod compare;
 mod error;
 #[cfg(feature = "writer")]
 mod file;
+mod format;
 mod last;
 mod line;
+#[cfg(feature = "writer")]
+mod stream;
 #[cfg(feature = "writer")]
 mod writer;
 
@@ -29,5 +32,8 @@ pub use compare::OutputComparison;
 pub use error::OutputError;
 #[cfg(feature = "writer")]
 pub use file::{OutputFile, Truncation};
+pub use format::{Misfit, OutputFormat};
 pub use last::LastOutputs;
 pub use line::{OUTPUTS_FILE, OutputLine, payload_value};
+#[cfg(feature = "writer")]
+pub use stream::{OutputStream, OutputTarget};

@@ -8,8 +8,13 @@
 //! Nothing else of the process is dirty: no environment variable is set, no file written but in
 //! the directory given and in the user's cache.
 
+mod bench;
 mod cache;
+mod check;
+mod doctor;
+mod help;
 mod inspect;
+mod load;
 mod model;
 mod print;
 mod progress;
@@ -17,11 +22,13 @@ mod replay;
 mod run;
 mod serve;
 mod signals;
+mod summary;
+mod terminal;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use wasm_engine::exit::Exit;
 
 use crate::print::Outcome;
@@ -31,7 +38,8 @@ const STACK_BYTES: usize = 8 << 20;
 
 /// A local-first, deterministic multi-agent runtime.
 #[derive(Parser)]
-#[command(name = "wasm-engine", version, about)]
+#[command(name = "wasm-engine", version, long_version = help::version(), about)]
+#[command(after_help = help::ALL, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -43,15 +51,33 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run a configuration.
+    #[command(after_help = help::RUN)]
     Run(run::Args),
+    /// Try a configuration without running it.
+    #[command(after_help = help::CHECK)]
+    Check(check::Args),
     /// Execute a log again, from its inputs alone.
+    #[command(after_help = help::REPLAY)]
     Replay(replay::Args),
     /// Execute a log again and name the first difference.
+    #[command(after_help = help::VERIFY)]
     Verify(verify::Args),
     /// Say what a log holds, without executing it.
+    #[command(after_help = help::INSPECT)]
     Inspect(inspect::Args),
     /// Say what a model is, from its files alone.
+    #[command(after_help = help::MODEL)]
     Model(model::Args),
+    /// Measure what this machine does with the kernel.
+    #[command(after_help = help::BENCH)]
+    Bench(bench::Args),
+    /// Say what this machine lets the kernel do.
+    #[command(after_help = help::DOCTOR)]
+    Doctor(doctor::Args),
+    /// Print a script by which a shell completes commands and options.
+    Completions(help::CompletionsArgs),
+    /// Print a manual page, for `man -l -`.
+    Man(help::ManArgs),
     /// Serve a kernel with one model, over standard input and output; kernels start this.
     #[command(hide = true)]
     ServeModel,
@@ -67,11 +93,16 @@ fn main() -> ExitCode {
     let Cli { verb, json } = cli;
     let work = move || match verb {
         Verb::Run(args) => Ok(run::run(args, json)),
+        Verb::Check(args) => Ok(check::check(args)),
         Verb::Replay(args) => Ok(replay::replay(args)),
         Verb::Verify(args) => Ok(verify::verify(args)),
         Verb::Inspect(args) => Ok(inspect::inspect(args)),
         Verb::Model(args) => Ok(model::model(&args)),
-        // It prints no document.
+        Verb::Bench(args) => Ok(bench::bench(args)),
+        Verb::Doctor(args) => Ok(doctor::doctor(&args)),
+        // These print no document.
+        Verb::Completions(args) => Err(help::completions(&args, Cli::command())),
+        Verb::Man(args) => Err(help::man(&args, Cli::command())),
         Verb::ServeModel => Err(serve::serve()),
     };
     // A thread of its own has a stack that no limit of the process makes too small.
@@ -125,11 +156,10 @@ fn start_logging() {
     use tracing_subscriber::EnvFilter;
 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(progress::LogStream::default)
-        .with_ansi(colour && std::io::stderr().is_terminal())
+        .with_ansi(terminal::colour(std::io::stderr().is_terminal()))
         .without_time()
         // A line that cannot be written would be reported by printing, which panics where that
         // cannot be either: a standard error that is full or gone must not end a run.

@@ -1,12 +1,13 @@
 //! What a command hands back, and how it is printed: one document, as text or as JSON.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use wasm_engine::{
     exit::{Exit, HasExitCode},
     report::{FaultReport, RunReport, document},
+    units,
 };
 use wasm_engine_abi::plain::{PlainJson, PlainText};
 
@@ -17,8 +18,14 @@ const ENTRIES_MAX: usize = 24;
 pub(crate) struct Outcome {
     document: Map<String, Value>,
     exit: Exit,
+    /// What stands before the figures where people read them.
+    summary: Vec<String>,
     /// The last words on standard error about faults.
     faults: Option<String>,
+    /// Whether standard output belongs to something else.
+    aside: bool,
+    /// Whether the summary is all that people are shown, already in its final form.
+    words_alone: bool,
 }
 
 impl Outcome {
@@ -29,7 +36,10 @@ impl Outcome {
         exit: Exit,
         error: Option<String>,
     ) -> Self {
-        let mut outcome = Self { document: document(kind, report), exit, faults: None };
+        let (summary, faults) = (Vec::new(), None);
+        let document = document(kind, report);
+        let mut outcome =
+            Self { document, exit, summary, faults, aside: false, words_alone: false };
         if let Some(error) = error {
             outcome.set_error(error);
         }
@@ -38,9 +48,7 @@ impl Outcome {
 
     /// A failure without a result.
     pub(crate) fn failed(kind: &str, exit: Exit, error: String) -> Self {
-        let mut outcome = Self { document: document(kind, &Map::new()), exit, faults: None };
-        outcome.set_error(error);
-        outcome
+        Self::of(kind, &Map::new(), exit, Some(error))
     }
 
     /// The system gives no thread.
@@ -53,6 +61,21 @@ impl Outcome {
     /// The failure that `error` is.
     pub(crate) fn error(kind: &str, error: &(impl HasExitCode + std::error::Error)) -> Self {
         Self::failed(kind, error.exit(), chain(error))
+    }
+
+    /// Says in words, before the figures, what came out.
+    pub(crate) fn with_summary(self, summary: Vec<String>) -> Self {
+        Self { summary, ..self }
+    }
+
+    /// Shows people these lines alone, as they are.
+    pub(crate) fn with_words_alone(self, summary: Vec<String>) -> Self {
+        Self { summary, words_alone: true, ..self }
+    }
+
+    /// Prints on standard error, if standard output belongs to something else.
+    pub(crate) fn aside(self, aside: bool) -> Self {
+        Self { aside, ..self }
     }
 
     /// Says behind the result that agents faulted: an end that looks good is not one.
@@ -80,8 +103,13 @@ impl Outcome {
 
     /// Prints the document and gives the process's exit code.
     pub(crate) fn print(self, json: bool) -> Exit {
-        let written = self.write(json, &mut io::stdout().lock());
-        if let Some(faults) = &self.faults {
+        let written = match self.aside {
+            true => self.write(json, &mut io::stderr()),
+            false => self.write(json, &mut io::stdout().lock()),
+        };
+        // Who reads the summary on a terminal has read it there.
+        let said = !json && !self.summary.is_empty() && io::stdout().is_terminal() && !self.aside;
+        if let Some(faults) = self.faults.as_ref().filter(|_| !said) {
             // A terminal that is gone changes nothing.
             let _ = writeln!(io::stderr(), "warning: {faults}");
         }
@@ -107,7 +135,18 @@ impl Outcome {
                 error.lines().map(|line| PlainText(line).to_string()).collect();
             let _ = writeln!(io::stderr(), "{lead}{}", lines.join("\n"));
         }
-        out.write_all(text(&self.document).as_bytes())?;
+        if self.words_alone {
+            self.summary.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            return out.flush();
+        }
+        for line in &self.summary {
+            writeln!(out, "{}", PlainText(line))?;
+        }
+        let figures = text(&self.document);
+        if !self.summary.is_empty() && !figures.is_empty() {
+            writeln!(out)?;
+        }
+        out.write_all(figures.as_bytes())?;
         out.flush()
     }
 }
@@ -142,20 +181,40 @@ fn write_entries(entries: &[(&String, &Value)], indent: usize, text: &mut String
             }
             Value::Array(items) if items.iter().any(|item| item.is_object()) => {
                 text.push_str(&format!("{key}\n"));
-                let indices: Vec<String> =
-                    (0..items.len()).map(|index| index.to_string()).collect();
-                let inner: Vec<_> = indices.iter().zip(items).collect();
+                let headings: Vec<String> = (0..).zip(items).map(heading).collect();
+                let inner: Vec<_> = headings.iter().zip(items).collect();
                 write_entries(&inner, indent + 2, text);
             }
             _ => {
+                let shown = with_unit(key, value);
                 let key = PlainText(key).to_string();
-                text.push_str(&format!("{key:width$}  {}\n", PlainText(&scalar(value))));
+                text.push_str(&format!("{key:width$}  {}\n", PlainText(&shown)));
             }
         }
     }
     if indent > 0 && entries.len() > ENTRIES_MAX {
         let more = entries.len() - ENTRIES_MAX;
         text.push_str(&format!("{}... and {more} more, see --json\n", " ".repeat(indent)));
+    }
+}
+
+/// What an entry of a list stands under: its name, else its index.
+fn heading((index, item): (usize, &Value)) -> String {
+    let named = ["name", "id", "file"].iter().find_map(|key| item.get(key)?.as_str());
+    named.map_or_else(|| index.to_string(), str::to_owned)
+}
+
+/// A figure; behind one of which its key says the unit, how people say it.
+fn with_unit(key: &str, value: &Value) -> String {
+    let text = scalar(value);
+    match value.as_u64() {
+        Some(ns) if key.ends_with("_ns") && ns >= 1000 => {
+            format!("{text} ({})", units::duration(ns))
+        }
+        Some(bytes) if key.split('_').any(|word| word == "bytes") && bytes >= 1000 => {
+            format!("{text} ({})", units::bytes(bytes))
+        }
+        _ => text,
     }
 }
 
@@ -191,13 +250,14 @@ mod tests {
         let value = json!({
             "$type": "wasm-engine/run/1",
             "digest": "00ff",
+            "load_ns": 1_500_000,
             "none": null,
             "outputs": { "a/b": { "n": 1 }, "c": [1, 2] },
             "parts": [{ "x": 1 }],
         });
         let Value::Object(map) = value else { unreachable!("an object") };
-        let expected = "digest   00ff\nnone     -\noutputs\n  a/b\n    n  1\n  c    [1,2]\n\
-            parts\n  0\n    x  1\n";
+        let expected = "digest   00ff\nload_ns  1500000 (1.50 ms)\nnone     -\noutputs\n  a/b\n\
+            \x20   n  1\n  c    [1,2]\nparts\n  0\n    x  1\n";
         assert_eq!(text(&map), expected);
     }
 
@@ -212,6 +272,19 @@ mod tests {
         assert!(line.chars().all(wasm_engine_abi::plain::is_plain), "{line}");
         let document: Value = serde_json::from_str(line).expect("a document");
         assert_eq!(document["error"], evil);
+    }
+
+    #[test]
+    fn words_stand_before_figures_and_not_in_json() {
+        let report = json!({ "n": 1 });
+        let outcome = Outcome::of("run", &report, Exit::Ok, None);
+        let outcome = outcome.with_summary(vec!["done: \u{1b}[2J".to_owned()]);
+        let (mut text, mut document) = (Vec::new(), Vec::new());
+        outcome.write(false, &mut text).expect("memory takes it");
+        outcome.write(true, &mut document).expect("memory takes it");
+        let (text, document) = (String::from_utf8_lossy(&text), String::from_utf8_lossy(&document));
+        assert!(text.starts_with("done: ") && text.ends_with("\n\nn  1\n"), "{text}");
+        assert!(!text.contains('\u{1b}') && !document.contains("done"), "{text}{document}");
     }
 
     #[test]

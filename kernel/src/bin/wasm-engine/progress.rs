@@ -7,6 +7,8 @@ use std::{
 
 use wasm_engine::report::{OnProgress, Progress};
 
+use crate::terminal;
+
 /// Time between two lines of progress.
 const PROGRESS_NS: u64 = 200_000_000;
 /// Back to the begin of the line, and nothing in it.
@@ -17,7 +19,7 @@ static STANDS: AtomicBool = AtomicBool::new(false);
 
 /// Shows progress, if somebody looks.
 pub(crate) fn show() -> Option<OnProgress> {
-    if !stderr().is_terminal() {
+    if !stderr().is_terminal() || !terminal::moves() {
         return None;
     }
     let mut next_ns = 0;

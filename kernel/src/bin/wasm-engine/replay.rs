@@ -7,7 +7,7 @@ use wasm_engine::{
     replay::{self, ReplayOptions},
 };
 
-use crate::{cache, print::Outcome};
+use crate::{cache, print::Outcome, summary};
 
 const KIND: &str = "replay";
 
@@ -32,7 +32,9 @@ pub(crate) fn replay(args: Args) -> Outcome {
         ..ReplayOptions::default()
     };
     match replay::replay(&args.dir, options) {
-        Ok(report) => Outcome::of(KIND, &report, Exit::Ok, None).with_faults(&report),
+        Ok(report) => Outcome::of(KIND, &report, Exit::Ok, None)
+            .with_summary(summary::of_replay(&report))
+            .with_faults(&report),
         Err(error) => Outcome::error(KIND, &error),
     }
 }

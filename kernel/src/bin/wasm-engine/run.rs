@@ -9,32 +9,34 @@ use std::{
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use wasm_engine::{
-    config::{Config, check_kernel_name},
+    config::check_kernel_name,
     exit::{Exit, HasExitCode},
     report::{Ended, RunReport},
     resolve::resolve,
     run::{self, Loading, RunOptions},
+    units,
 };
+use wasm_engine_log::outputs::OutputTarget;
 
-use crate::{cache, print::Outcome, progress, serve::program, signals};
+use crate::{cache, load, print::Outcome, progress, serve::program, signals, summary};
 
 const KIND: &str = "run";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration, a TOML file.
+    /// The configuration, a TOML file; `-` is standard input.
     config: PathBuf,
     /// Set any key, as in `--set source.0.copies=4`; may be given again.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     sets: Vec<String>,
     /// Worker threads beside the scheduler's own lane.
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     workers: Option<u32>,
     /// End before the tick of this number.
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     ticks: Option<u64>,
     /// Ticks per second; without it back to back.
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_name = "R", value_parser = positive)]
     pace: Option<f64>,
     /// Write a log into this directory, which is made or must be empty.
     #[arg(long, value_name = "DIR")]
@@ -45,9 +47,36 @@ pub(crate) struct Args {
     /// Name under which monitors find the run; the configuration's file stem by default.
     #[arg(long, value_parser = kernel_name)]
     name: Option<String>,
-    /// Seconds, loading included, after which the run stops at a tick boundary, with exit code 7.
-    #[arg(long, value_name = "S", value_parser = positive)]
-    timeout: Option<f64>,
+    /// Time, loading included, after which the run stops at a tick boundary, with exit code 7:
+    /// seconds, or a time such as `500 ms` or `2 min`.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    /// Also write what goes to output topics into this file, which is made or emptied, one JSON
+    /// object a line, payloads in the format that `output.format` declares; `-` is standard output,
+    /// and the result then goes to standard error.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Args {
+    /// Where outputs go besides the log.
+    fn target(&self) -> Option<OutputTarget> {
+        let file = self.output.as_ref()?;
+        Some(match file == Path::new(load::STANDARD) {
+            true => OutputTarget::Standard,
+            false => OutputTarget::File(file.clone()),
+        })
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let wanted = "give a time above 0, such as 90, \"500 ms\" or \"2 min\"";
+    match units::parse_ns(text, 1_000_000_000) {
+        // Beyond a century a time is a slip of the keyboard.
+        Ok(ns) if ns > 0 && ns < 4_000_000_000 * 1_000_000_000 => Ok(Duration::from_nanos(ns)),
+        Ok(_) => Err(wanted.to_owned()),
+        Err(problem) => Err(format!("{problem}; {wanted}")),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -63,6 +92,13 @@ fn kernel_name(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn run(args: Args, json: bool) -> Outcome {
+    let target = args.target();
+    let aside = target == Some(OutputTarget::Standard);
+    run_to(args, target, json).aside(aside)
+}
+
+fn run_to(args: Args, target: Option<OutputTarget>, json: bool) -> Outcome {
+    let aside = target == Some(OutputTarget::Standard);
     if let Some(outcome) = args.log.as_deref().and_then(refuse_log) {
         return outcome;
     }
@@ -73,21 +109,23 @@ pub(crate) fn run(args: Args, json: bool) -> Outcome {
             return Outcome::failed(KIND, Exit::Failure, problem);
         }
     };
-    let timeout = args.timeout.map(Duration::from_secs_f64);
-    let loading =
-        match Loading::watch(timeout, Arc::clone(&stop), move |ended| give_up(ended, json)) {
-            Ok(loading) => loading,
-            Err(error) => return Outcome::no_thread(KIND, &error),
-        };
-    let mut config = match Config::load(&args.config, &all_sets(&args)) {
+    let timeout = args.timeout;
+    let loading = match Loading::watch(timeout, Arc::clone(&stop), move |ended| {
+        give_up(ended, json, aside);
+    }) {
+        Ok(loading) => loading,
+        Err(error) => return Outcome::no_thread(KIND, &error),
+    };
+    let mut config = match load::config(&args.config, &all_sets(&args)) {
         Ok(config) => config,
         Err(error) => return Outcome::error(KIND, &error),
     };
     config.kernel.pace = args.pace.or(config.kernel.pace);
-    let resolved = match resolve(&config) {
+    let mut resolved = match resolve(&config) {
         Ok(resolved) => resolved,
         Err(error) => return Outcome::error(KIND, &error),
     };
+    resolved.physical.output_to = target;
     let options = RunOptions {
         workers: args.workers,
         ticks: args.ticks,
@@ -134,12 +172,12 @@ fn refuse_log(dir: &Path) -> Option<Outcome> {
 }
 
 /// Ends the process before the first tick.
-fn give_up(ended: Ended, json: bool) {
+fn give_up(ended: Ended, json: bool, aside: bool) {
     let problem = match ended {
         Ended::Interrupted => "interrupted while data, modules and models were loaded",
         _ => "the timeout ended the run while data, modules and models were loaded",
     };
-    let outcome = Outcome::failed(KIND, ended.exit(), problem.to_owned());
+    let outcome = Outcome::failed(KIND, ended.exit(), problem.to_owned()).aside(aside);
     // Nothing is torn down under the threads that load.
     signal_hook::low_level::exit(outcome.print(json).code().into());
 }
@@ -160,7 +198,7 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
 fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
     let tick = report.last_tick;
     let more = match dir {
-        Some(dir) => format!("continue with --resume {}", dir.display()),
+        Some(dir) => format!("continue with --resume {}", summary::shell_word(dir)),
         None => "without --log it cannot be continued".to_owned(),
     };
     let more = match &report.waited_for {
@@ -179,5 +217,6 @@ fn finished(report: &RunReport, dir: Option<&Path>) -> Outcome {
         let fails = report.exit() == Exit::Fault;
         fails.then(|| "agents faulted, and kernel.on_fault is \"fail\"".to_owned())
     });
-    Outcome::of(KIND, report, report.exit(), error).with_faults(report)
+    let summary = summary::of_run(report, dir);
+    Outcome::of(KIND, report, report.exit(), error).with_summary(summary).with_faults(report)
 }

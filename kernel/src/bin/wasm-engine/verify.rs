@@ -8,7 +8,7 @@ use wasm_engine::{
     report::Divergence,
 };
 
-use crate::{cache, print::Outcome, serve::program};
+use crate::{cache, print::Outcome, serve::program, summary};
 
 const KIND: &str = "verify";
 
@@ -42,7 +42,9 @@ pub(crate) fn verify(args: Args) -> Outcome {
             }
             let error = report.divergence.as_ref().map(describe);
             let exit = if error.is_some() { Exit::Divergence } else { Exit::Ok };
-            Outcome::of(KIND, &report, exit, error).with_faults(&report.run)
+            Outcome::of(KIND, &report, exit, error)
+                .with_summary(summary::of_verify(&report))
+                .with_faults(&report.run)
         }
         Err(error) => Outcome::error(KIND, &error),
     }

@@ -53,6 +53,42 @@ pub fn line_round_trips(rounds: usize) -> Vec<f64> {
     })
 }
 
+/// Round trips of two threads that only park and unpark each other, in ns: what the system takes to
+/// wake a thread, which no ring can shorten.
+#[must_use]
+pub fn unparked(rounds: usize) -> Vec<f64> {
+    let turn = AtomicU64::new(0);
+    // Relaxed: a number is passed to and fro, and nothing is read because of it.
+    let wait = |for_turn: u64| {
+        while turn.load(Ordering::Relaxed) != for_turn {
+            std::thread::park();
+        }
+    };
+    let rounds = rounds as u64;
+    let asking = std::thread::current();
+    std::thread::scope(|scope| {
+        let answering = scope.spawn(|| {
+            pin(1);
+            for round in 0..rounds {
+                wait(2 * round + 1);
+                turn.store(2 * round + 2, Ordering::Relaxed);
+                asking.unpark();
+            }
+        });
+        let mut times = Vec::with_capacity(rounds as usize);
+        let mut last = Instant::now();
+        for round in 0..rounds {
+            turn.store(2 * round + 1, Ordering::Relaxed);
+            answering.thread().unpark();
+            wait(2 * round + 2);
+            let now = Instant::now();
+            times.push((now - last).as_nanos() as f64);
+            last = now;
+        }
+        times
+    })
+}
+
 /// GB/s at which this core copies blocks of `bytes`.
 #[must_use]
 pub fn memcpy_gb_per_s(bytes: usize, scale: Scale) -> f64 {
