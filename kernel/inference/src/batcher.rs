@@ -161,7 +161,7 @@ impl Batches {
         match (row.form, &self.row) {
             (RequestForm::Tensors, _) => self.request.set(bytes),
             (RequestForm::Row, Some(form)) if bytes.len() == form.input_len * 4 => {
-                self.request.clear();
+                self.request.clear_for(form.input_dims.len());
                 let written = TensorWriter::new(&mut self.request).and_then(|mut list| {
                     list.value(0, ValueKind::F32, &form.input_dims, &[bytes])?;
                     Ok(list.finish())

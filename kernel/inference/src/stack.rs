@@ -24,9 +24,9 @@ pub(crate) fn stack(rows: &[u8], row_bytes: usize, batch: u32, into: &mut ListBu
     let lists: Vec<&[u8]> = rows.chunks_exact(row_bytes).collect();
     let (Some(first), Some(last)) = (lists.first(), lists.last()) else { return };
     // Both were checked when they were accepted.
-    let (Ok(list), Ok(mut writer)) = (TensorList::parse(first), TensorWriter::new(into)) else {
-        return;
-    };
+    let Ok(list) = TensorList::parse(first) else { return };
+    into.clear_for(list.iter().next().map_or(0, |value| value.dims().len()));
+    let Ok(mut writer) = TensorWriter::new(into) else { return };
     let (mut dims, mut parts) = (Vec::new(), Vec::new());
     for value in list {
         let begin = value.data().as_ptr().addr() - first.as_ptr().addr();

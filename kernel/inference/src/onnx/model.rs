@@ -15,6 +15,7 @@ use crate::external_file::ExternalFile;
 use crate::interrupt::{Canceller, Interrupter};
 use crate::list_buffer::ListBuffer;
 use crate::onnx::{
+    bound::{Bound, BoundRuns, SessionCall},
     error::OnnxError,
     fingerprint::Fingerprint,
     library::ENVIRONMENT,
@@ -54,6 +55,8 @@ pub struct OnnxModel {
     given: Vec<u32>,
     /// For inputs that do not lie as the library must have them.
     memory: AlignedMemory,
+    /// For requests of shapes that come again.
+    bound: BoundRuns,
     fingerprint: Fingerprint,
     /// An operator that makes rows of a batch influence each other, always.
     mixing: Option<String>,
@@ -132,6 +135,7 @@ impl OnnxModel {
             output_names: PortNames::new(output_names),
             given,
             memory: AlignedMemory::new().map_err(failed)?,
+            bound: BoundRuns::new(!scanned.hands_on),
             fingerprint: Fingerprint::here(),
             mixing: scanned.mixing,
         })
@@ -140,6 +144,12 @@ impl OnnxModel {
     /// An operator that makes rows of a batch influence each other, always.
     pub(crate) fn mixing(&self) -> Option<&str> {
         self.mixing.as_deref()
+    }
+
+    /// Shapes of requests that are bound.
+    #[cfg(test)]
+    pub(super) fn bound_shapes(&self) -> usize {
+        self.bound.count()
     }
 
     /// What the outputs' bits depend on beside the model and the input.
@@ -174,21 +184,30 @@ impl OnnxModel {
     }
 
     fn ask(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), OnnxError> {
-        let Self { session, run_options, input_names, output_names, ports, given, memory, .. } =
-            self;
+        let Self { session, run_options, input_names, output_names, ports, given, .. } = self;
         let list = TensorList::parse(request).map_err(|error| OnnxError::Runtime {
             model: self.name.clone(),
             action: "run",
             message: error.to_string(),
         })?;
+        let mut asked = SessionCall { session, options: run_options, input_names, output_names };
+        let bound = self.bound.run(&list, &mut asked, reply);
+        if bound == Bound::Done {
+            return Ok(());
+        }
+        let memory = &mut self.memory;
         memory.fill(&list);
         let mut run = || {
+            let SessionCall { session, options, .. } = &mut asked;
             let inputs = values::inputs(&list, memory, ports.inputs.len())?;
-            let outputs = raw::run(session, run_options, (input_names, &inputs), output_names)?;
+            let outputs = raw::run(session, options, (input_names, &inputs), output_names)?;
             values::outputs(given.iter().copied().zip(&outputs), reply)
         };
         match run() {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.bound.learn(&list, bound, &mut asked, reply);
+                Ok(())
+            }
             Err(_) if self.interrupter.is_asked() => {
                 Err(OnnxError::Interrupted { model: self.name.clone() })
             }
