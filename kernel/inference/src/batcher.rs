@@ -22,6 +22,7 @@ use crate::backend::{Backend, BackendFailure};
 use crate::guarded::GuardedModel;
 use crate::list_buffer::ListBuffer;
 use crate::protocol::BatchDone;
+use crate::stack::StackedRows;
 use crate::{nan, request, stack};
 
 /// A model and what agents know of it.
@@ -225,6 +226,7 @@ impl Batches {
         self.report(number, was_gone, failed);
         sink.batch(BatchDone {
             run_ns,
+            start_ns: start,
             model: number,
             rows: chunk.rows.len() as u32,
             misfits: 0,
@@ -314,14 +316,8 @@ impl Batches {
         let Self { setup, row: form, model, results, .. } = self;
         let bytes = chunk.row_bytes;
         let lists = &chunk.lists.bytes()[rows.start * bytes..rows.end * bytes];
-        let request = match setup.batch {
-            1 => lists,
-            batch => {
-                stack::stack(lists, bytes, batch, &mut results.stacked);
-                results.stacked.bytes()
-            }
-        };
-        model.run(request, &mut results.reply)?;
+        let asked = StackedRows::new(lists, bytes, setup.batch);
+        model.run(asked, &mut results.stacked, &mut results.reply)?;
         results.take(&chunk.rows[rows], setup, form.as_ref()).map_err(|why| model.fail(why))
     }
 }

@@ -18,6 +18,7 @@ use crate::deadline::{Deadlines, Late, Missed};
 use crate::error::InferenceError;
 use crate::interrupt::Interrupter;
 use crate::layout::InferenceMemory;
+use crate::measures::{Measures, ModelMeasures};
 use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, ROW, STOP};
 use crate::request_pipe::RequestPipe;
 use crate::server::{self, Replies, Server};
@@ -59,6 +60,8 @@ struct Slot {
     model: u32,
     arrival: Arrival,
     late: Late,
+    /// When it was submitted.
+    asked_ns: u64,
     reply: Vec<u8>,
 }
 
@@ -88,6 +91,8 @@ pub struct InferenceHandle {
     wait: WaitMode,
     fills: Vec<BatchFill>,
     rows: Vec<ModelRow>,
+    measures: Vec<Measures>,
+    clock: fn() -> u64,
     deadlines: Deadlines,
     /// What stops the models.
     interrupters: Vec<Interrupter>,
@@ -132,6 +137,7 @@ impl InferenceHandle {
             ..ModelRow::zeroed()
         };
         let rows = batches.iter().map(row).collect();
+        let measures = batches.iter().map(|_| Measures::default()).collect();
         let fills = batches.iter().map(|batch| BatchFill { batch: *batch, requests: 0 }).collect();
         let ending = Interrupter::default();
         let server = Server {
@@ -161,6 +167,8 @@ impl InferenceHandle {
             wait: options.wait,
             fills,
             rows,
+            measures,
+            clock: options.clock,
             deadlines,
             interrupters,
             ending,
@@ -206,7 +214,9 @@ impl InferenceHandle {
         self.unflushed = true;
         self.prune();
         let reply = self.spare.pop().unwrap_or_default();
-        self.slots.push_back(Slot { number, model, arrival: Arrival::Outstanding, late, reply });
+        let (arrival, asked_ns) = (Arrival::Outstanding, (self.clock)());
+        self.slots.push_back(Slot { number, model, arrival, late, asked_ns, reply });
+        self.measures[model as usize].asked(bytes.len());
         self.rows[model as usize].pending += 1;
         let fill = &mut self.fills[model as usize];
         fill.requests += 1;
@@ -315,6 +325,7 @@ impl InferenceHandle {
         let slot = &mut self.slots[at];
         slot.reply.clear();
         slot.arrival = Arrival::Arrived(Status::Late as i32);
+        self.measures[model as usize].late();
         let row = &mut self.rows[model as usize];
         row.pending -= 1;
         match missed {
@@ -357,9 +368,15 @@ impl InferenceHandle {
         &self.rows
     }
 
+    /// What each model was asked so far, and how long that took.
+    #[must_use]
+    pub fn measures(&self) -> Vec<ModelMeasures> {
+        self.measures.iter().map(Measures::so_far).collect()
+    }
+
     /// Moves everything that has arrived into its slot.
     fn receive(&mut self) -> Result<(), InferenceError> {
-        let Self { replies, slots, rows, deadlines, .. } = self;
+        let Self { replies, slots, rows, measures, deadlines, .. } = self;
         let any = replies.has_next();
         while let Some(record) = replies.next()? {
             match record.tag {
@@ -370,6 +387,7 @@ impl InferenceHandle {
                 BATCH => {
                     let batch: BatchDone = bytemuck::pod_read_unaligned(&record);
                     count(&mut rows[batch.model as usize], &batch);
+                    measures[batch.model as usize].ran(&batch);
                 }
                 code => {
                     let Ok(at) = slots.binary_search_by_key(&record.aux, |slot| slot.number) else {
@@ -394,6 +412,7 @@ impl InferenceHandle {
                     slot.reply.clear();
                     slot.reply.extend_from_slice(&record);
                     rows[slot.model as usize].pending -= 1;
+                    measures[slot.model as usize].answered(slot.asked_ns, code, record.len());
                 }
             }
         }

@@ -49,11 +49,13 @@ mod error;
 mod external_file;
 mod guarded;
 mod handle;
+mod histogram;
 mod interrupt;
 #[cfg(all(feature = "onnx", unix))]
 pub mod isolated;
 mod layout;
 mod list_buffer;
+mod measures;
 mod nan;
 #[cfg(feature = "onnx")]
 pub mod onnx;
@@ -78,7 +80,10 @@ pub use self::{
     error::InferenceError,
     external_file::{ExternalFile, model_sha256},
     handle::{InferenceHandle, InferenceOptions, ModelReply},
+    histogram::Spread,
     interrupt::{Canceller, Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},
     list_buffer::ListBuffer,
+    measures::ModelMeasures,
+    stack::StackedRows,
 };

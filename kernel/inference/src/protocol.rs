@@ -34,6 +34,8 @@ pub(crate) const LAST_WORDS_MAX: usize = 512;
 pub(crate) struct BatchDone {
     /// Duration of the run, in ns of the clock that was handed in.
     pub(crate) run_ns: u64,
+    /// When it began, by the same clock; 0 if nothing was run.
+    pub(crate) start_ns: u64,
     /// Model handle.
     pub(crate) model: u32,
     /// Requests that were run; 0 if nothing was.

@@ -1,6 +1,8 @@
 //! What a kernel did so far, as a report.
 
 use wasm_engine_abi::page::stall;
+use wasm_engine_inference::InferenceHandle;
+use wasm_engine_setup::ModelSetup;
 
 use crate::{
     machine::Kernel,
@@ -12,6 +14,8 @@ use crate::{
 pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
     let stalls = kernel.page().stalls_model;
     let core = kernel.core();
+    let names = core.setup().models.iter().map(ModelSetup::full_name);
+    let measures = sinks.inference.iter().flat_map(InferenceHandle::measures);
     RunReport {
         last_tick: core.tick(),
         agents: u64::from(core.agents_alive()),
@@ -29,6 +33,7 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
         asleep: kernel.agents_held().1,
         region_bytes: kernel.built().bytes,
         models: core.setup().models.iter().map(ModelReport::of).collect(),
+        model_measures: names.zip(measures.map(Into::into)).collect(),
         outputs: sinks.last_outputs(),
         first_fault: sinks.faults.first.clone(),
         ..RunReport::of(&core.stats())

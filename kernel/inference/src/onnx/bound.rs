@@ -15,7 +15,7 @@ use wasm_engine_abi::tensor::{RANK_MAX, TensorList, TensorWriter, Value, ValueKi
 use crate::list_buffer::ListBuffer;
 use crate::onnx::binding::Binding;
 use crate::onnx::raw::PortNames;
-use crate::stack;
+use crate::stack::{self, StackedRows};
 
 /// Most bytes of a request and its reply that are bound: copying more takes longer than what is
 /// saved.
@@ -25,7 +25,9 @@ const SHAPES_MAX: usize = 8;
 
 /// One shape of requests and its tensors.
 struct BoundRun {
+    /// Of one row, and how many there are.
     shape: Vec<u8>,
+    batch: u32,
     binding: Binding,
     outputs: Vec<BoundOutput>,
 }
@@ -65,12 +67,12 @@ pub(super) struct BoundRuns {
     next: usize,
     /// Shape of the last request, and of the one before that was not bound.
     shape: Vec<u8>,
-    last: Vec<u8>,
+    last: (u32, Vec<u8>),
 }
 
 impl BoundRuns {
     pub(super) fn new(possible: bool) -> Self {
-        Self { possible, runs: Vec::new(), next: 0, shape: Vec::new(), last: Vec::new() }
+        Self { possible, runs: Vec::new(), next: 0, shape: Vec::new(), last: (0, Vec::new()) }
     }
 
     #[cfg(test)]
@@ -78,30 +80,33 @@ impl BoundRuns {
         self.runs.len()
     }
 
-    /// Answers a request if its shape is bound.
+    /// Answers a request if its shape is bound; `first` is the list of the first row.
     pub(super) fn run(
         &mut self,
-        list: &TensorList<'_>,
+        rows: &StackedRows<'_>,
+        first: &TensorList<'_>,
         asked: &mut SessionCall<'_>,
         reply: &mut ListBuffer,
     ) -> Bound {
         if !self.possible {
             return Bound::Not;
         }
-        stack::shape(list, &mut self.shape);
+        stack::shape(first, &mut self.shape);
         let Self { runs, shape, .. } = self;
-        let Some(run) = runs.iter_mut().find(|run| run.shape == *shape) else { return Bound::Not };
-        run.fill(list);
+        let same = |run: &&mut BoundRun| run.batch == rows.batch() && run.shape == *shape;
+        let Some(run) = runs.iter_mut().find(same) else { return Bound::Not };
+        run.fill(rows, first);
         match run.binding.run(asked.session, asked.options) {
             Ok(()) if run.write(reply).is_some() => Bound::Done,
             Ok(()) | Err(_) => Bound::Failed,
         }
     }
 
-    /// Binds the shape of a request that was answered otherwise, if that is of use. `bound` is what
-    /// [`BoundRuns::run`] said of it.
+    /// Binds the shape of a request that was answered otherwise, if that is of use. `list` is all
+    /// of it, `bound` what [`BoundRuns::run`] said of it.
     pub(super) fn learn(
         &mut self,
+        rows: &StackedRows<'_>,
         list: &TensorList<'_>,
         bound: Bound,
         asked: &mut SessionCall<'_>,
@@ -114,8 +119,9 @@ impl BoundRuns {
         if !self.possible {
             return;
         }
-        if self.shape != self.last {
-            self.last.clone_from(&self.shape);
+        if (self.last.0, &self.last.1) != (rows.batch(), &self.shape) {
+            self.last.0 = rows.batch();
+            self.last.1.clone_from(&self.shape);
             return;
         }
         let Ok(reply) = TensorList::parse(reply.bytes()) else { return };
@@ -124,7 +130,7 @@ impl BoundRuns {
         if bytes > BYTES_MAX || values().any(|value| value.kind().element_bytes().is_none()) {
             return;
         }
-        match BoundRun::tried(self.shape.clone(), list, &reply, asked) {
+        match BoundRun::tried(self.shape.clone(), (rows, list), &reply, asked) {
             Some(run) if self.runs.len() < SHAPES_MAX => self.runs.push(run),
             Some(run) => {
                 self.runs[self.next] = run;
@@ -139,7 +145,7 @@ impl BoundRun {
     /// Tensors for a request and its reply; none if the run over them does not give that reply.
     fn tried(
         shape: Vec<u8>,
-        list: &TensorList<'_>,
+        (rows, list): (&StackedRows<'_>, &TensorList<'_>),
         reply: &TensorList<'_>,
         asked: &mut SessionCall<'_>,
     ) -> Option<Self> {
@@ -155,18 +161,19 @@ impl BoundRun {
             let (port, kind, dims) = (value.port(), value.kind(), value.dims().collect());
             outputs.push(BoundOutput { port, kind, dims });
         }
-        let mut run = Self { shape, binding, outputs };
-        run.fill(list);
+        let mut run = Self { shape, batch: rows.batch(), binding, outputs };
+        run.fill(rows, &TensorList::parse(rows.first()).ok()?);
         run.binding.run(asked.session, asked.options).ok()?;
         run.binding.outputs().eq(reply.iter().map(|value| value.data())).then_some(run)
     }
 
     /// Copies the elements of a request of this shape in.
-    fn fill(&mut self, list: &TensorList<'_>) {
-        for (at, value) in list.iter().enumerate() {
-            if let Some(input) = self.binding.input(at) {
-                input.copy_from_slice(value.data());
-            }
+    fn fill(&mut self, rows: &StackedRows<'_>, first: &TensorList<'_>) {
+        for (at, value) in first.iter().enumerate() {
+            let part = stack::data_range(&value, rows.first());
+            let Some(input) = self.binding.input(at).filter(|_| !part.is_empty()) else { continue };
+            let slots = input.chunks_exact_mut(part.len());
+            slots.zip(rows.parts(part)).for_each(|(slot, row)| slot.copy_from_slice(row));
         }
     }
 

@@ -8,7 +8,7 @@ use ort::logging::LogLevel;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use wasm_engine_abi::plain::PlainText;
-use wasm_engine_abi::tensor::TensorList;
+use wasm_engine_abi::tensor::{BadTensors, TensorList};
 
 use crate::backend::{Backend, BackendFailure, ModelPorts};
 use crate::external_file::ExternalFile;
@@ -24,6 +24,7 @@ use crate::onnx::{
     values::{self, AlignedMemory},
 };
 use crate::scan::{self, ScanFault, Surroundings};
+use crate::stack::StackedRows;
 
 /// What is loaded: a name for messages, bytes whose hash the caller has checked, and which outputs
 /// are wanted, if not all.
@@ -183,18 +184,25 @@ impl OnnxModel {
         }))
     }
 
-    fn ask(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), OnnxError> {
+    fn ask(
+        &mut self,
+        rows: StackedRows<'_>,
+        stacked: &mut ListBuffer,
+        reply: &mut ListBuffer,
+    ) -> Result<(), OnnxError> {
         let Self { session, run_options, input_names, output_names, ports, given, .. } = self;
-        let list = TensorList::parse(request).map_err(|error| OnnxError::Runtime {
+        let malformed = |error: BadTensors| OnnxError::Runtime {
             model: self.name.clone(),
             action: "run",
             message: error.to_string(),
-        })?;
+        };
+        let first = TensorList::parse(rows.first()).map_err(malformed)?;
         let mut asked = SessionCall { session, options: run_options, input_names, output_names };
-        let bound = self.bound.run(&list, &mut asked, reply);
+        let bound = self.bound.run(&rows, &first, &mut asked, reply);
         if bound == Bound::Done {
             return Ok(());
         }
+        let list = TensorList::parse(rows.request(stacked)).map_err(malformed)?;
         let memory = &mut self.memory;
         memory.fill(&list);
         let mut run = || {
@@ -205,7 +213,7 @@ impl OnnxModel {
         };
         match run() {
             Ok(()) => {
-                self.bound.learn(&list, bound, &mut asked, reply);
+                self.bound.learn(&rows, &list, bound, &mut asked, reply);
                 Ok(())
             }
             Err(_) if self.interrupter.is_asked() => {
@@ -225,11 +233,20 @@ impl Backend for OnnxModel {
     }
 
     fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
+        self.run_rows(StackedRows::alone(request), &mut ListBuffer::default(), reply)
+    }
+
+    fn run_rows(
+        &mut self,
+        rows: StackedRows<'_>,
+        stacked: &mut ListBuffer,
+        reply: &mut ListBuffer,
+    ) -> Result<(), BackendFailure> {
         if !self.interrupter.is_asked() {
             // A run before this one may have been asked to stop. It fails for no reason.
             let _ = self.run_options.unterminate();
         }
-        self.ask(request, reply).map_err(|error| BackendFailure::Failed(error.to_string()))
+        self.ask(rows, stacked, reply).map_err(|error| BackendFailure::Failed(error.to_string()))
     }
 
     fn describe(&self) -> String {
