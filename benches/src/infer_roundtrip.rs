@@ -134,7 +134,7 @@ fn input(len: usize) -> Vec<f32> {
 /// The model without a kernel, a request of the same rows as a padded batch has, and the first
 /// row's result.
 fn bare(bytes: &[u8], batch: u32) -> Result<(OnnxModel, ListBuffer, Vec<u8>), String> {
-    let source = ModelSource { name: "bare", bytes, external: &[], outputs: None };
+    let source = ModelSource { name: "bare", bytes, external: &[], outputs: None, providers: &[] };
     let mut model =
         onnx::load(source, &Interrupter::default()).map_err(|error| error.to_string())?;
     let PortValue::Tensor { dims, .. } = &model.ports().inputs[0].value else {

@@ -115,7 +115,8 @@ pub fn rows(scale: Scale) -> Vec<Row> {
 fn expected(model: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
     let row: Vec<f32> = (0..DEEP_WIDTH).map(|at| (at as f32 * 0.37).sin()).collect();
     let said = |error: &dyn std::fmt::Display| error.to_string();
-    let source = ModelSource { name: "bare", bytes: model, external: &[], outputs: None };
+    let source =
+        ModelSource { name: "bare", bytes: model, external: &[], outputs: None, providers: &[] };
     let mut bare = onnx::locate_library(None)
         .and_then(|library| onnx::init(&library))
         .and_then(|()| onnx::load(source, &Interrupter::default()))

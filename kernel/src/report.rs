@@ -11,7 +11,7 @@ use serde_json::Value;
 use wasm_engine_abi::{Digest, Tick, counters};
 use wasm_engine_core::Stats;
 use wasm_engine_inference::{ModelMeasures, Spread};
-use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup};
+use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup, ProviderUse};
 
 use crate::exit::{Exit, HasExitCode};
 
@@ -243,8 +243,11 @@ pub struct ModelReport {
     pub request_bytes_max: u32,
     /// Longest reply in bytes.
     pub reply_bytes_max: u32,
-    /// What it is computed with; `cpu` is the only one.
+    /// What it was computed with.
     pub provider: String,
+    /// What was asked for before that and could not be had, each with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers_refused: BTreeMap<String, String>,
 }
 
 /// What a model was asked in this process and how long that took: no two runs agree on it.
@@ -316,7 +319,7 @@ impl From<ModelMeasures> for ModelMeasuresReport {
 }
 
 impl ModelReport {
-    pub(crate) fn of(model: &ModelSetup) -> Self {
+    pub(crate) fn of(model: &ModelSetup, providers: &ProviderUse) -> Self {
         let ports = |ports: &[PortSetup]| -> BTreeMap<String, String> {
             let given = ports.iter().filter(|port| port.given);
             given.map(|port| (port.name.clone(), port.value.to_string())).collect()
@@ -330,7 +333,8 @@ impl ModelReport {
             batch: model.batch,
             request_bytes_max: model.request_bytes_max,
             reply_bytes_max: model.reply_bytes_max,
-            provider: "cpu".to_owned(),
+            provider: providers.used.clone(),
+            providers_refused: providers.refused.clone(),
         }
     }
 }

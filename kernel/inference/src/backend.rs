@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use wasm_engine_setup::PortSetup;
+use wasm_engine_setup::{PortSetup, ProviderUse};
 
 use crate::interrupt::{Canceller, Interrupter};
 use crate::list_buffer::ListBuffer;
@@ -83,6 +83,10 @@ pub trait Backend: Send {
     }
     /// What its bits depend on, for the log.
     fn describe(&self) -> String;
+    /// With what it is computed; the processor, if nothing else is known.
+    fn providers(&self) -> ProviderUse {
+        ProviderUse::default()
+    }
     /// What stops the run that is under way, after which it can be run again; one that stops
     /// nothing, if there is none.
     fn canceller(&self) -> Canceller {

@@ -60,6 +60,7 @@ mod nan;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 mod protocol;
+mod provider;
 pub mod registry;
 mod request;
 mod request_pipe;
@@ -85,5 +86,6 @@ pub use self::{
     layout::{InferenceLayout, InferenceMemory},
     list_buffer::ListBuffer,
     measures::ModelMeasures,
+    provider::ProviderName,
     stack::StackedRows,
 };

@@ -16,6 +16,7 @@ pub mod memory_defaults;
 mod model;
 mod model_notes;
 mod policy;
+mod provider;
 mod sync_policy;
 
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ pub use self::{
     model::{BATCH_MAX, Dim, ModelSetup, PortSetup, PortValue, REPLY_BYTES_MIN, RowForm},
     model_notes::ModelNotes,
     policy::{Policy, Restart, Schedule, TraceLevel},
+    provider::{CPU, ProviderUse},
     sync_policy::SyncPolicy,
 };
 

@@ -13,6 +13,7 @@ use crate::config::tables::{
     AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, in_kernel_name,
 };
 use wasm_engine_guest::admission::Pattern;
+use wasm_engine_inference::ProviderName;
 use wasm_engine_setup::{BATCH_MAX, LimitError, Restart};
 
 /// What a trace ring may hold.
@@ -260,6 +261,32 @@ impl Config {
         if let Some((name, _)) = model.dims.iter().flatten().find(|(_, max)| **max == 0) {
             let problem = "is 0, at least 1 is needed";
             return Err(self.value_error(key(&format!("dims.{name}")), problem));
+        }
+        let providers = model.providers.as_deref();
+        if providers.is_some_and(<[String]>::is_empty) {
+            return Err(self.value_error(key("providers"), "is empty; name one, or leave it out"));
+        }
+        let providers = providers.unwrap_or_default();
+        for (at, name) in providers.iter().enumerate() {
+            let Some(provider) = ProviderName::of(name) else {
+                let known = ProviderName::ALL.iter().map(|one| one.text());
+                let known = known.collect::<Vec<_>>().join(", ");
+                let name = name.escape_debug();
+                let problem = format!("holds \"{name}\", which is none of {known}");
+                return Err(self.value_error(key("providers"), problem));
+            };
+            let before = providers[..at].iter().map(|one| ProviderName::of(one));
+            if before.clone().any(|one| one == Some(provider)) {
+                let problem = format!("holds {} twice", provider.text());
+                return Err(self.value_error(key("providers"), problem));
+            }
+            if before.clone().any(|one| one == Some(ProviderName::Cpu)) {
+                let problem = format!(
+                    "holds {} behind cpu, which can always be had; put cpu last",
+                    provider.text()
+                );
+                return Err(self.value_error(key("providers"), problem));
+            }
         }
         if model.outputs.as_ref().is_some_and(Vec::is_empty) {
             return Err(self.value_error(key("outputs"), "is empty; name one, or leave it out"));

@@ -106,6 +106,7 @@ fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup),
         outputs: model.outputs.clone(),
         request_bytes_max: model.request_bytes_max,
         reply_bytes_max: model.reply_bytes_max,
+        providers: model.providers.clone().unwrap_or_default(),
     };
     let notes = model_notes(&bytes, &external);
     let (name, isolation) = (setup.full_name(), model.isolation);

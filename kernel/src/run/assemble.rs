@@ -98,6 +98,7 @@ pub(crate) fn start(
         kernel(&setup, &modules, engine, loaded, physical, code_cache.as_ref())?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     sinks.inference = inference;
+    sinks.providers = header.models.iter().map(|model| model.providers.clone()).collect();
     let mut ingest = Ingest::new(sources, &setup.limits);
     let (mut log, mut recovered) = (None, None);
     if let Some(dir) = locations.resume {
@@ -162,6 +163,7 @@ fn model_records(
         isolated: file.isolation == Isolation::Process,
         version: setup.version,
         notes: file.notes.clone(),
+        providers: loaded.backend.providers(),
     };
     files.iter().zip(loaded).zip(setups).map(record).collect()
 }

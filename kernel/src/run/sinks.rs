@@ -11,7 +11,7 @@ use crate::{machine::Kernel, run::faults::FaultNews};
 use wasm_engine_core::{Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine};
-use wasm_engine_setup::Setup;
+use wasm_engine_setup::{ProviderUse, Setup};
 
 use crate::run::refused_inputs::RefusedInputs;
 
@@ -58,6 +58,8 @@ pub(crate) struct Sinks {
     pub(crate) outputs: Option<OutputFile>,
     /// Requests go here; without, they are answered from elsewhere.
     pub(crate) inference: Option<InferenceHandle>,
+    /// With what each model is computed, or was.
+    pub(crate) providers: Vec<ProviderUse>,
     last: LastOutputs,
     lines: Vec<LogLine>,
     lines_left_out: u64,
@@ -76,6 +78,7 @@ impl Sinks {
             setup,
             outputs: None,
             inference: None,
+            providers: Vec::new(),
             last: LastOutputs::default(),
             lines: Vec::new(),
             lines_left_out: 0,

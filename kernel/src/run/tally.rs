@@ -2,7 +2,7 @@
 
 use wasm_engine_abi::page::stall;
 use wasm_engine_inference::InferenceHandle;
-use wasm_engine_setup::ModelSetup;
+use wasm_engine_setup::{ModelSetup, ProviderUse};
 
 use crate::{
     machine::Kernel,
@@ -14,6 +14,10 @@ use crate::{
 pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
     let stalls = kernel.page().stalls_model;
     let core = kernel.core();
+    let cpu = std::iter::repeat_with(ProviderUse::default);
+    let providers = sinks.providers.iter().cloned().chain(cpu);
+    let models = core.setup().models.iter().zip(providers);
+    let models = models.map(|(model, providers)| ModelReport::of(model, &providers)).collect();
     let names = core.setup().models.iter().map(ModelSetup::full_name);
     let measures = sinks.inference.iter().flat_map(InferenceHandle::measures);
     RunReport {
@@ -32,7 +36,7 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
         memory_reserved_bytes: kernel.engine().reserved_bytes(),
         asleep: kernel.agents_held().1,
         region_bytes: kernel.built().bytes,
-        models: core.setup().models.iter().map(ModelReport::of).collect(),
+        models,
         model_measures: names.zip(measures.map(Into::into)).collect(),
         outputs: sinks.last_outputs(),
         first_fault: sinks.faults.first.clone(),

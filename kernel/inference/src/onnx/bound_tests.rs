@@ -9,7 +9,7 @@ use crate::{Backend, BackendFailure, Interrupter, ListBuffer};
 
 /// A model that was never run.
 fn fresh(bytes: &[u8]) -> OnnxModel {
-    let source = ModelSource { name: "m", bytes, external: &[], outputs: None };
+    let source = ModelSource { name: "m", bytes, external: &[], outputs: None, providers: &[] };
     load(source, &Interrupter::default()).expect("loads")
 }
 

@@ -14,6 +14,7 @@
 //! | `values.rs` | between lists of tensors and the library's values |
 //! | `bound.rs` | tensors that stay for requests of a shape that comes again |
 //! | `binding.rs` | those tensors: unsafe code |
+//! | `provider.rs` | what computes a model |
 //! | `raw.rs` | values over memory of ours: unsafe code |
 //!
 //! ```text
@@ -58,6 +59,9 @@ mod model;
 mod pinned;
 mod port;
 mod probe;
+mod provider;
+#[cfg(test)]
+mod provider_tests;
 #[expect(unsafe_code, reason = "values over caller-owned memory exist only in the raw interface")]
 mod raw;
 #[cfg(test)]
