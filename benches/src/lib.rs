@@ -9,8 +9,9 @@
 //!                                                     brokered.rs         S4
 //! bare_loop.rs  the same without a kernel             dispatch.rs         S5
 //! alone.rs    a kernel in a process of its own        infer_roundtrip.rs  S6
-//! readers.rs  reading in Rust, C and Python           sleepers.rs         S9
-//! counting.rs (U) counts allocations                  lanes.rs            S10
+//! readers.rs  reading in Rust, C and Python           slow_model.rs       S6, a slow model
+//! counting.rs (U) counts allocations                  sleepers.rs         S9
+//! graphs.rs   models written for measuring            lanes.rs            S10
 //!                                                     start.rs            S11
 //!                                                     allocations.rs      S13
 //!                                                     growth.rs           S3b, S14
@@ -40,6 +41,8 @@ pub mod brokered;
 pub mod counting;
 pub mod dispatch;
 #[cfg(feature = "kernel")]
+pub mod graphs;
+#[cfg(feature = "kernel")]
 pub mod growth;
 #[cfg(feature = "kernel")]
 pub mod host_push;
@@ -57,6 +60,8 @@ pub mod ring_spsc;
 pub mod row;
 #[cfg(feature = "kernel")]
 pub mod sleepers;
+#[cfg(feature = "kernel")]
+pub mod slow_model;
 #[cfg(feature = "kernel")]
 pub mod start;
 #[cfg(feature = "kernel")]

@@ -11,13 +11,13 @@ use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::{Row, report, table};
 use wasm_engine_benches::{
     allocations, alone, brokered, dispatch, growth, host_push, infer_roundtrip, lanes, machine,
-    page_read, ring_batch, ring_spsc, sleepers, start, tick_50, wasm_turn, watched,
+    page_read, ring_batch, ring_spsc, sleepers, slow_model, start, tick_50, wasm_turn, watched,
 };
 
 /// One question: its goal, its name, its answer.
 type Question = (&'static str, &'static str, fn(Scale) -> Vec<Row>);
 
-const QUESTIONS: [Question; 16] = [
+const QUESTIONS: [Question; 17] = [
     ("S1", "ring_spsc", ring_spsc::rows),
     ("S1", "ring_batch", ring_batch::rows),
     ("S2", "page_read", page_read::rows),
@@ -27,6 +27,7 @@ const QUESTIONS: [Question; 16] = [
     ("S4", "brokered", brokered::rows),
     ("S5", "dispatch", dispatch::rows),
     ("S6", "infer_roundtrip", infer_roundtrip::rows),
+    ("S6", "slow_model", slow_model::rows),
     ("S9", "sleepers", sleepers::rows),
     ("S10", "lanes", lanes::rows),
     ("S11", "start", start::rows),

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use wasm_engine_setup::PortSetup;
+use wasm_engine_setup::{PortSetup, ProviderUse};
 
 use crate::interrupt::{Canceller, Interrupter};
 use crate::list_buffer::ListBuffer;
+use crate::stack::StackedRows;
 
 /// Why a run has no result.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -67,8 +68,25 @@ pub trait Backend: Send {
     /// # Errors
     /// [`BackendFailure`], with what went wrong in words.
     fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure>;
+    /// As [`Backend::run`] over rows that are stacked; `stacked` is memory for reuse.
+    ///
+    /// # Errors
+    /// Those of [`Backend::run`].
+    fn run_rows(
+        &mut self,
+        rows: StackedRows<'_>,
+        stacked: &mut ListBuffer,
+        reply: &mut ListBuffer,
+    ) -> Result<(), BackendFailure> {
+        let request = rows.request(stacked);
+        self.run(request, reply)
+    }
     /// What its bits depend on, for the log.
     fn describe(&self) -> String;
+    /// With what it is computed; the processor, if nothing else is known.
+    fn providers(&self) -> ProviderUse {
+        ProviderUse::default()
+    }
     /// What stops the run that is under way, after which it can be run again; one that stops
     /// nothing, if there is none.
     fn canceller(&self) -> Canceller {

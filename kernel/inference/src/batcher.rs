@@ -22,6 +22,7 @@ use crate::backend::{Backend, BackendFailure};
 use crate::guarded::GuardedModel;
 use crate::list_buffer::ListBuffer;
 use crate::protocol::BatchDone;
+use crate::stack::StackedRows;
 use crate::{nan, request, stack};
 
 /// A model and what agents know of it.
@@ -178,7 +179,7 @@ impl Batches {
         match (row.form, &self.row) {
             (RequestForm::Tensors, _) => self.request.set(bytes),
             (RequestForm::Row, Some(form)) if bytes.len() == form.input_len * 4 => {
-                self.request.clear();
+                self.request.clear_for(form.input_dims.len());
                 let written = TensorWriter::new(&mut self.request).and_then(|mut list| {
                     list.value(0, ValueKind::F32, &form.input_dims, &[bytes])?;
                     Ok(list.finish())
@@ -242,6 +243,7 @@ impl Batches {
         self.report(number, was_gone, failed);
         sink.batch(BatchDone {
             run_ns,
+            start_ns: start,
             model: number,
             rows: chunk.rows.len() as u32,
             misfits: 0,
@@ -331,14 +333,8 @@ impl Batches {
         let Self { setup, row: form, model, results, .. } = self;
         let bytes = chunk.row_bytes;
         let lists = &chunk.lists.bytes()[rows.start * bytes..rows.end * bytes];
-        let request = match setup.batch {
-            1 => lists,
-            batch => {
-                stack::stack(lists, bytes, batch, &mut results.stacked);
-                results.stacked.bytes()
-            }
-        };
-        model.run(request, &mut results.reply)?;
+        let asked = StackedRows::new(lists, bytes, setup.batch);
+        model.run(asked, &mut results.stacked, &mut results.reply)?;
         results.take(&chunk.rows[rows], setup, form.as_ref()).map_err(|why| model.fail(why))
     }
 }

@@ -6,6 +6,7 @@ use crate::backend::{Backend, BackendFailure};
 use crate::interrupt::Canceller;
 use crate::list_buffer::ListBuffer;
 use crate::protocol::panic_text;
+use crate::stack::StackedRows;
 
 /// Requests in a row, none answered between them, that may end the process of a model before it is
 /// given up: what ends it always would else cost a start or two for each request of a run.
@@ -64,13 +65,14 @@ impl GuardedModel {
         }
     }
 
-    /// Runs it once.
+    /// Runs it once; `stacked` is memory for reuse.
     pub(crate) fn run(
         &mut self,
-        request: &[u8],
+        rows: StackedRows<'_>,
+        stacked: &mut ListBuffer,
         reply: &mut ListBuffer,
     ) -> Result<(), BackendFailure> {
-        match self.guarded(request, reply) {
+        match self.guarded(rows, stacked, reply) {
             Ok(()) => {
                 self.lost_rows = 0;
                 Ok(())
@@ -89,9 +91,14 @@ impl GuardedModel {
 
     /// Behind a panic boundary (SEMANTICS I3.2): after a panic it is not run again, so nobody sees
     /// a state that is half changed.
-    fn guarded(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
+    fn guarded(
+        &mut self,
+        rows: StackedRows<'_>,
+        stacked: &mut ListBuffer,
+        reply: &mut ListBuffer,
+    ) -> Result<(), BackendFailure> {
         let backend = &mut self.backend;
-        let run = AssertUnwindSafe(|| backend.run(request, reply));
+        let run = AssertUnwindSafe(|| backend.run_rows(rows, stacked, reply));
         catch_unwind(run).unwrap_or_else(|panic| {
             let text = panic_text(panic.as_ref());
             Err(BackendFailure::Gone(format!("it panicked: {text}")))

@@ -20,6 +20,7 @@ use crate::deadline::{Deadlines, Late, Missed};
 use crate::error::InferenceError;
 use crate::interrupt::Interrupter;
 use crate::layout::InferenceMemory;
+use crate::measures::{Measures, ModelMeasures};
 use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, ROW, STOP};
 use crate::request_pipe::RequestPipe;
 use crate::server::{self, Replies, Server};
@@ -61,6 +62,8 @@ struct Slot {
     model: u32,
     arrival: Arrival,
     late: Late,
+    /// When it was submitted.
+    asked_ns: u64,
     reply: Vec<u8>,
 }
 
@@ -91,6 +94,8 @@ pub struct InferenceHandle {
     fills: Vec<BatchFill>,
     pub(crate) rows: Vec<ModelRow>,
     pub(crate) deadlines: Deadlines,
+    measures: Vec<Measures>,
+    clock: fn() -> u64,
     /// What stops the models.
     pub(crate) interrupters: Vec<Interrupter>,
     /// The way of a model to the thread.
@@ -138,6 +143,7 @@ impl InferenceHandle {
             ..ModelRow::zeroed()
         };
         let rows = models.iter().map(row).collect();
+        let measures = models.iter().map(|_| Measures::default()).collect();
         let fill = |model: &ServedModel| BatchFill { batch: model.setup.batch, requests: 0 };
         let fills = models.iter().map(fill).collect();
         let ending = Interrupter::default();
@@ -170,6 +176,8 @@ impl InferenceHandle {
             wait: options.wait,
             fills,
             rows,
+            measures,
+            clock: options.clock,
             deadlines,
             interrupters,
             models: models_sender,
@@ -216,7 +224,9 @@ impl InferenceHandle {
         self.unflushed = true;
         self.prune();
         let reply = self.spare.pop().unwrap_or_default();
-        self.slots.push_back(Slot { number, model, arrival: Arrival::Outstanding, late, reply });
+        let (arrival, asked_ns) = (Arrival::Outstanding, (self.clock)());
+        self.slots.push_back(Slot { number, model, arrival, late, asked_ns, reply });
+        self.measures[model as usize].asked(bytes.len());
         self.rows[model as usize].pending += 1;
         let fill = &mut self.fills[model as usize];
         fill.requests += 1;
@@ -342,6 +352,7 @@ impl InferenceHandle {
         let slot = &mut self.slots[at];
         slot.reply.clear();
         slot.arrival = Arrival::Arrived(Status::Late as i32);
+        self.measures[model as usize].late();
         let row = &mut self.rows[model as usize];
         row.pending -= 1;
         match missed {
@@ -384,9 +395,15 @@ impl InferenceHandle {
         &self.rows
     }
 
+    /// What each model was asked so far, and how long that took.
+    #[must_use]
+    pub fn measures(&self) -> Vec<ModelMeasures> {
+        self.measures.iter().map(Measures::so_far).collect()
+    }
+
     /// Moves everything that has arrived into its slot.
     fn receive(&mut self) -> Result<(), InferenceError> {
-        let Self { replies, slots, rows, deadlines, .. } = self;
+        let Self { replies, slots, rows, measures, deadlines, .. } = self;
         let any = replies.has_next();
         while let Some(record) = replies.next()? {
             match record.tag {
@@ -396,7 +413,8 @@ impl InferenceHandle {
                 }
                 BATCH => {
                     let batch: BatchDone = bytemuck::pod_read_unaligned(&record);
-                    count(&mut rows[batch.model as usize], &batch);
+                    batch.count_in(&mut rows[batch.model as usize]);
+                    measures[batch.model as usize].ran(&batch);
                 }
                 code => {
                     let Ok(at) = slots.binary_search_by_key(&record.aux, |slot| slot.number) else {
@@ -421,6 +439,7 @@ impl InferenceHandle {
                     slot.reply.clear();
                     slot.reply.extend_from_slice(&record);
                     rows[slot.model as usize].pending -= 1;
+                    measures[slot.model as usize].answered(slot.asked_ns, code, record.len());
                 }
             }
         }
@@ -471,17 +490,5 @@ impl Drop for InferenceHandle {
             }
         }
         self.interrupters.iter().take(1).for_each(Interrupter::leave);
-    }
-}
-
-/// Counts what the thread says about a batch; one without rows held refused requests only.
-fn count(row: &mut ModelRow, done: &BatchDone) {
-    if done.rows > 0 {
-        row.count_batch(done.rows, done.run_ns);
-    }
-    row.requests += u64::from(done.misfits);
-    row.errors += u64::from(done.errors);
-    if done.gone != 0 {
-        row.state = model_state::FAILED;
     }
 }

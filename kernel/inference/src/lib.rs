@@ -23,10 +23,12 @@
 //! - *The rings may fill* where requests or replies are large: [`InferenceLayout`] bounds them, the
 //!   scheduler keeps what has no room and never waits for it, the inference thread waits.
 //! - *Copies of a request*: into the ring, out of it, to its chunk where it is not the first one
-//!   there, into the stack where there is one, and to a multiple of 64 bytes where its elements do
-//!   not begin at one; of a reply: out of the library, cut into rows, and through the ring.
+//!   there, into the stack where there is one, and into tensors that stay where its shape is bound
+//!   (`onnx/bound.rs`); else its first tensor is read in place, and the others are copied where
+//!   they do not begin at a multiple of 64; of a reply: out of the library, cut into rows, and
+//!   through the ring.
 //! - *Nothing is allocated by us* per request once the buffers have seen the largest tick, but for
-//!   the library's handles of tensors, the lists of those, and what waits for room.
+//!   what waits for room and, where a shape is not bound, the library's handles of tensors.
 //!
 //! - *A model that never returns* holds its thread, not the scheduler:
 //!   [`InferenceHandle::wait_until`] can be ended, and dropping the handle interrupts what runs.
@@ -48,15 +50,18 @@ mod error;
 mod external_file;
 mod guarded;
 mod handle;
+mod histogram;
 mod interrupt;
 #[cfg(all(feature = "onnx", unix))]
 pub mod isolated;
 mod layout;
 mod list_buffer;
+mod measures;
 mod nan;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 mod protocol;
+mod provider;
 pub mod registry;
 mod replace;
 mod request;
@@ -79,7 +84,11 @@ pub use self::{
     error::InferenceError,
     external_file::{ExternalFile, model_sha256},
     handle::{InferenceHandle, InferenceOptions, ModelReply},
+    histogram::Spread,
     interrupt::{Canceller, Interrupter, is_thread_left},
     layout::{InferenceLayout, InferenceMemory},
     list_buffer::ListBuffer,
+    measures::ModelMeasures,
+    provider::ProviderName,
+    stack::StackedRows,
 };

@@ -15,6 +15,7 @@
 use std::any::Any;
 
 use bytemuck::{Pod, Zeroable};
+use wasm_engine_abi::page::{ModelRow, model_state};
 
 /// In the tag of a request record: it is a row.
 pub(crate) const ROW: u32 = 1 << 30;
@@ -37,6 +38,8 @@ pub(crate) const LAST_WORDS_MAX: usize = 512;
 pub(crate) struct BatchDone {
     /// Duration of the run, in ns of the clock that was handed in.
     pub(crate) run_ns: u64,
+    /// When it began, by the same clock; 0 if nothing was run.
+    pub(crate) start_ns: u64,
     /// Model handle.
     pub(crate) model: u32,
     /// Requests that were run; 0 if nothing was.
@@ -49,6 +52,20 @@ pub(crate) struct BatchDone {
     pub(crate) gone: u32,
     /// Zero.
     pub(crate) reserved: u32,
+}
+
+impl BatchDone {
+    /// Counts it; one without rows held refused requests only.
+    pub(crate) fn count_in(&self, row: &mut ModelRow) {
+        if self.rows > 0 {
+            row.count_batch(self.rows, self.run_ns);
+        }
+        row.requests += u64::from(self.misfits);
+        row.errors += u64::from(self.errors);
+        if self.gone != 0 {
+            row.state = model_state::FAILED;
+        }
+    }
 }
 
 /// The text of a panic, if it has one.

@@ -147,7 +147,8 @@ impl ModelError {
             Self::Isolated(error) => error.exit_code(),
             Self::NotBuiltIn { .. } => 1,
             #[cfg(feature = "onnx")]
-            Self::Library { .. } | Self::Model(OnnxError::NotInitialised { .. }) => 1,
+            Self::Library { .. }
+            | Self::Model(OnnxError::NotInitialised { .. } | OnnxError::NoProvider { .. }) => 1,
             #[cfg(feature = "onnx")]
             Self::Model(_) => 5,
             Self::Terms { .. } => 5,
@@ -209,7 +210,8 @@ fn load(
 ) -> Result<LoadedModel, ModelError> {
     let outputs = file.terms.outputs.as_deref();
     let ModelFile { name, bytes, external, .. } = *file;
-    let source = ModelSource { name, bytes, external, outputs };
+    let providers = file.terms.providers.as_slice();
+    let source = ModelSource { name, bytes, external, outputs, providers };
     let (mut backend, mixing): (Box<dyn Backend>, _) = match file.home {
         ModelHome::Here => {
             let model = onnx::load(source, interrupter)?;
@@ -305,6 +307,7 @@ mod tests {
             outputs: None,
             request_bytes_max: None,
             reply_bytes_max: None,
+            providers: Vec::new(),
         };
         let home = ModelHome::Here;
         ModelFile { name: "m", bytes, external: &[], sha256, batch: 4, home, terms: TERMS }

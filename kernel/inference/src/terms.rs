@@ -15,6 +15,11 @@ pub struct ModelTerms {
     pub request_bytes_max: Option<u32>,
     /// Longest reply in bytes, if not what follows from its outputs.
     pub reply_bytes_max: Option<u32>,
+    /// What computes it, in the order in which that is tried ([`ProviderName`]); the processor
+    /// where nothing is named.
+    ///
+    /// [`ProviderName`]: crate::ProviderName
+    pub providers: Vec<String>,
 }
 
 impl From<&ModelSetup> for ModelTerms {
@@ -26,6 +31,7 @@ impl From<&ModelSetup> for ModelTerms {
             outputs: Some(given.map(|port| port.name.clone()).collect()),
             request_bytes_max: Some(setup.request_bytes_max),
             reply_bytes_max: Some(setup.reply_bytes_max),
+            providers: Vec::new(),
         }
     }
 }

@@ -460,7 +460,11 @@ fn misuse_is_a_typed_error() {
 
 #[test]
 fn a_dying_thread_says_so() {
-    let options = InferenceOptions { clock: || panic!("the clock broke"), ..options() };
+    let clock = || match std::thread::current().name() {
+        Some("we-inference") => panic!("the clock broke"),
+        _ => 7,
+    };
+    let options = InferenceOptions { clock, ..options() };
     let mut handle = start_within(vec![sums(1)], &limits(&[]), options);
     submit(&mut handle, 0, 0, [0.0; 2]);
     let error = handle.wait_for(0).expect_err("nobody answers");
@@ -584,4 +588,29 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
     }
     assert!(bits.windows(2).all(|pair| pair[0] == pair[1]));
     assert_eq!(handle.rows()[0].errors, 0);
+}
+
+#[test]
+fn what_a_model_was_asked_is_measured() {
+    let mut handle = start(vec![sums(1), sums(4)]);
+    // Two good rows and a bad one; six in two batches for the other model, and one that is none.
+    for (number, value) in [(0, 1.0), (1, 2.0), (2, -13.0)] {
+        submit(&mut handle, number, 0, [value, 0.0]);
+    }
+    (3..9).for_each(|number| submit(&mut handle, number, 1, [1.0, 2.0]));
+    submit_bytes(&mut handle, 9, 1, &[0; 4]);
+    let codes: Vec<i32> =
+        (0..10).map(|number| handle.wait_for(number).expect("is answered").code).collect();
+    assert_eq!(codes, [OK, OK, FAILED, OK, OK, OK, OK, OK, OK, MISMATCH]);
+    let measures = handle.measures();
+    let [one, four] = &measures[..] else { panic!("two models") };
+    assert_eq!((one.requests, one.request_bytes), (3, 24));
+    assert_eq!((one.answered, one.reply_bytes, one.failed), (2, 24, 1));
+    assert_eq!((one.refused, one.late), (0, 0));
+    assert_eq!((one.run_ns.count, one.batch_rows.max, one.queue_ns.count), (3, 1, 3));
+    assert_eq!((four.requests, four.answered, four.refused), (7, 6, 1));
+    // One that was refused waited for no run.
+    assert_eq!((four.run_ns.count, four.queue_ns.count), (2, 6));
+    assert_eq!((four.batch_rows.max, four.batch_rows.mean), (4, 3.0));
+    assert_eq!(four.batch_rows.variance, 1.0);
 }

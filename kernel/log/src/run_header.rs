@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::record::kind;
-use wasm_engine_setup::{EngineFingerprint, ModelNotes, ModelSetup, Setup};
+use wasm_engine_setup::{EngineFingerprint, ModelNotes, ModelSetup, ProviderUse, Setup};
 
 use crate::{error::LogError, reader::LogReader, recovery::LogReport};
 
@@ -57,6 +57,9 @@ pub struct ModelRecord {
     /// What its file says of itself.
     #[serde(default)]
     pub notes: ModelNotes,
+    /// With what it was computed, and with what it could not be.
+    #[serde(default, skip_serializing_if = "ProviderUse::is_plain")]
+    pub providers: ProviderUse,
 }
 
 /// Everything before tick 0.

@@ -16,6 +16,7 @@ pub mod memory_defaults;
 mod model;
 mod model_notes;
 mod policy;
+mod provider;
 mod sync_policy;
 
 use std::borrow::Cow;
@@ -32,6 +33,7 @@ pub use self::{
     },
     model_notes::ModelNotes,
     policy::{Policy, Restart, Schedule, TraceLevel},
+    provider::{CPU, ProviderUse},
     sync_policy::SyncPolicy,
 };
 

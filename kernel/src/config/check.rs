@@ -16,6 +16,7 @@ use crate::config::tables::{
 };
 use wasm_engine_core::TICK_MAX;
 use wasm_engine_guest::admission::Pattern;
+use wasm_engine_inference::ProviderName;
 use wasm_engine_setup::{BATCH_MAX, LimitError, MEMORY_BYTES_MAX, Restart};
 
 /// What a trace ring may hold.
@@ -282,6 +283,16 @@ impl Config {
         Ok(())
     }
 
+    fn check_model_load(&self, model: &ModelConfig) -> Result<(), ConfigError> {
+        let key = |key: &str| format!("model.{}.{key}", model.name);
+        self.at_least_1(&key("load_ticks"), model.load_ticks)?;
+        if model.memory_bytes.is_some_and(|bytes| bytes > MEMORY_BYTES_MAX) {
+            let problem = format!("is more than {MEMORY_BYTES_MAX}");
+            return Err(self.value_error(key("memory_bytes"), problem));
+        }
+        Ok(())
+    }
+
     fn check_model(&self, model: &ModelConfig) -> Result<(), ConfigError> {
         let key = |key: &str| format!("model.{}.{key}", model.name);
         if model.file.is_some() == model.folder.is_some() {
@@ -294,12 +305,8 @@ impl Config {
         self.at_least_1(&key("bytes_max"), model.bytes_max)?;
         // A latency of 0 is refused (SEMANTICS T3).
         self.at_least_1(&key("latency_ticks"), model.latency_ticks)?;
-        self.at_least_1(&key("load_ticks"), model.load_ticks)?;
+        self.check_model_load(model)?;
         self.at_least_1(&key("batch"), model.batch.into())?;
-        if model.memory_bytes.is_some_and(|bytes| bytes > MEMORY_BYTES_MAX) {
-            let problem = format!("is more than {MEMORY_BYTES_MAX}");
-            return Err(self.value_error(key("memory_bytes"), problem));
-        }
         if model.batch > BATCH_MAX {
             let problem = format!("is {}, at most {BATCH_MAX} is possible", model.batch);
             return Err(self.value_error(key("batch"), problem));
@@ -310,6 +317,32 @@ impl Config {
         if let Some((name, _)) = model.dims.iter().flatten().find(|(_, max)| **max == 0) {
             let problem = "is 0, at least 1 is needed";
             return Err(self.value_error(key(&format!("dims.{name}")), problem));
+        }
+        let providers = model.providers.as_deref();
+        if providers.is_some_and(<[String]>::is_empty) {
+            return Err(self.value_error(key("providers"), "is empty; name one, or leave it out"));
+        }
+        let providers = providers.unwrap_or_default();
+        for (at, name) in providers.iter().enumerate() {
+            let Some(provider) = ProviderName::of(name) else {
+                let known = ProviderName::ALL.iter().map(|one| one.text());
+                let known = known.collect::<Vec<_>>().join(", ");
+                let name = name.escape_debug();
+                let problem = format!("holds \"{name}\", which is none of {known}");
+                return Err(self.value_error(key("providers"), problem));
+            };
+            let before = providers[..at].iter().map(|one| ProviderName::of(one));
+            if before.clone().any(|one| one == Some(provider)) {
+                let problem = format!("holds {} twice", provider.text());
+                return Err(self.value_error(key("providers"), problem));
+            }
+            if before.clone().any(|one| one == Some(ProviderName::Cpu)) {
+                let problem = format!(
+                    "holds {} behind cpu, which can always be had; put cpu last",
+                    provider.text()
+                );
+                return Err(self.value_error(key("providers"), problem));
+            }
         }
         if model.outputs.as_ref().is_some_and(Vec::is_empty) {
             return Err(self.value_error(key("outputs"), "is empty; name one, or leave it out"));

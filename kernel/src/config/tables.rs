@@ -337,6 +337,10 @@ pub struct ModelConfig {
     /// Where it runs (SEMANTICS I3.6): `thread` or `process`. Default `thread`.
     #[serde(default)]
     pub isolation: Isolation,
+    /// What computes it, each tried in turn (SEMANTICS I5): `cpu`, `cuda` and others of ONNX
+    /// Runtime. Without `cpu` it is refused where none of them can be had. Default: none, `cpu`.
+    #[serde(default)]
+    pub providers: Option<Vec<String>>,
 }
 
 impl ModelConfig {

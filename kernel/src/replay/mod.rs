@@ -271,6 +271,7 @@ impl Replay {
             Err(error) => return Err(error.into()),
         };
         let mut sinks = Sinks::new(setup, ShownLines::Faults);
+        sinks.providers = self.header.models.iter().map(|model| model.providers.clone()).collect();
         if self.dir.join(OUTPUTS_FILE).exists() {
             sinks.outputs = Some(OutputFile::verify(&self.dir)?);
         }
@@ -426,7 +427,7 @@ fn modules(header: &RunHeader) -> Vec<ModuleReport> {
 
 fn models(header: &RunHeader) -> Vec<LoggedModelReport> {
     let report = |(record, setup): (&ModelRecord, &ModelSetup)| LoggedModelReport {
-        model: ModelReport::of(setup),
+        model: ModelReport::of(setup, &record.providers),
         path: record.path.display().to_string(),
         notes: record.notes.clone(),
         fingerprint: record.fingerprint.clone(),

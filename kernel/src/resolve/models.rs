@@ -146,6 +146,7 @@ fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup),
         outputs: model.outputs.clone(),
         request_bytes_max: model.request_bytes_max,
         reply_bytes_max: model.reply_bytes_max,
+        providers: model.providers.clone().unwrap_or_default(),
     };
     let (name, isolation) = (setup.full_name(), model.isolation);
     let bytes_max = model.bytes_max;

@@ -107,8 +107,10 @@ pub(crate) fn start(
         kernel(&setup, &modules, engine, loaded, physical, &locations, code_cache.as_ref())?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     let program = locations.model_program;
-    sinks.loader = inference.is_some().then(|| ModelLoader::new(&models, &setup, program));
+    sinks.loader =
+        inference.is_some().then(|| ModelLoader::new(&models, &header.models, &setup, program));
     sinks.inference = inference;
+    sinks.providers = header.models.iter().map(|model| model.providers.clone()).collect();
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);
     let (mut log, mut recovered) = (None, None);
     if let Some(dir) = locations.resume {
@@ -178,6 +180,7 @@ fn model_records(
         isolated: file.isolation == Isolation::Process,
         version: setup.version,
         notes: file.notes.clone(),
+        providers: loaded.backend.providers(),
     };
     files.iter().zip(loaded).zip(setups).map(record).collect()
 }

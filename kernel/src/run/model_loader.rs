@@ -13,6 +13,7 @@ use wasm_engine_inference::{
     Backend, Interrupter,
     registry::{ModelFile, ModelHome, ModelTerms, load_models},
 };
+use wasm_engine_log::run_header::ModelRecord;
 use wasm_engine_setup::Setup;
 
 use crate::{
@@ -37,6 +38,8 @@ struct ModelOrigin {
     bytes_max: u64,
     isolation: Isolation,
     terms: ModelTerms,
+    /// What its bits depended on when it was tried.
+    fingerprint: String,
 }
 
 /// All that a load needs.
@@ -77,17 +80,23 @@ impl std::fmt::Debug for ModelLoader {
 pub struct LoaderError(String);
 
 impl ModelLoader {
-    /// For these models of `setup`.
-    pub(crate) fn new(models: &[ReadModel], setup: &Arc<Setup>, program: Option<PathBuf>) -> Self {
-        let origin = |model: &ReadModel| ModelOrigin {
+    /// For these models of `setup`, as the log has them.
+    pub(crate) fn new(
+        models: &[ReadModel],
+        records: &[ModelRecord],
+        setup: &Arc<Setup>,
+        program: Option<PathBuf>,
+    ) -> Self {
+        let origin = |(model, record): (&ReadModel, &ModelRecord)| ModelOrigin {
             path: std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()),
             bytes_max: model.bytes_max,
             isolation: model.isolation,
             terms: model.terms.clone(),
+            fingerprint: record.fingerprint.clone(),
         };
         let origins = Origins {
             setup: Arc::clone(setup),
-            models: models.iter().map(origin).collect(),
+            models: models.iter().zip(records).map(origin).collect(),
             program,
             interrupter: Interrupter::default(),
         };
@@ -193,6 +202,11 @@ fn load(origins: &Origins, model: u32) -> Outcome {
     };
     let loaded = load_models(&[file], None, &origins.interrupter);
     match loaded.map_err(|error| error.to_string())?.pop() {
+        // Bits are promised for one library, class of processor and provider (SEMANTICS I5).
+        Some(loaded) if loaded.fingerprint != origin.fingerprint => Err(format!(
+            "it ran on \"{}\" when it was tried before tick 0, and now runs on \"{}\"",
+            origin.fingerprint, loaded.fingerprint
+        )),
         Some(loaded) => Ok(loaded.backend),
         None => Err("it gave nothing".to_owned()),
     }

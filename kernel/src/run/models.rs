@@ -142,7 +142,8 @@ fn start(
                 loaded.extend(one.into_iter().map(|one| match model.load {
                     LoadOn::Start => one,
                     LoadOn::Request | LoadOn::Command => {
-                        LoadedModel { backend: Box::new(AbsentModel::default()), ..one }
+                        let backend = Box::new(AbsentModel::of(one.backend.as_ref()));
+                        LoadedModel { backend, ..one }
                     }
                 }));
                 Ok(())

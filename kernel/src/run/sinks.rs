@@ -17,7 +17,7 @@ use crate::{
 use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine, OutputStream};
-use wasm_engine_setup::Setup;
+use wasm_engine_setup::{ProviderUse, Setup};
 
 use crate::run::refused_inputs::RefusedInputs;
 
@@ -76,6 +76,8 @@ pub(crate) struct Sinks {
     outcomes: Vec<CommandOutcome>,
     /// What came of commands, for a host.
     pub(crate) kept_commands: Vec<CommandOutcome>,
+    /// With what each model is computed, or was.
+    pub(crate) providers: Vec<ProviderUse>,
     last: LastOutputs,
     lines: Vec<AgentLine>,
     lines_left_out: u64,
@@ -103,6 +105,7 @@ impl Sinks {
             commands: (0, 0),
             outcomes: Vec::new(),
             kept_commands: Vec::new(),
+            providers: Vec::new(),
             last: LastOutputs::default(),
             lines: Vec::new(),
             lines_left_out: 0,

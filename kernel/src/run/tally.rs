@@ -1,6 +1,8 @@
 //! What a kernel did so far, as a report.
 
 use wasm_engine_abi::page::stall;
+use wasm_engine_inference::InferenceHandle;
+use wasm_engine_setup::{ModelSetup, ProviderUse};
 
 use crate::{
     machine::Kernel,
@@ -12,6 +14,12 @@ use crate::{
 pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
     let stalls = kernel.page().stalls_model;
     let core = kernel.core();
+    let cpu = std::iter::repeat_with(ProviderUse::default);
+    let providers = sinks.providers.iter().cloned().chain(cpu);
+    let models = (0..core.setup().models.len() as u32).zip(providers);
+    let models = models.map(|(index, providers)| RunModelReport::of(core, index, &providers));
+    let names = core.setup().models.iter().map(ModelSetup::full_name);
+    let measures = sinks.inference.iter().flat_map(InferenceHandle::measures);
     RunReport {
         last_tick: core.tick(),
         agents: u64::from(core.agents_alive()),
@@ -30,9 +38,8 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
         region_bytes: kernel.built().bytes,
         commands: sinks.commands.0,
         commands_refused: sinks.commands.1,
-        models: (0..core.setup().models.len() as u32)
-            .map(|index| RunModelReport::of(core, index))
-            .collect(),
+        models: models.collect(),
+        model_measures: names.zip(measures.map(Into::into)).collect(),
         outputs: sinks.last_outputs(),
         first_fault: sinks.faults.first.clone(),
         ..RunReport::of(&core.stats())

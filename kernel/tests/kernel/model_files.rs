@@ -280,6 +280,50 @@ fn a13_4_versions_of_a_folder_are_loaded_together_and_kept_in_the_log() {
 }
 
 #[test]
+fn i5_4_what_computes_a_model_instead_of_what_was_asked_for_is_in_reports_and_log() {
+    if !ready() {
+        return;
+    }
+    let folder = folder(&["name = \"m\"\nfile = \"model.onnx\"\nproviders = [\"dml\", \"CPU\"]"]);
+    fs::write(folder.path("model.onnx"), case("inline_all")).expect("written");
+    let report = logged(&folder, "log");
+    let model = &report.models[0].model;
+    // A machine that has it would say so.
+    assert!(model.provider == "dml" || !model.providers_refused["dml"].is_empty(), "{model:?}");
+    let verified = verify(&folder.path("log"), recomputed()).expect("it verifies");
+    assert_eq!((verified.divergence, &verified.run.models), (None, &report.models));
+    let held = inspect(&folder.path("log")).expect("a log");
+    assert_eq!(&held.models[0].model, model);
+    assert!(held.models[0].fingerprint.contains(&format!(" {} intra=1", model.provider)));
+}
+
+#[test]
+fn providers_that_cannot_be_are_refused_in_words() {
+    for (list, words) in [
+        ("[]", "is empty"),
+        ("[\"gpu\"]", "holds \"gpu\", which is none of cpu, cuda, tensorrt"),
+        ("[\"cuda\", \"CUDAExecutionProvider\"]", "holds cuda twice"),
+        ("[\"cpu\", \"cuda\"]", "holds cuda behind cpu, which can always be had; put cpu last"),
+    ] {
+        let folder = folder(&[&format!("name = \"m\"\nfile = \"model.onnx\"\nproviders = {list}")]);
+        fs::write(folder.path("model.onnx"), case("inline_all")).expect("written");
+        let text = refusal(&folder);
+        assert!(text.contains("model.m.providers") && text.contains(words), "{text}");
+    }
+    if !ready() {
+        return;
+    }
+    // No machine has both.
+    let keys = "name = \"m\"\nfile = \"model.onnx\"\nproviders = [\"dml\", \"coreml\"]";
+    let folder = folder(&[keys]);
+    fs::write(folder.path("model.onnx"), case("inline_all")).expect("written");
+    if let Err(error) = folder.run(options()) {
+        assert!(error.to_string().contains("dml is not there"), "{error}");
+        assert_eq!(error.exit(), Exit::Failure, "{error}");
+    }
+}
+
+#[test]
 fn versions_that_are_not_there_and_names_that_are_are_refused() {
     for (models, words) in [
         (vec!["name = \"m\"\nfolder = \"v\"\nversion = 3"], "no version 3;"),

@@ -100,6 +100,7 @@ fn start(frames: &Receiver<Arrived>, answers: &mut File) -> io::Result<Option<On
                 ports: model.ports().clone(),
                 fingerprint: model.describe(),
                 mixing: model.mixing().map(str::to_owned),
+                providers: model.providers(),
             };
             wire::write(answers, (kind::READY, 0, 0), &[&serde_json::to_vec(&ready)?])?;
             Ok(Some(model))
@@ -128,11 +129,12 @@ fn load(
     bytes: &[u8],
     external: &[ExternalFile],
 ) -> Result<OnnxModel, (u64, String)> {
-    let Start { name, outputs, .. } = wanted;
+    let Start { name, outputs, providers, .. } = wanted;
     onnx::locate_library(None)
         .and_then(|library| onnx::init(&library))
         .map_err(|error| (1, format!("model {name} cannot be run: {error}")))?;
-    let source = ModelSource { name, bytes, external, outputs: outputs.as_deref() };
+    let outputs = outputs.as_deref();
+    let source = ModelSource { name, bytes, external, outputs, providers };
     OnnxModel::new(source, Surroundings::Own, &Interrupter::default())
         .map_err(|error| (5, error.to_string()))
 }

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
+use wasm_engine_setup::ProviderUse;
 
 use crate::backend::{Backend, BackendFailure, ModelPorts};
 use crate::external_file::ExternalFile;
@@ -155,6 +156,7 @@ impl IsolatedModel {
                 name: source.name.to_owned(),
                 outputs: source.outputs.map(<[String]>::to_vec),
                 files: source.external.iter().map(|file| file.name.clone()).collect(),
+                providers: source.providers.to_vec(),
             },
             bytes: source.bytes.to_owned(),
             external: source.external.to_vec(),
@@ -353,6 +355,10 @@ impl Backend for IsolatedModel {
 
     fn describe(&self) -> String {
         self.ready.fingerprint.clone()
+    }
+
+    fn providers(&self) -> ProviderUse {
+        self.ready.providers.clone()
     }
 
     fn canceller(&self) -> Canceller {

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
+use wasm_engine_setup::ProviderUse;
 
 use crate::backend::ModelPorts;
 
@@ -28,6 +29,8 @@ pub(super) struct Start {
     pub(super) outputs: Option<Vec<String>>,
     /// Names of the other files in which it has data.
     pub(super) files: Vec<String>,
+    /// What computes it, in the order in which that is tried.
+    pub(super) providers: Vec<String>,
 }
 
 /// What a process says of its model; every one says the same.
@@ -36,6 +39,7 @@ pub(super) struct Ready {
     pub(super) ports: ModelPorts,
     pub(super) fingerprint: String,
     pub(super) mixing: Option<String>,
+    pub(super) providers: ProviderUse,
 }
 
 /// What a frame is.

@@ -121,6 +121,18 @@ pub enum OnnxError {
         /// What cannot be, and what to do.
         reason: String,
     },
+    /// None of the providers that it may be computed with can be had.
+    #[error(
+        "model {model} cannot be computed as model.{model}.providers asks, because {reasons}; \
+         use an ONNX Runtime library and a machine that have it (ORT_DYLIB_PATH names a library), \
+         or add \"cpu\" to the list"
+    )]
+    NoProvider {
+        /// The model.
+        model: String,
+        /// Each of them with the reason.
+        reasons: String,
+    },
     /// ONNX Runtime refused the model or failed in it.
     #[error("ONNX Runtime failed to {action} model {model}: {message}; check the model file")]
     Runtime {

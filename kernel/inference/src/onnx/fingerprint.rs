@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::PoisonError;
 
 use crate::onnx::{cpu::CpuClass, library::ACTIVE};
+use crate::provider::ProviderName;
 
-/// The settings every session is made with; part of the [`Fingerprint`].
-pub const PROFILE: &str = "cpu intra=1 inter=1 sequential level2 prepack";
+/// The settings every session is made with; part of the [`Fingerprint`], behind the provider.
+pub const PROFILE: &str = "intra=1 inter=1 sequential level2 prepack";
 
 /// Under what the outputs of a model came about. Bits are comparable between equal ones only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,20 +18,25 @@ pub struct Fingerprint {
     pub library_sha256: String,
     /// Class of the processor.
     pub cpu: CpuClass,
-    /// [`PROFILE`].
-    pub profile: &'static str,
+    /// [`PROFILE`], with the provider in front.
+    pub profile: String,
 }
 
 impl Fingerprint {
-    /// With the active library on this processor.
-    pub(super) fn here() -> Self {
+    /// With the active library on this processor, computed by `provider`.
+    pub(super) fn here(provider: ProviderName) -> Self {
         let active = ACTIVE.lock().unwrap_or_else(PoisonError::into_inner);
         let (library_version, library_sha256) = match active.as_ref() {
             Some(library) => (library.version.clone(), library.sha256.clone()),
             None => Default::default(),
         };
         let cpu = CpuClass::detect();
-        Self { library_version, library_sha256, cpu, profile: PROFILE }
+        Self {
+            library_version,
+            library_sha256,
+            cpu,
+            profile: format!("{} {PROFILE}", provider.text()),
+        }
     }
 }
 

@@ -12,7 +12,10 @@
 //! | `model.rs`, `port.rs` | a session, and what the model declares |
 //! | `load.rs`, `probe.rs` | a model tried before it is used: do its rows influence each other? |
 //! | `values.rs` | between lists of tensors and the library's values |
-//! | `raw.rs` | values over memory of ours: the unsafe code |
+//! | `bound.rs` | tensors that stay for requests of a shape that comes again |
+//! | `binding.rs` | those tensors: unsafe code |
+//! | `provider.rs` | what computes a model |
+//! | `raw.rs` | values over memory of ours: unsafe code |
 //!
 //! ```text
 //!   request (a list of tensors) --in place--> values --Run--> values --copied--> reply (a list)
@@ -37,6 +40,11 @@
 //! NaN (it passes through, in and out). The library itself allocates in every run; this file does
 //! not. Every failure is an [`OnnxError`]; none is a panic.
 
+#[expect(unsafe_code, reason = "tensors that stay bound exist only in the raw interface")]
+mod binding;
+mod bound;
+#[cfg(test)]
+mod bound_tests;
 #[cfg(test)]
 mod case_tests;
 mod cpu;
@@ -51,6 +59,9 @@ mod model;
 mod pinned;
 mod port;
 mod probe;
+mod provider;
+#[cfg(test)]
+mod provider_tests;
 #[expect(unsafe_code, reason = "values over caller-owned memory exist only in the raw interface")]
 mod raw;
 #[cfg(test)]

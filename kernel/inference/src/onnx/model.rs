@@ -1,5 +1,6 @@
 //! A model as a session of the library.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,21 +9,26 @@ use ort::logging::LogLevel;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use wasm_engine_abi::plain::PlainText;
-use wasm_engine_abi::tensor::TensorList;
+use wasm_engine_abi::tensor::{BadTensors, TensorList};
+use wasm_engine_setup::ProviderUse;
 
 use crate::backend::{Backend, BackendFailure, ModelPorts};
 use crate::external_file::ExternalFile;
 use crate::interrupt::{Canceller, Interrupter};
 use crate::list_buffer::ListBuffer;
 use crate::onnx::{
+    bound::{Bound, BoundRuns, SessionCall},
     error::OnnxError,
     fingerprint::Fingerprint,
     library::ENVIRONMENT,
     port::{PortSide, ports},
+    provider,
     raw::{self, PortNames},
     values::{self, AlignedMemory},
 };
-use crate::scan::{self, ScanFault, Surroundings};
+use crate::provider::{self as names, ProviderName};
+use crate::scan::{self, Embedded, ScanFault, Surroundings};
+use crate::stack::StackedRows;
 
 /// What is loaded: a name for messages, bytes whose hash the caller has checked, and which outputs
 /// are wanted, if not all.
@@ -36,6 +42,8 @@ pub struct ModelSource<'a> {
     pub external: &'a [ExternalFile],
     /// The outputs that replies hold, if not all.
     pub outputs: Option<&'a [String]>,
+    /// What computes it, in the order in which that is tried; the processor where nothing is named.
+    pub providers: &'a [String],
 }
 
 /// A model as a session of the library.
@@ -54,7 +62,10 @@ pub struct OnnxModel {
     given: Vec<u32>,
     /// For inputs that do not lie as the library must have them.
     memory: AlignedMemory,
+    /// For requests of shapes that come again.
+    bound: BoundRuns,
     fingerprint: Fingerprint,
+    providers: ProviderUse,
     /// An operator that makes rows of a batch influence each other, always.
     mixing: Option<String>,
 }
@@ -72,8 +83,8 @@ impl OnnxModel {
     ///
     /// # Errors
     /// [`OnnxError::NotInitialised`], [`OnnxError::ModelMalformed`], [`OnnxError::ModelRefused`],
-    /// [`OnnxError::EndsProcess`], [`OnnxError::ModelShape`], [`OnnxError::Runtime`],
-    /// [`OnnxError::Interrupted`].
+    /// [`OnnxError::EndsProcess`], [`OnnxError::NoProvider`], [`OnnxError::ModelShape`],
+    /// [`OnnxError::Runtime`], [`OnnxError::Interrupted`].
     pub(crate) fn new(
         source: ModelSource<'_>,
         surroundings: Surroundings,
@@ -96,15 +107,7 @@ impl OnnxModel {
         };
         let embedded = scan::embed(source.bytes, source.external).map_err(refused)?;
         let scanned = scan::model(&embedded.model, surroundings).map_err(refused)?;
-        let mut builder = builder(environment).map_err(failed)?;
-        for (name, bytes) in embedded.large {
-            let with = builder.with_external_initializer_file_in_memory(name, bytes);
-            builder = with.map_err(|error| failed(error.into()))?;
-        }
-        let canceler = builder.canceler();
-        // Both ways to stop fail only if there is nothing left to stop.
-        interrupter.add(move || drop(canceler.cancel()));
-        let session = builder.commit_from_memory(&embedded.model).map_err(failed)?;
+        let (session, provider, providers) = computed(environment, &embedded, source, interrupter)?;
         let (inputs, input_names) = ports(PortSide::Input, session.inputs()).map_err(&shape)?;
         let (outputs, output_names) = ports(PortSide::Output, session.outputs()).map_err(&shape)?;
         let mut ports = ModelPorts { inputs, outputs };
@@ -132,7 +135,10 @@ impl OnnxModel {
             output_names: PortNames::new(output_names),
             given,
             memory: AlignedMemory::new().map_err(failed)?,
-            fingerprint: Fingerprint::here(),
+            // What is bound to another provider is copied when it is bound.
+            bound: BoundRuns::new(!scanned.hands_on && provider == ProviderName::Cpu),
+            fingerprint: Fingerprint::here(provider),
+            providers,
             mixing: scanned.mixing,
         })
     }
@@ -140,6 +146,12 @@ impl OnnxModel {
     /// An operator that makes rows of a batch influence each other, always.
     pub(crate) fn mixing(&self) -> Option<&str> {
         self.mixing.as_deref()
+    }
+
+    /// Shapes of requests that are bound.
+    #[cfg(test)]
+    pub(super) fn bound_shapes(&self) -> usize {
+        self.bound.count()
     }
 
     /// What the outputs' bits depend on beside the model and the input.
@@ -173,22 +185,38 @@ impl OnnxModel {
         }))
     }
 
-    fn ask(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), OnnxError> {
-        let Self { session, run_options, input_names, output_names, ports, given, memory, .. } =
-            self;
-        let list = TensorList::parse(request).map_err(|error| OnnxError::Runtime {
+    fn ask(
+        &mut self,
+        rows: StackedRows<'_>,
+        stacked: &mut ListBuffer,
+        reply: &mut ListBuffer,
+    ) -> Result<(), OnnxError> {
+        let Self { session, run_options, input_names, output_names, ports, given, .. } = self;
+        let malformed = |error: BadTensors| OnnxError::Runtime {
             model: self.name.clone(),
             action: "run",
             message: error.to_string(),
-        })?;
+        };
+        let first = TensorList::parse(rows.first()).map_err(malformed)?;
+        let mut asked = SessionCall { session, options: run_options, input_names, output_names };
+        let bound = self.bound.run(&rows, &first, &mut asked, reply);
+        if bound == Bound::Done {
+            return Ok(());
+        }
+        let list = TensorList::parse(rows.request(stacked)).map_err(malformed)?;
+        let memory = &mut self.memory;
         memory.fill(&list);
         let mut run = || {
+            let SessionCall { session, options, .. } = &mut asked;
             let inputs = values::inputs(&list, memory, ports.inputs.len())?;
-            let outputs = raw::run(session, run_options, (input_names, &inputs), output_names)?;
+            let outputs = raw::run(session, options, (input_names, &inputs), output_names)?;
             values::outputs(given.iter().copied().zip(&outputs), reply)
         };
         match run() {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.bound.learn(&rows, &list, bound, &mut asked, reply);
+                Ok(())
+            }
             Err(_) if self.interrupter.is_asked() => {
                 Err(OnnxError::Interrupted { model: self.name.clone() })
             }
@@ -206,15 +234,28 @@ impl Backend for OnnxModel {
     }
 
     fn run(&mut self, request: &[u8], reply: &mut ListBuffer) -> Result<(), BackendFailure> {
+        self.run_rows(StackedRows::alone(request), &mut ListBuffer::default(), reply)
+    }
+
+    fn run_rows(
+        &mut self,
+        rows: StackedRows<'_>,
+        stacked: &mut ListBuffer,
+        reply: &mut ListBuffer,
+    ) -> Result<(), BackendFailure> {
         if !self.interrupter.is_asked() {
             // A run before this one may have been asked to stop. It fails for no reason.
             let _ = self.run_options.unterminate();
         }
-        self.ask(request, reply).map_err(|error| BackendFailure::Failed(error.to_string()))
+        self.ask(rows, stacked, reply).map_err(|error| BackendFailure::Failed(error.to_string()))
     }
 
     fn describe(&self) -> String {
         self.fingerprint.to_string()
+    }
+
+    fn providers(&self) -> ProviderUse {
+        self.providers.clone()
     }
 
     fn canceller(&self) -> Canceller {
@@ -233,6 +274,62 @@ fn words(error: &ort::Error) -> String {
     let end = message.floor_char_boundary(LEN_MAX);
     let more = if end < message.len() { " ..." } else { "" };
     format!("{}{more}", PlainText(&message[..end]))
+}
+
+/// A session of a model, computed by the first of its providers that can be had.
+fn computed(
+    environment: &Environment,
+    embedded: &Embedded<'_>,
+    source: ModelSource<'_>,
+    interrupter: &Interrupter,
+) -> Result<(Session, ProviderName, ProviderUse), OnnxError> {
+    let model = || source.name.to_owned();
+    let asked = names::asked(source.providers);
+    let with_cpu = asked.contains(&ProviderName::Cpu);
+    let mut refused = BTreeMap::new();
+    for provider in asked {
+        let error = match session(environment, embedded, (provider, with_cpu), interrupter) {
+            Ok(session) => {
+                let used = provider.text().to_owned();
+                for (asked, why) in &refused {
+                    let model = source.name;
+                    tracing::warn!(model, asked, used, why, "a model has another provider");
+                }
+                return Ok((session, provider, ProviderUse { used, refused }));
+            }
+            Err(error) => error,
+        };
+        if interrupter.is_asked() {
+            return Err(OnnxError::Interrupted { model: model() });
+        }
+        // The processor is always there: what fails on it is the model.
+        if provider == ProviderName::Cpu {
+            let message = words(&error);
+            return Err(OnnxError::Runtime { model: model(), action: "load", message });
+        }
+        refused.insert(provider.text().to_owned(), words(&error));
+    }
+    let reasons = refused.iter().map(|(name, why)| format!("{name} is not there ({why})"));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    Err(OnnxError::NoProvider { model: model(), reasons })
+}
+
+/// A session of a model, computed by this provider and, where that cannot, by the processor if it
+/// may.
+fn session(
+    environment: &Environment,
+    embedded: &Embedded<'_>,
+    (provider, with_cpu): (ProviderName, bool),
+    interrupter: &Interrupter,
+) -> Result<Session, ort::Error> {
+    let mut builder = provider::register(builder(environment)?, provider, with_cpu)?;
+    for (name, bytes) in &embedded.large {
+        builder = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes))?;
+    }
+    let canceler = builder.canceler();
+    // It fails only if there is nothing left to stop.
+    interrupter.add(move || drop(canceler.cancel()));
+    builder.commit_from_memory(&embedded.model)
 }
 
 /// The settings that [`PROFILE`](crate::onnx::PROFILE) names.

@@ -14,6 +14,7 @@ use wasm_engine_setup::{Dim, ModelSetup, PortValue};
 
 use crate::backend::{Backend, BackendFailure};
 use crate::list_buffer::ListBuffer;
+use crate::stack::StackedRows;
 use crate::{nan, stack};
 
 /// Rows to be asked, the first one that the model allows: value `at` of a tensor.
@@ -116,13 +117,13 @@ impl Asker<'_> {
         let Self { setup, model, request, reply } = self;
         match (setup.batch, other) {
             (1, _) => request.set(row),
-            (batch, None) => stack::stack(row, row.len(), batch, request),
+            (batch, None) => StackedRows::new(row, row.len(), batch).stack(request),
             (batch, Some(other)) => {
                 let mut rows = other.repeat(batch as usize);
                 for at in positions(batch) {
                     rows[at * row.len()..][..row.len()].copy_from_slice(row);
                 }
-                stack::stack(&rows, row.len(), batch, request);
+                StackedRows::new(&rows, row.len(), batch).stack(request);
             }
         }
         model.run(request.bytes(), reply)?;

@@ -1,9 +1,9 @@
 //! Values of the library, the run over them, and the first question to a library: all unsafe code
-//! of the crate.
+//! of the crate but that of `binding.rs`.
 //!
 //! Invariant of a value: it is released once, when it is dropped, and one that lies over memory of
-//! ours is gone before that memory, which the borrow in it says. Nobody outside this module sees a
-//! pointer of the library.
+//! ours is gone before that memory, which the borrow in it says. Nobody outside these two modules
+//! sees a pointer of the library.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
@@ -81,6 +81,11 @@ impl PortNames {
         // A text's bytes do not move with it.
         let pointers = texts.iter().map(|text| text.as_ptr()).collect();
         Self { _texts: texts, pointers }
+    }
+
+    /// The name of a port, which ends with a zero byte and lives as long as this struct.
+    pub(super) fn pointer(&self, port: usize) -> Option<*const c_char> {
+        self.pointers.get(port).copied()
     }
 }
 
@@ -167,6 +172,32 @@ impl<'m> OrtValue<'m> {
             &mut value
         ) as Result];
         Self::made(result, value)
+    }
+
+    /// A tensor in memory of the library's own, whose elements are not set.
+    pub(super) fn unset(kind: ValueKind, dims: &[i64]) -> Result<Self, ort::Error> {
+        let element = element_type(kind).filter(|_| kind != ValueKind::Text);
+        let element = element.ok_or_else(|| ort::Error::new("no tensor of elements"))?;
+        let mut value = ptr::null_mut();
+        // SAFETY: the allocator is the library's own and lives as long as it; `dims` outlive the
+        // call, which copies them.
+        let result = ortsys![@ort: unsafe CreateTensorAsOrtValue(
+            allocator()?, dims.as_ptr(), dims.len(), element, &mut value
+        ) as Result];
+        Self::made(result, value)
+    }
+
+    /// The value, which stays this struct's.
+    pub(super) fn pointer(&self) -> *mut sys::OrtValue {
+        self.value.as_ptr()
+    }
+
+    /// Where the elements of a tensor that is no text begin.
+    pub(super) fn data(&self) -> Result<NonNull<u8>, ort::Error> {
+        let mut data: *mut c_void = ptr::null_mut();
+        // SAFETY: the value is alive and a tensor, whose memory is given.
+        ortsys![@ort: unsafe GetTensorMutableData(self.value.as_ptr(), &mut data) as Result]?;
+        NonNull::new(data.cast()).ok_or_else(|| ort::Error::new("a tensor has no memory"))
     }
 
     /// A tensor of texts, which are copied; as many as `dims` say.
@@ -256,14 +287,11 @@ impl<'m> OrtValue<'m> {
         if len == 0 {
             return Ok(&[]);
         }
-        let mut data: *mut c_void = ptr::null_mut();
-        // SAFETY: the value is alive and a tensor, whose memory is given.
-        ortsys![@ort: unsafe GetTensorMutableData(self.value.as_ptr(), &mut data) as Result]?;
-        let data = NonNull::new(data).ok_or_else(|| ort::Error::new("a tensor has no memory"))?;
+        let data = self.data()?;
         // SAFETY: `len` is the product of the dimensions and the size of the elements that the
         // library gave for this value, so its memory, in this process, has as many bytes; nobody
         // writes them, for the run that made the value is over.
-        Ok(unsafe { slice::from_raw_parts(data.as_ptr().cast(), len) })
+        Ok(unsafe { slice::from_raw_parts(data.as_ptr(), len) })
     }
 
     /// The texts of a tensor of `count` texts: their bytes, and where each begins.

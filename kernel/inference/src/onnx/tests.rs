@@ -85,7 +85,7 @@ fn number(number: u8, value: u8) -> Vec<u8> {
 }
 
 /// A graph input or output; a dimension of 0 is symbolic, `None` leaves the shape out.
-fn port(name: &str, kind: u8, dims: Option<&[u8]>) -> Vec<u8> {
+pub(super) fn port(name: &str, kind: u8, dims: Option<&[u8]>) -> Vec<u8> {
     let mut tensor = number(1, kind);
     if let Some(dims) = dims {
         let dim = |dim: &u8| if *dim == 0 { field(2, b"N") } else { number(1, *dim) };
@@ -96,14 +96,14 @@ fn port(name: &str, kind: u8, dims: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// `y = operator(x, ...)`, float to float, one symbolic and one fixed dimension.
-fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
+pub(super) fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
     let mut out: Vec<u8> = inputs.iter().flat_map(|name| field(1, name.as_bytes())).collect();
     out.extend(outputs.iter().flat_map(|name| field(2, name.as_bytes())));
     out.extend(field(4, operator.as_bytes()));
     out
 }
 
-fn model(nodes: &[Vec<u8>], inputs: &[Vec<u8>], outputs: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn model(nodes: &[Vec<u8>], inputs: &[Vec<u8>], outputs: &[Vec<u8>]) -> Vec<u8> {
     let mut graph: Vec<u8> = nodes.iter().flat_map(|node| field(1, node)).collect();
     graph.extend(field(2, b"g"));
     graph.extend(inputs.iter().flat_map(|port| field(11, port)));
@@ -126,7 +126,7 @@ pub(super) fn ready() -> bool {
     result.is_ok()
 }
 
-fn temperature() -> Vec<u8> {
+pub(super) fn temperature() -> Vec<u8> {
     let path =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/weather/model/temperature.onnx");
     fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -1,9 +1,8 @@
 //! Between lists of tensors and the library's values.
 
-use bytemuck::{Pod, Zeroable};
 use wasm_engine_abi::tensor::{RANK_MAX, TensorList, TensorWriter, Value, ValueKind};
 
-use crate::list_buffer::ListBuffer;
+use crate::list_buffer::{Line, ListBuffer};
 use crate::onnx::raw::{OrtKind, OrtValue, OurMemory};
 
 /// Memory that begins at a multiple of 64.
@@ -14,11 +13,6 @@ pub(super) struct AlignedMemory {
     lines: Vec<Line>,
     ours: OurMemory,
 }
-
-/// A cache line.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Line([u64; 8]);
 
 impl AlignedMemory {
     pub(super) fn new() -> Result<Self, ort::Error> {
@@ -35,7 +29,7 @@ impl AlignedMemory {
         if must_move(value) {
             let begin = self.lines.len();
             let data = value.data();
-            self.lines.resize(begin + data.len().div_ceil(size_of::<Line>()), Line([0; 8]));
+            self.lines.resize(begin + data.len().div_ceil(Line::BYTES), Line::ZERO);
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.lines[begin..]);
             bytes[..data.len()].copy_from_slice(data);
         }
@@ -46,7 +40,7 @@ impl AlignedMemory {
 /// Whether the elements of a value are read in place, and begin where they must not.
 fn must_move(value: &Value<'_>) -> bool {
     value.kind().element_bytes().is_some()
-        && !value.data().as_ptr().addr().is_multiple_of(size_of::<Line>())
+        && !value.data().as_ptr().addr().is_multiple_of(Line::BYTES)
 }
 
 /// What is left of the memory that a list was copied to, in its order.
@@ -57,7 +51,7 @@ struct Moved<'m> {
 impl<'m> Moved<'m> {
     /// The next `len` bytes, which begin at a multiple of 64.
     fn take(&mut self, len: usize) -> &'m [u8] {
-        let (lines, rest) = self.lines.split_at(len.div_ceil(size_of::<Line>()));
+        let (lines, rest) = self.lines.split_at(len.div_ceil(Line::BYTES));
         self.lines = rest;
         &bytemuck::cast_slice(lines)[..len]
     }

@@ -15,7 +15,7 @@
 //! | `bounds.rs` | what takes too long to load |
 //! | `rules.rs` | what no model may hold |
 //! | `values.rs`, `walk.rs` | what is known of values, followed through graphs and calls |
-//! | `fault.rs` | why one is refused |
+//! | `fault.rs`, `found.rs` | why one is refused, and what is known of one that is not |
 //!
 //! It can refuse too much, for what it does not know may be anything; a division of floats is known
 //! where the model declares its types.
@@ -24,6 +24,7 @@ mod bounds;
 mod declared;
 mod external;
 mod fault;
+mod found;
 mod proto;
 mod rules;
 mod values;
@@ -31,15 +32,9 @@ mod walk;
 mod wire;
 
 pub(crate) use declared::{DeclaredPort, declared};
-pub(crate) use external::{embed, names as external_names};
+pub(crate) use external::{Embedded, embed, names as external_names};
 pub(crate) use fault::{ScanFault, Surroundings};
-
-/// What the scan found in a model that it lets pass.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Scanned {
-    /// An operator that makes rows of a batch influence each other, always.
-    pub(crate) mixing: Option<String>,
-}
+pub(crate) use found::Scanned;
 
 /// Refuses a model that cannot be replayed from its bytes and inputs alone, or that could end the
 /// kernel's process. Its data in other files are [embedded](embed).
@@ -49,7 +44,7 @@ pub(crate) fn model(bytes: &[u8], surroundings: Surroundings) -> Result<Scanned,
         return Err(ScanFault::Malformed("it holds no graph"));
     }
     bounds::check(&model)?;
-    let mixing = rules::check(&model, surroundings)?;
+    let scanned = rules::check(&model, surroundings)?;
     walk::check(&model, surroundings)?;
-    Ok(Scanned { mixing })
+    Ok(scanned)
 }

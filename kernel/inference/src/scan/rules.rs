@@ -2,6 +2,7 @@
 
 use crate::scan::{
     fault::{ScanFault, Surroundings, shown},
+    found::Scanned,
     proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto},
 };
 
@@ -12,31 +13,29 @@ const CONFIGURING: &[u8] = b"ort_config";
 const MIXING: [&[u8]; 3] =
     [b"DynamicQuantizeLinear", b"DynamicQuantizeMatMul", b"DynamicQuantizeLSTM"];
 
-/// Checks every node, in subgraphs and functions too; gives an operator that mixes rows, if there
-/// is one.
+/// Checks every node, in subgraphs and functions too.
 pub(super) fn check(
     model: &ModelProto<'_>,
     surroundings: Surroundings,
-) -> Result<Option<String>, ScanFault> {
+) -> Result<Scanned, ScanFault> {
     if model.metadata_keys.contains(&CONFIGURING) {
         return Err(ScanFault::without(
             "metadata `ort_config`, which changes the settings of ONNX Runtime",
         ));
     }
-    let mut rules = NodeRules { surroundings, mixing: None };
+    let mut rules = NodeRules { surroundings, found: Scanned::default() };
     rules.graph(&model.graph)?;
     for FunctionProto { nodes, defaults, .. } in &model.functions {
         nodes.iter().try_for_each(|one| rules.node(one))?;
         rules.inner_graphs(defaults)?;
     }
-    Ok(rules.mixing)
+    Ok(rules.found)
 }
 
 /// The rules over the nodes of one model.
 struct NodeRules {
     surroundings: Surroundings,
-    /// The first operator that makes rows influence each other.
-    mixing: Option<String>,
+    found: Scanned,
 }
 
 impl NodeRules {
@@ -45,6 +44,7 @@ impl NodeRules {
     }
 
     fn inner_graphs(&mut self, attributes: &[AttributeProto<'_>]) -> Result<(), ScanFault> {
+        self.found.hands_on |= attributes.iter().any(|one| !one.graphs.is_empty());
         attributes.iter().flat_map(|one| &one.graphs).try_for_each(|inner| self.graph(inner))
     }
 
@@ -69,8 +69,10 @@ impl NodeRules {
             });
         }
         if MIXING.contains(&node.operator) {
-            self.mixing.get_or_insert_with(|| described(node));
+            self.found.mixing.get_or_insert_with(|| described(node));
         }
+        let named = |word: &[u8]| node.operator.windows(word.len()).any(|part| part == word);
+        self.found.hands_on |= named(b"Sequence") || named(b"Optional");
         self.inner_graphs(&node.attributes)
     }
 }
