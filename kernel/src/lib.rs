@@ -5,8 +5,8 @@
 //! durable, never different. This crate composes them and decides no result itself.
 //!
 //! ```text
-//!  config -> resolve -> run ----------------------------------------------> report, exit
-//!            sources     |  assemble, inputs, sinks, resume        replay
+//!  config -> resolve -> run, host ----------------------------------------> report, exit
+//!            sources     |  assemble, poll, sinks, resume          replay
 //!                        v                                            |
 //!                     machine <---------------------------------------+
 //!                        |  one tick at a time: core on lane 0, lane pool, region
@@ -33,3 +33,5 @@ pub mod resolve;
 pub mod run;
 pub mod sources;
 pub mod units;
+
+pub use host::Host;

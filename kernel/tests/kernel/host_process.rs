@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     ptr,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use tempfile::TempDir;
@@ -74,6 +75,28 @@ fn child_counts_threads() {
 #[test]
 fn a_kernel_has_the_threads_that_were_asked_for_and_no_other() {
     assert_eq!(child("child_counts_threads"), WELL);
+}
+
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn child_keeps_what_is_global() {
+    static HOOKED: AtomicBool = AtomicBool::new(false);
+    std::panic::set_hook(Box::new(|_| HOOKED.store(true, Ordering::Relaxed)));
+    let variables = || env::vars_os().collect::<Vec<_>>();
+    let before = variables();
+    let dir = TempDir::new().expect("a folder");
+    let host = faults(builder(&faulty()).workers(1).log(dir.path().join("log")));
+    assert!(!tracing::dispatcher::has_been_set(), "no subscriber");
+    host.close().expect("it ends");
+    assert_eq!(variables(), before);
+    assert!(!HOOKED.load(Ordering::Relaxed), "an agent's fault is no panic");
+    let panicked = std::panic::catch_unwind(|| panic!("the host's own"));
+    std::process::exit(if panicked.is_err() && HOOKED.load(Ordering::Relaxed) { WELL } else { 1 });
+}
+
+#[test]
+fn a_host_keeps_its_panic_hook_its_subscriber_and_its_variables() {
+    assert_eq!(child("child_keeps_what_is_global"), WELL);
 }
 
 extern "C" fn on_fault(_: libc::c_int) {
