@@ -14,7 +14,7 @@ pub struct BenchOptions {
 impl BenchOptions {
     /// Repetitions of each figure.
     pub(super) fn segments(&self) -> usize {
-        if self.quick { 5 } else { 11 }
+        if self.quick { 9 } else { 15 }
     }
 
     /// `full` units of work, or a part of them.
