@@ -8,7 +8,7 @@ use wasm_engine_measure::measure::{median, quantile};
 use crate::{bench::error::BenchError, files};
 
 /// Changes below this are never said to be one: clocks and placement of code differ by as much.
-const NOISE_MIN: f64 = 0.03;
+const NOISE_MIN: f64 = 0.05;
 
 /// One figure.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct Figure {
     pub unit: String,
     /// Median over the segments.
     pub value: f64,
-    /// Half of all segments lie this far apart, as a part of the median.
+    /// Eight of ten segments lie this far apart, as a part of the median.
     pub spread: f64,
     /// Percentiles over single operations, where they were timed one by one.
     pub p50: Option<f64>,
@@ -40,7 +40,7 @@ impl Figure {
     pub(super) fn of(stage: &str, case: impl Into<String>, unit: &str, segments: &[f64]) -> Self {
         let value = median(segments);
         let spread =
-            (quantile(segments, 0.75) - quantile(segments, 0.25)) / value.max(f64::MIN_POSITIVE);
+            (quantile(segments, 0.9) - quantile(segments, 0.1)) / value.max(f64::MIN_POSITIVE);
         Self {
             stage: stage.to_owned(),
             case: case.into(),
@@ -133,7 +133,7 @@ pub struct Change {
     pub unit: String,
     /// `now / before - 1`.
     pub change: f64,
-    /// Changes up to this part may be noise: the spreads of both, at least 3 %.
+    /// Changes up to this part may be noise: the spreads of both, at least 5 %.
     pub noise: f64,
     /// What follows.
     pub trend: Trend,
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(trend("ns", (100.0, 0.01), (120.0, 0.01)), Trend::Worse);
         assert_eq!(trend("1/s", (100.0, 0.01), (120.0, 0.01)), Trend::Better);
         assert_eq!(trend("ns", (100.0, 0.15), (80.0, 0.10)), Trend::Same);
-        assert_eq!(trend("ns", (100.0, 0.0), (101.0, 0.0)), Trend::Same);
+        assert_eq!(trend("ns", (100.0, 0.0), (104.0, 0.0)), Trend::Same);
         assert_eq!(trend("ns", (0.0, 0.0), (1.0, 0.0)), Trend::Same);
         assert!(compare(&document("ns", 1.0, 0.0), &document("1/s", 1.0, 0.0)).is_empty());
     }

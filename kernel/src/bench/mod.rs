@@ -62,12 +62,12 @@ pub fn measure(options: &BenchOptions, say: &dyn Fn(&str)) -> Result<BenchDocume
 }
 
 fn limits(options: &BenchOptions) -> Result<MachineLimits, BenchError> {
-    let scale = Scale { segments: options.segments(), divisor: 1 };
+    let scale = Scale { segments: options.segments_max(), divisor: 1 };
     let lines = match cores() {
         1 => Vec::new(),
         _ => line_round_trips(options.of(40_000)),
     };
-    let wakes = on_core(0, || unparked(options.of(4_000)));
+    let wakes = on_core(0, || unparked(options.of(2_000)));
     let call = on_core(0, || {
         ns_each(options.of(400_000), || {
             std::hint::black_box(std::process::id());

@@ -3,7 +3,7 @@
 
 use wasm_engine_measure::{
     measure::{cores, median, ns_each, on_core},
-    rings::{bytes_ring, ns_per_message, round_trips, steady},
+    rings::{bytes_ring, ns_per_message, round_trips},
 };
 use wasm_engine_shm::{
     mem::RawMem,
@@ -30,9 +30,8 @@ pub(super) fn ring(options: &BenchOptions, machine: &MachineLimits) -> Vec<Figur
     }
     let rounds = options.of(16_000);
     let (mut medians, mut all, mut each) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..options.segments() {
-        let (_, times) =
-            steady(|| round_trips::<MESSAGE_BYTES, _, _>(rounds, bytes_ring::<MESSAGE_BYTES>));
+    for _ in options.segments() {
+        let times = round_trips::<MESSAGE_BYTES, _, _>(rounds, bytes_ring::<MESSAGE_BYTES>);
         medians.push(median(&times));
         all.extend(times);
         each.push(ns_per_message::<MESSAGE_BYTES, _, _>(
@@ -67,7 +66,7 @@ pub(super) fn page(
     on_core(0, || {
         let count = options.of(40_000);
         let mut words = [0; PAGE_WORDS];
-        for segment in 1..=options.segments() as u64 {
+        for segment in options.segments().map(|number| number as u64 + 1) {
             writes.push(ns_each(count, || {
                 writer.publish(&[segment; PAGE_WORDS]);
             }));
@@ -140,7 +139,7 @@ pub(super) fn inference(
     };
     let (asked, doubled) = (row(1.5), row(3.0));
     let (mut medians, mut all, mut next) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..options.segments() {
+    for _ in options.segments() {
         let mut times = Vec::new();
         for _ in 0..options.of(800) {
             let begin_ns = clock::now_ns();
@@ -159,7 +158,7 @@ pub(super) fn inference(
         all.extend(times);
     }
     let figure = Figure::of("inference", "inference: a row of 16 doubled", "ns", &medians);
-    Ok(Ok(figure.over(&all).beside("waking two threads", 2.0 * machine.wake_ns)))
+    Ok(Ok(figure.over(&all).beside("a bare cache line there and back", machine.line_round_trip_ns)))
 }
 
 #[cfg(not(feature = "onnx"))]

@@ -142,7 +142,7 @@ impl Workload {
 
     /// Runs it once for each segment; all must end with one digest.
     fn repeat(&self, options: &BenchOptions) -> Result<Vec<Repetition>, BenchError> {
-        let all: Result<Vec<_>, _> = (0..options.segments()).map(|_| self.run(None)).collect();
+        let all: Result<Vec<_>, _> = options.segments().map(|_| self.run(None)).collect();
         let all = all?;
         if all.iter().any(|one| one.report.digest != all[0].report.digest) {
             let what = "two runs of the same ended with two digests".to_owned();
@@ -210,7 +210,7 @@ pub(super) fn log_and_replay(
     let mut times = Vec::new();
     let per_s =
         |report: &RunReport, count: u64| count as f64 * 1e9 / report.elapsed_ns.max(1) as f64;
-    for segment in 0..options.segments() {
+    for segment in options.segments() {
         let without = workload.run(None)?;
         let log = format!("log{segment}");
         let with = workload.run(Some(&log))?;

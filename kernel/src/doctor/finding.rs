@@ -10,7 +10,7 @@ pub enum Condition {
     Fine,
     /// Some runs are slower, or cannot be.
     Limited,
-    /// No run can be.
+    /// No run with the default configuration can be.
     Lacking,
 }
 

@@ -6,7 +6,8 @@
 //! system.rs     limits of the user, folders, the disk, ONNX Runtime
 //! ```
 //! Nothing is changed but files that are made for a moment in folders that runs use too. A finding
-//! is *lacking* if no run can do without it; what some runs want is *limited*.
+//! is *lacking* if no run with the default configuration can do without it; what some runs want is
+//! *limited*.
 
 mod finding;
 mod memory;
@@ -22,7 +23,7 @@ pub use self::finding::{Condition, Diagnosis};
 /// All that was tried.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct DoctorDocument {
-    /// Whether a kernel can run.
+    /// Whether a kernel with the default configuration can run.
     pub can_run: bool,
     /// In a fixed order.
     pub findings: Vec<Diagnosis>,

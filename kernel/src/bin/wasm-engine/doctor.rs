@@ -24,7 +24,10 @@ pub(crate) fn doctor(args: &Args) -> Outcome {
     let lines = lines(&document, terminal::colour(std::io::stdout().is_terminal()));
     let (exit, error) = match document.can_run {
         true => (Exit::Ok, None),
-        false => (Exit::Failure, Some("no kernel can run here; the cures are above".to_owned())),
+        false => (
+            Exit::Failure,
+            Some("no kernel runs here before what is lacking is cured, as said above".to_owned()),
+        ),
     };
     Outcome::of(KIND, &document, exit, error).with_words_alone(lines)
 }
@@ -52,7 +55,7 @@ fn lines(document: &DoctorDocument, colour: bool) -> Vec<String> {
     lines.push(match (lacking, limited) {
         (0, 0) => "a kernel can run here, and nothing limits it".to_owned(),
         (0, _) => format!("a kernel can run here; {} with a cure", of(limited, "limit")),
-        _ => format!("no kernel can run here: {} with a cure", of(lacking, "lack")),
+        _ => format!("no kernel runs here before this is cured: {}", of(lacking, "lack")),
     });
     lines
 }

@@ -83,19 +83,19 @@ Example:
 Exit codes: 0 a run takes it; 2 it cannot be read or is no model; 5 no run takes it.";
 
 pub(crate) const DOCTOR: &str = "\
-Each finding is fine, limited (some runs are slower or refused) or lacking (no run can be), with
-what to do.
+Each finding is fine, limited (some runs are slower or refused) or lacking (none runs before it is
+cured), with what to do.
 
 Examples:
   wasm-engine doctor
   wasm-engine doctor --dir /var/log/runs --json
 
-Exit codes: 0 a kernel can run; 1 something that every run needs is lacking.";
+Exit codes: 0 a kernel runs here; 1 none does before a lack is cured.";
 
 pub(crate) const BENCH: &str = "\
-Each stage checks its result before its figure counts. Beside a figure stand how far apart half of
-its repetitions lie (+-), percentiles of single operations, and a limit of the machine measured in
-the same minute. A change counts if it is larger than the spreads of both figures together.
+Each stage checks its result before its figure counts. Beside a figure stand how far apart eight of
+ten of its repetitions lie (+-), percentiles of single operations, and a limit of the machine
+measured in the same minute. A change counts if it is larger than both spreads together.
 
 Examples:
   wasm-engine bench
