@@ -29,6 +29,12 @@ impl Core {
         if tick == 0 {
             return Err(OpenError::CommandInTickZero);
         }
+        // Each of the two kinds is numbered without a gap: no two have one number.
+        let next = &mut self.next_commands[usize::from(command.is_live())];
+        if seq != *next {
+            return Err(OpenError::UnexpectedCommand { tick, seq });
+        }
+        *next = seq.checked_add(1).ok_or_else(unknown)?;
         let position = |len: usize| match u32::try_from(subject) {
             Ok(position) if (position as usize) < len => Ok(position),
             _ => Err(unknown()),

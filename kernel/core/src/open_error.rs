@@ -62,6 +62,14 @@ pub enum OpenError {
         /// What it does.
         action: u32,
     },
+    /// A command that is not the next one of the configuration, or of the live host.
+    #[error("tick {tick} holds command {seq}, which is not the next one; the log was changed")]
+    UnexpectedCommand {
+        /// The tick.
+        tick: Tick,
+        /// The host's sequence of it.
+        seq: u64,
+    },
     /// The outcome of a load that is not the next one due.
     #[error("tick {tick} holds the outcome of load {load}, which is not the next one due")]
     UnexpectedLoad {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use wasm_engine_abi::{
     AgentId, Digest, Tick,
     page::{TraceEvent, event},
-    record::TickClose,
+    record::{LIVE_COMMAND, TickClose},
 };
 use wasm_engine_setup::{Setup, TraceLevel};
 
@@ -56,6 +56,8 @@ pub struct Core {
     pub(crate) timers: Timers,
     pub(crate) requests: Requests,
     pub(crate) models: Models,
+    /// Sequences of the next commands of the configuration and of a live host.
+    pub(crate) next_commands: [u64; 2],
     /// Inference blocks of one turn, by template (Q3).
     pub(crate) inference_blocks: Vec<u32>,
     /// Restarts by due tick and agent.
@@ -133,6 +135,7 @@ impl Core {
             timers: Timers::default(),
             requests: Requests::new(setup.models.len()),
             models: Models::new(&setup),
+            next_commands: [0, LIVE_COMMAND],
             inference_blocks: inference_blocks(&setup),
             backoffs: BTreeSet::new(),
             groups,

@@ -28,6 +28,7 @@ use crate::tick_digest::event;
 enum OpenStage {
     Loads,
     Commands,
+    LiveCommands,
     Replies,
     Inputs,
 }
@@ -36,6 +37,7 @@ impl OpenStage {
     fn of(fact: &FactFields) -> Self {
         match fact {
             FactFields::Load(_) => Self::Loads,
+            FactFields::Command(command) if command.is_live() => Self::LiveCommands,
             FactFields::Command(_) => Self::Commands,
             FactFields::Reply(_) => Self::Replies,
             FactFields::Input(_) => Self::Inputs,

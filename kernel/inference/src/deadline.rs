@@ -19,7 +19,12 @@ pub(crate) enum Late {
     /// Its model has no deadline.
     Never,
     /// At this time, if the thread answers nothing until then.
-    At(u64),
+    At {
+        /// Nanoseconds of the clock.
+        time_ns: u64,
+        /// Which of the models that were here it was asked.
+        instance: u32,
+    },
     /// Its model was given up.
     Already,
 }
@@ -37,7 +42,10 @@ pub(crate) enum Missed {
 struct Deadline {
     /// Nanoseconds that it has.
     after_ns: Option<u64>,
-    canceller: Canceller,
+    /// Of the model, behind those of models that were here before and may still run.
+    cancellers: Vec<Canceller>,
+    /// Models that were here.
+    instance: u32,
     /// Requests that it did not answer in time, since the last one that it did.
     missed: u32,
 }
@@ -54,7 +62,8 @@ impl Deadlines {
     pub(crate) fn new(models: &[ServedModel], clock: fn() -> u64) -> Self {
         let deadline = |model: &ServedModel| Deadline {
             after_ns: model.deadline_ns,
-            canceller: model.backend.canceller(),
+            cancellers: vec![model.backend.canceller()],
+            instance: 0,
             missed: 0,
         };
         Self { clock, models: models.iter().map(deadline).collect(), answered_ns: 0 }
@@ -70,8 +79,8 @@ impl Deadlines {
         match &self.models[model as usize] {
             Deadline { after_ns: None, .. } => Late::Never,
             Deadline { missed: MISSED_MAX.., .. } => Late::Already,
-            Deadline { after_ns: Some(after), .. } => {
-                Late::At((self.clock)().saturating_add(*after))
+            Deadline { after_ns: Some(after), instance, .. } => {
+                Late::At { time_ns: (self.clock)().saturating_add(*after), instance: *instance }
             }
         }
     }
@@ -86,7 +95,10 @@ impl Deadlines {
     /// Another backend stands where this model was.
     pub(crate) fn replace(&mut self, model: u32, canceller: Canceller) {
         let deadline = &mut self.models[model as usize];
-        (deadline.canceller, deadline.missed) = (canceller, 0);
+        deadline.cancellers.retain(Canceller::is_shared);
+        deadline.cancellers.push(canceller);
+        deadline.instance += 1;
+        deadline.missed = 0;
     }
 
     /// A model answered in time.
@@ -96,7 +108,7 @@ impl Deadlines {
 
     /// Time until a request is late.
     pub(crate) fn time_left(&self, model: u32, late: Late) -> Option<Duration> {
-        let Late::At(late_ns) = late else { return None };
+        let Late::At { time_ns: late_ns, .. } = late else { return None };
         let after = self.models[model as usize].after_ns?;
         let late_ns = late_ns.max(self.answered_ns.saturating_add(after));
         Some(Duration::from_nanos(late_ns.saturating_sub((self.clock)())))
@@ -109,7 +121,12 @@ impl Deadlines {
         }
         self.answered_ns = (self.clock)();
         let deadline = &mut self.models[model as usize];
-        deadline.canceller.cancel();
+        // One that runs nothing is not stopped by it.
+        deadline.cancellers.iter().for_each(Canceller::cancel);
+        if !matches!(late, Late::At { instance, .. } if instance == deadline.instance) {
+            // It says nothing of the model that is here now.
+            return Some(Missed::Again);
+        }
         deadline.missed += 1;
         if deadline.missed == MISSED_MAX {
             tracing::error!(

@@ -344,7 +344,7 @@ impl InferenceHandle {
         let Slot { model, late, .. } = self.slots[at];
         let missed = match late {
             Late::Already => None,
-            Late::At(_) | Late::Never => match self.deadlines.miss(model, late) {
+            Late::At { .. } | Late::Never => match self.deadlines.miss(model, late) {
                 Some(missed) => Some(missed),
                 None => return false,
             },

@@ -51,6 +51,11 @@ impl Canceller {
         }
     }
 
+    /// Whether anybody else has it: the model that it stops.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Whether the run under way was asked to stop.
     #[must_use]
     pub fn is_asked(&self) -> bool {
@@ -86,6 +91,11 @@ impl Interrupter {
     fn lock(&self) -> MutexGuard<'_, Interrupts> {
         // Each change is one assignment or one push, so a panic leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody else has it: the model that it stops.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// Work begins on a model: that is its name for whoever interrupts.

@@ -6,6 +6,7 @@ use crate::absent::AbsentModel;
 use crate::backend::Backend;
 use crate::error::InferenceError;
 use crate::handle::InferenceHandle;
+use crate::interrupt::Interrupter;
 use crate::protocol::REPLACE;
 
 impl InferenceHandle {
@@ -37,7 +38,9 @@ impl InferenceHandle {
             return Err(InferenceError::Misuse { number: 0, model, reason: "names no model" });
         };
         row.state = state;
-        self.interrupters[model as usize] = backend.interrupter();
+        // What was here before may still run.
+        self.interrupters.retain(Interrupter::is_shared);
+        self.interrupters.push(backend.interrupter());
         self.deadlines.replace(model, backend.canceller());
         let gone = |_| InferenceError::Died { message: "it left no message".to_owned() };
         self.models.send(backend).map_err(gone)?;

@@ -28,7 +28,7 @@ pub use self::{
     engine_fingerprint::EngineFingerprint,
     limits::{LimitError, Limits},
     model::{
-        BATCH_MAX, Dim, LoadOn, MEMORY_BYTES_MAX, ModelSetup, PortSetup, PortValue,
+        BATCH_MAX, Dim, LoadOn, MEMORY_BYTES_MAX, MODELS_MAX, ModelSetup, PortSetup, PortValue,
         REPLY_BYTES_MIN, RowForm,
     },
     model_notes::ModelNotes,
@@ -148,6 +148,9 @@ impl Setup {
             if !(1..=self.limits.fuel_per_call).contains(&template.fuel_per_call) {
                 return Err(format!("`{}` has fuel beyond the limit", template.name));
             }
+        }
+        if self.models.len() > MODELS_MAX {
+            return Err(format!("{} models are more than any run has", self.models.len()));
         }
         self.models.iter().try_for_each(ModelSetup::check)?;
         if self.agents.len() > self.limits.agents_max as usize {

@@ -10,6 +10,8 @@ use wasm_engine_abi::{
 
 /// Rows of one batch; the slot of a larger one would not be served in reasonable time.
 pub const BATCH_MAX: u32 = 65_536;
+/// Models of a run.
+pub const MODELS_MAX: usize = 4096;
 /// Bytes that a model may be declared to take: so that no sum of them overflows.
 pub const MEMORY_BYTES_MAX: u64 = 1 << 50;
 /// Room that every reply has, for the text of a refusal at least.

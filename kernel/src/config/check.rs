@@ -14,16 +14,15 @@ use crate::config::sources::SourceConfig;
 use crate::config::tables::{
     AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, in_kernel_name,
 };
+use crate::sources::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
 use wasm_engine_core::TICK_MAX;
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_inference::ProviderName;
-use wasm_engine_setup::{BATCH_MAX, LimitError, MEMORY_BYTES_MAX, Restart};
+use wasm_engine_setup::{BATCH_MAX, LimitError, MEMORY_BYTES_MAX, MODELS_MAX, Restart};
 
 /// What a trace ring may hold.
 const TRACE_EVENTS_RANGE: std::ops::RangeInclusive<u32> = 64..=1 << 24;
 const BLOCK_BYTES_RANGE: std::ops::RangeInclusive<u32> = 4 << 10..=1 << 20;
-/// Commands at the open of one tick: what a tick takes is bounded.
-const COMMANDS_PER_TICK_MAX: u32 = 4096;
 /// Threads a kernel is ever given; a larger number is a slip of the keyboard.
 const WORKERS_MAX: u32 = 255;
 
@@ -226,6 +225,10 @@ impl Config {
     /// Names of models are unique, or stand with versions that are: those of folders are known
     /// when they are read.
     fn check_models(&self) -> Result<(), ConfigError> {
+        if self.model.len() > MODELS_MAX {
+            let problem = format!("is there more than {MODELS_MAX} times, which no run takes");
+            return Err(self.value_error("[[model]]", problem));
+        }
         let mut seen = BTreeMap::new();
         for (index, ModelConfig { name, version, folder, .. }) in self.model.iter().enumerate() {
             let at = format!("model.{index}.name");
@@ -246,7 +249,7 @@ impl Config {
 
     /// Each command names what it is about, and nothing else.
     fn check_commands(&self) -> Result<(), ConfigError> {
-        let mut by_tick = BTreeMap::<u64, u32>::new();
+        let mut by_tick = BTreeMap::<u64, (usize, usize)>::new();
         for (index, command) in self.command.iter().enumerate() {
             let error = |key: &str, problem: &str| {
                 Err(self.value_error(format!("command.{index}.{key}"), problem))
@@ -272,11 +275,13 @@ impl Config {
             if !args.is_empty() && *action != Action::Spawn {
                 return error("args", "is for spawn alone; remove it");
             }
-            let of_tick = by_tick.entry(*tick).or_default();
-            *of_tick += 1;
-            if *of_tick > COMMANDS_PER_TICK_MAX {
-                let problem =
-                    format!("is that of more than {COMMANDS_PER_TICK_MAX} commands; spread them");
+            let (commands, bytes) = by_tick.entry(*tick).or_default();
+            (*commands, *bytes) = (*commands + 1, *bytes + args.len());
+            if *commands > COMMANDS_PER_TICK_MAX || *bytes > COMMAND_BYTES_PER_TICK_MAX {
+                let problem = format!(
+                    "is that of more than {COMMANDS_PER_TICK_MAX} commands, or of more than \
+                     {COMMAND_BYTES_PER_TICK_MAX} bytes of args; spread them"
+                );
                 return error("tick", &problem);
             }
         }

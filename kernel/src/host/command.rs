@@ -3,7 +3,7 @@
 use wasm_engine_abi::{AgentId, record::action};
 use wasm_engine_core::CommandOutcome;
 
-use crate::{config::Action, resolve::model_of_name, sources::LIVE_COMMANDS_MAX};
+use crate::{config::Action, resolve::model_of_name, sources::COMMANDS_PER_TICK_MAX};
 
 use super::Host;
 
@@ -43,7 +43,7 @@ pub enum CommandRefusal {
         name: String,
     },
     /// No model is meant, or not one.
-    #[error("the model {problem}")]
+    #[error("model {problem}")]
     UnknownModel {
         /// The name, and what is wrong with it.
         problem: String,
@@ -56,8 +56,11 @@ pub enum CommandRefusal {
         /// The limit.
         max: u32,
     },
-    /// As many commands wait as one tick takes.
-    #[error("{LIVE_COMMANDS_MAX} commands wait for the next tick; execute it first")]
+    /// As many commands, or bytes of their arguments, wait as one tick takes.
+    #[error(
+        "no more commands than {COMMANDS_PER_TICK_MAX}, with arguments of 16 MiB, wait for the \
+         next tick; execute it first"
+    )]
     Full,
     /// The kernel was closed or has failed.
     #[error("the kernel takes no commands, it has ended or failed")]

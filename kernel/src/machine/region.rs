@@ -30,6 +30,7 @@ use wasm_engine_shm::{
     spill, wait,
 };
 
+use crate::sources::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
 use crate::{clock, machine::populating::Populating, units};
 use wasm_engine_inference::{InferenceError, InferenceLayout, InferenceMemory};
 use wasm_engine_setup::{Limits, Setup};
@@ -141,7 +142,11 @@ fn model_reply_bytes(limits: &Limits) -> u64 {
 fn check_tick(setup: &Setup) -> Result<(), BuildError> {
     let limits = &setup.limits;
     let facts = u64::from(limits.inputs_per_tick_max) + u64::from(limits.inferences_pending_max);
-    let entering = u64::from(limits.input_bytes_per_tick_max) + model_reply_bytes(limits);
+    // Commands of the configuration and as many of a live host; an outcome for each model.
+    let facts = facts + 2 * COMMANDS_PER_TICK_MAX as u64 + setup.models.len() as u64;
+    let entering = u64::from(limits.input_bytes_per_tick_max)
+        + model_reply_bytes(limits)
+        + 2 * COMMAND_BYTES_PER_TICK_MAX as u64;
     let facts = facts * size_of::<FactHeader>() as u64 + entering;
     let turns = limits.turns_per_microstep_max.min(limits.agents_max);
     let turns = u64::from(limits.microsteps_max) * u64::from(turns) * size_of::<u64>() as u64;

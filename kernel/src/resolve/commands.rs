@@ -71,6 +71,9 @@ pub(crate) fn model_of_name(setup: &Setup, name: &str, action: Action) -> Result
             let only = setup.models.iter().position(|model| model.name == base);
             Ok(only.unwrap_or_default() as u64)
         }
+        (None, []) if setup.models.is_empty() => {
+            Err(format!("= \"{name}\" is no model of the run, which has none"))
+        }
         (None, []) => Err(format!(
             "= \"{name}\" is no model of the run; those are {}",
             full_names(&mut setup.models.iter()).join(", ")

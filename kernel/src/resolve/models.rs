@@ -24,6 +24,8 @@ pub struct ReadModel {
     pub bytes_max: u64,
     /// Its content.
     pub bytes: Vec<u8>,
+    /// A host has handed it over, and there is no file.
+    pub attached: bool,
     /// The other files in which it has data; the SHA-256 in the setup is of all.
     pub external: Vec<ExternalFile>,
     /// What the file says of itself.
@@ -112,8 +114,8 @@ fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup),
         }
         (None, None) => unreachable!("a configuration that was checked has one of them"),
     };
-    let attached = model.file.as_ref().and_then(|file| config.attached.get(file));
-    let ModelBytes { model: bytes, external } = match attached {
+    let handed_over = model.file.as_ref().and_then(|file| config.attached.get(file));
+    let ModelBytes { model: bytes, external } = match handed_over {
         Some(bytes) => attached_model(&path, bytes, model.bytes_max),
         None => read_model_files(&path, model.bytes_max),
     }
@@ -149,6 +151,9 @@ fn read(config: &Config, model: &ModelConfig) -> Result<(ReadModel, ModelSetup),
         providers: model.providers.clone().unwrap_or_default(),
     };
     let (name, isolation) = (setup.full_name(), model.isolation);
-    let bytes_max = model.bytes_max;
-    Ok((ReadModel { name, path, bytes_max, bytes, external, notes, isolation, terms }, setup))
+    let (bytes_max, attached) = (model.bytes_max, handed_over.is_some());
+    Ok((
+        ReadModel { name, path, bytes_max, bytes, attached, external, notes, isolation, terms },
+        setup,
+    ))
 }

@@ -107,8 +107,11 @@ pub(crate) fn start(
         kernel(&setup, &modules, engine, loaded, physical, &locations, code_cache.as_ref())?;
     let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
     let program = locations.model_program;
-    sinks.loader =
-        inference.is_some().then(|| ModelLoader::new(&models, &header.models, &setup, program));
+    if inference.is_some() {
+        let mut loader = ModelLoader::new(&models, &header.models, &setup, program);
+        loader.start_if_needed()?;
+        sinks.loader = Some(loader);
+    }
     sinks.inference = inference;
     sinks.providers = header.models.iter().map(|model| model.providers.clone()).collect();
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);

@@ -3,8 +3,9 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -14,12 +15,12 @@ use wasm_engine_inference::{
     registry::{ModelFile, ModelHome, ModelTerms, load_models},
 };
 use wasm_engine_log::run_header::ModelRecord;
-use wasm_engine_setup::Setup;
+use wasm_engine_setup::{LoadOn, ModelSetup, Setup};
 
 use crate::{
     clock,
     config::Isolation,
-    model_files::{ModelBytes, read_model_files},
+    model_files::{ModelBytes, attached_model, read_model_files},
     resolve::ReadModel,
 };
 
@@ -40,6 +41,8 @@ struct ModelOrigin {
     terms: ModelTerms,
     /// What its bits depended on when it was tried.
     fingerprint: String,
+    /// Its bytes, where a host has handed them over and there is no file.
+    attached: Option<Vec<u8>>,
 }
 
 /// All that a load needs.
@@ -48,7 +51,15 @@ struct Origins {
     setup: Arc<Setup>,
     models: Vec<ModelOrigin>,
     program: Option<PathBuf>,
-    interrupter: Interrupter,
+    /// Stops the load under way.
+    under_way: Mutex<Interrupter>,
+}
+
+impl Origins {
+    fn under_way(&self) -> MutexGuard<'_, Interrupter> {
+        // Each change is one assignment, so a panic leaves nothing half done.
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The thread that loads.
@@ -79,6 +90,10 @@ impl std::fmt::Debug for ModelLoader {
 #[error("the thread that loads models {0}; free some threads and memory and resume the run")]
 pub struct LoaderError(String);
 
+fn ended() -> LoaderError {
+    LoaderError("ended".to_owned())
+}
+
 impl ModelLoader {
     /// For these models of `setup`, as the log has them.
     pub(crate) fn new(
@@ -93,14 +108,26 @@ impl ModelLoader {
             isolation: model.isolation,
             terms: model.terms.clone(),
             fingerprint: record.fingerprint.clone(),
+            attached: model.attached.then(|| model.bytes.clone()),
         };
         let origins = Origins {
             setup: Arc::clone(setup),
             models: models.iter().zip(records).map(origin).collect(),
             program,
-            interrupter: Interrupter::default(),
+            under_way: Mutex::default(),
         };
         Self { origins: Arc::new(origins), thread: None, done: BTreeMap::new() }
+    }
+
+    /// Starts the thread if it is known now that it is needed: a thread, and a process that it
+    /// starts, stay on the core of who started it, and the scheduler is not pinned yet.
+    pub(crate) fn start_if_needed(&mut self) -> Result<(), LoaderError> {
+        let Setup { models, limits, .. } = &*self.origins.setup;
+        let later = |model: &ModelSetup| model.load != LoadOn::Start;
+        if limits.models_bytes_max > 0 || models.iter().any(later) {
+            self.thread = Some(start(Arc::clone(&self.origins))?);
+        }
+        Ok(())
     }
 
     /// Begins a load.
@@ -109,7 +136,7 @@ impl ModelLoader {
             Some(thread) => thread,
             None => self.thread.insert(start(Arc::clone(&self.origins))?),
         };
-        thread.orders.send((number, model)).map_err(|_| LoaderError("ended".to_owned()))
+        thread.orders.send((number, model)).map_err(|_| ended())
     }
 
     /// Waits for the outcome of a load that has begun; false if it did not come before `stop` was
@@ -119,15 +146,12 @@ impl ModelLoader {
         number: u64,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<bool, LoaderError> {
-        while !self.is_done(number) {
-            let Some(thread) = &self.thread else { return Err(LoaderError("ended".to_owned())) };
+        while !self.is_done(number)? {
+            let Some(thread) = &self.thread else { return Err(ended()) };
             match thread.outcomes.recv_timeout(POLL) {
                 Ok((number, outcome)) => drop(self.done.insert(number, outcome)),
                 Err(mpsc::RecvTimeoutError::Timeout) if stop() => return Ok(false),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(LoaderError("ended".to_owned()));
-                }
+                Err(_) => {}
             }
         }
         Ok(true)
@@ -139,11 +163,16 @@ impl ModelLoader {
     }
 
     /// Whether the outcome of a load is there.
-    pub(crate) fn is_done(&mut self, number: u64) -> bool {
-        if let Some(thread) = &self.thread {
-            self.done.extend(thread.outcomes.try_iter());
+    pub(crate) fn is_done(&mut self, number: u64) -> Result<bool, LoaderError> {
+        while !self.done.contains_key(&number) {
+            let Some(thread) = &self.thread else { return Err(ended()) };
+            match thread.outcomes.try_recv() {
+                Ok((number, outcome)) => drop(self.done.insert(number, outcome)),
+                Err(mpsc::TryRecvError::Empty) => return Ok(false),
+                Err(mpsc::TryRecvError::Disconnected) => return Err(ended()),
+            }
         }
-        self.done.contains_key(&number)
+        Ok(true)
     }
 }
 
@@ -152,17 +181,18 @@ impl Drop for ModelLoader {
     fn drop(&mut self) {
         let Some(LoadThread { orders, outcomes, thread }) = self.thread.take() else { return };
         drop(orders);
-        self.origins.interrupter.interrupt();
+        let under_way = self.origins.under_way().clone();
+        under_way.interrupt();
         // Nobody wants what it has loaded.
         drop(outcomes);
         let until_ns = clock::now_ns().saturating_add(TIME_TO_STOP_NS);
         while !thread.is_finished() {
             if clock::now_ns() >= until_ns {
-                return self.origins.interrupter.leave();
+                return under_way.leave();
             }
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        // A panic in it was an outcome that nobody waits for any more.
+        // It catches its panics itself.
         let _ = thread.join();
     }
 }
@@ -174,7 +204,9 @@ fn start(origins: Arc<Origins>) -> Result<LoadThread, LoaderError> {
         .name("we-load".to_owned())
         .spawn(move || {
             for (number, model) in ordered {
-                if done.send((number, load(&origins, model))).is_err() {
+                let outcome = catch_unwind(AssertUnwindSafe(|| load(&origins, model)));
+                let outcome = outcome.unwrap_or_else(|_| Err("loading it panicked".to_owned()));
+                if done.send((number, outcome)).is_err() {
                     return;
                 }
             }
@@ -186,8 +218,14 @@ fn start(origins: Arc<Origins>) -> Result<LoadThread, LoaderError> {
 /// Reads and loads a model, which is the one that the run began with.
 fn load(origins: &Origins, model: u32) -> Outcome {
     let (origin, setup) = (&origins.models[model as usize], &origins.setup.models[model as usize]);
-    let ModelBytes { model: bytes, external } =
-        read_model_files(&origin.path, origin.bytes_max).map_err(|error| error.to_string())?;
+    let read = match &origin.attached {
+        Some(bytes) => attached_model(&origin.path, bytes, origin.bytes_max),
+        None => read_model_files(&origin.path, origin.bytes_max),
+    };
+    let ModelBytes { model: bytes, external } = read.map_err(|error| error.to_string())?;
+    // One of its own, which is gone with the model.
+    let interrupter = Interrupter::default();
+    origins.under_way().clone_from(&interrupter);
     let file = ModelFile {
         name: &setup.full_name(),
         bytes: &bytes,
@@ -200,7 +238,7 @@ fn load(origins: &Origins, model: u32) -> Outcome {
             Isolation::Process => ModelHome::Process(origins.program.as_deref()),
         },
     };
-    let loaded = load_models(&[file], None, &origins.interrupter);
+    let loaded = load_models(&[file], None, &interrupter);
     match loaded.map_err(|error| error.to_string())?.pop() {
         // Bits are promised for one library, class of processor and provider (SEMANTICS I5).
         Some(loaded) if loaded.fingerprint != origin.fingerprint => Err(format!(

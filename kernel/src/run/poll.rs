@@ -257,7 +257,7 @@ impl Run {
             self.due_there = 0;
         }
         for &Load { number: load, model, .. } in &self.loads {
-            if !loader(&mut self.sinks).is_done(load) {
+            if !loader(&mut self.sinks).is_done(load)? {
                 return Ok(Some(WaitsFor::Load { load, model }));
             }
         }
@@ -379,7 +379,7 @@ impl Run {
         self.kernel.set_state(OwnerState::Running);
         if !there {
             let models = &self.kernel.core().setup().models;
-            self.waited_for = Some(models[model as usize].name.clone());
+            self.waited_for = Some(models[model as usize].full_name());
             return Ok(ended);
         }
         let tick = self.due_tick.unwrap_or(self.kernel.core().tick());

@@ -7,6 +7,11 @@ use wasm_engine_abi::{
 };
 use wasm_engine_core::FactsBuilder;
 
+/// Commands that one tick takes from a configuration, and as many from a live host.
+pub(crate) const COMMANDS_PER_TICK_MAX: usize = 4096;
+/// Bytes of the arguments of each of them together.
+pub(crate) const COMMAND_BYTES_PER_TICK_MAX: usize = 16 << 20;
+
 /// A command that is due at a tick.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
@@ -66,24 +71,23 @@ impl Commands {
     }
 }
 
-/// Commands of a live host that may wait for one tick.
-pub(crate) const LIVE_COMMANDS_MAX: usize = 4096;
-
 /// Commands of a live host that wait for the next tick, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct LiveCommands {
     waiting: Vec<(CommandFact, Vec<u8>)>,
+    /// Bytes of their arguments.
+    bytes: usize,
     /// Commands so far.
     count: u64,
 }
 
 impl LiveCommands {
     pub(crate) fn push(&mut self, action: u32, subject: u64, args: &[u8]) -> Option<u64> {
-        if self.waiting.len() >= LIVE_COMMANDS_MAX {
-            return None;
-        }
-        let seq = LIVE_COMMAND + self.count;
+        let full = self.waiting.len() >= COMMANDS_PER_TICK_MAX
+            || self.bytes + args.len() > COMMAND_BYTES_PER_TICK_MAX;
+        let seq = LIVE_COMMAND.checked_add(self.count).filter(|_| !full)?;
         self.count += 1;
+        self.bytes += args.len();
         self.waiting.push((CommandFact { seq, action, subject }, args.to_vec()));
         Some(seq)
     }
@@ -94,6 +98,7 @@ impl LiveCommands {
 
     /// Adds all that wait to the facts of a tick.
     pub(crate) fn enter(&mut self, facts: &mut FactsBuilder) {
+        self.bytes = 0;
         for (fact, args) in self.waiting.drain(..) {
             facts.push(fact, &args);
         }

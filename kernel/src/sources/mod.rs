@@ -17,7 +17,7 @@ mod streams;
 mod table;
 mod times;
 
-pub(crate) use self::commands::LIVE_COMMANDS_MAX;
+pub(crate) use self::commands::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
 pub use self::{
     commands::{Command, Commands},
     error::{BadRow, SourceError},

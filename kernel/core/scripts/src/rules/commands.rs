@@ -5,7 +5,7 @@ use wasm_engine_abi::{
     calls::Status,
     frame::item,
     page::event,
-    record::{CommandFact, InputFact, action},
+    record::{CommandFact, InputFact, LIVE_COMMAND, action},
 };
 use wasm_engine_core::{FactsBuilder, OpenError};
 use wasm_engine_setup::{LoadOn, Restart};
@@ -98,7 +98,7 @@ pub fn a5_1_an_agent_of_the_host_has_a_key_of_its_own<M: Machine>() {
 }
 
 pub fn l6_4_commands_that_cannot_be_are_refused<M: Machine>() {
-    let command = |action, subject| CommandFact { seq: 5, action, subject };
+    let command = |action, subject| CommandFact { seq: 0, action, subject };
     let fed = |tick: u64, command: CommandFact, args: &[u8], input_first: bool| {
         let mut scene = Scene::of(1);
         scene.model("m", 1);
@@ -116,7 +116,7 @@ pub fn l6_4_commands_that_cannot_be_are_refused<M: Machine>() {
     };
     let long = vec![b'0'; (16 << 10) + 1];
     assert!(fed(1, command(action::LOAD, 0), b"", false).is_ok());
-    let unknown = |error| matches!(error, OpenError::UnknownCommand { tick: 1, seq: 5, .. });
+    let unknown = |error| matches!(error, OpenError::UnknownCommand { tick: 1, seq: 0, .. });
     assert!(fed(1, command(99, 0), b"", false).is_err_and(unknown));
     for action in [action::LOAD, action::UNLOAD, action::SWAP, action::SPAWN] {
         assert!(fed(1, command(action, 1), b"", false).is_err_and(unknown));
@@ -128,4 +128,21 @@ pub fn l6_4_commands_that_cannot_be_are_refused<M: Machine>() {
     assert!(fed(0, command(action::PAUSE, 0), b"", false).is_err_and(early));
     let order = |error| matches!(error, OpenError::Order { tick: 1 });
     assert!(fed(1, command(action::PAUSE, 0), b"", true).is_err_and(order));
+    let pause = |seq| CommandFact { seq, action: action::PAUSE, subject: to(0) };
+    let other = |error| matches!(error, OpenError::UnexpectedCommand { tick: 1, .. });
+    for seq in [1, LIVE_COMMAND - 1, LIVE_COMMAND + 1, u64::MAX] {
+        assert!(fed(1, pause(seq), b"", false).is_err_and(other), "{seq}");
+    }
+    let two = |first, second| {
+        let mut rig = Rig::<M>::new(&Scene::of(1));
+        rig.tick();
+        let mut builder = FactsBuilder::default();
+        builder.begin(1);
+        builder.push(pause(first), b"");
+        builder.push(pause(second), b"");
+        rig.feed(builder.finish())
+    };
+    assert!(two(0, LIVE_COMMAND).is_ok());
+    assert!(two(0, 0).is_err_and(other), "no two have one number");
+    assert!(two(LIVE_COMMAND, 0).is_err_and(order), "live ones come last");
 }
