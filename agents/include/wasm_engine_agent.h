@@ -100,6 +100,8 @@ enum {
   WE_MISMATCH = -15,
   /* The model did not answer before its deadline. */
   WE_LATE = -16,
+  /* The model is configured and not loaded. */
+  WE_NOT_LOADED = -17,
 };
 /* end of generated */
 

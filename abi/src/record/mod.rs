@@ -68,8 +68,8 @@ codes! {
 fact: u32 {
     /// A model was loaded, or could not be: `a` number of the load, `c` model, `code` status.
     LOAD = 1 "load",
-    /// Host command: `a` its sequence, `b` whom it is about, `c` what it does ([`action`]), payload
-    /// the arguments of an agent to spawn.
+    /// Host command: `a` its sequence, `b` whom it is about, `c` what it does
+    /// ([`action`](super::action)), payload the arguments of an agent to spawn.
     COMMAND = 2 "command",
     /// Inference reply: `a` agent, `b` request sequence, `c` model, `code` status, payload the row.
     REPLY = 4 "reply",

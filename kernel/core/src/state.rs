@@ -242,7 +242,7 @@ impl Core {
 mod tests {
     use serde_json::Value;
     use wasm_engine_setup::{
-        AgentSetup, Limits, ModelSetup, Policy, Restart, Schedule, SourceSetup, Template,
+        AgentSetup, Limits, LoadOn, ModelSetup, Policy, Restart, Schedule, SourceSetup, Template,
         TopicSetup,
     };
 
@@ -257,7 +257,7 @@ mod tests {
             schedule: Schedule::Fifo,
             aging_ticks: 2,
             state_digest_ticks: 3,
-            limits: Limits::default(),
+            limits: Limits { models_bytes_max: 41, ..Limits::default() },
             topics: vec![TopicSetup { name: text("t"), policy: Policy::Refuse, output: true }],
             sources: vec![SourceSetup { id: text("s"), live: true }],
             templates: vec![Template {
@@ -282,6 +282,11 @@ mod tests {
                 latency_ticks: 6,
                 batch: 7,
                 request_bytes_max: 900,
+                version: Some(3),
+                load: LoadOn::Request,
+                load_ticks: 5,
+                memory_bytes: 40,
+                pinned: true,
                 ..ModelSetup::of_rows("m", 8, 9)
             }],
         }
@@ -310,6 +315,7 @@ mod tests {
             Value::String(text) => match text.as_str() {
                 "fifo" => "priority".into(),
                 "refuse" => "latest_only".into(),
+                "request" => "command".into(),
                 "f32" => "i64".into(),
                 text => format!("{text}!").into(),
             },
