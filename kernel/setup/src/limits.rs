@@ -5,7 +5,7 @@ use wasm_engine_abi::limits::{
     AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, INFERENCE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
 };
 
-use crate::model::ModelSetup;
+use crate::model::{ModelSetup, is_default};
 
 /// Logical limits: each decides what happens, so each is part of the digest's first value.
 ///
@@ -66,7 +66,7 @@ pub struct Limits {
     /// gives. Default 0: 4 MiB, or 16 of the longest reply if that is more.
     pub inference_reply_bytes_pending_max: u32,
     /// Bytes of all loaded models, as they are declared. Default 0: any.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub models_bytes_max: u64,
     /// Subscriptions and channel memberships of one agent. Default 16.
     pub memberships_max: u32,
@@ -103,11 +103,6 @@ impl Default for Limits {
             memberships_max: 16,
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 /// A limit that no run can have.
