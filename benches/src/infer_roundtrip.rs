@@ -9,7 +9,7 @@ use std::path::Path;
 
 use wasm_engine_abi::tensor::{RequestForm, TensorList, TensorWriter};
 use wasm_engine_inference::onnx::{self, ModelSource, OnnxModel};
-use wasm_engine_inference::registry::{LoadedModel, ModelFile, ModelHome, ModelTerms, load_models};
+use wasm_engine_inference::registry::{LoadedModel, ModelFile, ModelHome, ModelTerms, load_model};
 use wasm_engine_inference::{
     Backend, InferenceHandle, InferenceLayout, InferenceOptions, Interrupter, ListBuffer,
     ServedModel,
@@ -17,9 +17,9 @@ use wasm_engine_inference::{
 use wasm_engine_setup::{Limits, PortValue};
 use wasm_engine_shm::wait::WaitMode;
 
-use crate::graphs::{image, mean};
 use crate::measure::{Scale, apart, cores, median, ns_each, pin, quantile};
 use crate::row::{Row, Unit};
+use wasm_engine_measure::graphs::{image, mean};
 
 const MODEL: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/weather/model/temperature.onnx");
@@ -87,10 +87,8 @@ impl Kernel {
             home: ModelHome::Here,
             terms: &terms,
         };
-        let loaded = load_models(&[file], None, &Interrupter::default())
-            .map_err(|error| error.to_string())?;
-        let [LoadedModel { setup, backend, .. }] =
-            <[LoadedModel; 1]>::try_from(loaded).map_err(|_| "one model was asked for")?;
+        let loaded = load_model(&file, None, &Interrupter::default());
+        let LoadedModel { setup, backend, .. } = loaded.map_err(|error| error.to_string())?;
         let mut limits = Limits::default();
         limits.suit(std::slice::from_ref(&setup));
         let layout = InferenceLayout::of(&limits, std::slice::from_ref(&setup))

@@ -5,13 +5,13 @@
 //! rig.rs      a kernel with simple agents             ring_batch.rs       S1, batched
 //!                                                     page_read.rs        S2
 //! of `measure/`, which the kernel's command uses too: wasm_turn.rs        S3, one turn
-//! measure.rs, machine.rs, rings.rs, guests.rs         tick_50.rs          S3, a tick of 50
-//!                                                     brokered.rs         S4
+//! measure.rs, machine.rs, rings.rs,                   tick_50.rs          S3, a tick of 50
+//! guests.rs, graphs.rs                                brokered.rs         S4
 //! bare_loop.rs  the same without a kernel             dispatch.rs         S5
 //! alone.rs    a kernel in a process of its own        infer_roundtrip.rs  S6
 //! readers.rs  reading in Rust, C and Python           slow_model.rs       S6, a slow model
 //! counting.rs (U) counts allocations                  sleepers.rs         S9
-//! graphs.rs   models written for measuring            lanes.rs            S10
+//!                                                     lanes.rs            S10
 //!                                                     start.rs            S11
 //!                                                     allocations.rs      S13
 //!                                                     growth.rs           S3b, S14
@@ -40,8 +40,6 @@ pub mod brokered;
 #[allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 pub mod counting;
 pub mod dispatch;
-#[cfg(feature = "kernel")]
-pub mod graphs;
 #[cfg(feature = "kernel")]
 pub mod growth;
 #[cfg(feature = "kernel")]

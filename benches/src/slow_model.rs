@@ -19,10 +19,10 @@ use wasm_engine_abi::tensor::{TensorList, TensorWriter};
 use wasm_engine_inference::onnx::{self, ModelSource};
 use wasm_engine_inference::{Backend, Interrupter, ListBuffer};
 
-use crate::graphs::{DEEP_WIDTH, deep};
 use crate::guests::Job;
 use crate::measure::{Scale, apart, cores, median, pin, quantile};
 use crate::row::{Row, Unit};
+use wasm_engine_measure::graphs::{DEEP_WIDTH, deep};
 
 const CASE: &str = "tick of 50 agents beside a model of 200 ms";
 /// Layers of the model, with which a run takes about 200 ms on the machine of BENCHMARKS.md.

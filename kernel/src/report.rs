@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use wasm_engine_abi::{Digest, Tick, counters};
 use wasm_engine_core::{Core, ModelCounts, Stats};
-use wasm_engine_inference::{ModelMeasures, Spread};
+use wasm_engine_inference::ModelMeasures;
 use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup, ProviderUse};
 
 use crate::exit::{Exit, HasExitCode};
@@ -147,7 +147,7 @@ macro_rules! run_report {
             /// Models, in the order of their handles.
             pub models: Vec<RunModelReport>,
             /// What each of them was asked in this process and how long that took, by its name.
-            pub model_measures: BTreeMap<String, ModelMeasuresReport>,
+            pub model_measures: BTreeMap<String, ModelMeasures>,
             /// The last message of each output topic.
             pub outputs: BTreeMap<String, Value>,
         }
@@ -254,74 +254,6 @@ pub struct ModelReport {
     /// What was asked for before that and could not be had, each with the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub providers_refused: BTreeMap<String, String>,
-}
-
-/// What a model was asked in this process and how long that took: no two runs agree on it.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct ModelMeasuresReport {
-    /// Requests.
-    pub requests: u64,
-    /// Bytes of them.
-    pub request_bytes: u64,
-    /// Replies with a result.
-    pub answered: u64,
-    /// Bytes of them.
-    pub reply_bytes: u64,
-    /// Requests that were not what the model takes.
-    pub refused: u64,
-    /// Requests on which it failed.
-    pub failed: u64,
-    /// Requests that missed its deadline.
-    pub late: u64,
-    /// From a request to the run that answers it, in nanoseconds.
-    pub queue_ns: SpreadReport,
-    /// Runs of batches, in nanoseconds.
-    pub run_ns: SpreadReport,
-    /// Requests in a batch.
-    pub batch_rows: SpreadReport,
-}
-
-/// How numbers are spread.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct SpreadReport {
-    /// How many there were.
-    pub count: u64,
-    /// The median; it and `p99` are at most 3.2 % too large.
-    pub p50: u64,
-    /// What 99 of 100 are not above.
-    pub p99: u64,
-    /// The largest.
-    pub max: u64,
-    /// The mean.
-    pub mean: f64,
-    /// The variance.
-    pub variance: f64,
-}
-
-impl From<Spread> for SpreadReport {
-    fn from(spread: Spread) -> Self {
-        let Spread { count, p50, p99, max, mean, variance } = spread;
-        // More digits say nothing here.
-        let short = |number: f64| (number * 1000.0).round() / 1000.0;
-        Self { count, p50, p99, max, mean: short(mean), variance: short(variance) }
-    }
-}
-
-impl From<ModelMeasures> for ModelMeasuresReport {
-    fn from(measures: ModelMeasures) -> Self {
-        Self {
-            requests: measures.requests,
-            request_bytes: measures.request_bytes,
-            answered: measures.answered,
-            reply_bytes: measures.reply_bytes,
-            refused: measures.refused,
-            failed: measures.failed,
-            late: measures.late,
-            queue_ns: measures.queue_ns.into(),
-            run_ns: measures.run_ns.into(),
-            batch_rows: measures.batch_rows.into(),
-        }
-    }
 }
 
 impl ModelReport {

@@ -158,7 +158,7 @@ pub struct NameLock {
     name: String,
     directory: PathBuf,
     /// Holds the lock.
-    _lock: File,
+    lock: File,
 }
 
 /// Locks a name in the user's runtime directory.
@@ -201,7 +201,7 @@ fn take(directory: &Path, name: &str, lock: File) -> Result<NameLock, LocateErro
     {
         return Err(LocateError::Taken { name: name.into() });
     }
-    let name_lock = NameLock { name: name.into(), directory: directory.into(), _lock: lock };
+    let name_lock = NameLock { name: name.into(), directory: directory.into(), lock };
     // What an owner left that was killed.
     let _ = std::fs::remove_file(name_lock.path());
     Ok(name_lock)
@@ -252,6 +252,9 @@ impl Drop for NameLock {
             // A failure changes nothing: readers classify the owner by its process.
             let _ = std::fs::remove_file(self.path());
         }
+        // Closing would not do: a child that the host's process is just forking has the same open
+        // file until it executes its program. A failure leaves the lock to the closing.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -5,7 +5,7 @@ use wasm_engine_setup::{LoadOn, ModelSetup};
 
 use crate::{
     environment::{Environment, Sink},
-    models::{Load, ModelPresence},
+    models::{Load, ModelEntry, ModelPresence},
     state::Core,
     tick_digest::event,
 };
@@ -34,35 +34,9 @@ impl Core {
     /// Begins to load a model that is not there, and makes room for it; without enough room
     /// nothing is unloaded.
     fn begin_load(&mut self, model: u32, env: &mut impl Environment) -> Status {
-        let max = self.setup.limits.models_bytes_max;
-        let bytes = |index: u32| self.setup.models[index as usize].memory_bytes;
-        let (mut held, mut removable) = (bytes(model), Vec::new());
-        if max > 0 {
-            for (other, index) in self.models.all.iter().zip(0..) {
-                match other.presence {
-                    ModelPresence::Absent | ModelPresence::Dismissed => continue,
-                    ModelPresence::Loaded if !self.setup.models[index as usize].pinned => {
-                        removable.push((other.used, index));
-                    }
-                    ModelPresence::Loaded | ModelPresence::Loading => {}
-                }
-                held += bytes(index);
-            }
-            removable.sort_unstable();
-            let mut left = held;
-            let needed = removable.iter().take_while(|(_, index)| {
-                let over = left > max;
-                left -= if over { bytes(*index) } else { 0 };
-                over
-            });
-            let needed = needed.count();
-            if left > max {
-                return Status::KernelFull;
-            }
-            removable.truncate(needed);
-        }
-        for (_, index) in removable {
-            self.unload(index, ModelPresence::Absent, env);
+        let Some(in_the_way) = self.in_the_way_of(model) else { return Status::KernelFull };
+        for other in in_the_way {
+            self.unload(other, ModelPresence::Absent, env);
         }
         let load = Load {
             number: self.models.next_load,
@@ -71,16 +45,48 @@ impl Core {
         };
         self.models.next_load += 1;
         self.models.loads.push_back(load);
-        self.models.all[model as usize].presence = ModelPresence::Loading;
-        self.models.all[model as usize].counts.loads += 1;
+        let entry = &mut self.models.all[model as usize];
+        entry.presence = ModelPresence::Loading;
+        entry.counts.loads += 1;
         self.chain.event(event::MODEL_LOADING, model.into(), load.due);
         env.sink().load_model(&load);
         Status::Ok
     }
 
+    /// The models that have to go for `model` to have room, those asked longest ago; none if all
+    /// that may go would not suffice (I3.8).
+    fn in_the_way_of(&self, model: u32) -> Option<Vec<u32>> {
+        let max = self.setup.limits.models_bytes_max;
+        if max == 0 {
+            return Some(Vec::new());
+        }
+        let setups = &self.setup.models;
+        let bytes = |index: u32| setups[index as usize].memory_bytes;
+        let there = |entry: &ModelEntry| {
+            matches!(entry.presence, ModelPresence::Loaded | ModelPresence::Loading)
+        };
+        let held = (0..).zip(&self.models.all).filter(|(_, entry)| there(entry));
+        let mut left = bytes(model) + held.map(|(index, _)| bytes(index)).sum::<u64>();
+        let removable = |(index, entry): &(u32, &ModelEntry)| {
+            entry.presence == ModelPresence::Loaded && !setups[*index as usize].pinned
+        };
+        let mut removable: Vec<_> = (0..).zip(&self.models.all).filter(removable).collect();
+        removable.sort_unstable_by_key(|(index, entry)| (entry.used, *index));
+        let mut gone = Vec::new();
+        for (index, _) in removable {
+            if left <= max {
+                break;
+            }
+            left -= bytes(index);
+            gone.push(index);
+        }
+        (left <= max).then_some(gone)
+    }
+
     fn unload(&mut self, model: u32, presence: ModelPresence, env: &mut impl Environment) {
-        self.models.all[model as usize].presence = presence;
-        self.models.all[model as usize].counts.unloads += 1;
+        let entry = &mut self.models.all[model as usize];
+        entry.presence = presence;
+        entry.counts.unloads += 1;
         self.chain.event(event::MODEL_UNLOADED, model.into(), 0);
         env.sink().unload_model(model);
     }
@@ -93,9 +99,9 @@ impl Core {
         }
         self.models.loads.retain(|other| other.number != load.number);
         let failed = fact.code != Status::Ok as i32;
-        self.models.all[load.model as usize].presence =
-            if failed { ModelPresence::Absent } else { ModelPresence::Loaded };
-        self.models.all[load.model as usize].counts.loads_failed += u64::from(failed);
+        let entry = &mut self.models.all[load.model as usize];
+        entry.presence = if failed { ModelPresence::Absent } else { ModelPresence::Loaded };
+        entry.counts.loads_failed += u64::from(failed);
         self.models.used(load.model);
         let status = u64::from(fact.code.unsigned_abs());
         self.chain.event(event::MODEL_LOADED, load.model.into(), status);

@@ -1,6 +1,8 @@
 //! How numbers are spread, in fixed memory: counts in buckets that are a thirty-second of a power
 //! of two wide, and sums for mean and variance.
 
+use serde::Serialize;
+
 /// Buckets of a power of two, as a power of two.
 const FINE: u32 = 5;
 /// Numbers below two of these have a bucket each.
@@ -22,7 +24,7 @@ pub(crate) struct Histogram {
 }
 
 /// What a histogram says: of nothing all is 0.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
 pub struct Spread {
     /// How many numbers there were.
     pub count: u64,

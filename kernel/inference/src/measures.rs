@@ -1,5 +1,6 @@
 //! What a model was asked and how long that took: physical, for people, and never in a digest.
 
+use serde::Serialize;
 use wasm_engine_abi::calls::Status;
 
 use crate::histogram::{Histogram, Spread};
@@ -7,7 +8,7 @@ use crate::protocol::BatchDone;
 
 /// What a model was asked and how long that took. All durations are in nanoseconds of the clock
 /// that was handed in.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
 pub struct ModelMeasures {
     /// Requests handed over.
     pub requests: u64,

@@ -178,6 +178,20 @@ pub fn load_models(
         .collect()
 }
 
+/// Checks and loads one model, as [`load_models`] does.
+///
+/// # Errors
+/// [`ModelError`].
+pub fn load_model(
+    file: &ModelFile<'_>,
+    library: Option<&Path>,
+    interrupter: &Interrupter,
+) -> Result<LoadedModel, ModelError> {
+    let sha256 = check_sha256(file)?;
+    start_library(std::slice::from_ref(file), library)?;
+    load(file, sha256, library, interrupter)
+}
+
 /// The file's hash, if it is the one demanded.
 fn check_sha256(file: &ModelFile<'_>) -> Result<String, ModelError> {
     let found = model_sha256(file.bytes, file.external);

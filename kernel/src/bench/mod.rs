@@ -5,15 +5,12 @@
 //! figure.rs   a figure, the document of all, and how two documents compare
 //! parts.rs    ring, page, inference: parts alone
 //! runs.rs     turn, message, tick, log, replay: whole runs through the doors that users take
-//! onnx.rs     the smallest model, byte by byte
 //! ```
 //! Every stage checks its result before its figure counts. The benchmarks of the repository ask
 //! more questions, beside rivals; these are for any machine, with the program alone.
 
 mod error;
 mod figure;
-#[cfg(feature = "onnx")]
-mod onnx;
 mod options;
 mod parts;
 mod runs;

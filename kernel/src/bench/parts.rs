@@ -97,21 +97,20 @@ pub(super) fn inference(
     use wasm_engine_inference::{
         InferenceHandle, InferenceLayout, InferenceOptions, Interrupter, ServedModel,
         onnx::locate_library,
-        registry::{LoadedModel, ModelFile, ModelHome, ModelTerms, load_models},
+        registry::{LoadedModel, ModelFile, ModelHome, ModelTerms, load_model},
     };
     use wasm_engine_setup::Limits;
     use wasm_engine_shm::wait::WaitMode;
 
-    use crate::{
-        bench::onnx::{WIDTH, doubling_model},
-        clock,
-    };
+    use wasm_engine_measure::graphs;
+
+    use crate::clock;
 
     if let Err(error) = locate_library(None) {
         return Ok(Err(error.to_string()));
     }
     let failed = |what: String| BenchError::Machine { stage: "inference", what };
-    let (terms, bytes) = (ModelTerms::default(), doubling_model());
+    let (terms, bytes) = (ModelTerms::default(), graphs::doubling());
     let file = ModelFile {
         name: "double",
         external: &[],
@@ -121,11 +120,8 @@ pub(super) fn inference(
         home: ModelHome::Here,
         terms: &terms,
     };
-    let loaded = load_models(&[file], None, &Interrupter::default());
-    let mut loaded = loaded.map_err(|error| failed(error.to_string()))?;
-    let Some(LoadedModel { setup, backend, .. }) = loaded.pop() else {
-        return Err(failed("no model was loaded".to_owned()));
-    };
+    let loaded = load_model(&file, None, &Interrupter::default());
+    let LoadedModel { setup, backend, .. } = loaded.map_err(|error| failed(error.to_string()))?;
     let mut limits = Limits::default();
     limits.suit(std::slice::from_ref(&setup));
     let layout = InferenceLayout::of(&limits, std::slice::from_ref(&setup));
@@ -135,7 +131,7 @@ pub(super) fn inference(
     let handle = InferenceHandle::start(served, &limits, layout.on_heap(), terms);
     let mut handle = handle.map_err(|error| failed(error.to_string()))?;
     let row = |factor: f32| -> Vec<u8> {
-        (0..WIDTH).flat_map(|at| (factor * at as f32).to_le_bytes()).collect()
+        (0..graphs::DOUBLING_WIDTH).flat_map(|at| (factor * at as f32).to_le_bytes()).collect()
     };
     let (asked, doubled) = (row(1.5), row(3.0));
     let (mut medians, mut all, mut next) = (Vec::new(), Vec::new(), 0);

@@ -4,14 +4,7 @@
 //! A run is repeated for each segment, and all repetitions must end with one digest, without a
 //! fault and with the turns that the work has.
 
-use std::{
-    cell::RefCell,
-    fs::File,
-    io::Write as _,
-    path::Path,
-    rc::Rc,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{cell::RefCell, fs::File, io::Write as _, path::Path, rc::Rc};
 
 use tempfile::TempDir;
 use wasm_engine_measure::{
@@ -111,21 +104,11 @@ impl Workload {
             let ends = Rc::new(RefCell::new(Vec::new()));
             let seen = Rc::clone(&ends);
             let options = RunOptions {
-                workers: None,
-                ticks: None,
-                pace: None,
                 log_dir,
-                resume: None,
-                name: None,
-                timeout: None,
-                loading: None,
-                model_program: None,
-                code_cache: None,
-                stop: Arc::new(AtomicBool::new(false)),
-                pin_scheduler: false,
                 progress: Some(Box::new(move |progress| {
                     seen.borrow_mut().push(progress.elapsed_ns as f64);
                 })),
+                ..RunOptions::default()
             };
             let report = run::run(resolved, options)?;
             let ends = ends.borrow();

@@ -399,11 +399,8 @@ impl Host {
         let Some(run) = &mut self.run else { return Err(HostFailure::Failed) };
         self.failed = true;
         match waits_for {
-            WaitsFor::Model { request, model } => {
-                run.wait_for_model(request, model, NO_HALT)?;
-            }
-            WaitsFor::Load { load, model } => {
-                run.wait_for_load(load, model, NO_HALT)?;
+            WaitsFor::Model(fact, model) => {
+                run.wait_for_model(fact, model, NO_HALT)?;
             }
             WaitsFor::Log => run.wait_for_log()?,
         }
@@ -433,9 +430,7 @@ fn polled(step: RunStep) -> TickPoll {
             TickPoll::IdleUntil(Duration::from_nanos(due_ns.saturating_sub(clock::now_ns())))
         }
         RunStep::Idle => TickPoll::Idle,
-        RunStep::Waits(WaitsFor::Model { .. } | WaitsFor::Load { .. }) => {
-            TickPoll::Pending(PendingOn::Model)
-        }
+        RunStep::Waits(WaitsFor::Model(..)) => TickPoll::Pending(PendingOn::Model),
         RunStep::Waits(WaitsFor::Log) => TickPoll::Pending(PendingOn::LogSpace),
         RunStep::Ended(ended) => TickPoll::Ended(ended),
     }

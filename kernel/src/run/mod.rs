@@ -45,6 +45,7 @@ pub use self::{
 };
 
 /// How to run; the configuration says the rest.
+#[derive(Default)]
 pub struct RunOptions {
     /// Worker threads; the configuration's number without.
     pub workers: Option<u32>,
@@ -155,13 +156,8 @@ fn ticks(
                     return Ok(ended);
                 }
             }
-            RunStep::Waits(WaitsFor::Model { request, model }) => {
-                if let Some(ended) = run.wait_for_model(request, model, halt)? {
-                    return Ok(ended);
-                }
-            }
-            RunStep::Waits(WaitsFor::Load { load, model }) => {
-                if let Some(ended) = run.wait_for_load(load, model, halt)? {
+            RunStep::Waits(WaitsFor::Model(fact, model)) => {
+                if let Some(ended) = run.wait_for_model(fact, model, halt)? {
                     return Ok(ended);
                 }
             }

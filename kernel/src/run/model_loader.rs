@@ -10,18 +10,15 @@ use std::{
     time::Duration,
 };
 
-use wasm_engine_inference::{
-    Backend, Interrupter,
-    registry::{ModelFile, ModelHome, ModelTerms, load_models},
-};
+use wasm_engine_inference::{Backend, Interrupter};
 use wasm_engine_log::run_header::ModelRecord;
 use wasm_engine_setup::{LoadOn, ModelSetup, Setup};
 
 use crate::{
     clock,
-    config::Isolation,
     model_files::{ModelBytes, attached_model, read_model_files},
     resolve::ReadModel,
+    run::models::load_one,
 };
 
 /// Time between two questions whether the run is to end.
@@ -32,17 +29,14 @@ const TIME_TO_STOP_NS: u64 = 700_000_000;
 /// What came of a load; why not, in words.
 pub(crate) type Outcome = Result<Box<dyn Backend>, String>;
 
-/// Where a model is, and how it is to be loaded; its bytes are read when it is.
+/// Where a model is, and how it is to be loaded.
 #[derive(Debug)]
 struct ModelOrigin {
-    path: PathBuf,
-    bytes_max: u64,
-    isolation: Isolation,
-    terms: ModelTerms,
+    /// As it was read, without bytes, which are read when it is loaded; a host has attached those
+    /// of a model without a file.
+    model: ReadModel,
     /// What its bits depended on when it was tried.
     fingerprint: String,
-    /// Its bytes, where a host has handed them over and there is no file.
-    attached: Option<Vec<u8>>,
 }
 
 /// All that a load needs.
@@ -103,12 +97,16 @@ impl ModelLoader {
         program: Option<PathBuf>,
     ) -> Self {
         let origin = |(model, record): (&ReadModel, &ModelRecord)| ModelOrigin {
-            path: std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()),
-            bytes_max: model.bytes_max,
-            isolation: model.isolation,
-            terms: model.terms.clone(),
+            model: ReadModel {
+                path: std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()),
+                bytes: if model.attached { model.bytes.clone() } else { Vec::new() },
+                external: Vec::new(),
+                name: model.name.clone(),
+                notes: model.notes.clone(),
+                terms: model.terms.clone(),
+                ..*model
+            },
             fingerprint: record.fingerprint.clone(),
-            attached: model.attached.then(|| model.bytes.clone()),
         };
         let origins = Origins {
             setup: Arc::clone(setup),
@@ -157,9 +155,9 @@ impl ModelLoader {
         Ok(true)
     }
 
-    /// Takes the outcome of a load, if it is there.
-    pub(crate) fn take(&mut self, number: u64) -> Option<Outcome> {
-        self.done.remove(&number)
+    /// Takes the outcome of a load that is there.
+    pub(crate) fn take(&mut self, number: u64) -> Outcome {
+        self.done.remove(&number).unwrap_or_else(|| Err("its load has no outcome".to_owned()))
     }
 
     /// Whether the outcome of a load is there.
@@ -217,35 +215,25 @@ fn start(origins: Arc<Origins>) -> Result<LoadThread, LoaderError> {
 
 /// Reads and loads a model, which is the one that the run began with.
 fn load(origins: &Origins, model: u32) -> Outcome {
-    let (origin, setup) = (&origins.models[model as usize], &origins.setup.models[model as usize]);
-    let read = match &origin.attached {
-        Some(bytes) => attached_model(&origin.path, bytes, origin.bytes_max),
-        None => read_model_files(&origin.path, origin.bytes_max),
+    let ModelOrigin { model: file, fingerprint } = &origins.models[model as usize];
+    let read = match file.attached {
+        true => attached_model(&file.path, &file.bytes, file.bytes_max),
+        false => read_model_files(&file.path, file.bytes_max),
     };
     let ModelBytes { model: bytes, external } = read.map_err(|error| error.to_string())?;
     // One of its own, which is gone with the model.
     let interrupter = Interrupter::default();
     origins.under_way().clone_from(&interrupter);
-    let file = ModelFile {
-        name: &setup.full_name(),
-        bytes: &bytes,
-        external: &external,
-        sha256: Some(&setup.sha256),
-        batch: setup.batch,
-        terms: &origin.terms,
-        home: match origin.isolation {
-            Isolation::Thread => ModelHome::Here,
-            Isolation::Process => ModelHome::Process(origins.program.as_deref()),
-        },
-    };
-    let loaded = load_models(&[file], None, &interrupter);
-    match loaded.map_err(|error| error.to_string())?.pop() {
-        // Bits are promised for one library, class of processor and provider (SEMANTICS I5).
-        Some(loaded) if loaded.fingerprint != origin.fingerprint => Err(format!(
-            "it ran on \"{}\" when it was tried before tick 0, and now runs on \"{}\"",
-            origin.fingerprint, loaded.fingerprint
-        )),
-        Some(loaded) => Ok(loaded.backend),
-        None => Err("it gave nothing".to_owned()),
+    let file = ReadModel { bytes, external, ..file.clone() };
+    let setup = &origins.setup.models[model as usize];
+    let loaded = load_one(&file, setup, origins.program.as_deref(), &interrupter);
+    let loaded = loaded.map_err(|error| error.to_string())?;
+    // Bits are promised for one library, class of processor and provider (SEMANTICS I5).
+    if loaded.fingerprint != *fingerprint {
+        return Err(format!(
+            "it ran on \"{fingerprint}\" when it was tried before tick 0, and now runs on \"{}\"",
+            loaded.fingerprint
+        ));
     }
+    Ok(loaded.backend)
 }

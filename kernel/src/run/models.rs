@@ -135,33 +135,31 @@ fn start(
     std::thread::Builder::new()
         .name("we-load".to_owned())
         .spawn(move || {
-            let mut loaded = Vec::with_capacity(files.len());
             // One after the other: those that are loaded later are let go before the next one.
-            let all = files.iter().zip(&setups).try_for_each(|(file, model)| {
+            let all = files.iter().zip(&setups).map(|(file, model)| {
                 let one = load_one(file, model, program.as_deref(), &interrupter)?;
-                loaded.extend(one.into_iter().map(|one| match model.load {
+                Ok(match model.load {
                     LoadOn::Start => one,
                     LoadOn::Request | LoadOn::Command => {
                         let backend = Box::new(AbsentModel::of(one.backend.as_ref()));
                         LoadedModel { backend, ..one }
                     }
-                }));
-                Ok(())
+                })
             });
             // Nobody waits any more if the run was ended meanwhile.
-            let _ = sender.send(all.map(|()| loaded));
+            let _ = sender.send(all.collect());
         })
         .map_err(|error| ModelsError::Thread(format!("cannot be started: {error}")))?;
     Ok(receiver)
 }
 
-/// Loads a model and tries it.
-fn load_one(
+/// Loads a model that was read, and tries it.
+pub(super) fn load_one(
     file: &ReadModel,
     model: &ModelSetup,
     program: Option<&Path>,
     interrupter: &Interrupter,
-) -> Loaded {
+) -> Result<LoadedModel, ModelError> {
     let wanted = registry::ModelFile {
         name: &file.name,
         bytes: &file.bytes,
@@ -174,7 +172,7 @@ fn load_one(
             Isolation::Process => ModelHome::Process(program),
         },
     };
-    registry::load_models(&[wanted], None, interrupter)
+    registry::load_model(&wanted, None, interrupter)
 }
 
 /// Waits for the models, unless the run is to end.

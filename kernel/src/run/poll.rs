@@ -19,6 +19,7 @@ use wasm_engine_abi::{
     record::{LoadFact, ReplyFact, TickClose, kind},
 };
 use wasm_engine_core::{FactsBuilder, Load, Request, TICK_MAX};
+use wasm_engine_inference::InferenceHandle;
 use wasm_engine_log::{LogError, LogWriter};
 use wasm_engine_shm::header::OwnerState;
 
@@ -46,23 +47,20 @@ pub(crate) enum RunStep {
     Ended(Ended),
 }
 
+/// What a model owes a tick.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ModelFact {
+    /// The reply to the request of this number.
+    Reply(u64),
+    /// The outcome of the load of this number.
+    Load(u64),
+}
+
 /// What a tick waits for (SEMANTICS T10).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WaitsFor {
-    /// The reply to the request of this number, by a model.
-    Model {
-        /// Number of the request.
-        request: u64,
-        /// The model's.
-        model: u32,
-    },
-    /// The outcome of the load of this number, of a model.
-    Load {
-        /// Number of the load.
-        load: u64,
-        /// The model's.
-        model: u32,
-    },
+    /// A fact of this model.
+    Model(ModelFact, u32),
     /// Room in the log.
     Log,
 }
@@ -258,17 +256,15 @@ impl Run {
         }
         for &Load { number: load, model, .. } in &self.loads {
             if !loader(&mut self.sinks).is_done(load)? {
-                return Ok(Some(WaitsFor::Load { load, model }));
+                return Ok(Some(WaitsFor::Model(ModelFact::Load(load), model)));
             }
         }
         while let Some(request) = self.due.get(self.due_there) {
-            let Some(inference) = &mut self.sinks.inference else {
-                unreachable!("a run with models has an inference thread");
-            };
+            let inference = inference(&mut self.sinks);
             if !inference.is_ready(request.number)? {
                 inference.flush()?;
-                let Request { number: request, model, .. } = *request;
-                return Ok(Some(WaitsFor::Model { request, model }));
+                let Request { number, model, .. } = *request;
+                return Ok(Some(WaitsFor::Model(ModelFact::Reply(number), model)));
             }
             self.due_there += 1;
         }
@@ -278,14 +274,12 @@ impl Run {
     /// The outcomes of the loads that are due; what was loaded is asked from this tick on.
     fn gather_loads(&mut self, tick: Tick) -> Result<(), RunError> {
         for Load { number, model, .. } in self.loads.drain(..) {
-            let outcome = loader(&mut self.sinks).take(number);
-            let status = match (outcome, &mut self.sinks.inference) {
-                (Some(Ok(backend)), Some(inference)) => {
-                    inference.install(model, backend)?;
+            let status = match loader(&mut self.sinks).take(number) {
+                Ok(backend) => {
+                    inference(&mut self.sinks).install(model, backend)?;
                     Status::Ok
                 }
-                (failed, _) => {
-                    let why = failed.and_then(Result::err).unwrap_or_default();
+                Err(why) => {
                     let name = self.kernel.core().setup().models[model as usize].full_name();
                     tracing::warn!("model {name} cannot be loaded in tick {tick}: {why}");
                     Status::ModelFailed
@@ -306,11 +300,8 @@ impl Run {
         self.gather_loads(next.tick)?;
         self.ingest.enter_commands(next.tick, &mut self.facts);
         for request in self.due.drain(..) {
-            let Some(inference) = &mut self.sinks.inference else {
-                unreachable!("a run with models has an inference thread");
-            };
             let Request { agent, seq, model, .. } = request;
-            let reply = inference.wait_for(request.number)?;
+            let reply = inference(&mut self.sinks).wait_for(request.number)?;
             let fact = ReplyFact { agent, request: seq, model, code: reply.code };
             self.facts.push(fact, reply.bytes);
         }
@@ -355,58 +346,32 @@ impl Run {
         Ok(true)
     }
 
-    /// Waits until the reply to `request` is there, a counted stall; gives why the run ends if it
-    /// has to before.
+    /// Waits until a fact of `model` is there, a counted stall; gives why the run ends if it has to
+    /// before.
     pub(crate) fn wait_for_model(
         &mut self,
-        request: u64,
+        fact: ModelFact,
         model: u32,
         halt: Halt<'_>,
     ) -> Result<Option<Ended>, RunError> {
-        let Some(inference) = &mut self.sinks.inference else {
-            unreachable!("a run with models has an inference thread");
-        };
         let begin = clock::now_ns();
         if self.kernel.unpublished() {
             self.kernel.publish();
         }
         self.kernel.set_state(OwnerState::WaitingForModel);
         let mut ended = None;
-        let there = inference.wait_ready(request, &mut || {
+        let mut stop = || {
             ended = halt.asked();
             ended.is_some()
-        })?;
+        };
+        let there = match fact {
+            ModelFact::Reply(request) => {
+                inference(&mut self.sinks).wait_ready(request, &mut stop)?
+            }
+            ModelFact::Load(load) => loader(&mut self.sinks).wait_for(load, &mut stop)?,
+        };
         self.kernel.set_state(OwnerState::Running);
         if !there {
-            let models = &self.kernel.core().setup().models;
-            self.waited_for = Some(models[model as usize].full_name());
-            return Ok(ended);
-        }
-        let tick = self.due_tick.unwrap_or(self.kernel.core().tick());
-        self.kernel.count_stall(stall::MODEL, tick, clock::now_ns() - begin);
-        Ok(None)
-    }
-
-    /// Waits until the outcome of `load` is there, a counted stall; gives why the run ends if it
-    /// has to before.
-    pub(crate) fn wait_for_load(
-        &mut self,
-        load: u64,
-        model: u32,
-        halt: Halt<'_>,
-    ) -> Result<Option<Ended>, RunError> {
-        let begin = clock::now_ns();
-        if self.kernel.unpublished() {
-            self.kernel.publish();
-        }
-        self.kernel.set_state(OwnerState::WaitingForModel);
-        let mut ended = None;
-        let there = loader(&mut self.sinks).wait_for(load, &mut || {
-            ended = halt.asked();
-            ended.is_some()
-        });
-        self.kernel.set_state(OwnerState::Running);
-        if !there? {
             let models = &self.kernel.core().setup().models;
             self.waited_for = Some(models[model as usize].full_name());
             return Ok(ended);
@@ -448,6 +413,14 @@ impl Run {
         }
         self.kernel.set_state(OwnerState::Running);
     }
+}
+
+/// What the models of a run that has some are asked by.
+fn inference(sinks: &mut Sinks) -> &mut InferenceHandle {
+    let Some(inference) = &mut sinks.inference else {
+        unreachable!("a run with models has an inference thread");
+    };
+    inference
 }
 
 /// What loads the models of a run that has some.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use bytemuck::{bytes_of, cast_slice};
 use wasm_engine_abi::{
     Tick,
-    record::{FactFields, Facts, fact, kind},
+    record::{FactFields, Facts, kind},
 };
 
 use crate::{
@@ -266,30 +266,27 @@ fn rebuild(
         // The core checks that a live fact can have chosen it.
         facts.choose();
     }
-    let copy = |kind, facts: &mut FactsBuilder| {
-        let of_kind = parsed.iter().filter(|fact| fact.header.kind == kind);
-        of_kind.for_each(|fact| facts.push(fact.header, fact.payload));
+    let copy = |facts: &mut FactsBuilder, wanted: &mut dyn FnMut(FactFields) -> bool| {
+        for fact in parsed.iter() {
+            if fact.header.fields().is_some_and(&mut *wanted) {
+                facts.push(fact.header, fact.payload);
+            }
+        }
     };
-    copy(fact::LOAD, facts);
+    copy(facts, &mut |fact| matches!(fact, FactFields::Load(_)));
     ingest.enter_commands(tick, facts);
-    for fact in parsed.iter() {
-        // Those of a live host stand behind the configured ones and nowhere but in the log.
-        if let Some(FactFields::Command(command)) = fact.header.fields()
-            && ingest.commanded_before(command)
-        {
-            facts.push(fact.header, fact.payload);
-        }
-    }
-    copy(fact::REPLY, facts);
+    // Those of a live host stand behind the configured ones and nowhere but in the log.
+    copy(facts, &mut |fact| match fact {
+        FactFields::Command(command) => ingest.commanded_before(command),
+        _ => false,
+    });
+    copy(facts, &mut |fact| matches!(fact, FactFields::Reply(_)));
     ingest.enter(tick, facts);
-    for fact in parsed.iter() {
-        // Live inputs stand behind all others (T7.6) and nowhere but in the log.
-        if let Some(FactFields::Input(input)) = fact.header.fields()
-            && ingest.entered_before(input)
-        {
-            facts.push(fact.header, fact.payload);
-        }
-    }
+    // So do live inputs (T7.6).
+    copy(facts, &mut |fact| match fact {
+        FactFields::Input(input) => ingest.entered_before(input),
+        _ => false,
+    });
     if facts.finish() == logged { Ok(()) } else { Err(ResumeError::Data { tick }) }
 }
 
@@ -322,9 +319,8 @@ fn ask_again(kernel: &Kernel, sinks: &mut Sinks, halt: Halt<'_>) -> Result<(), R
             return Err(ModelsError::Halted { model: setup.full_name(), ended }.into());
         }
         match loader.take(number) {
-            Some(Ok(backend)) => inference.install(model, backend)?,
-            failed => {
-                let reason = failed.and_then(Result::err).unwrap_or_default();
+            Ok(backend) => inference.install(model, backend)?,
+            Err(reason) => {
                 return Err(ResumeError::Unloadable { name: setup.full_name(), reason });
             }
         }

@@ -71,8 +71,10 @@ pub(crate) struct Sinks {
     pub(crate) inference: Option<InferenceHandle>,
     /// Loads begin here; without, nothing is loaded or unloaded.
     pub(crate) loader: Option<ModelLoader>,
-    /// Commands so far, and those of them that were refused.
-    pub(crate) commands: (u64, u64),
+    /// Commands so far.
+    pub(crate) commands: u64,
+    /// Those of them that were refused.
+    pub(crate) commands_refused: u64,
     outcomes: Vec<CommandOutcome>,
     /// What came of commands, for a host.
     pub(crate) kept_commands: Vec<CommandOutcome>,
@@ -102,7 +104,8 @@ impl Sinks {
             stream: None,
             inference: None,
             loader: None,
-            commands: (0, 0),
+            commands: 0,
+            commands_refused: 0,
             outcomes: Vec::new(),
             kept_commands: Vec::new(),
             providers: Vec::new(),
@@ -279,8 +282,8 @@ impl Sink for Sinks {
     }
 
     fn commanded(&mut self, outcome: &CommandOutcome) {
-        self.commands.0 += 1;
-        self.commands.1 += u64::from(outcome.status != Status::Ok);
+        self.commands += 1;
+        self.commands_refused += u64::from(outcome.status != Status::Ok);
         if self.kept.is_some() {
             self.kept_commands.push(*outcome);
         } else if self.shown == ShownLines::All {

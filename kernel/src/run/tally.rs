@@ -36,10 +36,10 @@ pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
         memory_reserved_bytes: kernel.engine().reserved_bytes(),
         asleep: kernel.agents_held().1,
         region_bytes: kernel.built().bytes,
-        commands: sinks.commands.0,
-        commands_refused: sinks.commands.1,
+        commands: sinks.commands,
+        commands_refused: sinks.commands_refused,
         models: models.collect(),
-        model_measures: names.zip(measures.map(Into::into)).collect(),
+        model_measures: names.zip(measures).collect(),
         outputs: sinks.last_outputs(),
         first_fault: sinks.faults.first.clone(),
         ..RunReport::of(&core.stats())

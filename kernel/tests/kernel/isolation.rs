@@ -205,15 +205,17 @@ fn a_model_that_never_returns_in_its_process_ends_with_the_timeout() {
     if !ready() {
         return;
     }
-    let timeout =
-        || with_program(RunOptions { timeout: Some(Duration::from_secs(1)), ..options() });
+    let timeout = |seconds| {
+        with_program(RunOptions { timeout: Some(Duration::from_secs(seconds)), ..options() })
+    };
     let keys = format!("batch = 1\n{PROCESS}");
     let error = folder(&case("loop_forever"), &keys, 2, &[("a", FIVE)])
-        .run(timeout())
+        .run(timeout(1))
         .expect_err("it is not loaded");
     assert_eq!(error.exit(), Exit::Timeout, "{error}");
     let endless = folder(&case("loop_on_request"), &keys, 2, &[("a", ENDLESS)]);
-    let report = endless.run(timeout()).expect("it ends");
+    // Long enough to load it on a busy machine.
+    let report = endless.run(timeout(6)).expect("it ends");
     assert_eq!((report.ended, report.waited_for.as_deref()), (Ended::Timeout, Some("m")));
 }
 

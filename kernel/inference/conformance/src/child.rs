@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use wasm_engine_inference::{
     Backend, Interrupter, ListBuffer,
     onnx::OnnxError,
-    registry::{LoadedModel, ModelError, ModelFile, ModelHome, ModelTerms, load_models},
+    registry::{LoadedModel, ModelError, ModelFile, ModelHome, ModelTerms, load_model},
 };
 
 use crate::case::Case;
@@ -138,9 +138,9 @@ fn load(bytes: &[u8], home: ModelHome<'_>) -> Result<LoadedModel, ModelError> {
         terms: &terms,
         external: &[],
     };
-    let models = load_models(&[file], None, &interrupter);
+    let model = load_model(&file, None, &interrupter);
     drop(loaded);
     // It ends at once, and cannot have panicked.
     let _ = watch.join();
-    Ok(models?.remove(0))
+    model
 }

@@ -4,7 +4,6 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
 };
 
 use tempfile::TempDir;
@@ -186,22 +185,9 @@ pub fn named(options: RunOptions, dir: &Path) -> RunOptions {
 }
 
 pub fn options() -> RunOptions {
-    RunOptions {
-        workers: None,
-        ticks: None,
-        pace: None,
-        log_dir: None,
-        resume: None,
-        name: None,
-        timeout: None,
-        loading: None,
-        model_program: None,
-        code_cache: None,
-        stop: Arc::new(AtomicBool::new(false)),
-        pin_scheduler: false,
-        progress: None,
-    }
+    RunOptions::default()
 }
+
 pub fn base64(text: &str) -> Vec<u8> {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digit = |byte: u8| DIGITS.iter().position(|one| *one == byte).expect("a digit") as u32;

@@ -63,6 +63,16 @@ fn model(nodes: &[Vec<u8>], initializers: &[Vec<u8>], input: &[u8], output: &[u8
     [number(1, 8), field(7, &graph), field(8, &number(2, 17))].concat()
 }
 
+/// Width of [`doubling`].
+pub const DOUBLING_WIDTH: u64 = 16;
+
+/// The smallest model that is asked with a row: `y[1, 16] = x + x`.
+#[must_use]
+pub fn doubling() -> Vec<u8> {
+    let row = |name| port(name, &[1, DOUBLING_WIDTH]);
+    model(&[node("Add", &["x", "x"], "y", &[])], &[], &row("x"), &row("y"))
+}
+
 /// Weights below 1 in both directions.
 fn weight(at: u64) -> f32 {
     (at as f32 * 0.61).sin() * 0.1
