@@ -75,6 +75,8 @@ fact: u32 {
     REPLY = 4 "reply",
     /// Input: `a` source, `b` source sequence, `c` topic, payload.
     INPUT = 6 "input",
+    /// How much this tick may execute: `a` turns, `b` fuel, 0 for as much as there is.
+    BUDGET = 7 "budget",
 }
 }
 
@@ -155,6 +157,15 @@ pub struct InputFact {
     pub topic: u32,
 }
 
+/// How much a tick may execute, where a live host says so: [`fact::BUDGET`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BudgetFact {
+    /// Turns at most; 0 for any number.
+    pub turns: u64,
+    /// Fuel after which no microstep begins; 0 for any amount.
+    pub fuel: u64,
+}
+
 /// The fields of a fact by their names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FactFields {
@@ -166,6 +177,8 @@ pub enum FactFields {
     Reply(ReplyFact),
     /// Of an input.
     Input(InputFact),
+    /// Of a budget.
+    Budget(BudgetFact),
 }
 
 impl From<LoadFact> for FactHeader {
@@ -196,6 +209,13 @@ impl From<InputFact> for FactHeader {
     }
 }
 
+impl From<BudgetFact> for FactHeader {
+    fn from(budget: BudgetFact) -> Self {
+        let BudgetFact { turns, fuel } = budget;
+        Self { kind: fact::BUDGET, len: 0, a: turns, b: fuel, c: 0, code: 0 }
+    }
+}
+
 impl FactHeader {
     /// Its fields by name; none of a kind that does not exist.
     #[must_use]
@@ -213,6 +233,7 @@ impl FactHeader {
                 code,
             })),
             fact::INPUT => Some(FactFields::Input(InputFact { source: a, seq: b, topic: c })),
+            fact::BUDGET => Some(FactFields::Budget(BudgetFact { turns: a, fuel: b })),
             _ => None,
         }
     }

@@ -98,6 +98,7 @@ impl Core {
         let agent = self.agents.at_mut(planned.agent);
         agent.planned = !agent.inbox.is_empty();
         self.chain.turn(output.result.digest, output.result.fuel);
+        self.tick_budget.take(output.result.fuel);
         self.turn_digests.push(output.result.digest.low());
         self.turn_agents.push(planned.agent);
     }

@@ -11,7 +11,7 @@
 //! | file | rules |
 //! |---|---|
 //! | `tick_open.rs` | T3: backoff expiries, replies, timers, inputs |
-//! | `plan.rs`, `schedule/` | T4, Q: who takes a turn |
+//! | `plan.rs`, `schedule/`, `budget.rs` | T2.4, T4, Q: who takes a turn |
 //! | `commit.rs` | C1, C2, pass 1 and 2 |
 //! | `delivery.rs`, `subscriptions.rs` | delivery, limits, topic policies (C2, C4) |
 //! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, the end of agents (A10) |
@@ -21,6 +21,7 @@
 //! | `agents.rs`, `inbox.rs`, `payloads.rs`, `tick_digest.rs` | the state itself |
 
 mod agents;
+mod budget;
 mod commands;
 mod commit;
 mod delivery;

@@ -49,6 +49,14 @@ pub enum OpenError {
     /// Tick 0 admits no input.
     #[error("tick 0 holds an input; it only initialises")]
     InputInTickZero,
+    /// A budget in tick 0, a second one, or one of nothing.
+    #[error("tick {tick} holds a budget that {why}; the log was changed")]
+    Budget {
+        /// The tick.
+        tick: Tick,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Tick 0 admits no command.
     #[error("tick 0 holds a command of the host; it only initialises")]
     CommandInTickZero,

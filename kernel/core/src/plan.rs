@@ -1,4 +1,4 @@
-//! Plan: which agents take a turn in the next microstep (SEMANTICS T4, T8, Q3).
+//! Plan: which agents take a turn in the next microstep (SEMANTICS T2.4, T4, T8, Q3).
 
 use wasm_engine_abi::{
     frame::{ItemFrame, Location, TurnCommand, turn},
@@ -7,6 +7,7 @@ use wasm_engine_abi::{
 };
 
 use crate::agents::{Agents, Phase};
+use crate::budget::BudgetLeft;
 use crate::environment::Environment;
 use crate::inbox::{ItemId, Items};
 use crate::payloads::{Payloads, blocks};
@@ -24,9 +25,10 @@ struct Budget {
 }
 
 impl Budget {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, tick: &BudgetLeft) -> Self {
+        let turns = limits.turns_per_microstep_max;
         Self {
-            turns: limits.turns_per_microstep_max,
+            turns: u32::try_from(tick.turns()).map_or(turns, |left| left.min(turns)),
             effects: limits.effects_per_microstep_max,
             blocks: blocks(limits.payload_bytes_per_microstep_max),
             inference_blocks: blocks(limits.inference_bytes_per_microstep_max),
@@ -98,12 +100,14 @@ impl Taking<'_> {
 
 impl Core {
     /// Plans the next microstep and returns its number of turns; 0 ends the tick, because nothing
-    /// is runnable or the tick used its microsteps up (T2).
+    /// is runnable or the tick used its microsteps or its budget up (T2).
     pub fn plan(&mut self, env: &mut impl Environment) -> usize {
         self.plan.clear();
         self.plan_items.clear();
         // Tick 0 takes as many microsteps as the limits need (T8).
-        if self.tick > 0 && self.microstep >= self.setup.limits.microsteps_max {
+        let used_up =
+            self.microstep >= self.setup.limits.microsteps_max || self.tick_budget.is_used_up();
+        if self.tick > 0 && used_up {
             return 0;
         }
         self.take_turns();
@@ -129,7 +133,7 @@ impl Core {
             payloads: &mut self.payloads,
             plan: &mut self.plan,
             plan_items: &mut self.plan_items,
-            budget: Budget::new(&setup.limits),
+            budget: Budget::new(&setup.limits, &self.tick_budget),
         };
         if self.tick > 0 {
             self.order.plan(self.tick, |index| taking.classify(index));

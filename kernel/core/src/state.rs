@@ -11,6 +11,7 @@ use wasm_engine_setup::{Setup, TraceLevel};
 
 use crate::{
     agents::{self, Agents},
+    budget::BudgetLeft,
     environment::Environment,
     inbox::{ItemId, Items},
     models::Models,
@@ -68,6 +69,8 @@ pub struct Core {
     pub(crate) held_items: u32,
     pub(crate) held_blocks: u32,
     pub(crate) deliveries: u32,
+    /// What is left of the tick's budget.
+    pub(crate) tick_budget: BudgetLeft,
     pub(crate) plan: Vec<Planned>,
     pub(crate) plan_items: Vec<ItemId>,
     /// Items that are being dropped, reused.
@@ -143,6 +146,7 @@ impl Core {
             held_items: 0,
             held_blocks: 0,
             deliveries: 0,
+            tick_budget: BudgetLeft::default(),
             plan: Vec::new(),
             plan_items: Vec::new(),
             taken: Vec::new(),

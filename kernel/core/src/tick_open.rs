@@ -1,7 +1,9 @@
 //! Open: all env facts of a tick, applied in one order (SEMANTICS T3).
 //!
 //! Outcomes of loads, commands of the host, backoff expiries by agent, inference replies in request
-//! order, due timers, inputs. Backoffs and timers are derived; the others come as facts and are
+//! order, due timers, inputs, the budget.
+//!
+//! Backoffs and timers are derived; the others come as facts and are
 //! checked against what the core expects, so a log that was changed is caught here or by the
 //! digest.
 
@@ -10,11 +12,12 @@ use wasm_engine_abi::{
     calls::Status,
     frame::{ItemHeader, NO_TOPIC, item},
     limits::BLOCK_BYTES,
-    record::{Fact, FactFields, Facts, InputFact, LoadFact, ReplyFact, TickOpen, fact},
+    record::{BudgetFact, Fact, FactFields, Facts, InputFact, LoadFact, ReplyFact, TickOpen, fact},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agents::Phase;
+use crate::budget::BudgetLeft;
 use crate::delivery::Deliveries;
 use crate::environment::{Environment, PayloadStore, RefusedInput, Sink};
 use crate::inbox::Item;
@@ -31,6 +34,7 @@ enum OpenStage {
     LiveCommands,
     Replies,
     Inputs,
+    Budget,
 }
 
 impl OpenStage {
@@ -41,6 +45,7 @@ impl OpenStage {
             FactFields::Command(_) => Self::Commands,
             FactFields::Reply(_) => Self::Replies,
             FactFields::Input(_) => Self::Inputs,
+            FactFields::Budget(_) => Self::Budget,
         }
     }
 }
@@ -80,9 +85,10 @@ impl Core {
                 FactFields::Command(command) => self.command(command, fact.payload, env)?,
                 FactFields::Reply(reply) => self.reply(reply, fact.payload, env)?,
                 FactFields::Input(input) => self.input(input, fact.payload, env)?,
+                FactFields::Budget(budget) => self.limit(budget)?,
             }
         }
-        self.enter_stage(&mut stage, OpenStage::Inputs)
+        self.enter_stage(&mut stage, OpenStage::Budget)
     }
 
     /// Goes on to the facts of `next`, and does what lies between; none may come behind those of a
@@ -158,6 +164,7 @@ impl Core {
         self.microstep = 0;
         self.epoch += 1;
         self.deliveries = 0;
+        self.tick_budget = BudgetLeft::default();
         self.turn_digests.clear();
         self.turn_agents.clear();
         self.chain.open(tick, bytes);
@@ -315,6 +322,23 @@ impl Core {
 
     fn input_refused(&mut self, by: AgentId, seq: u64, times: u32) {
         self.chain.event_of_two(event::REFUSED, by.to_bits(), seq, u64::from(times) << 32);
+    }
+
+    /// T2.4: how much the tick may execute.
+    fn limit(&mut self, budget: BudgetFact) -> Result<(), OpenError> {
+        let tick = self.tick;
+        let wrong = |why| Err(OpenError::Budget { tick, why });
+        if tick == 0 {
+            return wrong("this tick cannot have");
+        }
+        if self.tick_budget != BudgetLeft::default() {
+            return wrong("follows another");
+        }
+        if budget == BudgetFact::default() {
+            return wrong("limits nothing");
+        }
+        self.tick_budget = budget.into();
+        Ok(())
     }
 
     /// A reply may be long and has memory reserved where it stays: so it is copied once.

@@ -50,6 +50,7 @@ pub struct HostBuilder {
     code_cache: Option<PathBuf>,
     model_program: Option<PathBuf>,
     signal_handlers: bool,
+    pub(crate) time_stages: bool,
     pub(crate) listener: Listener,
     pub(crate) on_output: Option<OnOutput>,
 }
@@ -149,6 +150,13 @@ impl HostBuilder {
     /// this off, as it is by default. Results are the same.
     pub fn signal_handlers(mut self, allowed: bool) -> Self {
         self.signal_handlers = allowed;
+        self
+    }
+
+    /// Times the stages of each tick, for [`Host::last_tick`](crate::host::Host::last_tick), which
+    /// reads the clock some ten times a tick.
+    pub fn time_stages(mut self, timed: bool) -> Self {
+        self.time_stages = timed;
         self
     }
 

@@ -23,6 +23,7 @@
 mod builder;
 mod command;
 mod error;
+mod latency;
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -50,8 +51,10 @@ pub use self::{
     builder::HostBuilder,
     command::{CommandRefusal, HostCommand},
     error::HostFailure,
+    latency::{TickBudget, TickReport},
 };
 pub use crate::{
+    machine::StageTimes,
     report::FaultReport,
     run::{kept_outputs::HostOutput, listener::LogLine},
     sources::PushRefusal,
@@ -166,7 +169,8 @@ impl HostBuilder {
         started.sinks.kept = Some(KeptOutputs::default());
         started.sinks.listener = self.listener;
         let setup = Arc::clone(started.kernel.core().setup());
-        let run = Box::new(Run::new(started, physical, loading_ns));
+        let mut run = Box::new(Run::new(started, physical, loading_ns));
+        run.kernel.stages.set(self.time_stages);
         Ok(Host {
             run: Some(run),
             setup,

@@ -13,6 +13,7 @@ mod publication;
 pub(crate) mod region;
 mod round;
 mod sections;
+pub(crate) mod stages;
 mod threads;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use wasm_engine_shm::{
 use self::{
     names::names,
     sections::{Watched, open_lanes, watch_rings},
+    stages::{StageClock, TickStage},
 };
 use crate::{
     clock,
@@ -49,6 +51,7 @@ use wasm_engine_telemetry::publisher::Publisher;
 
 pub use self::{
     region::{BuildError, Placing},
+    stages::StageTimes,
     threads::{ThreadError, Threads},
 };
 
@@ -140,6 +143,8 @@ pub struct Kernel {
     page: KernelPage,
     /// In the order of their rows.
     rings: Vec<Watched>,
+    /// Where the time of a tick goes, where somebody asks.
+    pub(crate) stages: StageClock,
     /// When the last tick was closed.
     closed_ns: u64,
     /// When the last publication was.
@@ -207,6 +212,7 @@ impl Kernel {
             engine,
             page,
             rings,
+            stages: StageClock::default(),
             closed_ns: 0,
             published_ns: 0,
             publish_due_ns: 0,
@@ -303,15 +309,19 @@ impl Kernel {
         let begin = clock::now_ns();
         self.faults.clear();
         let mut env = TickEnvironment { payloads: &mut self.payloads, sink };
+        self.stages.skip();
         self.core.open(facts, &mut env)?;
+        self.stages.lap(TickStage::Open);
         publish_trace(&mut self.core, &mut self.publisher, begin);
         let tick = self.core.tick();
         let machine = |source| TickError::Machine { tick, source };
         while self.core.plan(&mut env) > 0 {
+            self.stages.lap(TickStage::Plan);
             if self.trace.level == TraceLevel::Full {
                 publish_trace(&mut self.core, &mut self.publisher, clock::now_ns());
             }
             let results = self.lanes.step(&self.core).map_err(machine)?;
+            self.stages.lap(TickStage::Step);
             let faults = self.core.stats().faults;
             self.core.commit(results, &mut env);
             if self.core.stats().faults > faults {
@@ -323,6 +333,7 @@ impl Kernel {
             if !self.agents.is_empty() {
                 self.lanes.drop_states(&self.agents).map_err(machine)?;
             }
+            self.stages.lap(TickStage::Commit);
         }
         let state = if self.core.state_due() {
             self.core.state_agents(&mut self.agents);
@@ -334,6 +345,7 @@ impl Kernel {
         self.closed_ns = clock::now_ns();
         publish_trace(&mut self.core, &mut self.publisher, self.closed_ns);
         self.page.count_tick(self.closed_ns - begin);
+        self.stages.lap(TickStage::Close);
         Ok(close)
     }
 

@@ -16,7 +16,7 @@ use wasm_engine_abi::{
     Tick,
     calls::Status,
     page::stall,
-    record::{LoadFact, ReplyFact, TickClose, kind},
+    record::{BudgetFact, LoadFact, ReplyFact, TickClose, kind},
 };
 use wasm_engine_core::{FactsBuilder, Load, Request, TICK_MAX};
 use wasm_engine_inference::InferenceHandle;
@@ -24,9 +24,9 @@ use wasm_engine_log::{LogError, LogWriter};
 use wasm_engine_shm::header::OwnerState;
 
 use crate::{
-    clock, config::OnFault, machine::Kernel, report::Ended, resolve::Physical,
-    run::assemble::Started, run::error::RunError, run::halt::Halt, run::model_loader::ModelLoader,
-    run::sinks::Sinks, sources::ingest::Ingest,
+    clock, config::OnFault, machine::Kernel, machine::stages::TickStage, report::Ended,
+    resolve::Physical, run::assemble::Started, run::error::RunError, run::halt::Halt,
+    run::model_loader::ModelLoader, run::sinks::Sinks, sources::ingest::Ingest,
 };
 
 /// Longest wait for lines before it is asked whether the run is to end.
@@ -97,6 +97,10 @@ pub(crate) struct Run {
     first_paced: Option<Tick>,
     pub(crate) load_ns: u64,
     pub(crate) recovered: Option<String>,
+    /// Of each tick from the next on (T2.4).
+    pub(crate) budget: Option<BudgetFact>,
+    /// Fuel and end of the last tick.
+    pub(crate) last: Option<(TickClose, u64)>,
     /// The model whose reply was waited for when the run was ended.
     pub(crate) waited_for: Option<String>,
 }
@@ -130,6 +134,8 @@ impl Run {
             first_paced: None,
             load_ns: start_ns - loading_ns,
             recovered,
+            budget: None,
+            last: None,
             waited_for: None,
         }
     }
@@ -158,10 +164,12 @@ impl Run {
             return Ok(RunStep::Waits(WaitsFor::Log));
         }
         self.stage = Stage::Between;
+        self.kernel.stages.lap(TickStage::Log);
         self.sinks.settle(&self.kernel)?;
         if self.kernel.publish_due() {
             self.publish();
         }
+        self.kernel.stages.lap(TickStage::Publish);
         Ok(RunStep::Done(close.tick))
     }
 
@@ -293,6 +301,7 @@ impl Run {
     /// The facts of the next tick, those that are waited for being there: outcomes of loads,
     /// commands, replies in request order (I1), then inputs (T3).
     fn gather(&mut self, next: NextTick) -> Result<(), RunError> {
+        self.kernel.stages.begin();
         self.facts.begin(next.tick);
         if next.chosen {
             self.facts.choose();
@@ -307,6 +316,10 @@ impl Run {
         }
         self.due_tick = None;
         self.ingest.enter(next.tick, &mut self.facts);
+        if let Some(budget) = self.budget.filter(|_| next.tick > 0) {
+            self.facts.push(budget, b"");
+        }
+        self.kernel.stages.lap(TickStage::Gather);
         self.stage = Stage::Gathered(next.tick);
         Ok(())
     }
@@ -314,6 +327,7 @@ impl Run {
     /// Logs the facts that were gathered and executes their tick; false if the log has no room.
     fn execute(&mut self, tick: Tick) -> Result<bool, RunError> {
         let facts = self.facts.finish();
+        self.kernel.stages.skip();
         if let Some(log) = &mut self.log {
             if !log.has_room(facts.len())? {
                 return Ok(false);
@@ -324,13 +338,17 @@ impl Run {
                 self.kernel.count_stall(stall::LOG, tick, ns);
             }
         }
+        self.kernel.stages.lap(TickStage::Log);
+        let fuel = self.kernel.core().stats().fuel;
         let close = self.kernel.tick(facts, &mut self.sinks)?;
+        self.last = Some((close, self.kernel.core().stats().fuel - fuel));
         self.stage = Stage::Executed(close);
         Ok(true)
     }
 
     /// Logs the end of the tick; false if the log has no room.
     fn log_close(&mut self, close: &TickClose) -> Result<bool, RunError> {
+        self.kernel.stages.skip();
         let Some(log) = &mut self.log else { return Ok(true) };
         if !log.has_room(close_bytes(&self.kernel))? {
             return Ok(false);

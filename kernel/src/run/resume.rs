@@ -287,6 +287,8 @@ fn rebuild(
         FactFields::Input(input) => ingest.entered_before(input),
         _ => false,
     });
+    // And the budget that a live host gave the tick.
+    copy(facts, &mut |fact| matches!(fact, FactFields::Budget(_)));
     if facts.finish() == logged { Ok(()) } else { Err(ResumeError::Data { tick }) }
 }
 

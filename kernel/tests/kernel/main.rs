@@ -13,6 +13,7 @@ mod filetypes;
 mod host;
 #[cfg(target_os = "linux")]
 mod host_commands;
+mod host_latency;
 mod host_process;
 #[cfg(target_os = "linux")]
 mod isolation;

@@ -37,7 +37,7 @@ mod turn;
 pub use self::{
     machine::{Machine, Scripted, TickParts},
     program::{CHILD, FROM, Prog, SELF, prog},
-    random::{Mix, drive, everything, random_command, random_program},
+    random::{Mix, drive, everything, random_budget, random_command, random_program},
     recorder::{Out, Recorder},
     rig::{Rig, SeenItem, at, reply_to, to},
     scene::{ALL, CMD, DROP_NEWEST, DROP_OLDEST, ECHO, Guest, LATEST, OUT, REFUSE, Scene},

@@ -1,6 +1,6 @@
 //! Scenes and programs made from numbers.
 
-use wasm_engine_abi::record::action;
+use wasm_engine_abi::record::{BudgetFact, action};
 use wasm_engine_setup::{Limits, LoadOn, Restart, Schedule};
 
 use crate::{
@@ -81,6 +81,11 @@ pub fn random_command(mix: &mut Mix, agents: u32) -> (u32, u64) {
     }
 }
 
+/// In some ticks a budget of turns: fuel is not the same on each machine.
+pub fn random_budget(mix: &mut Mix) -> Option<BudgetFact> {
+    (mix.below(4) == 0).then(|| BudgetFact { turns: 1 + mix.below(6), fuel: 0 })
+}
+
 /// One random program over `agents` configured agents.
 pub fn random_program(mix: &mut Mix, agents: u32) -> Prog {
     let mut program = prog();
@@ -130,6 +135,7 @@ pub fn drive<M: Machine>(rig: &mut Rig<M>, seed: u64, ticks: u64, agents: u32) {
                 let (action, subject) = random_command(&mut mix, agents);
                 rig.command(action, subject, b"");
             }
+            rig.budget = random_budget(&mut mix);
         }
         rig.tick();
     }

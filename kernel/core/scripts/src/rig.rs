@@ -7,7 +7,7 @@ use wasm_engine_abi::{
     calls::Status,
     frame::ItemHeader,
     page::TraceEvent,
-    record::{CommandFact, FactHeader, InputFact, LoadFact, ReplyFact, TickClose},
+    record::{BudgetFact, CommandFact, FactHeader, InputFact, LoadFact, ReplyFact, TickClose},
 };
 use wasm_engine_core::{Core, FactsBuilder, OpenError, Request};
 
@@ -39,6 +39,8 @@ pub struct Rig<M> {
     /// Commands of the next tick, with their arguments.
     pending_commands: Vec<(CommandFact, Vec<u8>)>,
     command_seq: u64,
+    /// Of the next tick.
+    pub budget: Option<BudgetFact>,
     /// What comes of a load of this model.
     pub load_codes: BTreeMap<u32, Status>,
     /// Source, topic, payload.
@@ -82,6 +84,7 @@ impl<M: Machine> Rig<M> {
             log: Vec::new(),
             pending_commands: Vec::new(),
             command_seq: 0,
+            budget: None,
             load_codes: BTreeMap::new(),
             pending: Vec::new(),
             input_seq: BTreeMap::new(),
@@ -169,6 +172,9 @@ impl<M: Machine> Rig<M> {
                 let seq = self.input_seq.entry(source).or_default();
                 self.facts.push(InputFact { source, seq: *seq, topic }, &payload);
                 *seq += 1;
+            }
+            if let Some(budget) = self.budget.take() {
+                self.facts.push(budget, b"");
             }
         }
         let facts = self.facts.finish().to_vec();

@@ -9,7 +9,9 @@ use wasm_engine_abi::Digest;
 use wasm_engine_core::Phase;
 use wasm_engine_setup::Schedule;
 
-use crate::{Machine, Mix, Rig, everything, prog, random_command, random_program, to};
+use crate::{
+    Machine, Mix, Rig, everything, prog, random_budget, random_command, random_program, to,
+};
 
 /// Runs random programs and gives every digest; checks that nothing is left held.
 fn random_run<M: Machine>(seed: u64, choices: &[u64], workers: u32) -> (Vec<Digest>, Rig<M>) {
@@ -30,6 +32,7 @@ fn random_run<M: Machine>(seed: u64, choices: &[u64], workers: u32) -> (Vec<Dige
             let (action, subject) = random_command(&mut mix, 8);
             rig.command(action, subject, b"");
         }
+        rig.budget = random_budget(&mut mix);
         // Sometimes a tick is skipped, as far as nothing is due (T5).
         let next = rig.next_tick().unwrap_or(tick as u64 + 3);
         rig.tick_at(next.max(rig.core().tick() + 1));

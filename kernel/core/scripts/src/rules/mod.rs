@@ -7,6 +7,7 @@ use wasm_engine_setup::Restart;
 use crate::rig::SeenItem;
 
 pub mod agents;
+pub mod budget;
 pub mod calls;
 pub mod commands;
 pub mod commit;
@@ -283,6 +284,16 @@ macro_rules! rule_tests {
         fn a13_5_only_a_loaded_version_that_is_asked_alike_takes_a_name();
         #[test]
         fn l6_4_outcomes_of_loads_that_cannot_be_are_refused();
+    }
+    budget {
+        #[test]
+        fn t2_4_as_many_turns_are_taken_as_the_budget_has_and_the_rest_is_carried_over();
+        #[test]
+        fn t2_4_no_microstep_begins_once_the_fuel_is_used_up();
+        #[test]
+        fn t2_4_each_tick_has_a_budget_of_its_own_and_lanes_make_no_difference();
+        #[test]
+        fn t2_4_l6_4_budgets_that_cannot_be_are_refused();
     }
     commands {
         #[test]
