@@ -1,7 +1,7 @@
 //! What kind of file a shared library is: for which system and which machine, from its first bytes.
 //!
 //! The dynamic loader refuses one for another machine with words that nobody understands. Here it
-//! is said what the file is and what this machine needs. `elf.rs` says whether such a file is whole.
+//! is said what the file is and what this machine needs. `elf.rs` says whether it is whole.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ enum Format {
 
 /// Machines that ONNX Runtime is built for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Machine {
+enum Processor {
     X86,
     X86_64,
     Arm64,
@@ -28,7 +28,7 @@ enum Machine {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct BinaryKind {
     format: Format,
-    machine: Machine,
+    machine: Processor,
 }
 
 impl BinaryKind {
@@ -42,11 +42,11 @@ impl BinaryKind {
             Format::Elf
         },
         machine: if cfg!(target_arch = "x86_64") {
-            Machine::X86_64
+            Processor::X86_64
         } else if cfg!(target_arch = "aarch64") {
-            Machine::Arm64
+            Processor::Arm64
         } else {
-            Machine::Other
+            Processor::Other
         },
     };
 
@@ -57,32 +57,32 @@ impl BinaryKind {
         let (format, machine) = match bytes.first_chunk()? {
             b"\x7fELF" => {
                 let machine = match number(18) {
-                    Some(3) => Machine::X86,
-                    Some(62) => Machine::X86_64,
-                    Some(183) => Machine::Arm64,
-                    _ => Machine::Other,
+                    Some(3) => Processor::X86,
+                    Some(62) => Processor::X86_64,
+                    Some(183) => Processor::Arm64,
+                    _ => Processor::Other,
                 };
                 (Format::Elf, machine)
             }
             b"\xcf\xfa\xed\xfe" => {
                 let machine = match word(4) {
-                    Some(0x0100_0007) => Machine::X86_64,
-                    Some(0x0100_000c) => Machine::Arm64,
-                    _ => Machine::Other,
+                    Some(0x0100_0007) => Processor::X86_64,
+                    Some(0x0100_000c) => Processor::Arm64,
+                    _ => Processor::Other,
                 };
                 (Format::MachO, machine)
             }
-            b"\xca\xfe\xba\xbe" => (Format::MachO, Machine::Several),
+            b"\xca\xfe\xba\xbe" => (Format::MachO, Processor::Several),
             [b'M', b'Z', ..] => {
                 let header = usize::try_from(word(60)?).ok()?;
                 if !bytes.get(header..)?.starts_with(b"PE\0\0") {
                     return None;
                 }
                 let machine = match number(header.checked_add(4)?) {
-                    Some(0x014c) => Machine::X86,
-                    Some(0x8664) => Machine::X86_64,
-                    Some(0xaa64) => Machine::Arm64,
-                    _ => Machine::Other,
+                    Some(0x014c) => Processor::X86,
+                    Some(0x8664) => Processor::X86_64,
+                    Some(0xaa64) => Processor::Arm64,
+                    _ => Processor::Other,
                 };
                 (Format::Pe, machine)
             }
@@ -94,9 +94,9 @@ impl BinaryKind {
     /// Refuses one for another system or machine.
     pub(super) fn check(self) -> Result<(), String> {
         let Self { format, machine } = Self::HERE;
-        let suits = self.machine == machine || matches!(self.machine, Machine::Several);
+        let suits = self.machine == machine || matches!(self.machine, Processor::Several);
         // What machine that is is for the dynamic loader to say.
-        let unknown = self.machine == Machine::Other || machine == Machine::Other;
+        let unknown = self.machine == Processor::Other || machine == Processor::Other;
         match self.format == format && (suits || unknown) {
             true => Ok(()),
             false => Err(format!("it is a library for {self}, and this is {}", Self::HERE)),
@@ -112,11 +112,11 @@ impl fmt::Display for BinaryKind {
             Format::Pe => "Windows",
         };
         let machine = match self.machine {
-            Machine::X86 => "32-bit x86",
-            Machine::X86_64 => "x86-64",
-            Machine::Arm64 => "64-bit ARM",
-            Machine::Several => "several machines",
-            Machine::Other => "another machine",
+            Processor::X86 => "32-bit x86",
+            Processor::X86_64 => "x86-64",
+            Processor::Arm64 => "64-bit ARM",
+            Processor::Several => "several machines",
+            Processor::Other => "another machine",
         };
         write!(f, "{system} on {machine}")
     }

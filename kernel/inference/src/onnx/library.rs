@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::onnx::binary::BinaryKind;
 use crate::onnx::error::OnnxError;
+use crate::onnx::locations::LibraryLocations;
 use crate::onnx::pinned::{LIBRARY_ENV, LIBRARY_FILE, LIBRARY_VERSION, TELEMETRY_ENV};
-use crate::onnx::places::Places;
 use crate::onnx::raw::SaidVersion;
 use crate::onnx::{elf, raw};
 
@@ -123,7 +123,7 @@ pub fn locate_library(explicit: Option<&Path>) -> Result<OnnxLibrary, OnnxError>
         tried: format!("no location: the executable's own path is unknown, {error}"),
     })?;
     let mut tried = Vec::new();
-    for path in Places::of(exe).files() {
+    for path in LibraryLocations::of(exe).files() {
         match OnnxLibrary::identify(&path, "the search") {
             Ok(library) => return Ok(library),
             Err(reason) if reason == NO_FILE => tried.push(path.display().to_string()),

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `cpu.rs`, `fingerprint.rs` | the class of the processor, and all that bits depend on |
 //! | `library.rs`, `binary.rs`, `elf.rs` | the library's identity, its start |
-//! | `places.rs`, `pinned.rs` | where it is looked for, which one, and how a user gets it |
+//! | `locations.rs`, `pinned.rs` | where it is looked for, which one, and how a user gets it |
 //! | `model.rs`, `port.rs` | a session, and what the model declares |
 //! | `load.rs`, `probe.rs` | a model tried before it is used: do its rows influence each other? |
 //! | `values.rs` | between lists of tensors and the library's values |
@@ -57,9 +57,9 @@ mod external_tests;
 mod fingerprint;
 mod library;
 mod load;
+mod locations;
 mod model;
 mod pinned;
-mod places;
 mod port;
 mod probe;
 mod provider;

@@ -1,6 +1,6 @@
 //! Where the library is looked for when nobody names a file.
 //!
-//! Few places, in a fixed order, each of which only whoever installed the program or runs it can
+//! Few, in a fixed order, each of which only whoever installed the program or runs it can
 //! write to: no code is picked up from the working directory or from a stray parent folder.
 
 use std::collections::BTreeSet;
@@ -13,9 +13,9 @@ use crate::onnx::pinned::LIBRARY_FILE;
 /// Inside a folder that `pip install --target` was given, and in `site-packages`.
 const IN_PACKAGES: &str = "onnxruntime/capi";
 
-/// What the places follow from.
+/// What the locations follow from.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct LibraryLocations {
     /// The program.
     pub(super) exe: PathBuf,
     /// The Python environment that is active.
@@ -24,7 +24,7 @@ pub(super) struct Places {
     pub(super) data: Vec<PathBuf>,
 }
 
-impl Places {
+impl LibraryLocations {
     /// Those of the program `exe`, as the environment has them.
     pub(super) fn of(exe: PathBuf) -> Self {
         let absolute =
@@ -95,11 +95,11 @@ mod tests {
         let exe = target.join("debug/deps/test");
         fs::create_dir_all(exe.parent().expect("it has one")).expect("writable");
         let wanted = target.join("onnxruntime").join(LIBRARY_FILE);
-        let places = Places { exe, ..Places::default() };
-        assert!(!places.files().contains(&wanted), "nothing marks it as cargo's");
+        let locations = LibraryLocations { exe, ..LibraryLocations::default() };
+        assert!(!locations.files().contains(&wanted), "nothing marks it as cargo's");
         for file in ["CACHEDIR.TAG", ".rustc_info.json"] {
             fs::write(target.join(file), "").expect("writable");
-            assert!(places.files().contains(&wanted), "{file}");
+            assert!(locations.files().contains(&wanted), "{file}");
             fs::remove_file(target.join(file)).expect("just written");
         }
     }
@@ -113,7 +113,8 @@ mod tests {
             fs::create_dir_all(python.join("lib").join(version)).expect("writable");
         }
         let data = vec!["/data".into(), "/home/.local/share".into(), "/data".into()];
-        let places = Places { exe: "/opt/bin/program".into(), python: Some(python.clone()), data };
+        let locations =
+            LibraryLocations { exe: "/opt/bin/program".into(), python: Some(python.clone()), data };
         let wanted = [
             PathBuf::from("/opt/bin"),
             "/opt/onnxruntime".into(),
@@ -122,8 +123,9 @@ mod tests {
             "/data/wasm-engine/onnxruntime/capi".into(),
             "/home/.local/share/wasm-engine/onnxruntime/capi".into(),
         ];
-        assert_eq!(places.files(), wanted.map(|folder| folder.join(LIBRARY_FILE)));
-        let nowhere = Places { exe: "/".into(), python: Some("/none".into()), data: Vec::new() };
+        assert_eq!(locations.files(), wanted.map(|folder| folder.join(LIBRARY_FILE)));
+        let nowhere =
+            LibraryLocations { exe: "/".into(), python: Some("/none".into()), data: Vec::new() };
         assert_eq!(nowhere.files(), Vec::<PathBuf>::new());
     }
 }
