@@ -129,6 +129,11 @@ macro_rules! counters {
             outputs as output_messages: Total Count, "Messages on output topics.";
             inferences: Total Count, "Inference requests accepted.";
             late_replies: Total Count, "Replies that a model did not give before its deadline.";
+            inferences_refused: Total Count, "Requests refused: model not loaded, or a limit.";
+            model_loads: Total Count, "Loads of models that began.";
+            model_loads_failed: Total Count, "Loads of models that failed.";
+            model_unloads: Total Count, "Models unloaded, by a command or to make room.";
+            model_evictions: Total Count, "Models unloaded to make room for another.";
             faults: Total Count, "Turns that faulted.";
             own_codes: Total Count, "Turns whose last code other than 0 is an agent's own.";
             restarts: Total Count, "Incarnations begun after a fault.";
@@ -141,6 +146,7 @@ macro_rules! counters {
             stalls_log: Total Count, "Waits for room in the log ring.";
             stall_model_ns: Total Ns, "Time waited for due inference replies.";
             stall_log_ns: Total Ns, "Time waited for room in the log ring.";
+            model_fallbacks: Total Count, "Times a model got another provider than asked.";
             tick_ns_sum: Total Ns, "Time spent in ticks, open to close.";
             tick_ns_max: Gauge Ns, "Longest tick.";
             tick_ns_last: Gauge Ns, "Last tick.";

@@ -257,6 +257,15 @@ pub struct ModelReport {
 }
 
 impl ModelReport {
+    /// Its name with its version, as commands and measures have it.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match self.version {
+            Some(version) => format!("{}@{version}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
     pub(crate) fn of(model: &ModelSetup, providers: &ProviderUse) -> Self {
         let ports = |ports: &[PortSetup]| -> BTreeMap<String, String> {
             let given = ports.iter().filter(|port| port.given);
@@ -289,21 +298,36 @@ pub struct RunModelReport {
     pub requests: u64,
     /// Requests refused at commit: it was not loaded, or a limit was reached.
     pub refused: u64,
+    /// Those of them that were refused because it was not loaded.
+    pub not_loaded: u64,
     /// Loads that began during the run.
     pub loads: u64,
     /// Those of them that failed.
     pub loads_failed: u64,
     /// Times it was unloaded, by a command or to make room.
     pub unloads: u64,
+    /// Times it was unloaded to make room for another.
+    pub evictions: u64,
 }
 
 impl RunModelReport {
     pub(crate) fn of(core: &Core, index: u32, providers: &ProviderUse) -> Self {
-        let ModelCounts { requests, refused, loads, loads_failed, unloads } =
-            core.model_counts(index);
+        let counts = core.model_counts(index);
+        let ModelCounts { requests, refused, not_loaded, .. } = counts;
+        let ModelCounts { loads, loads_failed, unloads, evictions, .. } = counts;
         let model = ModelReport::of(&core.setup().models[index as usize], providers);
         let loaded = core.is_loaded(index);
-        Self { model, loaded, requests, refused, loads, loads_failed, unloads }
+        Self {
+            model,
+            loaded,
+            requests,
+            refused,
+            not_loaded,
+            loads,
+            loads_failed,
+            unloads,
+            evictions,
+        }
     }
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn library(folders: &Folders) -> Result<PathBuf> {
     ensure!(
         cfg!(all(target_os = "linux", target_arch = "x86_64")),
         "there is a pinned library for x86-64 Linux only; get ONNX Runtime {} for this machine \
-         and name the file with {ORT_ENV}",
+         as docs/MODELS.md says and name the file with {ORT_ENV}",
         ONNX_RUNTIME.version()
     );
     let instead = format!(", or name a library with {ORT_ENV}");

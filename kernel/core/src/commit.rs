@@ -318,7 +318,8 @@ impl Core {
         if full && status == Status::Ok {
             status = Status::KernelFull;
         }
-        self.models.count_request(model, status == Status::Ok);
+        self.models.count_request(model, status);
+        self.stats.inferences_refused += u64::from(status != Status::Ok);
         if status != Status::Ok {
             let header = ItemHeader {
                 kind: item::REPLY,

@@ -37,6 +37,8 @@ impl Core {
         let Some(in_the_way) = self.in_the_way_of(model) else { return Status::KernelFull };
         for other in in_the_way {
             self.unload(other, ModelPresence::Absent, env);
+            self.models.all[other as usize].counts.evictions += 1;
+            self.stats.model_evictions += 1;
         }
         let load = Load {
             number: self.models.next_load,
@@ -48,6 +50,7 @@ impl Core {
         let entry = &mut self.models.all[model as usize];
         entry.presence = ModelPresence::Loading;
         entry.counts.loads += 1;
+        self.stats.model_loads += 1;
         self.chain.event(event::MODEL_LOADING, model.into(), load.due);
         env.sink().load_model(&load);
         Status::Ok
@@ -87,6 +90,7 @@ impl Core {
         let entry = &mut self.models.all[model as usize];
         entry.presence = presence;
         entry.counts.unloads += 1;
+        self.stats.model_unloads += 1;
         self.chain.event(event::MODEL_UNLOADED, model.into(), 0);
         env.sink().unload_model(model);
     }
@@ -102,6 +106,7 @@ impl Core {
         let entry = &mut self.models.all[load.model as usize];
         entry.presence = if failed { ModelPresence::Absent } else { ModelPresence::Loaded };
         entry.counts.loads_failed += u64::from(failed);
+        self.stats.model_loads_failed += u64::from(failed);
         self.models.used(load.model);
         let status = u64::from(fact.code.unsigned_abs());
         self.chain.event(event::MODEL_LOADED, load.model.into(), status);

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use wasm_engine_abi::Tick;
+use wasm_engine_abi::{Tick, calls::Status};
 use wasm_engine_setup::{LoadOn, ModelSetup, Setup};
 
 /// A load whose outcome is outstanding.
@@ -43,12 +43,16 @@ pub struct ModelCounts {
     pub requests: u64,
     /// Requests refused at commit: it was not loaded, or a limit was reached.
     pub refused: u64,
+    /// Those of them that were refused because it was not loaded.
+    pub not_loaded: u64,
     /// Loads that began during the run.
     pub loads: u64,
     /// Those of them that failed.
     pub loads_failed: u64,
-    /// Times it was unloaded.
+    /// Times it was unloaded, by a command or to make room.
     pub unloads: u64,
+    /// Times it was unloaded to make room for another.
+    pub evictions: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,10 +128,12 @@ impl Models {
     }
 
     /// Counts a request that was accepted, or was not.
-    pub(crate) fn count_request(&mut self, model: u32, accepted: bool) {
+    pub(crate) fn count_request(&mut self, model: u32, status: Status) {
         let counts = &mut self.all[model as usize].counts;
+        let accepted = status == Status::Ok;
         counts.requests += u64::from(accepted);
         counts.refused += u64::from(!accepted);
+        counts.not_loaded += u64::from(status == Status::NotLoaded);
     }
 
     /// Marks a use of the model.

@@ -92,7 +92,8 @@ pub enum ModelError {
     /// This build has no inference.
     #[error(
         "model {model} cannot be run: this build lacks the feature `onnx`; build with \
-         `cargo build -p wasm-engine --features onnx` and get the library with `cargo xtask setup`"
+         `cargo build -p wasm-engine --features onnx`, then `wasm-engine doctor` says how to get \
+         the library"
     )]
     NotBuiltIn {
         /// The model.
@@ -364,7 +365,7 @@ mod tests {
         // Where the environment names a good library, it wins, and the bytes are no model.
         let text = error.expect_err("neither library nor model").to_string();
         assert!(
-            text.contains("cargo xtask setup") || text.contains("is not a readable ONNX file"),
+            text.contains("version 1.28.0") || text.contains("is not a readable ONNX file"),
             "{text}"
         );
     }

@@ -170,23 +170,29 @@ fn file_system(_dir: &Path) -> Option<&'static str> {
 
 #[cfg(feature = "onnx")]
 fn library() -> Diagnosis {
-    use wasm_engine_inference::onnx::{init, locate_library};
+    use wasm_engine_inference::onnx::{LIBRARY_CURE, LIBRARY_VERSION, init, locate_library};
 
     let name = "ONNX Runtime";
-    let lack = |error: &dyn std::error::Error| {
-        let cure = "runs with models are refused, all others work: name the library of version \
-                    1.28.0 with ORT_DYLIB_PATH, or run `cargo xtask setup` in the source tree";
-        Diagnosis::limited(name, error.to_string(), cure)
+    let found = match locate_library(None).and_then(|found| init(&found).map(|()| found)) {
+        Ok(found) => found,
+        // It says what to do.
+        Err(error) => {
+            let follows = "runs with models are refused, all others work";
+            return Diagnosis::limited(name, error.to_string(), follows);
+        }
     };
-    match locate_library(None) {
-        Err(error) => lack(&error),
-        Ok(library) => match init(&library) {
-            Err(error) => lack(&error),
-            Ok(()) => {
-                let path = library.path().display();
-                Diagnosis::fine(name, format!("version {} in {path}", library.version()))
-            }
-        },
+    let text = format!("version {} in {}", found.version(), found.path().display());
+    match found.version() {
+        // Not every file says it.
+        LIBRARY_VERSION | "unknown" => Diagnosis::fine(name, text),
+        _ => Diagnosis::limited(
+            name,
+            text,
+            format!(
+                "it serves, but tested is {LIBRARY_VERSION}: values may have other bits, and logs \
+                 are compared with their own version only; {LIBRARY_CURE}"
+            ),
+        ),
     }
 }
 

@@ -4,11 +4,12 @@
 //! promised for the same library, CPU class and profile only, so with another fingerprint the
 //! recomputation is refused rather than compared with a tolerance nobody chose.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use wasm_engine_abi::{
     Tick,
     calls::Status,
+    page::ModelRow,
     plain::PlainText,
     record::{FactFields, Facts},
     tensor::{RequestForm, TensorList, Value},
@@ -26,10 +27,12 @@ use crate::{
 };
 use wasm_engine_core::Request;
 use wasm_engine_inference::{
-    InferenceError, InferenceHandle, InferenceMemory, InferenceOptions, Interrupter, ServedModel,
+    Backend, InferenceError, InferenceHandle, InferenceMemory, InferenceOptions, Interrupter,
+    ServedModel,
     registry::{self, ModelError, ModelHome, ModelTerms},
 };
-use wasm_engine_log::run_header::RunHeader;
+use wasm_engine_log::run_header::{ModelRecord, RunHeader};
+use wasm_engine_setup::ModelSetup;
 
 /// Why inferences cannot be computed again.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +78,54 @@ impl HasExitCode for RecomputeError {
     }
 }
 
+/// A model of the log, to be loaded once and again.
+#[derive(Debug)]
+struct LoggedModel {
+    record: ModelRecord,
+    setup: ModelSetup,
+    /// Requests that failed or were refused when it was loaded last.
+    errors: u64,
+}
+
+impl LoggedModel {
+    /// Loads it from where it was; `program` serves one that had a process of its own.
+    fn load(&self, program: Option<&Path>) -> Result<Box<dyn Backend>, RecomputeError> {
+        let Self { record, setup, .. } = self;
+        // As much as it had: what has more is another one.
+        let read = read_model_files(&record.path, record.notes.bytes.max(MODEL_BYTES_MAX));
+        let bytes = read.map_err(|source| RecomputeError::File {
+            name: record.name.clone(),
+            source: Box::new(source),
+        })?;
+        let file = registry::ModelFile {
+            name: &record.name,
+            bytes: &bytes.model,
+            external: &bytes.external,
+            sha256: Some(&record.sha256),
+            batch: setup.batch,
+            terms: &ModelTerms::from(setup),
+            home: match record.isolated {
+                true => ModelHome::Process(program),
+                false => ModelHome::Here,
+            },
+        };
+        let loaded = registry::load_model(&file, None, &Interrupter::default())?;
+        match loaded.fingerprint == record.fingerprint {
+            true => Ok(loaded.backend),
+            false => Err(RecomputeError::Fingerprint {
+                name: record.name.clone(),
+                logged: record.fingerprint.clone(),
+                here: loaded.fingerprint,
+            }),
+        }
+    }
+}
+
 /// Compares logged replies with computed ones.
 #[derive(Debug, Default)]
 pub(crate) struct Recompute {
+    models: Vec<LoggedModel>,
+    program: Option<PathBuf>,
     due: Vec<Request>,
     compared: u64,
 }
@@ -90,57 +138,45 @@ impl Recompute {
         program: Option<&Path>,
     ) -> Result<(Self, InferenceHandle), RecomputeError> {
         let setup = &header.run.setup;
-        let mut bytes = Vec::new();
-        for model in &header.models {
-            // As much as it had: what has more is another one.
-            let read = read_model_files(&model.path, model.notes.bytes.max(MODEL_BYTES_MAX));
-            bytes.push(read.map_err(|source| RecomputeError::File {
-                name: model.name.clone(),
-                source: Box::new(source),
-            })?);
-        }
-        let terms: Vec<ModelTerms> = setup.models.iter().map(ModelTerms::from).collect();
-        let files: Vec<_> = header
-            .models
-            .iter()
-            .zip(setup.models.iter().zip(&terms))
-            .zip(&bytes)
-            .map(|((record, (model, terms)), bytes)| registry::ModelFile {
-                name: &record.name,
-                bytes: &bytes.model,
-                external: &bytes.external,
-                sha256: Some(&record.sha256),
-                batch: model.batch,
-                terms,
-                home: match record.isolated {
-                    true => ModelHome::Process(program),
-                    false => ModelHome::Here,
-                },
-            })
-            .collect();
-        let loaded = registry::load_models(&files, None, &Interrupter::default())?;
-        for (model, record) in loaded.iter().zip(&header.models) {
-            if model.fingerprint != record.fingerprint {
-                return Err(RecomputeError::Fingerprint {
-                    name: record.name.clone(),
-                    logged: record.fingerprint.clone(),
-                    here: model.fingerprint.clone(),
-                });
-            }
-        }
-        let served = loaded
-            .into_iter()
-            .zip(&setup.models)
-            .map(|(model, setup)| ServedModel {
-                setup: setup.clone(),
-                backend: model.backend,
-                deadline_ns: None,
-            })
-            .collect();
+        let logged = header.models.iter().zip(&setup.models).map(|(record, setup)| LoggedModel {
+            record: record.clone(),
+            setup: setup.clone(),
+            errors: 0,
+        });
+        let models: Vec<LoggedModel> = logged.collect();
+        let served = models.iter().map(|model| {
+            let (setup, backend) = (model.setup.clone(), model.load(program)?);
+            Ok(ServedModel { setup, backend, deadline_ns: None })
+        });
+        let served = served.collect::<Result<_, RecomputeError>>()?;
         let options =
             InferenceOptions { wait: WaitMode::Hybrid, clock: clock::now_ns, on_start: None };
         let handle = InferenceHandle::start(served, &setup.limits, memory, options)?;
-        Ok((Self::default(), handle))
+        let program = program.map(Path::to_owned);
+        Ok((Self { models, program, due: Vec::new(), compared: 0 }, handle))
+    }
+
+    /// A model that the run loaded at this tick was a new one there: what failed before had left
+    /// nothing behind in it. So it is here, where anything failed.
+    fn reload(
+        &mut self,
+        facts: Facts<'_>,
+        inference: &mut InferenceHandle,
+    ) -> Result<(), RecomputeError> {
+        for fact in facts.iter() {
+            let Some(FactFields::Load(load)) = fact.header.fields() else { continue };
+            // A fact that names none is found when it is applied.
+            let Some(model) = self.models.get_mut(load.model as usize) else { continue };
+            let ModelRow { errors, pending, .. } = inference.rows()[load.model as usize];
+            // What is not answered yet may fail.
+            let failed = errors != model.errors || pending > 0;
+            if load.code != Status::Ok as i32 || !failed {
+                continue;
+            }
+            model.errors = errors;
+            inference.install(load.model, model.load(self.program.as_deref())?)?;
+        }
+        Ok(())
     }
 
     /// Replies compared.
@@ -155,9 +191,10 @@ impl Recompute {
         facts: &[u8],
         kernel: &Kernel,
         inference: &mut InferenceHandle,
-    ) -> Result<Option<Divergence>, InferenceError> {
+    ) -> Result<Option<Divergence>, RecomputeError> {
         // Facts that cannot be read are found when they are applied.
         let Ok(facts) = Facts::parse(facts) else { return Ok(None) };
+        self.reload(facts, inference)?;
         kernel.core().requests_due(tick, &mut self.due);
         let replies = facts.iter().filter_map(|fact| match fact.header.fields() {
             Some(FactFields::Reply(reply)) => Some((reply, fact.payload)),

@@ -114,6 +114,8 @@ pub(crate) fn start(
     }
     sinks.inference = inference;
     sinks.providers = header.models.iter().map(|model| model.providers.clone()).collect();
+    let fallbacks = sinks.providers.iter().filter(|providers| !providers.refused.is_empty());
+    kernel.page().model_fallbacks = fallbacks.count() as u64;
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);
     let (mut log, mut recovered) = (None, None);
     if let Some(dir) = locations.resume {

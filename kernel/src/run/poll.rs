@@ -284,6 +284,8 @@ impl Run {
         for Load { number, model, .. } in self.loads.drain(..) {
             let status = match loader(&mut self.sinks).take(number) {
                 Ok(backend) => {
+                    let falls_back = !backend.providers().refused.is_empty();
+                    self.kernel.page().model_fallbacks += u64::from(falls_back);
                     inference(&mut self.sinks).install(model, backend)?;
                     Status::Ok
                 }

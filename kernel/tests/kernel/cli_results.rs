@@ -308,6 +308,74 @@ fn the_doctor_finds_what_is_taken_away() {
     assert_eq!((code, found), (Some(1), ["lacking"; 2].map(str::to_owned)));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_doctor_says_which_library_to_install_and_finds_it_where_it_is_installed() {
+    let folder = Folder::new(1);
+    let here = folder.dir.path();
+    // Beside this program there is no library.
+    let program = here.join("bin/wasm-engine");
+    fs::create_dir(here.join("bin")).expect("made");
+    if fs::hard_link(env!("CARGO_BIN_EXE_wasm-engine"), &program).is_err() {
+        fs::copy(env!("CARGO_BIN_EXE_wasm-engine"), &program).expect("copied");
+    }
+    let doctor = |vars: &[(&str, &Path)]| {
+        let mut command = Command::new(&program);
+        command.args(["doctor", "--json", "--dir"]).arg(here).env("XDG_CACHE_HOME", CACHES);
+        for name in ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "XDG_DATA_HOME"] {
+            command.env_remove(name);
+        }
+        let output = command
+            .env("HOME", here)
+            .envs(vars.iter().copied())
+            .output()
+            .expect("the program starts");
+        let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
+        let findings = document["findings"].as_array().expect("findings");
+        let found = findings.iter().find(|finding| finding["name"] == "ONNX Runtime");
+        let text = |key| found.and_then(|found| found[key].as_str()).unwrap_or("").to_owned();
+        (text("condition"), text("found"))
+    };
+    let text_file = here.join("text.so");
+    fs::write(&text_file, "text").expect("written");
+    let cases = [
+        (None, "no ONNX Runtime library found (tried "),
+        (Some(here.join("none.so")), "there is no such file"),
+        (Some(here.to_owned()), "it is a folder; name the file in it"),
+        (Some(text_file), "it is not a shared library"),
+    ];
+    for (path, words) in cases {
+        let named = path.as_deref().map(|path| ("ORT_DYLIB_PATH", path));
+        let (condition, found) = doctor(named.as_slice());
+        assert_eq!(condition, "limited");
+        assert!(found.contains(words), "{found}");
+        assert!(found.contains("1.28.0") && found.contains("ORT_DYLIB_PATH"), "{found}");
+        if cfg!(all(target_arch = "x86_64", target_env = "gnu")) {
+            let line = "`python3 -m pip install --no-deps --only-binary=:all: --python-version \
+                        3.11 --upgrade --target ~/.local/share/wasm-engine onnxruntime==1.28.0`";
+            assert!(found.contains(line), "{found}");
+        }
+    }
+    // Where that line puts it, in a Python environment, and in another folder for data.
+    let Ok(library) = wasm_engine_inference::onnx::locate_library(None) else { return };
+    let data = here.join(".local/share");
+    let inside = "onnxruntime/capi";
+    for (folder, vars) in [
+        (data.join("wasm-engine").join(inside), vec![]),
+        (here.join("env/lib/python3.11/site-packages").join(inside), vec!["VIRTUAL_ENV"]),
+        (here.join("env/wasm-engine").join(inside), vec!["XDG_DATA_HOME"]),
+    ] {
+        fs::create_dir_all(&folder).expect("made");
+        let link = folder.join(wasm_engine_inference::onnx::LIBRARY_FILE);
+        std::os::unix::fs::symlink(library.path(), &link).expect("linked");
+        let env = here.join("env");
+        let vars: Vec<(&str, &Path)> = vars.into_iter().map(|name| (name, &*env)).collect();
+        let (condition, found) = doctor(&vars);
+        assert!(found.ends_with(&link.display().to_string()), "{condition}: {found}");
+        fs::remove_file(&link).expect("just made");
+    }
+}
+
 #[test]
 fn the_bench_measures_every_stage_and_compares() {
     let folder = Folder::new(1);

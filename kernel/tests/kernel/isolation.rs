@@ -127,6 +127,35 @@ fn i3_6_a_row_that_ends_its_process_fails_alone() {
 }
 
 #[test]
+fn i3_6_a_model_that_was_given_up_is_a_new_one_when_it_is_loaded_again() {
+    if !ready() {
+        return;
+    }
+    let command = |tick: u64, action: &str, whom: &str| {
+        format!("[[command]]\ntick = {tick}\naction = \"{action}\"\n{whom}\n")
+    };
+    let (model, two, five) = ("model = \"m\"", "agent = \"two/0\"", "agent = \"five/0\"");
+    let commands = [
+        command(1, "pause", five),
+        // By then two has ended the process so often that the model is given up.
+        command(20, "pause", two),
+        command(21, "unload", model),
+        command(22, "load", model),
+        command(24, "resume", five),
+    ];
+    let keys = format!("batch = 1\n{PROCESS}\n{}", commands.concat());
+    let folder = folder(&case("intmin_mod"), &keys, 30, &[("five", FIVE), ("two", 2.0)]);
+    let report = logged(&folder, "log");
+    assert_eq!((report.ended, report.commands_refused), (Ended::Done, 0));
+    let got = replies(&folder, "log");
+    assert!(got["two/0"].len() > 16 && got["two/0"].iter().all(Option::is_none), "{got:?}");
+    assert!(got["five/0"].contains(&Some(0.0)), "{got:?}");
+    let counts = (report.model_loads, report.model_unloads, report.model_loads_failed);
+    assert_eq!(counts, (1, 1, 0));
+    gives_itself_again(&folder, "log", &report);
+}
+
+#[test]
 fn i3_6_where_a_model_runs_changes_no_digest() {
     if !ready() {
         return;

@@ -104,6 +104,13 @@ fn a13_3_i3_8_t7_8_models_come_and_go_and_the_run_is_the_same_resumed_anywhere()
     assert!(whole.models.iter().all(moved), "{:?}", whole.models);
     let refused: u64 = whole.models.iter().map(|model| model.refused).sum();
     assert!(refused > 0 && outputs(&folder, "whole").contains('\n'));
+    let sum = |count: fn(&RunModelReport) -> u64| whole.models.iter().map(count).sum::<u64>();
+    assert_eq!(whole.inferences_refused, refused);
+    assert_eq!((whole.model_loads, whole.model_loads_failed), (sum(|model| model.loads), 0));
+    assert_eq!(whole.model_unloads, sum(|model| model.unloads));
+    assert_eq!(whole.model_evictions, sum(|model| model.evictions));
+    assert!(whole.model_evictions > 0 && whole.model_evictions < whole.model_unloads);
+    assert!(sum(|model| model.not_loaded) > 0);
     confirmed(&folder, "whole", &whole);
     for cut in [2, 3, 6, 7, 8, 10, 13] {
         assert_eq!(folder.logged("part", Some(cut)).ended, Ended::Ticks);

@@ -4,25 +4,22 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::onnx::pinned::{LIBRARY_ENV, LIBRARY_VERSION, TELEMETRY_ENV};
+use crate::onnx::pinned::{LIBRARY_CURE, TELEMETRY_ENV};
 
 /// What can go wrong with the library or a model.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OnnxError {
     /// No location held a usable library.
-    #[error(
-        "no ONNX Runtime library found (tried {tried}); run `cargo xtask setup` or set \
-         {LIBRARY_ENV} to the file"
-    )]
+    #[error("no ONNX Runtime library found (tried {tried}); {LIBRARY_CURE}")]
     LibraryNotFound {
         /// Every location tried, with what was wrong there.
         tried: String,
     },
     /// A library that was asked for by name cannot serve.
     #[error(
-        "ONNX Runtime library {} (from {origin}) cannot be used: {reason}; name the file of \
-         version {LIBRARY_VERSION} or unset it and run `cargo xtask setup`",
+        "ONNX Runtime library {} (from {origin}) cannot be used: {reason}; name none there, and \
+         {LIBRARY_CURE}",
         path.display()
     )]
     LibraryUnusable {
@@ -36,7 +33,7 @@ pub enum OnnxError {
     /// The library contains an uploader and nothing has silenced it.
     #[error(
         "ONNX Runtime library {} is version {version}, which sends telemetry unless told not to; \
-         set {TELEMETRY_ENV}=1 before starting, or use version {LIBRARY_VERSION}",
+         set {TELEMETRY_ENV}=1 before starting, or {LIBRARY_CURE}",
         path.display()
     )]
     LibraryTelemetry {

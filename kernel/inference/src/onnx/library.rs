@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -9,12 +10,18 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use sha2::{Digest, Sha256};
 
+use crate::onnx::binary::BinaryKind;
 use crate::onnx::error::OnnxError;
-use crate::onnx::pinned::{LIBRARY_ENV, LIBRARY_FILE, TELEMETRY_ENV};
+use crate::onnx::locations::LibraryLocations;
+use crate::onnx::pinned::{LIBRARY_ENV, LIBRARY_FILE, LIBRARY_VERSION, TELEMETRY_ENV};
+use crate::onnx::raw::SaidVersion;
 use crate::onnx::{elf, raw};
 
 /// First minor version whose official Linux builds contain the uploader.
 const UPLOADER_MINOR: u32 = 29;
+
+/// Why a file cannot be used that is not there.
+const NO_FILE: &str = "there is no such file";
 
 /// A library file that has been read and identified, but not loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +55,15 @@ impl OnnxLibrary {
     /// Reads and identifies a file; the error says what is wrong with it.
     fn identify(path: &Path, origin: &'static str) -> Result<Self, String> {
         let path = std::path::absolute(path).map_err(|error| error.to_string())?;
-        let bytes = fs::read(&path).map_err(|error| error.to_string())?;
-        if cfg!(target_os = "linux") && !bytes.starts_with(b"\x7fELF") {
-            return Err("it is not a shared library".to_owned());
+        if path.is_dir() {
+            return Err(format!("it is a folder; name the file in it, such as {LIBRARY_FILE}"));
         }
+        let bytes = fs::read(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => NO_FILE.to_owned(),
+            _ => error.to_string(),
+        })?;
+        let kind = BinaryKind::of(&bytes).ok_or("it is not a shared library")?;
+        kind.check()?;
         if find(&bytes, b"OrtGetApiBase\0").is_none() {
             return Err("it is not ONNX Runtime".to_owned());
         }
@@ -59,10 +71,8 @@ impl OnnxLibrary {
             refuse_truncated(&bytes)?;
         }
         let version = version_tag(&bytes);
-        if let Some(minor) = version.as_deref().and_then(minor_of)
-            && minor < ort::MINOR_VERSION
-        {
-            return Err(too_old(minor));
+        if let Some(version) = version.as_deref() {
+            refuse_old(version)?;
         }
         Ok(Self {
             path,
@@ -88,9 +98,10 @@ impl OnnxLibrary {
 /// Finds the library and identifies it, without running any of its code.
 ///
 /// [`LIBRARY_ENV`] wins over `explicit`; either, if given, must be good. Otherwise the first good
-/// one of these: [`LIBRARY_FILE`] beside the executable, in `../onnxruntime` from there, and, for
-/// an executable that cargo built, in `onnxruntime` inside the target directory or in a Python
-/// environment `.venv` beside it.
+/// one of these: [`LIBRARY_FILE`] beside the executable, in `../onnxruntime` from there, for an
+/// executable that cargo built in `onnxruntime` inside the target directory or in a Python
+/// environment `.venv` beside it, in the Python environment that is active, and in the user's own
+/// folder, where [`LIBRARY_CURE`](crate::onnx::LIBRARY_CURE) installs it.
 ///
 /// # Errors
 /// [`OnnxError::LibraryUnusable`] for a bad named file, [`OnnxError::LibraryNotFound`] with every
@@ -112,44 +123,14 @@ pub fn locate_library(explicit: Option<&Path>) -> Result<OnnxLibrary, OnnxError>
         tried: format!("no location: the executable's own path is unknown, {error}"),
     })?;
     let mut tried = Vec::new();
-    for path in candidates(&exe) {
+    for path in LibraryLocations::of(exe).files() {
         match OnnxLibrary::identify(&path, "the search") {
             Ok(library) => return Ok(library),
-            Err(reason) => tried.push(format!("{}: {reason}", path.display())),
+            Err(reason) if reason == NO_FILE => tried.push(path.display().to_string()),
+            Err(reason) => tried.push(format!("{}, but {reason}", path.display())),
         }
     }
-    Err(OnnxError::LibraryNotFound { tried: tried.join(", ") })
-}
-
-/// The locations of the search, in order. Only cargo's own target directory, known by a file that
-/// cargo writes into it, extends the search upwards: no code is picked up from a stray parent
-/// folder.
-fn candidates(exe: &Path) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    let Some(dir) = exe.parent() else { return out };
-    out.push(dir.join(LIBRARY_FILE));
-    if let Some(parent) = dir.parent() {
-        out.push(parent.join("onnxruntime").join(LIBRARY_FILE));
-    }
-    // The tag is missing where somebody else made the directory, the other file where cargo may not
-    // cache what the compiler says.
-    let is_target = |path: &&Path| {
-        ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|file| path.join(file).is_file())
-    };
-    let Some(target) = dir.ancestors().find(is_target) else { return out };
-    out.push(target.join("onnxruntime").join(LIBRARY_FILE));
-    if let Some(project) = target.parent() {
-        let mut pythons: Vec<PathBuf> = fs::read_dir(project.join(".venv/lib"))
-            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-            .unwrap_or_default();
-        pythons.sort();
-        for python in pythons {
-            out.push(python.join("site-packages/onnxruntime/capi").join(LIBRARY_FILE));
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    out.retain(|path| seen.insert(path.clone()));
-    out
+    Err(OnnxError::LibraryNotFound { tried: tried.join("; ") })
 }
 
 /// A file that is shorter than its tables say would end the process when it is mapped.
@@ -185,8 +166,43 @@ fn minor_of(version: &str) -> Option<u32> {
     version.strip_prefix("1.")?.split('.').next()?.parse().ok()
 }
 
-fn too_old(minor: u32) -> String {
-    format!("it is version 1.{minor}, and 1.{} or later is needed", ort::MINOR_VERSION)
+/// The numbers of a version.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map_while(|part| part.parse().ok()).collect()
+}
+
+/// Whether a version is later than the one that this is tested with.
+fn is_later(version: &str) -> bool {
+    numbers(version) > numbers(LIBRARY_VERSION)
+}
+
+/// Refuses a version that has not the interface that is needed.
+fn refuse_old(version: &str) -> Result<(), String> {
+    let numbers = numbers(version);
+    match !numbers.is_empty() && numbers < vec![1, ort::MINOR_VERSION] {
+        true => Err(format!(
+            "it is version {}, which is too old: 1.{} or later is needed",
+            version.escape_debug(),
+            ort::MINOR_VERSION
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The minor version of a library that says this of itself; the error says why it cannot serve.
+fn suitable(said: &SaidVersion) -> Result<u32, String> {
+    let SaidVersion { version, gives_api } = said;
+    refuse_old(version)?;
+    let shown = version.escape_debug();
+    let needed = ort::MINOR_VERSION;
+    match minor_of(version) {
+        Some(minor) if *gives_api => Ok(minor),
+        _ if is_later(version) => Err(format!(
+            "it is version {shown}, which is too new: it does not give the interface of version \
+             1.{needed}"
+        )),
+        _ => Err(format!("it says to be version {shown} and gives no API of version 1.{needed}")),
+    }
 }
 
 /// The library `ort` has loaded; it keeps the first one for the life of the process.
@@ -216,14 +232,12 @@ pub fn init(lib: &OnnxLibrary) -> Result<(), OnnxError> {
     if let Some(minor) = minor_of(&lib.version) {
         lib.refuse_uploader(minor)?;
     }
-    let version =
+    let said =
         raw::version_of(&lib.path, ort::MINOR_VERSION).map_err(|reason| lib.unusable(reason))?;
-    let minor = minor_of(&version)
-        .ok_or_else(|| lib.unusable(format!("it is version {}", version.escape_debug())))?;
+    let minor = suitable(&said).map_err(|reason| lib.unusable(reason))?;
     lib.refuse_uploader(minor)?;
-    if minor < ort::MINOR_VERSION {
-        return Err(lib.unusable(too_old(minor)));
-    }
+    // Only some files say it before they are loaded.
+    let lib = &OnnxLibrary { version: said.version, ..lib.clone() };
     let builder = ort::init_from(&lib.path).map_err(|error| lib.unusable(error.to_string()))?;
     *active = Some(lib.clone());
     let environment = builder
@@ -235,7 +249,7 @@ pub fn init(lib: &OnnxLibrary) -> Result<(), OnnxError> {
     environment.set_log_level(LogLevel::Fatal);
     let _ = ENVIRONMENT.set(environment);
     tracing::info!(path = %lib.path.display(), version = lib.version, sha256 = lib.sha256,
-        "ONNX Runtime loaded");
+        tested = LIBRARY_VERSION, "ONNX Runtime loaded");
     Ok(())
 }
 
@@ -244,51 +258,81 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_search_goes_up_to_cargos_target_directory_only() {
-        let project = tempfile::tempdir().expect("a directory");
-        let target = project.path().join("target");
-        let exe = target.join("debug/deps/test");
-        fs::create_dir_all(exe.parent().expect("it has one")).expect("writable");
-        let wanted = target.join("onnxruntime").join(LIBRARY_FILE);
-        assert!(!candidates(&exe).contains(&wanted), "nothing marks it as cargo's");
-        for file in ["CACHEDIR.TAG", ".rustc_info.json"] {
-            fs::write(target.join(file), "").expect("writable");
-            assert!(candidates(&exe).contains(&wanted), "{file}");
-            fs::remove_file(target.join(file)).expect("just written");
-        }
-    }
-
-    #[test]
     fn version_comes_from_the_file() {
         assert_eq!(version_tag(b"..\0VERS_x\0VERS_1.28.0\0..").as_deref(), Some("1.28.0"));
         assert_eq!(version_tag(b"..\0VERS_1.28\0"), None);
         assert_eq!((minor_of("1.28.0"), minor_of("2.1.0")), (Some(28), None));
     }
 
+    fn reason(path: &Path) -> String {
+        OnnxLibrary::identify(path, "a test").expect_err("is no library")
+    }
+
+    /// A library that says to be `version`, gives no API and names `tag` in its file.
+    fn old_or_new(dir: &tempfile::TempDir, version: &str, tag: &str) -> Option<PathBuf> {
+        let code = format!(
+            "static const void *g(unsigned v) {{ return 0; }} \
+             static const char *s(void) {{ return \"{version}\"; }} \
+             static void *b[2] = {{g, s}}; void *OrtGetApiBase(void) {{ return b; }} \
+             const char v[] = \"\\0{tag}\";"
+        );
+        compiled(dir, &code)
+    }
+
+    #[test]
+    fn wrong_files_are_typed_errors() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join(LIBRARY_FILE);
+        assert_eq!(reason(&path), "there is no such file");
+        assert!(reason(dir.path()).contains("it is a folder; name the file in it"));
+        fs::write(&path, b"text").expect("writes");
+        assert!(reason(&path).contains("not a shared library"));
+        let exe = fs::read(env::current_exe().expect("it has a path")).expect("readable");
+        fs::write(&path, &exe[..64]).expect("writes");
+        assert!(reason(&path).contains("not ONNX Runtime"));
+        let library = b"\0OrtGetApiBase\0VERS_1.28.0\0";
+        fs::write(&path, [&exe[..64], library].concat()).expect("writes");
+        assert!(!cfg!(target_os = "linux") || reason(&path).contains("truncated"));
+        // One for Windows; its machine is none that this program may be for.
+        let mut other = b"MZ".to_vec();
+        other.resize(60, 0);
+        other.extend(b"\x40\0\0\0PE\0\0\x4c\x01\0OrtGetApiBase\0");
+        fs::write(&path, &other).expect("writes");
+        assert!(reason(&path).contains("a library for Windows on 32-bit x86, and this is "));
+    }
+
+    #[test]
+    fn libraries_that_are_too_old_or_too_new_say_so_and_what_to_install() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // Most name their version in the file, and nothing of them is run.
+        let Some(old) = old_or_new(&dir, "1.17.3", "VERS_1.17.3") else { return };
+        assert!(reason(&old).contains("version 1.17.3, which is too old: 1.24 or later is needed"));
+        for (version, words) in [
+            ("1.17.3", "which is too old: 1.24 or later is needed"),
+            ("0.5.0", "which is too old"),
+            ("1.99.0", "which is too new: it does not give the interface of version 1.24"),
+            ("2.0.1", "which is too new"),
+            ("1.28.0", "says to be version 1.28.0 and gives no API of version 1.24"),
+            ("no number", "says to be version no number and gives no API"),
+        ] {
+            let Some(path) = old_or_new(&dir, version, "none") else { return };
+            let library = OnnxLibrary::identify(&path, "a test").expect("its file does not say");
+            let said = raw::version_of(&path, ort::MINOR_VERSION).expect("it answers");
+            let error = suitable(&said).expect_err("it does not suit");
+            assert!(error.contains(words) && error.contains(version), "{error}");
+            let text = library.unusable(error).to_string();
+            assert!(text.contains("(from a test)") && text.contains("version 1.28.0"), "{text}");
+        }
+        assert!(is_later("1.28.1") && is_later("2.0") && !is_later("1.28.0") && !is_later("1.9"));
+    }
+
     #[test]
     fn wrong_libraries_are_typed_errors() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join(LIBRARY_FILE);
-        let reason =
-            |path: &Path| OnnxLibrary::identify(path, "a test").expect_err("is no library");
-        assert!(reason(&path).contains("No such file"));
-        assert!(reason(dir.path()).contains("directory"));
-        fs::write(&path, b"text").expect("writes");
-        assert!(reason(&path).contains("not a shared library"));
-        fs::write(&path, b"\x7fELF but nothing else").expect("writes");
-        assert!(reason(&path).contains("not ONNX Runtime"));
-        fs::write(&path, b"\x7fELF\0OrtGetApiBase\0VERS_1.28.0\0").expect("writes");
-        assert!(reason(&path).contains("truncated"));
         // Libraries that say what ONNX Runtime would say and are none: they are loaded, and asked.
         for (code, words) in [
             ("void *OrtGetApiBase(void) { return 0; }", "gives no API"),
             ("static void *b[2]; void *OrtGetApiBase(void) { return b; }", "gives no API"),
-            (
-                "static const void *g(unsigned v) { return 0; } \
-                 static const char *s(void) { return \"1.28.0\"; } \
-                 static void *b[2] = {g, s}; void *OrtGetApiBase(void) { return b; }",
-                "gives no API of version 1.24",
-            ),
             (
                 "static const void *g(unsigned v) { return 0; } \
                  static const char *s(void) { return 0; } \
@@ -296,7 +340,7 @@ mod tests {
                 "gives no version",
             ),
         ] {
-            let Some(fake) = compiled(&dir, code) else { return };
+            let Some(fake) = compiled(&dir, &pinned(code)) else { return };
             let fake = OnnxLibrary::identify(&fake, "a test").expect("it looks like one");
             let error = raw::version_of(fake.path(), ort::MINOR_VERSION).expect_err("is none");
             assert!(error.contains(words), "{error}");
@@ -307,10 +351,10 @@ mod tests {
             ));
         }
         let code = "void *OrtGetApiBase(void) { return 0; }";
-        let Some(cut) = compiled(&dir, code) else { return };
+        let Some(cut) = compiled(&dir, &pinned(code)) else { return };
         let whole = fs::read(&cut).expect("reads");
         fs::write(&cut, &whole[..whole.len() - 1]).expect("writes");
-        assert!(reason(&cut).contains("it is truncated"));
+        assert!(!cfg!(target_os = "linux") || reason(&cut).contains("it is truncated"));
         let fake = OnnxLibrary {
             path: cut,
             version: "1.28.0".to_owned(),
@@ -323,12 +367,17 @@ mod tests {
             assert!(error.to_string().contains("ORT_DISABLE_TELEMETRY=1"));
         }
     }
-    /// A shared library of `code` that names the pinned version; `None`, aloud, without a compiler.
+
+    /// The code of a library whose file names the pinned version.
+    fn pinned(code: &str) -> String {
+        format!("{code} const char v[] = \"\\0VERS_1.28.0\";")
+    }
+
+    /// A shared library of `code`; `None`, aloud, without a compiler.
     fn compiled(dir: &tempfile::TempDir, code: &str) -> Option<PathBuf> {
         let source = dir.path().join("fake.c");
         let library = dir.path().join(format!("fake-{:x}.so", Sha256::digest(code)));
-        fs::write(&source, format!("{code} const char v[] = \"\\0VERS_1.28.0\";\n"))
-            .expect("writes");
+        fs::write(&source, format!("{code}\n")).expect("writes");
         let made = std::process::Command::new("cc")
             .args(["-shared", "-fPIC", "-w", "-o"])
             .args([&library, &source])

@@ -8,7 +8,8 @@
 //! | file | what |
 //! |---|---|
 //! | `cpu.rs`, `fingerprint.rs` | the class of the processor, and all that bits depend on |
-//! | `library.rs`, `elf.rs` | the search, the library's identity, its start |
+//! | `library.rs`, `binary.rs`, `elf.rs` | the library's identity, its start |
+//! | `locations.rs`, `pinned.rs` | where it is looked for, which one, and how a user gets it |
 //! | `model.rs`, `port.rs` | a session, and what the model declares |
 //! | `load.rs`, `probe.rs` | a model tried before it is used: do its rows influence each other? |
 //! | `values.rs` | between lists of tensors and the library's values |
@@ -40,6 +41,7 @@
 //! NaN (it passes through, in and out). The library itself allocates in every run; this file does
 //! not. Every failure is an [`OnnxError`]; none is a panic.
 
+mod binary;
 #[expect(unsafe_code, reason = "tensors that stay bound exist only in the raw interface")]
 mod binding;
 mod bound;
@@ -55,6 +57,7 @@ mod external_tests;
 mod fingerprint;
 mod library;
 mod load;
+mod locations;
 mod model;
 mod pinned;
 mod port;
@@ -75,4 +78,4 @@ pub use library::{OnnxLibrary, init, locate_library};
 pub use load::load;
 pub(crate) use load::tried;
 pub use model::{ModelSource, OnnxModel};
-pub use pinned::{LIBRARY_ENV, LIBRARY_FILE, LIBRARY_VERSION, TELEMETRY_ENV};
+pub use pinned::{LIBRARY_CURE, LIBRARY_ENV, LIBRARY_FILE, LIBRARY_VERSION, TELEMETRY_ENV};

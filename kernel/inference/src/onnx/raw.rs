@@ -26,11 +26,20 @@ struct ApiBase {
 
 type GetApiBase = unsafe extern "system" fn() -> *const ApiBase;
 
+/// What a library says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct SaidVersion {
+    /// Its version.
+    pub(super) version: String,
+    /// Whether it gives the API that it was asked for.
+    pub(super) gives_api: bool,
+}
+
 /// Loads a library and asks it for its version, and whether it gives the API of `minor`. What `ort`
 /// takes for granted, and panics without, is an error here: why the library cannot be used.
 ///
-/// A library that passes stays loaded, so that it is not started twice.
-pub(super) fn version_of(path: &Path, minor: u32) -> Result<String, String> {
+/// A library that gives the API stays loaded, so that it is not started twice.
+pub(super) fn version_of(path: &Path, minor: u32) -> Result<SaidVersion, String> {
     // SAFETY: loading runs the library's constructors. The file is whole by its own tables and was
     // named by the user, or is the pinned one; for the code in it answers whoever named it.
     let library = unsafe { libloading::Library::new(path) }.map_err(|error| {
@@ -58,12 +67,11 @@ pub(super) fn version_of(path: &Path, minor: u32) -> Result<String, String> {
     // SAFETY: not null, so a text that ends with a zero byte, static in the library.
     let version = unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned();
     // SAFETY: any number may be asked; it gives null for those that it does not have.
-    if unsafe { get_api(minor) }.is_null() {
-        let version = version.escape_debug();
-        return Err(format!("it says to be {version} and gives no API of version 1.{minor}"));
+    let gives_api = !unsafe { get_api(minor) }.is_null();
+    if gives_api {
+        std::mem::forget(library);
     }
-    std::mem::forget(library);
-    Ok(version)
+    Ok(SaidVersion { version, gives_api })
 }
 
 /// PortNames of inputs or outputs, as the library takes them.

@@ -3,12 +3,13 @@
 //! The figures stand behind them; a program reads those as JSON. What ended a command with an error
 //! is said on standard error.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use wasm_engine::{
-    report::{Ended, RunReport, VerifyReport},
+    report::{Ended, RunModelReport, RunReport, VerifyReport},
     units::{count, duration, of},
 };
+use wasm_engine_inference::ModelMeasures;
 
 /// A run that ended.
 pub(crate) fn of_run(report: &RunReport, dir: Option<&Path>) -> Vec<String> {
@@ -151,8 +152,74 @@ fn troubles(report: &RunReport) -> Vec<String> {
             of(*misfits, "message")
         ));
     }
+    for model in &report.models {
+        lines.extend(troubles_of(model, &report.model_measures));
+    }
     if let Some(recovered) = &report.recovered {
         lines.push(format!("the log's end was dropped: {recovered}"));
+    }
+    lines
+}
+
+/// What went wrong with a model, each with what to do.
+fn troubles_of(model: &RunModelReport, measures: &BTreeMap<String, ModelMeasures>) -> Vec<String> {
+    let RunModelReport { refused, not_loaded, loads, loads_failed, model, .. } = model;
+    let name = model.full_name();
+    let measures = measures.get(&name).copied().unwrap_or_default();
+    let mut lines = Vec::new();
+    let mut note = |number: u64, what: String| {
+        if number > 0 {
+            lines.push(what);
+        }
+    };
+    note(
+        *not_loaded,
+        format!(
+            "{} to model {name} refused, for it was not loaded: ask again when a reply says \
+             NotLoaded, load it before (model.load = \"start\", or a command), or raise \
+             limits.models_bytes_max if others took its room",
+            of(*not_loaded, "request")
+        ),
+    );
+    note(
+        refused - not_loaded,
+        format!(
+            "{} to model {name} refused at a limit, and agents were told: raise \
+             limits.inferences_pending_max, limits.inference_bytes_pending_max and \
+             limits.inference_reply_bytes_pending_max, or ask less at once",
+            of(refused - not_loaded, "request")
+        ),
+    );
+    note(
+        *loads_failed,
+        format!(
+            "{} of {} of model {name} failed, the warning says why: restore its files, then load \
+             it again",
+            count(*loads_failed),
+            of(*loads, "load")
+        ),
+    );
+    note(
+        measures.refused,
+        format!(
+            "{} to model {name} not what it takes (Mismatch), each reply says what differs: \
+             `wasm-engine model` shows its inputs",
+            of(measures.refused, "request")
+        ),
+    );
+    note(
+        measures.failed,
+        format!(
+            "model {name} failed on {} (ModelFailed), the warning says how it did first: ask it \
+             for values that it allows",
+            of(measures.failed, "request")
+        ),
+    );
+    for (provider, why) in &model.providers_refused {
+        lines.push(format!(
+            "model {name} was computed by {} and not by {provider}: {why}",
+            model.provider
+        ));
     }
     lines
 }
@@ -170,6 +237,7 @@ pub(crate) fn shell_word(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wasm_engine::report::ModelReport;
 
     #[test]
     fn each_trouble_is_a_line_with_what_to_do() {
@@ -195,6 +263,49 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn each_trouble_with_a_model_is_a_line_with_what_to_do() {
+        let model = ModelReport {
+            name: "m".to_owned(),
+            version: Some(2),
+            provider: "cpu".to_owned(),
+            providers_refused: [("cuda".to_owned(), "no device".to_owned())].into(),
+            ..ModelReport::default()
+        };
+        let (refused, not_loaded) = (5, 3);
+        let busy = RunModelReport {
+            model,
+            refused,
+            not_loaded,
+            loads: 4,
+            loads_failed: 1,
+            ..RunModelReport::default()
+        };
+        let quiet = RunModelReport {
+            model: ModelReport { name: "q".to_owned(), ..ModelReport::default() },
+            requests: 7,
+            ..RunModelReport::default()
+        };
+        let measures = ModelMeasures { refused: 6, failed: 1, ..ModelMeasures::default() };
+        let report = RunReport {
+            models: vec![busy, quiet],
+            model_measures: [("m@2".to_owned(), measures)].into(),
+            ..RunReport::default()
+        };
+        let text = of_run(&report, None).join("\n");
+        for part in [
+            "3 requests to model m@2 refused, for it was not loaded: ask again",
+            "2 requests to model m@2 refused at a limit",
+            "1 of 4 loads of model m@2 failed",
+            "6 requests to model m@2 not what it takes (Mismatch)",
+            "model m@2 failed on 1 request (ModelFailed)",
+            "model m@2 was computed by cpu and not by cuda: no device",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("model q"), "{text}");
     }
 
     #[test]
