@@ -11,7 +11,7 @@ use serde_json::Value;
 use wasm_engine_abi::{Digest, Tick, counters};
 use wasm_engine_core::{Core, ModelCounts, Stats};
 use wasm_engine_inference::ModelMeasures;
-use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup, ProviderUse};
+use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup, ProviderUse, full_name};
 
 use crate::exit::{Exit, HasExitCode};
 
@@ -260,10 +260,7 @@ impl ModelReport {
     /// Its name with its version, as commands and measures have it.
     #[must_use]
     pub fn full_name(&self) -> String {
-        match self.version {
-            Some(version) => format!("{}@{version}", self.name),
-            None => self.name.clone(),
-        }
+        full_name(&self.name, self.version)
     }
 
     pub(crate) fn of(model: &ModelSetup, providers: &ProviderUse) -> Self {

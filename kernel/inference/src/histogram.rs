@@ -1,7 +1,7 @@
 //! How numbers are spread, in fixed memory: counts in buckets that are a thirty-second of a power
 //! of two wide, and sums for mean and variance.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Buckets of a power of two, as a power of two.
 const FINE: u32 = 5;
@@ -35,9 +35,17 @@ pub struct Spread {
     /// The largest.
     pub max: u64,
     /// Their mean.
+    #[serde(serialize_with = "thousandths")]
     pub mean: f64,
     /// Their variance, in the unit's square.
+    #[serde(serialize_with = "thousandths")]
     pub variance: f64,
+}
+
+/// More digits say nothing in a document.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn thousandths<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((number * 1000.0).round() / 1000.0)
 }
 
 impl Default for Histogram {

@@ -54,6 +54,14 @@ pub enum ModelHome<'a> {
     Process(Option<&'a Path>),
 }
 
+impl<'a> ModelHome<'a> {
+    /// In a process of its own, which is served by `program`, or in this one.
+    #[must_use]
+    pub fn of(isolated: bool, program: Option<&'a Path>) -> Self {
+        if isolated { Self::Process(program) } else { Self::Here }
+    }
+}
+
 /// A model that can be asked, and what the setup and the log say about it.
 pub struct LoadedModel {
     /// What agents know of it; its latency is the caller's.
@@ -157,29 +165,8 @@ impl ModelError {
     }
 }
 
-/// Checks and loads models in the order given; `library` is the library file that the configuration
-/// names, if it does, and `interrupter` stops it from another thread.
-///
-/// # Errors
-/// [`ModelError`], for the first model with something wrong.
-pub fn load_models(
-    files: &[ModelFile<'_>],
-    library: Option<&Path>,
-    interrupter: &Interrupter,
-) -> Result<Vec<LoadedModel>, ModelError> {
-    let mut hashes = Vec::with_capacity(files.len());
-    for file in files {
-        hashes.push(check_sha256(file)?);
-    }
-    start_library(files, library)?;
-    files
-        .iter()
-        .zip(hashes)
-        .map(|(file, sha256)| load(file, sha256, library, interrupter))
-        .collect()
-}
-
-/// Checks and loads one model, as [`load_models`] does.
+/// Checks and loads a model; `library` is the library file that the configuration names, if it
+/// does, and `interrupter` stops it from another thread.
 ///
 /// # Errors
 /// [`ModelError`].
@@ -189,7 +176,7 @@ pub fn load_model(
     interrupter: &Interrupter,
 ) -> Result<LoadedModel, ModelError> {
     let sha256 = check_sha256(file)?;
-    start_library(std::slice::from_ref(file), library)?;
+    start_library(file, library)?;
     load(file, sha256, library, interrupter)
 }
 
@@ -207,13 +194,14 @@ fn check_sha256(file: &ModelFile<'_>) -> Result<String, ModelError> {
 }
 
 #[cfg(feature = "onnx")]
-fn start_library(files: &[ModelFile<'_>], library: Option<&Path>) -> Result<(), ModelError> {
+fn start_library(file: &ModelFile<'_>, library: Option<&Path>) -> Result<(), ModelError> {
     // A process of its own has a library of its own.
-    let here = |file: &&ModelFile<'_>| file.home == ModelHome::Here;
-    let Some(first) = files.iter().find(here) else { return Ok(()) };
+    if file.home != ModelHome::Here {
+        return Ok(());
+    }
     onnx::locate_library(library)
         .and_then(|library| onnx::init(&library))
-        .map_err(|source| ModelError::Library { model: first.name.to_owned(), source })
+        .map_err(|source| ModelError::Library { model: file.name.to_owned(), source })
 }
 
 #[cfg(feature = "onnx")]
@@ -293,11 +281,8 @@ fn isolated(
 }
 
 #[cfg(not(feature = "onnx"))]
-fn start_library(files: &[ModelFile<'_>], _library: Option<&Path>) -> Result<(), ModelError> {
-    match files.first() {
-        Some(file) => Err(ModelError::NotBuiltIn { model: file.name.to_owned() }),
-        None => Ok(()),
-    }
+fn start_library(file: &ModelFile<'_>, _library: Option<&Path>) -> Result<(), ModelError> {
+    Err(ModelError::NotBuiltIn { model: file.name.to_owned() })
 }
 
 #[cfg(not(feature = "onnx"))]
@@ -328,18 +313,17 @@ mod tests {
         ModelFile { name: "m", bytes, external: &[], sha256, batch: 4, home, terms: TERMS }
     }
 
+    #[cfg(feature = "onnx")]
     #[test]
-    fn no_models_need_no_library() {
-        assert!(
-            load_models(&[], Some(Path::new("/no/such/library")), &Interrupter::default())
-                .is_ok_and(|m| m.is_empty())
-        );
+    fn a_model_in_another_process_needs_no_library_here() {
+        let isolated = ModelFile { home: ModelHome::of(true, None), ..file(b"bytes", None) };
+        assert!(start_library(&isolated, Some(Path::new("/no/such/library"))).is_ok());
     }
 
     #[test]
     fn the_hash_is_checked_before_anything_is_loaded() {
-        let error = load_models(
-            &[file(b"bytes", Some("00"))],
+        let error = load_model(
+            &file(b"bytes", Some("00")),
             Some(Path::new("/no/such/library")),
             &Interrupter::default(),
         )
@@ -357,8 +341,8 @@ mod tests {
 
     #[test]
     fn a_missing_library_says_what_to_do() {
-        let error = load_models(
-            &[file(b"bytes", None)],
+        let error = load_model(
+            &file(b"bytes", None),
             Some(Path::new("/no/such/library")),
             &Interrupter::default(),
         );

@@ -30,8 +30,8 @@ fn load() -> LoadedModel {
         home,
         terms: &terms,
     };
-    let loaded = registry::load_models(&[file], None, &Interrupter::default());
-    loaded.expect("the library is there").remove(0)
+    let loaded = registry::load_model(&file, None, &Interrupter::default());
+    loaded.expect("the library is there")
 }
 
 #[test]

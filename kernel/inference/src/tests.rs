@@ -547,8 +547,8 @@ fn i5_2_the_real_model_gives_equal_bits_in_any_chunk() {
         home: crate::registry::ModelHome::Here,
         terms: &crate::registry::ModelTerms::default(),
     };
-    let loaded = match crate::registry::load_models(&[file], None, &crate::Interrupter::default()) {
-        Ok(mut loaded) => loaded.remove(0),
+    let loaded = match crate::registry::load_model(&file, None, &crate::Interrupter::default()) {
+        Ok(loaded) => loaded,
         Err(error) => {
             assert!(std::env::var_os("REQUIRE_ORT").is_none(), "{error}");
             eprintln!("SKIPPED: {error}");

@@ -29,7 +29,7 @@ pub use self::{
     limits::{LimitError, Limits},
     model::{
         BATCH_MAX, Dim, LoadOn, MEMORY_BYTES_MAX, MODELS_MAX, ModelSetup, PortSetup, PortValue,
-        REPLY_BYTES_MIN, RowForm,
+        REPLY_BYTES_MIN, RowForm, full_name,
     },
     model_notes::ModelNotes,
     policy::{Policy, Restart, Schedule, TraceLevel},

@@ -141,6 +141,15 @@ pub struct RowForm {
     pub output_len: usize,
 }
 
+/// The name of a model, with the version behind it if it has one.
+#[must_use]
+pub fn full_name(name: &str, version: Option<u64>) -> String {
+    match version {
+        Some(version) => format!("{name}@{version}"),
+        None => name.to_owned(),
+    }
+}
+
 impl ModelSetup {
     /// A model of one `f32` input and one `f32` output, both rows of fixed length.
     #[must_use]
@@ -170,10 +179,7 @@ impl ModelSetup {
     /// Its name, with the version behind it if it has one.
     #[must_use]
     pub fn full_name(&self) -> String {
-        match self.version {
-            Some(version) => format!("{}@{version}", self.name),
-            None => self.name.clone(),
-        }
+        full_name(&self.name, self.version)
     }
 
     /// How it is asked with a row, if it has one `f32` input and gives one `f32` output, of which

@@ -309,7 +309,6 @@ impl Kernel {
         let begin = clock::now_ns();
         self.faults.clear();
         let mut env = TickEnvironment { payloads: &mut self.payloads, sink };
-        self.stages.skip();
         self.core.open(facts, &mut env)?;
         self.stages.lap(TickStage::Open);
         publish_trace(&mut self.core, &mut self.publisher, begin);
@@ -335,6 +334,7 @@ impl Kernel {
             }
             self.stages.lap(TickStage::Commit);
         }
+        self.stages.lap(TickStage::Plan);
         let state = if self.core.state_due() {
             self.core.state_agents(&mut self.agents);
             Some(self.lanes.state_digest(&self.agents).map_err(machine)?)

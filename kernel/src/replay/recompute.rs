@@ -104,10 +104,7 @@ impl LoggedModel {
             sha256: Some(&record.sha256),
             batch: setup.batch,
             terms: &ModelTerms::from(setup),
-            home: match record.isolated {
-                true => ModelHome::Process(program),
-                false => ModelHome::Here,
-            },
+            home: ModelHome::of(record.isolated, program),
         };
         let loaded = registry::load_model(&file, None, &Interrupter::default())?;
         match loaded.fingerprint == record.fingerprint {

@@ -16,7 +16,7 @@ use wasm_engine_setup::{LoadOn, ModelSetup, Setup};
 
 use crate::{
     clock,
-    model_files::{ModelBytes, attached_model, read_model_files},
+    model_files::{ModelBytes, read_model_files},
     resolve::ReadModel,
     run::models::load_one,
 };
@@ -216,17 +216,23 @@ fn start(origins: Arc<Origins>) -> Result<LoadThread, LoaderError> {
 /// Reads and loads a model, which is the one that the run began with.
 fn load(origins: &Origins, model: u32) -> Outcome {
     let ModelOrigin { model: file, fingerprint } = &origins.models[model as usize];
+    // What a host has attached was checked when the run was resolved, and is here.
     let read = match file.attached {
-        true => attached_model(&file.path, &file.bytes, file.bytes_max),
-        false => read_model_files(&file.path, file.bytes_max),
+        true => None,
+        false => {
+            let read = read_model_files(&file.path, file.bytes_max);
+            Some(read.map_err(|error| error.to_string())?)
+        }
     };
-    let ModelBytes { model: bytes, external } = read.map_err(|error| error.to_string())?;
+    let (bytes, external) = match &read {
+        Some(ModelBytes { model, external }) => (&model[..], &external[..]),
+        None => (&file.bytes[..], &[][..]),
+    };
     // One of its own, which is gone with the model.
     let interrupter = Interrupter::default();
     origins.under_way().clone_from(&interrupter);
-    let file = ReadModel { bytes, external, ..file.clone() };
-    let setup = &origins.setup.models[model as usize];
-    let loaded = load_one(&file, setup, origins.program.as_deref(), &interrupter);
+    let (setup, program) = (&origins.setup.models[model as usize], origins.program.as_deref());
+    let loaded = load_one(file, bytes, external, setup, program, &interrupter);
     let loaded = loaded.map_err(|error| error.to_string())?;
     // Bits are promised for one library, class of processor and provider (SEMANTICS I5).
     if loaded.fingerprint != *fingerprint {

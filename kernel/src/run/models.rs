@@ -9,7 +9,7 @@ use std::{
 
 use wasm_engine_abi::limits::BLOCK_BYTES;
 use wasm_engine_inference::{
-    AbsentModel, Interrupter,
+    AbsentModel, ExternalFile, Interrupter,
     registry::{self, LoadedModel, ModelError, ModelHome},
 };
 use wasm_engine_setup::{LoadOn, ModelSetup, Setup};
@@ -137,7 +137,14 @@ fn start(
         .spawn(move || {
             // One after the other: those that are loaded later are let go before the next one.
             let all = files.iter().zip(&setups).map(|(file, model)| {
-                let one = load_one(file, model, program.as_deref(), &interrupter)?;
+                let one = load_one(
+                    file,
+                    &file.bytes,
+                    &file.external,
+                    model,
+                    program.as_deref(),
+                    &interrupter,
+                )?;
                 Ok(match model.load {
                     LoadOn::Start => one,
                     LoadOn::Request | LoadOn::Command => {
@@ -153,24 +160,23 @@ fn start(
     Ok(receiver)
 }
 
-/// Loads a model that was read, and tries it.
+/// Loads a model whose bytes are these, and tries it.
 pub(super) fn load_one(
     file: &ReadModel,
+    bytes: &[u8],
+    external: &[ExternalFile],
     model: &ModelSetup,
     program: Option<&Path>,
     interrupter: &Interrupter,
 ) -> Result<LoadedModel, ModelError> {
     let wanted = registry::ModelFile {
         name: &file.name,
-        bytes: &file.bytes,
-        external: &file.external,
+        bytes,
+        external,
         sha256: Some(&model.sha256),
         batch: model.batch,
         terms: &file.terms,
-        home: match file.isolation {
-            Isolation::Thread => ModelHome::Here,
-            Isolation::Process => ModelHome::Process(program),
-        },
+        home: ModelHome::of(file.isolation == Isolation::Process, program),
     };
     registry::load_model(&wanted, None, interrupter)
 }

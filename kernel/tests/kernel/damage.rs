@@ -71,6 +71,38 @@ fn l5_2_no_cut_log_passes_for_one_that_ended() {
     assert!(between_blocks < 250, "{between_blocks} of 500 cuts were between blocks");
 }
 
+/// A crash cuts the outputs anywhere, also of ticks that the log still has.
+#[test]
+fn l5_3_l5_6_outputs_that_a_crash_cut_anywhere_are_compared_as_far_as_they_go() {
+    let folder = logged();
+    let dir = folder.copy("log", "cut");
+    let log = fs::read(dir.join("000000.log")).expect("read");
+    fs::write(dir.join("000000.log"), &log[..log.len() - 1]).expect("written");
+    let outputs = fs::read(dir.join(OUTPUTS_FILE)).expect("read");
+    let recover = || verify(&dir, ReplayOptions { recover: true, ..ReplayOptions::default() });
+    let lines = recover().expect("it is recovered").output_lines as usize;
+    // Bytes of ticks that the log still has.
+    let kept: usize =
+        outputs.split_inclusive(|byte| *byte == b'\n').take(lines).map(<[u8]>::len).sum();
+    assert!(kept > 300, "{kept} bytes");
+    for keep in (0..kept).rev().step_by(kept / 40) {
+        fs::write(dir.join(OUTPUTS_FILE), &outputs[..keep]).expect("written");
+        let verified = recover().unwrap_or_else(|error| panic!("{keep} bytes: {error}"));
+        assert_eq!(verified.divergence, None, "{keep} bytes");
+    }
+    // What is not the run's beginning of a line is no cut.
+    let mut changed = outputs[..kept / 2].to_vec();
+    *changed.last_mut().expect("some") ^= 1;
+    fs::write(dir.join(OUTPUTS_FILE), changed).expect("written");
+    assert_eq!(recover().expect_err("it was changed").exit(), Exit::Corrupt);
+    // Where nothing was torn a file that lacks something is damaged.
+    let whole = folder.copy("log", "whole");
+    for keep in [outputs.len() - 1, outputs.len() / 2] {
+        fs::write(whole.join(OUTPUTS_FILE), &outputs[..keep]).expect("written");
+        assert_eq!(strict(&whole).expect_err("it was cut").exit(), Exit::Corrupt, "{keep}");
+    }
+}
+
 /// Without its end record a log does not say that its outputs end where they do; but those of
 /// ticks that it holds are compared all the same.
 #[test]

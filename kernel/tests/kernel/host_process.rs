@@ -340,9 +340,9 @@ struct Held {
 fn held() -> Held {
     // SAFETY: it reads the allocator's counts under its locks, and may be called at any time.
     #[cfg(target_env = "gnu")]
-    let allocated_bytes = unsafe { libc::mallinfo2() };
+    let counts = unsafe { libc::mallinfo2() };
     #[cfg(target_env = "gnu")]
-    let allocated_bytes = allocated_bytes.uordblks + allocated_bytes.hblkhd;
+    let allocated_bytes = counts.uordblks + counts.hblkhd;
     #[cfg(not(target_env = "gnu"))]
     let allocated_bytes = 0;
     Held {

@@ -29,8 +29,8 @@ fn load(bytes: &[u8], external: &[ExternalFile]) -> Result<TriedModel, ModelErro
     let (terms, home) = (ModelTerms::default(), ModelHome::Here);
     let file =
         ModelFile { name: "m", bytes, external, sha256: None, batch: 1, home, terms: &terms };
-    let mut loaded = registry::load_models(&[file], None, &Interrupter::default())?;
-    let LoadedModel { setup, fingerprint, backend } = loaded.remove(0);
+    let LoadedModel { setup, fingerprint, backend } =
+        registry::load_model(&file, None, &Interrupter::default())?;
     Ok(TriedModel { setup, fingerprint, backend })
 }
 
@@ -160,8 +160,8 @@ fn every_cut_and_flip_of_a_file_is_another_hash() {
     let (terms, home) = (ModelTerms::default(), ModelHome::Here);
     let mut changed = files.clone();
     changed[0].bytes = [&files[0].bytes[..], b"x"].concat().into();
-    let error = registry::load_models(
-        &[ModelFile {
+    let error = registry::load_model(
+        &ModelFile {
             name: "m",
             bytes: &bytes,
             external: &changed,
@@ -169,7 +169,7 @@ fn every_cut_and_flip_of_a_file_is_another_hash() {
             batch: 1,
             home,
             terms: &terms,
-        }],
+        },
         None,
         &Interrupter::default(),
     );

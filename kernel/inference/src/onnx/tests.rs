@@ -61,8 +61,8 @@ pub(super) fn load_with(
     let terms = ModelTerms::default();
     let home = ModelHome::Here;
     let file = ModelFile { name, bytes, external: &[], sha256: None, batch, home, terms: &terms };
-    let mut loaded = registry::load_models(&[file], None, interrupter)?;
-    let LoadedModel { setup, fingerprint, backend } = loaded.remove(0);
+    let LoadedModel { setup, fingerprint, backend } =
+        registry::load_model(&file, None, interrupter)?;
     Ok(TriedModel { setup, fingerprint, backend })
 }
 
