@@ -180,6 +180,9 @@ macro_rules! calls {
         resume(agent: u64) -> sequence; 100; Capability("lifecycle");
             RESUME = 13 "`target` address.";
             "Ends the pause of an agent; exactly one outcome item.";
+        schedule(agent: u64, task: bytes) -> sequence; 200; Capability("schedule");
+            SCHEDULE = 16 "`target` address, payload the task.";
+            "A task for an agent; exactly one outcome item, when it has ended.";
         send(to: u64, payload: bytes) -> sequence; 100; Capability("send");
             SEND = 1 "`target` address, payload.";
             "Message to one agent.";
@@ -241,7 +244,7 @@ enum Status: i32, reserved [-9, -10] {
     Ok = 0 "ok",
     /// The agent has no right to it.
     Denied = -1 "denied",
-    /// No topic or model of that name, no such handle.
+    /// No topic or model of that name, no such handle, no task of that name any more.
     Unknown = -2 "no such name or handle",
     /// Longer than the limit, or an argument outside its range.
     Invalid = -3 "invalid",
@@ -251,7 +254,7 @@ enum Status: i32, reserved [-9, -10] {
     Busy = -5 "no pending-call slot free",
     /// The addressed agent is gone (its slot is empty or of another generation).
     Gone = -6 "gone",
-    /// The receiver's inbox is full, by count or bytes.
+    /// The receiver's inbox is full, by count or bytes, or its list of tasks.
     InboxFull = -7 "inbox full",
     /// A limit of the whole kernel is reached.
     KernelFull = -8 "kernel full",
@@ -261,7 +264,7 @@ enum Status: i32, reserved [-9, -10] {
     ModelFailed = -12 "model failed",
     /// The agent was already in that state.
     Already = -13 "already so",
-    /// The payload is longer than the receiver's inbox.
+    /// The payload is longer than the receiver's inbox takes.
     TooLong = -14 "longer than the receiver's inbox",
     /// The model takes other tensors; the reply's payload says in UTF-8 what differs.
     Mismatch = -15 "not what the model takes",
@@ -269,5 +272,11 @@ enum Status: i32, reserved [-9, -10] {
     Late = -16 "later than the deadline",
     /// The model is configured and not loaded.
     NotLoaded = -17 "not loaded",
+    /// The attempts of the task are used up.
+    TaskFailed = -18 "task failed",
+    /// The task will not run: one that it waited for did not succeed.
+    Cancelled = -19 "cancelled",
+    /// The task was left out: one that it waited for did not succeed.
+    Skipped = -20 "skipped",
 }
 }

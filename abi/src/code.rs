@@ -100,6 +100,7 @@ mod tests {
     use crate::frame::{effect, fault, item, turn};
     use crate::page::{agent_state, event, lane_state, model_state, run_state, section, stall};
     use crate::record::{fact, kind};
+    use crate::task::{on_failure, task_state};
 
     /// Checks a table: its codes apart from each other and from the reserved numbers.
     macro_rules! check {
@@ -121,8 +122,8 @@ mod tests {
     #[test]
     fn codes_and_words_are_unique_and_documented() {
         check! {
-            agent_state effect event fact fault item kind lane_state model_state run_state section
-            stall turn
+            agent_state effect event fact fault item kind lane_state model_state on_failure run_state
+            section stall task_state turn
         }
         let text = |code| Status::from_code(code).map_or("unknown", Status::text);
         check! { Status => Status::CODES, Status::RESERVED, text; }

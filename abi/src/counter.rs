@@ -138,6 +138,13 @@ macro_rules! counters {
             own_codes: Total Count, "Turns whose last code other than 0 is an agent's own.";
             restarts: Total Count, "Incarnations begun after a fault.";
             fuel: Total Count, "Fuel used.";
+            tasks: Total Count, "Tasks accepted.";
+            tasks_done: Total Count, "Tasks that succeeded.";
+            tasks_failed: Total Count, "Tasks whose attempts were used up or whose agent was gone.";
+            tasks_skipped: Total Count, "Tasks left out because another one did not succeed.";
+            tasks_cancelled: Total Count, "Tasks that will not run.";
+            tasks_blocked: Gauge Count, "Tasks that wait for others.";
+            tasks_ready: Gauge Count, "Tasks that wait for their agent.";
         }
         machine {
             log_records: Total Count, "Records handed to the log.";

@@ -31,10 +31,14 @@ item: u32 {
     /// a text; else it is empty.
     REPLY = 3 "reply",
     /// Answer to another call: `request` its sequence, `code` a status, `from` the agent it is
-    /// about (the new one for `spawn`).
+    /// about (the new one for `spawn`). Of `schedule`, when the task has ended: `from_seq` the
+    /// attempts times 2^32 and the code that `agent_step` returned for the last.
     OUTCOME = 4 "outcome",
     /// A timer: `request` its sequence, `from_seq` its tag.
     TIMER = 5 "timer",
+    /// A task, which `agent_step` gets behind its context: `from` who scheduled it, `from_seq` its
+    /// sequence of that, `code` the attempt, from 1.
+    TASK = 6 "task",
 }
 }
 
@@ -72,7 +76,8 @@ pub struct ItemHeader {
 }
 
 /// What a guest finds at the pointer of `agent_step`, and in its inbox at `agent_init`, where
-/// `args_len` bytes of arguments follow.
+/// `args_len` bytes of arguments follow. At `agent_step` they are those of a task, its
+/// [`ItemHeader`] and payload, or none.
 ///
 /// ```text
 ///  0 tick u64 | 8 agent u64 | 16 microstep u32 | 20 incarnation u32 | 24 items u32 | 28 copy u32
@@ -232,8 +237,8 @@ pub struct TurnResult {
     pub blocks: u32,
     /// Of an init turn: bytes of the longest payload that the inbox takes.
     pub item_bytes_max: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// What `agent_step` returned, if it had a task; else 0.
+    pub step_code: i32,
 }
 
 codes! {

@@ -11,7 +11,7 @@
 //!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
 //!  plain.rs    text from outside, fit to be shown
 //!  short.rs    the same, as one short line      input.rs   what inputs are made of
-//!  tensor/     what models are asked and answer
+//!  tensor/     what models are asked and answer  task.rs  what `schedule` takes
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -38,6 +38,7 @@ pub mod plain;
 pub mod record;
 mod schema;
 pub mod short;
+pub mod task;
 pub mod tensor;
 
 pub use ids::{AgentId, Digest, Tick};

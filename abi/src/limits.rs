@@ -22,6 +22,8 @@ pub const AGENTS_MAX: u32 = 1 << 20;
 pub const RECEIVE_MAX: u32 = 1 << 16;
 /// Effects of one turn.
 pub const EFFECTS_MAX: u32 = 1 << 16;
+/// Tasks that one waits for.
+pub const DEPENDENCIES_MAX: u32 = 1 << 12;
 /// Calls of an init turn, each with a budget of fuel of its own: `_initialize`, the two questions
 /// for the inbox, `agent_init`.
 pub const INIT_CALLS: u64 = 4;

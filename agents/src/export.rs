@@ -10,7 +10,7 @@ use core::cell::{RefCell, UnsafeCell};
 use wasm_engine_abi::frame::Context;
 use wasm_engine_abi::limits::INBOX_BYTES_MIN;
 
-use crate::{Agent, Code, Host, Init, Item, Step};
+use crate::{Agent, Code, Host, Init, Item, Step, Task};
 
 /// The state and the inbox of a module.
 ///
@@ -70,8 +70,21 @@ impl<A: Agent, const INBOX: usize> Instance<A, INBOX> {
     /// `agent_step`.
     pub fn step(&self, pointer: i32, host: &mut Host) -> i32 {
         let context = self.at(pointer).and_then(|offset| self.context(offset));
-        let Some((context, _)) = context else { return Code::BAD_ITEM.value() };
-        self.with(|agent| agent.step(&Step::new(context), host))
+        let Some((context, rest)) = context else { return Code::BAD_ITEM.value() };
+        // Behind the context lies a task, or nothing.
+        let task = match context.args_len {
+            0 => None,
+            len => match rest.get(..len as usize).and_then(Item::parse) {
+                Some(item) => Some(Task::new(item)),
+                None => return Code::BAD_ITEM.value(),
+            },
+        };
+        self.with(|agent| {
+            if let Some(task) = task {
+                agent.task(&task, host)?;
+            }
+            agent.step(&Step::new(context), host)
+        })
     }
 
     /// `agent_shutdown`.

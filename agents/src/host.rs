@@ -133,6 +133,13 @@ impl Host {
         seq(self.raw.spawn(name.as_bytes(), args))
     }
 
+    /// A task for an agent, as a [`TaskWriter`](crate::TaskWriter) writes it. Exactly one outcome
+    /// follows, when it has ended; its name for others to wait for is the own address and the
+    /// number that is returned.
+    pub fn schedule(&mut self, agent: AgentId, task: &[u8]) -> Result<Seq, Status> {
+        seq(self.raw.schedule(agent.to_bits(), task))
+    }
+
     /// Terminates an agent. Exactly one outcome follows.
     pub fn terminate(&mut self, agent: AgentId) -> Result<Seq, Status> {
         seq(self.raw.terminate(agent.to_bits()))

@@ -143,6 +143,10 @@ impl<'a> Item<'a> {
         (carries && topic != NO_TOPIC && topic != CHANNEL).then(|| Topic::from_raw(topic))
     }
 
+    pub(crate) const fn header(&self) -> &ItemHeader {
+        &self.header
+    }
+
     /// The payload.
     #[must_use]
     pub const fn payload(&self) -> &'a [u8] {

@@ -89,6 +89,7 @@ mod pending;
 mod recorder;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod recording;
+mod task;
 mod text;
 
 pub use bytemuck;
@@ -96,10 +97,12 @@ pub use handles::{Model, Seq, Topic};
 pub use host::{Host, Level};
 pub use item::{FilePart, Item, Kind, Via};
 pub use pending::Pending;
+pub use task::{Task, TaskWriter};
 pub use text::Text;
 pub use wasm_engine_abi::calls::Status;
 pub use wasm_engine_abi::frame::{Context, ItemHeader};
 pub use wasm_engine_abi::ids::AgentId;
+pub use wasm_engine_abi::task::{TaskHeader, TaskId, on_failure};
 pub use wasm_engine_abi::{frame, limits, tensor};
 
 /// What `export!` refers to; no part of the interface.
@@ -131,6 +134,17 @@ pub trait Agent: Sized {
     /// state.
     fn receive(&mut self, item: &Item<'_>, host: &mut Host) -> Result<(), Code>;
 
+    /// Does a task: at most one in a turn, after its items and before [`step`](Self::step), which
+    /// follows only if it succeeds. An agent that does not write this does no tasks.
+    ///
+    /// # Errors
+    /// A [code](Code) of the agent's own: this attempt did not succeed, and the state stays. Or a
+    /// fault, as for [`receive`](Self::receive).
+    fn task(&mut self, task: &Task<'_>, host: &mut Host) -> Result<(), Code> {
+        let _ = (task, host);
+        Err(Code::NO_TASKS)
+    }
+
     /// Ends a turn, after its items. Does nothing unless written.
     ///
     /// # Errors
@@ -161,6 +175,9 @@ impl Code {
     pub(crate) const NO_STATE: Self = Self(-900);
     /// The kernel passed a pointer or length outside the inbox.
     pub(crate) const BAD_ITEM: Self = Self(-901);
+
+    /// The code of an agent that is given a task and does none.
+    pub const NO_TASKS: Self = Self(1 << 16);
 
     /// A code of the agent's own: no fault. 0 means ok.
     #[must_use]

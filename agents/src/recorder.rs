@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::ids::AgentId;
+use wasm_engine_abi::task::TaskParts;
 
 use crate::handles::{Model, Seq, Topic};
 
@@ -22,6 +23,7 @@ pub enum Call {
     Pause { agent: AgentId },
     Publish { topic: String, payload: Vec<u8> },
     Resume { agent: AgentId },
+    Schedule { agent: AgentId, task: Vec<u8> },
     Send { to: AgentId, payload: Vec<u8> },
     Spawn { name: String, args: Vec<u8> },
     Subscribe { topic: String },
@@ -219,6 +221,12 @@ impl Raw {
 
     pub(crate) fn resume(&mut self, agent: u64) -> i64 {
         self.accept("resume", Ok(Call::Resume { agent: AgentId::from_bits(agent) }))
+    }
+
+    pub(crate) fn schedule(&mut self, agent: u64, task: &[u8]) -> i64 {
+        let valid = TaskParts::parse(task, u32::MAX).map(|_| ()).ok_or(Status::Invalid);
+        let (agent, task) = (AgentId::from_bits(agent), task.to_vec());
+        self.accept("schedule", valid.map(|()| Call::Schedule { agent, task }))
     }
 
     pub(crate) fn send(&mut self, to: u64, payload: &[u8]) -> i64 {

@@ -18,7 +18,7 @@ use wasm_engine::machine::{Placing, ThreadError};
 use wasm_engine_abi::record::{InputFact, TickClose, kind};
 use wasm_engine_abi::{AgentId, Tick};
 use wasm_engine_core::FactsBuilder;
-use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
+use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink, TaskOutcome};
 use wasm_engine_guest::engine::{Engine, EngineError, MemoryProfile, deterministic_engine};
 use wasm_engine_log::{LogOptions, LogRing, LogWriter};
 use wasm_engine_setup::{
@@ -264,6 +264,7 @@ impl Sink for Nobody {
     fn load_model(&mut self, _: &Load) {}
     fn unload_model(&mut self, _: u32) {}
     fn commanded(&mut self, _: &CommandOutcome) {}
+    fn task_ended(&mut self, _: &TaskOutcome) {}
     fn input_refused(&mut self, _: &RefusedInput) {}
     fn log_line(&mut self, _: AgentId, _: Tick, _: u64, _: &[u8]) {}
 }

@@ -80,6 +80,10 @@ event: u32 {
     MODEL_SWAPPED = 20 "model_swapped",
     /// A command of the host got its outcome: the code of a status without its sign.
     COMMANDED = 21 "commanded",
+    /// A task was accepted for this agent (SEMANTICS A12).
+    TASK_SCHEDULED = 22 "task_scheduled",
+    /// A task of this scheduler ended: a code of `task_state`, and the attempts made.
+    TASK_ENDED = 23 "task_ended",
     /// A tick began.
     TICK_OPEN = 32 "tick_open",
     /// A tick ended.
@@ -144,6 +148,8 @@ event: u32 {
             MODEL_LOADED => [Number("model"), Number("status"), Nothing],
             MODEL_UNLOADED | MODEL_SWAPPED => [Number("model"), Nothing, Nothing],
             COMMANDED => [Number("command"), Number("action"), Number("status")],
+            TASK_SCHEDULED => [Agent("agent"), Number("seq"), Agent("by")],
+            TASK_ENDED => [Agent("by"), Number("seq"), Pair("state", "attempts")],
             TICK_OPEN => [Nothing, Number("facts"), Nothing],
             TICK_CLOSE => [Nothing, Number("turns"), Bits("digest_low")],
             MICROSTEP => [Nothing, Number("turns"), Nothing],

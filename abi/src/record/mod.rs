@@ -69,7 +69,7 @@ fact: u32 {
     /// A model was loaded, or could not be: `a` number of the load, `c` model, `code` status.
     LOAD = 1 "load",
     /// Host command: `a` its sequence, `b` whom it is about, `c` what it does
-    /// ([`action`](super::action)), payload the arguments of an agent to spawn.
+    /// ([`action`](super::action)), payload the arguments of an agent to spawn, or the task.
     COMMAND = 2 "command",
     /// Inference reply: `a` agent, `b` request sequence, `c` model, `code` status, payload the row.
     REPLY = 4 "reply",
@@ -91,6 +91,8 @@ action: u32 {
     RESUME = 3 "resume",
     /// Makes an agent of a template.
     SPAWN = 4 "spawn",
+    /// Gives an agent a task.
+    SCHEDULE = 5 "schedule",
     /// Loads a model.
     LOAD = 16 "load",
     /// Unloads a model.

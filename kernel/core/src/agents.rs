@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::inbox::Inbox;
 use crate::subscriptions::Memberships;
+use crate::tasks::TaskSlot;
 
 /// Where an agent is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -68,6 +69,8 @@ pub(crate) struct Agent {
     pub(crate) ran: bool,
     /// It changed since monitors were last trace.
     pub(crate) dirty: bool,
+    /// One of its tasks is ready.
+    pub(crate) has_task: bool,
     pub(crate) answers_used: u32,
     pub(crate) inbox: Inbox,
     /// Longest payload that its inbox takes; [`NOT_SAID`] until its init has said so.
@@ -100,6 +103,12 @@ pub(crate) struct Rare {
     /// Ticks of the restarts within the supervision window; unused in a group, which counts its
     /// own.
     pub(crate) restarts: VecDeque<Tick>,
+    /// Tasks that it may take.
+    pub(crate) ready_tasks: Vec<TaskSlot>,
+    /// Tasks for it that have not ended.
+    pub(crate) tasks_held: u32,
+    /// Tasks of this incarnation that have not ended.
+    pub(crate) scheduled: Vec<TaskSlot>,
     /// Its restart group (A8).
     pub(crate) group: Option<u32>,
     /// Faults.
@@ -116,8 +125,14 @@ impl Agent {
             Phase::Free | Phase::Backoff(_) => false,
             Phase::Stopping => true,
             Phase::Starting => !self.paused,
-            Phase::Active => !self.paused && !self.inbox.is_empty(),
+            Phase::Active => !self.paused && self.has_work(),
         }
+    }
+
+    /// Whether a step would have something to do.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        !self.inbox.is_empty() || self.has_task
     }
 
     /// Longest payload that its inbox takes, once its init has said so.

@@ -13,10 +13,11 @@ use crate::{
     open_error::OpenError,
     state::Core,
     tick_digest::event,
+    tick_open::input_trace,
 };
 
 impl Core {
-    /// Applies one command; `args` are those of an agent to spawn.
+    /// Applies one command; `args` are those of an agent to spawn, or a task.
     pub(crate) fn command(
         &mut self,
         command: CommandFact,
@@ -50,6 +51,13 @@ impl Core {
                     return Err(OpenError::Exceeds { tick, what: "longer arguments" });
                 }
                 self.spawn_on_command(position(self.setup.templates.len())?, seq, args)
+            }
+            action::SCHEDULE => {
+                if args.len() > self.setup.limits.payload_bytes_max as usize {
+                    return Err(OpenError::Exceeds { tick, what: "a longer task" });
+                }
+                let trace = input_trace(AgentId::NONE.to_bits(), seq);
+                (self.schedule_on_command(seq, agent, trace, args, env), agent)
             }
             action::LOAD => (self.load_on_command(position(models)?, env), AgentId::NONE),
             action::UNLOAD => (self.unload_on_command(position(models)?, env), AgentId::NONE),

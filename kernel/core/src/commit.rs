@@ -22,6 +22,7 @@ use crate::inbox::Item;
 use crate::payloads::{NO_PAYLOAD, PayloadId};
 use crate::requests::Request;
 use crate::state::{Core, Planned};
+use crate::tasks::NO_TASK;
 use crate::tick_digest::event;
 use crate::timers::Timer;
 use wasm_engine_setup::Policy;
@@ -80,12 +81,18 @@ impl Core {
         output: &TurnOutput<'_>,
         env: &mut impl Environment,
     ) {
-        let consumed = output.result.items.min(planned.items);
+        let had_task = planned.task != NO_TASK;
+        let received = planned.items - u32::from(had_task);
+        if had_task {
+            // The task has the payload; what stood for it in the turn is done with.
+            self.items.remove(self.plan_items[(planned.first_item + received) as usize]);
+        }
+        let consumed = output.result.items.min(received);
         for at in 0..consumed {
             let id = self.plan_items[(planned.first_item + at) as usize];
             self.release_item(planned.agent, id, env);
         }
-        for at in (consumed..planned.items).rev() {
+        for at in (consumed..received).rev() {
             let id = self.plan_items[(planned.first_item + at) as usize];
             self.agents.at_mut(planned.agent).inbox.push_front(id, &mut self.items);
         }
@@ -95,8 +102,11 @@ impl Core {
         if planned.kind == turn::INIT && output.result.fault == fault::NONE {
             self.set_item_bytes_max(planned.agent, output.result.item_bytes_max, env);
         }
+        if had_task && !planned.came_to_task(output.result) {
+            self.give_back_task(planned);
+        }
         let agent = self.agents.at_mut(planned.agent);
-        agent.planned = !agent.inbox.is_empty();
+        agent.planned = agent.has_work();
         self.chain.turn(output.result.digest, output.result.fuel);
         self.tick_budget.take(output.result.fuel);
         self.turn_digests.push(output.result.digest.low());
@@ -124,11 +134,15 @@ impl Core {
             agent.instance = true;
             if planned.kind == turn::INIT {
                 agent.phase = Phase::Active;
+                self.fail_long(planned.agent, env);
             }
             if planned.kind != turn::SHUTDOWN {
                 // Q1: leftovers re-enter at the turn's location, before its effects.
                 self.make_runnable(planned.agent);
             }
+        }
+        if planned.came_to_task(result) {
+            self.attempt_over(planned, result, env);
         }
         for effect in output.effects {
             match effect.kind {
@@ -174,6 +188,7 @@ impl Core {
             effect::INFER => self.infer(index, effect, RequestForm::Row, lane, env),
             effect::INFER_TENSORS => self.infer(index, effect, RequestForm::Tensors, lane, env),
             effect::TIMER => self.set_timer(index, effect),
+            effect::SCHEDULE => self.schedule(index, effect, lane, env),
             effect::LOG => {
                 self.read_payload(effect, lane, env);
                 let id = self.agents.id(index);

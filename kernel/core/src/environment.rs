@@ -39,6 +39,8 @@ pub trait Sink {
     fn unload_model(&mut self, model: u32);
     /// A command of the host got its outcome.
     fn commanded(&mut self, outcome: &CommandOutcome);
+    /// A task of the host ended.
+    fn task_ended(&mut self, outcome: &TaskOutcome);
     /// An agent's inbox refused an input; its source cannot be told.
     fn input_refused(&mut self, refused: &RefusedInput);
     /// An agent wrote a log line.
@@ -89,6 +91,25 @@ pub struct CommandOutcome {
     pub status: Status,
     /// The agent that it was about, or that it made; else none.
     pub agent: AgentId,
+}
+
+/// What came of a task that the host scheduled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TaskOutcome {
+    /// Tick in which it ended.
+    pub tick: Tick,
+    /// Sequence of the command that scheduled it.
+    pub seq: u64,
+    /// The agent that it was for.
+    pub agent: AgentId,
+    /// One of [`task_state`](wasm_engine_abi::task::task_state): how it ended.
+    pub state: u32,
+    /// `Ok`, or why not.
+    pub status: Status,
+    /// Attempts made.
+    pub attempts: u32,
+    /// What `agent_step` returned in the last of them.
+    pub code: i32,
 }
 
 /// An input that a subscriber of its topic did not get.

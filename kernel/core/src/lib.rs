@@ -16,6 +16,7 @@
 //! | `delivery.rs`, `subscriptions.rs` | delivery, limits, topic policies (C2, C4) |
 //! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, the end of agents (A10) |
 //! | `supervision.rs`, `supervision_groups.rs` | what follows a fault, restart groups (A8, A9) |
+//! | `tasks.rs`, `task_flow.rs` | tasks and what they wait for (A12) |
 //! | `requests.rs`, `timers.rs` | inference requests and timers that wait (I1) |
 //! | `trace.rs` | all of this event by event, for whoever watches |
 //! | `agents.rs`, `inbox.rs`, `payloads.rs`, `tick_digest.rs` | the state itself |
@@ -41,6 +42,8 @@ mod stats;
 mod subscriptions;
 mod supervision;
 mod supervision_groups;
+mod task_flow;
+mod tasks;
 mod tick_digest;
 mod tick_open;
 mod timers;
@@ -50,7 +53,8 @@ mod view;
 pub use self::{
     agents::{Activity, Phase},
     environment::{
-        CommandOutcome, Environment, Output, PayloadStore, RefusedInput, Results, Sink, TurnOutput,
+        CommandOutcome, Environment, Output, PayloadStore, RefusedInput, Results, Sink,
+        TaskOutcome, TurnOutput,
     },
     facts::FactsBuilder,
     models::{Load, ModelCounts},

@@ -62,6 +62,8 @@ impl Core {
         self.forget_timers(index);
         self.mark_dirty(index);
         self.make_runnable(index);
+        self.fail_ready(index, env);
+        self.cancel_scheduled(index, env);
         Status::Ok
     }
 
@@ -108,6 +110,8 @@ impl Core {
         self.mark_dirty(index);
         self.agents.release(index);
         self.forget_timers(index);
+        self.fail_ready(index, env);
+        self.cancel_scheduled(index, env);
     }
 
     /// The incarnation of agent `index` is over, and so are its timers (T5).

@@ -1,9 +1,11 @@
 //! Plan: which agents take a turn in the next microstep (SEMANTICS T2.4, T4, T8, Q3).
 
 use wasm_engine_abi::{
+    Tick,
     frame::{ItemFrame, Location, TurnCommand, turn},
     limits::INIT_CALLS,
     page::event,
+    task::task_state,
 };
 
 use crate::agents::{Agents, Phase};
@@ -13,6 +15,8 @@ use crate::inbox::{ItemId, Items};
 use crate::payloads::{Payloads, blocks};
 use crate::schedule::Verdict;
 use crate::state::{Core, Planned};
+use crate::stats::Stats;
+use crate::tasks::{NO_TASK, TaskSlot, Tasks};
 use wasm_engine_setup::{Limits, Setup};
 
 /// What is left of the global limits of one microstep; an agent takes its whole quota (Q3).
@@ -66,6 +70,9 @@ struct Taking<'a> {
     agents: &'a mut Agents,
     items: &'a mut Items,
     payloads: &'a mut Payloads,
+    tasks: &'a mut Tasks,
+    stats: &'a mut Stats,
+    now: Tick,
     plan: &'a mut Vec<Planned>,
     plan_items: &'a mut Vec<ItemId>,
     budget: Budget,
@@ -93,8 +100,26 @@ impl Taking<'_> {
             self.plan_items.push(id);
             items += 1;
         }
-        self.plan.push(Planned { agent: index, kind, first_item, items });
+        let task = if kind == turn::STEP { self.take_task(index) } else { NO_TASK };
+        items += u32::from(task != NO_TASK);
+        self.plan.push(Planned { agent: index, kind, first_item, items, task });
         Verdict::Take
+    }
+
+    /// A12: the first of its ready tasks, as the last item of the turn.
+    #[inline]
+    fn take_task(&mut self, index: u32) -> TaskSlot {
+        if !self.agents.at(index).has_task {
+            return NO_TASK;
+        }
+        let ready = &mut self.agents.rare_mut(index).ready_tasks;
+        let task = self.tasks.first_of(ready, self.now, self.setup.aging_ticks);
+        ready.retain(|other| *other != task);
+        self.agents.at_mut(index).has_task = !self.agents.rare(index).ready_tasks.is_empty();
+        self.tasks.get_mut(task).state = task_state::RUNNING;
+        self.stats.tasks_ready -= 1;
+        self.plan_items.push(self.items.add(self.tasks.get(task).item()));
+        task
     }
 }
 
@@ -131,6 +156,9 @@ impl Core {
             agents: &mut self.agents,
             items: &mut self.items,
             payloads: &mut self.payloads,
+            tasks: &mut self.tasks,
+            stats: &mut self.stats,
+            now: self.tick,
             plan: &mut self.plan,
             plan_items: &mut self.plan_items,
             budget: Budget::new(&setup.limits, &self.tick_budget),

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use wasm_engine_abi::{
     AgentId, Digest, Tick,
+    frame::TurnResult,
     page::{TraceEvent, event},
     record::{LIVE_COMMAND, TickClose},
 };
@@ -21,6 +22,7 @@ use crate::{
     stats::Stats,
     subscriptions::Subscriptions,
     supervision_groups::Groups,
+    tasks::{NO_TASK, TaskSlot, Tasks},
     tick_digest::DigestChain,
     timers::Timers,
 };
@@ -37,6 +39,15 @@ pub(crate) struct Planned {
     /// Range in `Core::plan_items`.
     pub(crate) first_item: u32,
     pub(crate) items: u32,
+    /// Its task, the last of these items, or [`NO_TASK`].
+    pub(crate) task: TaskSlot,
+}
+
+impl Planned {
+    /// Whether it had a task and `agent_step` was entered with it.
+    pub(crate) fn came_to_task(&self, result: &TurnResult) -> bool {
+        self.task != NO_TASK && result.items >= self.items
+    }
 }
 
 /// The state of a run between two facts.
@@ -55,6 +66,7 @@ pub struct Core {
     pub(crate) payloads: Payloads,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) timers: Timers,
+    pub(crate) tasks: Tasks,
     pub(crate) requests: Requests,
     pub(crate) models: Models,
     /// Sequences of the next commands of the configuration and of a live host.
@@ -136,6 +148,7 @@ impl Core {
             payloads: Payloads::default(),
             subscriptions: Subscriptions::new(setup.topics.len()),
             timers: Timers::default(),
+            tasks: Tasks::default(),
             requests: Requests::new(setup.models.len()),
             models: Models::new(&setup),
             next_commands: [0, LIVE_COMMAND],
@@ -236,8 +249,7 @@ impl Core {
     pub(crate) fn make_runnable(&mut self, index: u32) {
         let agent = self.agents.at(index);
         if agent.runnable() && !agent.planned {
-            let priority = self.setup.templates[agent.template as usize].priority;
-            self.order.insert(index, priority, self.tick);
+            self.order.insert(index, self.agent_priority(index), self.tick);
         }
     }
 }
@@ -261,7 +273,13 @@ mod tests {
             schedule: Schedule::Fifo,
             aging_ticks: 2,
             state_digest_ticks: 3,
-            limits: Limits { models_bytes_max: 41, ..Limits::default() },
+            limits: Limits {
+                models_bytes_max: 41,
+                tasks_max: 42,
+                agent_tasks_max: 43,
+                dependencies_max: 44,
+                ..Limits::default()
+            },
             topics: vec![TopicSetup { name: text("t"), policy: Policy::Refuse, output: true }],
             sources: vec![SourceSetup { id: text("s"), live: true }],
             templates: vec![Template {

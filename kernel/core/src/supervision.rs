@@ -81,6 +81,7 @@ impl Core {
         self.backoffs.insert((due, index));
         self.chain.event(event::BACKOFF, self.agents.id(index).to_bits(), due);
         self.mark_dirty(index);
+        self.cancel_scheduled(index, env);
     }
 
     /// The tick at which agent `index`, or its group, restarts, if policy and intensity limit

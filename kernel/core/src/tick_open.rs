@@ -360,12 +360,12 @@ impl Core {
 }
 
 /// What a header says of its payload.
-fn payload_hash(payload: &[u8]) -> u32 {
+pub(crate) fn payload_hash(payload: &[u8]) -> u32 {
     if payload.is_empty() { 0 } else { xxh3_64(payload) as u32 }
 }
 
-/// An input has no cause, so its trace is the hash of its origin (D1).
-fn input_trace(origin: u64, seq: u64) -> u64 {
+/// An input, or a task of the host, has no cause: its trace is the hash of its origin (D1).
+pub(crate) fn input_trace(origin: u64, seq: u64) -> u64 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&origin.to_le_bytes());
     bytes[8..].copy_from_slice(&seq.to_le_bytes());

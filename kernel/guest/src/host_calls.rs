@@ -25,6 +25,7 @@ use wasm_engine_abi::calls;
 use wasm_engine_abi::calls::{MODULE, Status};
 use wasm_engine_abi::frame::effect;
 use wasm_engine_abi::limits::{ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use wasm_engine_abi::task::TaskParts;
 use wasm_engine_setup::channel_key;
 use wasmtime::{Caller, Engine, Linker};
 
@@ -113,6 +114,17 @@ fn spawn(
     allowed(call.terms.rights.spawns(template))?;
     let wanted = Wanted::answered(effect::SPAWN, template.into());
     call.accept(&Wanted { payload: Some(args), ..wanted })
+}
+
+fn schedule(caller: &mut Caller<'_, Host>, fuel: u64, agent: i64, task: GuestSlice) -> Answer {
+    let (call, [task]) = enter(caller, fuel, [task])?;
+    within(task, PAYLOAD_BYTES_MAX)?;
+    if TaskParts::parse(task, call.terms.dependencies_max).is_none() {
+        return Err(Status::Invalid.into());
+    }
+    allowed(call.terms.rights.schedule)?;
+    let wanted = Wanted::answered(effect::SCHEDULE, agent as u64);
+    call.accept(&Wanted { payload: Some(task), ..wanted })
 }
 
 fn terminate(caller: &mut Caller<'_, Host>, fuel: u64, agent: i64) -> Answer {

@@ -266,6 +266,7 @@ impl Lane {
             answers: if faulted { 0 } else { context.answers() },
             blocks: if faulted { 0 } else { context.blocks() },
             item_bytes_max,
+            step_code: if faulted { 0 } else { context.step_code },
             ..blank(command)
         };
         out.extend_from_slice(words(&[result]));

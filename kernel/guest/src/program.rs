@@ -232,6 +232,7 @@ fn load(
             effects_max: setup.limits.effects_max,
             blocks_max: setup.limits.payload_bytes_max / BLOCK_BYTES,
             inference_blocks_max: blocks(setup.limits.inference_bytes_max),
+            dependencies_max: setup.limits.dependencies_max,
         }),
     })
 }

@@ -65,6 +65,8 @@ pub(crate) struct Rights {
     pub(crate) timer: bool,
     /// May terminate, pause and resume agents.
     pub(crate) lifecycle: bool,
+    /// May schedule tasks.
+    pub(crate) schedule: bool,
     /// May draw random numbers.
     pub(crate) random: bool,
     /// May write log lines.
@@ -111,6 +113,7 @@ impl Rights {
             send: plain("send"),
             timer: plain("timer"),
             lifecycle: plain("lifecycle"),
+            schedule: plain("schedule"),
             random: plain("random"),
             log: plain("log"),
         })

@@ -6,7 +6,7 @@
 
 use bytemuck::{Pod, bytes_of};
 use wasm_engine_abi::calls::INITIALIZE;
-use wasm_engine_abi::frame::{Context, ItemFrame, ItemHeader, TurnCommand, fault};
+use wasm_engine_abi::frame::{Context, ItemFrame, ItemHeader, TurnCommand, fault, item};
 use wasm_engine_abi::limits::INBOX_BYTES_MIN;
 use wasmtime::{Extern, Global, Memory, ModuleExport, Store, Trap, Val, WasmResults};
 
@@ -185,7 +185,8 @@ impl Seat {
         returned(store, "agent_init", code)
     }
 
-    /// A step turn: `agent_receive` for each item, then `agent_step`.
+    /// A step turn: `agent_receive` for each item, then `agent_step`, with the task if there is one:
+    /// it is the last of `items`.
     ///
     /// No item is longer than the inbox: whatever is, commit and open refuse (SEMANTICS A2).
     #[inline]
@@ -197,12 +198,24 @@ impl Seat {
         areas: &Sources,
         epoch: u64,
     ) -> Result<(), Stop> {
+        let (items, task) = match items.split_last() {
+            Some((task, items)) if task.header.kind == item::TASK => (items, Some(task)),
+            _ => (items, None),
+        };
         for item in items {
-            self.put_item(store, item, areas, epoch)?;
+            self.put_item(store, 0, item, areas, epoch)?;
             self.call(store, "agent_receive", self.receive)?;
         }
-        self.write(store, &Context::of(command, 0))?;
-        self.call(store, "agent_step", self.step)
+        let Some(task) = task else {
+            self.write(store, &Context::of(command, 0))?;
+            return self.call(store, "agent_step", self.step);
+        };
+        self.put_item(store, CONTEXT_BYTES, task, areas, epoch)?;
+        let context = Context::of(command, HEADER_BYTES as u32 + task.header.len);
+        self.write(store, &Context { items: items.len() as u32, ..context })?;
+        self.call(store, "agent_step", self.step)?;
+        store.data_mut().turn.keep_step_code();
+        Ok(())
     }
 
     /// The shutdown turn.
@@ -310,22 +323,23 @@ impl Seat {
         }
     }
 
-    /// Consumes an item: it is the cause of what follows, and lies in the inbox.
+    /// Consumes an item: it is the cause of what follows, and lies so far into the inbox.
     #[inline]
     fn put_item(
         &self,
         store: &mut Store<Host>,
+        offset: usize,
         item: &ItemFrame,
         areas: &Sources,
         epoch: u64,
     ) -> Result<(), Stop> {
         let len = item.header.len as usize;
         let failed = |detail| Stop::Machine(MachineFailure::Payload, detail);
-        if item.header.len > self.item_bytes_max() {
+        if offset + len > self.item_bytes_max() as usize {
             return Err(failed(format!("an item of {len} bytes is longer than its inbox")));
         }
         store.data_mut().turn.begin_item(&item.header);
-        let bytes = self.inbox_bytes(store, 0, HEADER_BYTES + len)?;
+        let bytes = self.inbox_bytes(store, offset, HEADER_BYTES + len)?;
         let (header, payload) = bytes.split_at_mut(HEADER_BYTES);
         header.copy_from_slice(bytes_of(&item.header));
         if len == 0 {

@@ -92,6 +92,8 @@ pub(crate) struct Terms {
     pub(crate) blocks_max: u32,
     /// Blocks of the requests to models of one turn.
     pub(crate) inference_blocks_max: u32,
+    /// Tasks that one waits for.
+    pub(crate) dependencies_max: u32,
 }
 
 #[cfg(test)]

@@ -108,6 +108,8 @@ pub(crate) struct TurnContext {
     pub(crate) codes: Vec<i32>,
     /// The last of them that is not 0.
     pub(crate) code: i32,
+    /// What `agent_step` returned, if it had a task.
+    pub(crate) step_code: i32,
     pub(crate) seq: u64,
     pub(crate) answers: u32,
     pub(crate) blocks: u32,
@@ -150,6 +152,7 @@ impl TurnContext {
             effects: Vec::with_capacity(effects_max),
             codes: Vec::with_capacity(calls_max),
             code: 0,
+            step_code: 0,
             seq: 0,
             answers: 0,
             blocks: 0,
@@ -185,7 +188,7 @@ impl TurnContext {
         self.command = *command;
         self.effects.clear();
         self.codes.clear();
-        self.code = 0;
+        (self.code, self.step_code) = (0, 0);
         self.seq = command.seq;
         (self.answers, self.blocks, self.items, self.draws) = (0, 0, 0, 0);
         self.inference_blocks = 0;
@@ -223,6 +226,11 @@ impl TurnContext {
             self.message.clear();
             self.note = None;
         }
+    }
+
+    /// The code returned last is that of a step with a task.
+    pub(crate) fn keep_step_code(&mut self) {
+        self.step_code = self.codes.last().copied().unwrap_or(0);
     }
 
     #[inline]

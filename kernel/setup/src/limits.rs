@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use wasm_engine_abi::limits::{
-    AGENTS_MAX, BLOCK_BYTES, EFFECTS_MAX, INFERENCE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIVE_MAX,
+    AGENTS_MAX, BLOCK_BYTES, DEPENDENCIES_MAX, EFFECTS_MAX, INFERENCE_BYTES_MAX, PAYLOAD_BYTES_MAX,
+    RECEIVE_MAX,
 };
 
 use crate::model::{ModelSetup, is_default};
@@ -49,7 +50,7 @@ pub struct Limits {
     pub deliveries_per_microstep_max: u32,
     /// Messages and inputs held by all inboxes. Default 65,536.
     pub messages_held_max: u32,
-    /// Payload bytes held by all inboxes. Default 4 MiB.
+    /// Payload bytes held by all inboxes and tasks. Default 4 MiB.
     pub payload_bytes_held_max: u32,
     /// Inference requests whose reply has not been received. Default 4,096.
     pub inferences_pending_max: u32,
@@ -70,6 +71,34 @@ pub struct Limits {
     pub models_bytes_max: u64,
     /// Subscriptions and channel memberships of one agent. Default 16.
     pub memberships_max: u32,
+    /// Tasks that have not ended. Default 4,096.
+    #[serde(skip_serializing_if = "is_tasks_default")]
+    pub tasks_max: u32,
+    /// Of those, tasks for one agent. Default 256.
+    #[serde(skip_serializing_if = "is_agent_tasks_default")]
+    pub agent_tasks_max: u32,
+    /// Tasks that one waits for. Default 32.
+    #[serde(skip_serializing_if = "is_dependencies_default")]
+    pub dependencies_max: u32,
+}
+
+/// Defaults that logs from before there were tasks do not have: left out of the setup's text, they
+/// leave its hash as it was.
+const TASKS: (u32, u32, u32) = (4096, 256, 32);
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_tasks_default(value: &u32) -> bool {
+    *value == TASKS.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_agent_tasks_default(value: &u32) -> bool {
+    *value == TASKS.1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_dependencies_default(value: &u32) -> bool {
+    *value == TASKS.2
 }
 
 impl Default for Limits {
@@ -101,6 +130,9 @@ impl Default for Limits {
             inference_reply_bytes_pending_max: 0,
             models_bytes_max: 0,
             memberships_max: 16,
+            tasks_max: TASKS.0,
+            agent_tasks_max: TASKS.1,
+            dependencies_max: TASKS.2,
         }
     }
 }
@@ -125,6 +157,10 @@ const COUNT_MAX: u64 = 1 << 26;
 const BYTES_MAX: u64 = 1 << 31;
 /// Microsteps of a tick: a run is stopped between ticks, and one must end.
 const MICROSTEPS_MAX: u64 = 1 << 16;
+/// Tasks of a kernel, and as many that it remembers.
+const TASKS_MAX: u64 = 1 << 20;
+/// Tasks for one agent: each turn that takes one goes through them.
+const AGENT_TASKS_MAX: u64 = 1 << 16;
 /// Fuel of one call: so that the calls of a turn have less than 2^60 together.
 const FUEL_PER_CALL_MAX: u64 = 1 << 40;
 
@@ -190,6 +226,9 @@ impl Limits {
             ),
             ("models_bytes_max", self.models_bytes_max, 0..=1 << 50),
             upto("memberships_max", self.memberships_max, EFFECTS_MAX.into()),
+            upto("tasks_max", self.tasks_max, TASKS_MAX),
+            upto("agent_tasks_max", self.agent_tasks_max, AGENT_TASKS_MAX),
+            upto("dependencies_max", self.dependencies_max, DEPENDENCIES_MAX.into()),
         ]
     }
 
@@ -260,8 +299,14 @@ mod tests {
 
     #[test]
     fn every_limit_has_bounds_and_is_refused_beyond_either() {
-        // This one is left out of the text where it is 0.
-        let all = Limits { models_bytes_max: 1, ..Limits::default() };
+        // These are left out of the text where they have their defaults.
+        let all = Limits {
+            models_bytes_max: 1,
+            tasks_max: 1,
+            agent_tasks_max: 1,
+            dependencies_max: 1,
+            ..Limits::default()
+        };
         let keys = serde_json::to_value(all).expect("plain numbers");
         let keys: Vec<_> = keys.as_object().expect("a table").keys().cloned().collect();
         let mut named: Vec<_> =

@@ -374,6 +374,7 @@ impl Host {
         {
             kept.age();
             run.sinks.kept_commands.clear();
+            run.sinks.kept_tasks.clear();
             self.heard = 0;
         }
         Ok(())

@@ -179,7 +179,8 @@ fn whole(bytes: u64) -> u64 {
 /// need not hold a whole microstep, but the largest command and the largest result of one turn: a
 /// ring takes records of nearly half its length.
 fn worker_ring_bytes(limits: &Limits) -> usize {
-    let command = command_bytes(limits.receive_max as usize, ARGS_BYTES_MAX as usize);
+    // A task is one item more.
+    let command = command_bytes(limits.receive_max as usize + 1, ARGS_BYTES_MAX as usize);
     let record = command.max(reply_bytes(limits.effects_max as usize)) + bytes::UNIT;
     (2 * record.next_multiple_of(bytes::UNIT)).next_power_of_two().max(WORKER_RING_BYTES)
 }

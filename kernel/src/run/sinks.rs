@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use wasm_engine_abi::{AgentId, Tick, calls::Status, plain::PlainText, record::action};
+use wasm_engine_abi::{
+    AgentId, Tick, calls::Status, plain::PlainText, record::action, task::task_state,
+};
 
 use crate::{
     machine::Kernel,
@@ -14,7 +16,7 @@ use crate::{
     run::listener::{Listener, LogLine},
     run::model_loader::{LoaderError, ModelLoader},
 };
-use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
+use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink, TaskOutcome};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine, OutputStream};
 use wasm_engine_setup::{ProviderUse, Setup};
@@ -78,6 +80,9 @@ pub(crate) struct Sinks {
     outcomes: Vec<CommandOutcome>,
     /// What came of commands, for a host.
     pub(crate) kept_commands: Vec<CommandOutcome>,
+    task_outcomes: Vec<TaskOutcome>,
+    /// What came of its tasks.
+    pub(crate) kept_tasks: Vec<TaskOutcome>,
     /// With what each model is computed, or was.
     pub(crate) providers: Vec<ProviderUse>,
     last: LastOutputs,
@@ -108,6 +113,8 @@ impl Sinks {
             commands_refused: 0,
             outcomes: Vec::new(),
             kept_commands: Vec::new(),
+            task_outcomes: Vec::new(),
+            kept_tasks: Vec::new(),
             providers: Vec::new(),
             last: LastOutputs::default(),
             lines: Vec::new(),
@@ -159,6 +166,9 @@ impl Sinks {
         }
         for outcome in self.outcomes.drain(..) {
             show_command(kernel, &outcome);
+        }
+        for outcome in self.task_outcomes.drain(..) {
+            show_task(kernel, &outcome);
         }
         for line in self.refused_inputs.drain() {
             tracing::warn!("{line}");
@@ -215,6 +225,22 @@ fn show_command(kernel: &Kernel, outcome: &CommandOutcome) {
         refused => {
             let why = refused.text();
             tracing::warn!("command {what} of {whom} in tick {tick}: refused, {why}");
+        }
+    }
+}
+
+/// Shows how a task of the host ended.
+fn show_task(kernel: &Kernel, outcome: &TaskOutcome) {
+    let TaskOutcome { tick, seq, agent, status, attempts, code, .. } = *outcome;
+    let agent = name_of(kernel, agent);
+    match status {
+        Status::Ok => tracing::info!("task {seq} of {agent} in tick {tick}: done"),
+        other => {
+            let (why, what) = (other.text(), task_state::text(outcome.state));
+            tracing::warn!(
+                "task {seq} of {agent} in tick {tick}: {what}, {why}; attempts {attempts}, code \
+                 {code}"
+            );
         }
     }
 }
@@ -288,6 +314,14 @@ impl Sink for Sinks {
             self.kept_commands.push(*outcome);
         } else if self.shown == ShownLines::All {
             self.outcomes.push(*outcome);
+        }
+    }
+
+    fn task_ended(&mut self, outcome: &TaskOutcome) {
+        if self.kept.is_some() {
+            self.kept_tasks.push(*outcome);
+        } else if self.shown == ShownLines::All {
+            self.task_outcomes.push(*outcome);
         }
     }
 

@@ -136,6 +136,10 @@ impl Prog {
     pub fn shutdown_code(self, code: i32) -> Self {
         self.op(30, u64::from(code as u32), 0, b"")
     }
+    /// `task` is as `wasm_engine_abi::task` says.
+    pub fn schedule(self, agent: u64, task: &[u8]) -> Self {
+        self.op(31, agent, 0, task)
+    }
     pub fn then(mut self, more: &Prog) -> Self {
         self.0.extend_from_slice(&more.0[8..]);
         self

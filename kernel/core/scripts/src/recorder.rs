@@ -1,7 +1,7 @@
 //! What leaves a machine, kept.
 
 use wasm_engine_abi::{AgentId, Tick};
-use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink};
+use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink, TaskOutcome};
 
 /// A message on an output topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +25,7 @@ pub struct Recorder {
     /// Models that were unloaded, each with the requests accepted before.
     pub unloads: Vec<(u32, usize)>,
     pub commands: Vec<CommandOutcome>,
+    pub tasks: Vec<TaskOutcome>,
 }
 
 impl Sink for Recorder {
@@ -53,6 +54,10 @@ impl Sink for Recorder {
 
     fn commanded(&mut self, outcome: &CommandOutcome) {
         self.commands.push(*outcome);
+    }
+
+    fn task_ended(&mut self, outcome: &TaskOutcome) {
+        self.tasks.push(*outcome);
     }
 
     fn input_refused(&mut self, refused: &RefusedInput) {

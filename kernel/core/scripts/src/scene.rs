@@ -13,6 +13,7 @@ pub const ALL: &[&str] = &[
     "timer",
     "lifecycle",
     "random",
+    "schedule",
     "log",
     "publish:**",
     "subscribe:**",

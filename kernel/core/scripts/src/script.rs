@@ -133,18 +133,35 @@ impl Script {
         turn: &mut Turn<'_>,
         items: impl Iterator<Item = (&'p ItemFrame, &'p [u8])>,
     ) -> Result<(), Fault> {
+        let (mut received, mut task) = (0, None);
         for (frame, payload) in items {
+            if frame.header.kind == item::TASK {
+                task = Some((frame, payload));
+                break;
+            }
+            received += 1;
             turn.begin_item(&frame.header);
-            self.put_item(&frame.header, payload);
+            self.put_item(0, &frame.header, payload);
             turn.begin_call();
-            self.receive(turn)?;
+            self.receive(turn, self.inbox as u32)?;
             turn.returned(self.returns)?;
         }
-        self.put_context(&turn.command, 0);
+        let Some((frame, payload)) = task else {
+            self.put_context(&turn.command, 0);
+            turn.begin_call();
+            let refused = std::mem::take(&mut self.refused);
+            let step = std::mem::take(&mut self.step);
+            return turn.returned(if step == 0 { refused } else { step });
+        };
+        turn.begin_item(&frame.header);
+        self.put_item(CONTEXT, &frame.header, payload);
+        let command = TurnCommand { items: received, ..turn.command };
+        self.put_context(&command, HEADER as u32 + frame.header.len);
         turn.begin_call();
-        let refused = std::mem::take(&mut self.refused);
-        let step = std::mem::take(&mut self.step);
-        turn.returned(if step == 0 { refused } else { step })
+        self.receive(turn, (self.inbox + CONTEXT) as u32)?;
+        (self.refused, self.step) = (0, 0);
+        turn.step_code = self.returns;
+        turn.returned(self.returns)
     }
 
     /// The shutdown turn.
@@ -161,14 +178,14 @@ impl Script {
         self.memory[self.inbox..][..CONTEXT].copy_from_slice(bytes_of(&context));
     }
 
-    fn put_item(&mut self, header: &ItemHeader, payload: &[u8]) {
-        let inbox = &mut self.memory[self.inbox..][..self.capacity];
+    fn put_item(&mut self, offset: usize, header: &ItemHeader, payload: &[u8]) {
+        let inbox = &mut self.memory[self.inbox..][..self.capacity][offset..];
         inbox[..HEADER].copy_from_slice(bytes_of(header));
         inbox[HEADER..][..payload.len()].copy_from_slice(payload);
     }
 
-    fn receive(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let h = self.inbox as u32;
+    /// An item, or a task, at `h`.
+    fn receive(&mut self, turn: &mut Turn<'_>, h: u32) -> Result<(), Fault> {
         self.returns = 0;
         self.from = self.long(h + 8)?;
         self.count += 1;
@@ -237,6 +254,7 @@ impl Script {
             12 => turn.lifecycle("pause", effect::PAUSE, address)?,
             13 => turn.lifecycle("resume", effect::RESUME, address)?,
             14 => turn.log(memory, a32, data)?,
+            31 => turn.schedule(memory, address, data)?,
             15 => {
                 let number = turn.random()?;
                 self.publish_number(turn, a32, number.cast_unsigned())?

@@ -14,6 +14,7 @@ use wasm_engine_abi::{
         ARGS_BYTES_MAX, BLOCK_BYTES, INFERENCE_BYTES_MAX, LOG_LINE_BYTES_MAX, NAME_BYTES_MAX,
         PAYLOAD_BYTES_MAX, blocks,
     },
+    task::TaskParts,
 };
 use wasm_engine_setup::{ModelSetup, Setup, Template, channel_key};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
@@ -45,6 +46,8 @@ pub(crate) struct Turn<'a> {
     origin: Option<(u64, u64)>,
     /// Of an init turn.
     pub(crate) item_bytes_max: u32,
+    /// What `agent_step` returned for a task.
+    pub(crate) step_code: i32,
     /// Of the call under way.
     fuel: u64,
     /// Of the calls so far: used by host calls, and full budgets.
@@ -113,6 +116,7 @@ impl<'a> Turn<'a> {
             received: 0,
             origin: None,
             item_bytes_max: 0,
+            step_code: 0,
             fuel: 0,
             fuel_used: 0,
             fuel_budgets: 0,
@@ -307,6 +311,17 @@ impl<'a> Turn<'a> {
         })()))
     }
 
+    pub(crate) fn schedule(&mut self, memory: &[u8], agent: u64, task: Bytes) -> Answer {
+        let [task] = self.enter("schedule", memory, [task])?;
+        Ok(answer((|| {
+            within(task, PAYLOAD_BYTES_MAX)?;
+            let parts = TaskParts::parse(task, self.setup.limits.dependencies_max);
+            parts.ok_or(Status::Invalid)?;
+            self.may("schedule")?;
+            self.accept(&wanted(effect::SCHEDULE, agent, Some(task), true))
+        })()))
+    }
+
     /// `terminate`, `pause` or `resume`.
     pub(crate) fn lifecycle(&mut self, call: &str, kind: u32, agent: u64) -> Answer {
         let [] = self.enter(call, &[], [])?;
@@ -404,7 +419,7 @@ impl<'a> Turn<'a> {
             answers: self.answers,
             blocks: self.blocks + self.inference_blocks,
             item_bytes_max: self.item_bytes_max,
-            reserved: 0,
+            step_code: if faulted { 0 } else { self.step_code },
         };
         (result, self.effects)
     }

@@ -43,6 +43,14 @@ impl ReadyQueue {
         }
     }
 
+    /// The priority of `agent` is another one (SEMANTICS Q2.4); its position stays. Nothing if it
+    /// is not there.
+    pub(crate) fn set_priority(&mut self, agent: u32, priority: i32) {
+        if let Self::Priority(order) = self {
+            order.set_priority(agent, priority);
+        }
+    }
+
     /// Removes `agent`, which is not runnable any more; nothing if it is not there.
     pub(crate) fn remove(&mut self, agent: u32) {
         match self {
@@ -113,6 +121,23 @@ mod tests {
         assert_eq!(take(&mut order, 1, 9), [6, 1]);
         order.insert(1, 0, 1);
         assert_eq!(take(&mut order, 1, 9), [1]);
+    }
+
+    #[test]
+    fn q2_4_an_agent_is_keyed_anew_where_it_stands() {
+        let mut order = ReadyQueue::new(Schedule::Priority, 8, 10);
+        for (agent, priority) in [(1, 0), (2, 0), (3, 5), (4, 5)] {
+            order.insert(agent, priority, 0);
+        }
+        order.set_priority(2, 5);
+        order.set_priority(4, 0);
+        assert_eq!(take(&mut order, 1, 9), [2, 3, 1, 4], "by the position of the first insertion");
+        order.insert(2, 0, 1);
+        order.insert(1, 0, 1);
+        order.set_priority(1, 1);
+        order.remove(1);
+        order.insert(1, 0, 1);
+        assert_eq!(take(&mut order, 1, 9), [2, 1], "what was set ends with the place");
     }
 
     #[test]

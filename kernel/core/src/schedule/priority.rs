@@ -7,7 +7,6 @@ use crate::schedule::verdict::Verdict;
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     agent: u32,
-    priority: i32,
     since: Tick,
     position: u64,
 }
@@ -21,6 +20,8 @@ pub(crate) struct Priority {
     entries: Vec<Entry>,
     /// Position of each agent, 0 if it is not there.
     position: Vec<u64>,
+    /// Of each agent that is there; a task may raise it while it waits.
+    priority: Vec<i32>,
     next_position: u64,
     len: usize,
     aging_ticks: u64,
@@ -32,6 +33,7 @@ impl Priority {
         Self {
             entries: Vec::with_capacity(slots),
             position: vec![0; slots],
+            priority: vec![0; slots],
             next_position: 1,
             len: 0,
             aging_ticks: aging_ticks.max(1),
@@ -43,9 +45,15 @@ impl Priority {
             return;
         }
         self.position[agent as usize] = self.next_position;
-        self.entries.push(Entry { agent, priority, since: now, position: self.next_position });
+        self.priority[agent as usize] = priority;
+        self.entries.push(Entry { agent, since: now, position: self.next_position });
         self.next_position += 1;
         self.len += 1;
+    }
+
+    /// Gives an agent another priority; its position, and since when it waits, stay.
+    pub(super) fn set_priority(&mut self, agent: u32, priority: i32) {
+        self.priority[agent as usize] = priority;
     }
 
     pub(super) fn remove(&mut self, agent: u32) {
@@ -59,12 +67,12 @@ impl Priority {
     }
 
     pub(super) fn plan(&mut self, now: Tick, mut verdict_of: impl FnMut(u32) -> Verdict) {
-        let (aging, position) = (self.aging_ticks, &self.position);
+        let (aging, position, priority) = (self.aging_ticks, &self.position, &self.priority);
         self.entries.retain(|entry| position[entry.agent as usize] == entry.position);
         // Positions are unique, so the unstable sort has no equal keys.
         self.entries.sort_unstable_by_key(|entry| {
             let age = i64::try_from((now - entry.since) / aging).unwrap_or(i64::MAX / 2);
-            (std::cmp::Reverse(i64::from(entry.priority) + age), entry.position)
+            (std::cmp::Reverse(i64::from(priority[entry.agent as usize]) + age), entry.position)
         });
         let taken = self
             .entries

@@ -12,7 +12,7 @@ use wasm_engine_abi::plain::is_plain;
 use crate::admission::error::Refusal;
 
 /// Capabilities without a pattern.
-const PLAIN: [&str; 5] = ["lifecycle", "log", "random", "send", "timer"];
+const PLAIN: [&str; 6] = ["lifecycle", "log", "random", "schedule", "send", "timer"];
 /// Prefixes of capabilities that a pattern follows.
 const PREFIXES: [&str; 5] = ["channel:", "infer:", "publish:", "spawn:", "subscribe:"];
 
@@ -43,7 +43,7 @@ impl Pattern {
 /// One capability of a manifest.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Capability {
-    /// `send`, `timer`, `lifecycle`, `random` or `log`.
+    /// `send`, `timer`, `lifecycle`, `random`, `schedule` or `log`.
     Plain(&'static str),
     /// A prefix such as `publish:` and the names it covers.
     Over(&'static str, Pattern),
@@ -76,8 +76,8 @@ impl Capability {
             };
         }
         refuse(
-            "use send, timer, lifecycle, random, log, or publish:, subscribe:, channel:, infer:, \
-             spawn: followed by a pattern",
+            "use send, timer, lifecycle, random, schedule, log, or publish:, subscribe:, channel:, \
+             infer:, spawn: followed by a pattern",
         )
     }
 

@@ -7,6 +7,7 @@ use wasm_engine_abi::{
     AgentId, Digest,
     calls::Status,
     frame::{fault, item},
+    task::{TaskHeader, TaskId},
 };
 use wasm_engine_core::OpenError;
 use wasm_engine_setup::{Limits, LoadOn};
@@ -165,7 +166,25 @@ const CASES: &[Case] = &[
         || prog().join("a").join("b"),
         Reached::Answer(Status::Quota),
     ),
+    ("tasks_max", |l| l.tasks_max = 1, two_tasks, Reached::Answer(Status::KernelFull)),
+    ("agent_tasks_max", |l| l.agent_tasks_max = 1, two_tasks, Reached::Answer(Status::InboxFull)),
+    (
+        "dependencies_max",
+        |l| l.dependencies_max = 1,
+        || prog().schedule(SELF, &plain_task(&[TaskId::of_host(0); 2])),
+        Reached::Call(Status::Invalid),
+    ),
 ];
+
+/// A task of one attempt without a payload.
+fn plain_task(after: &[TaskId]) -> Vec<u8> {
+    let header = TaskHeader { after: after.len() as u32, ..TaskHeader::default() };
+    [bytemuck::bytes_of(&header), bytemuck::cast_slice(after)].concat()
+}
+
+fn two_tasks() -> Prog {
+    prog().schedule(SELF, &plain_task(&[])).schedule(SELF, &plain_task(&[]))
+}
 
 /// A run under a limit, its worker count apart: whether it was reached, and the digests.
 fn reached<M: Machine>(case: &Case, workers: u32) -> (bool, Vec<Digest>) {

@@ -23,6 +23,7 @@ pub mod models;
 pub mod open;
 pub mod schedule;
 pub mod supervision;
+pub mod tasks;
 pub mod time;
 
 fn fresh(backoff_ticks: u64, restarts_max: u32, window_ticks: u64) -> Restart {
@@ -337,6 +338,46 @@ macro_rules! rule_tests {
         #[test]
         fn a2_3_what_came_before_the_init_said_how_long_becomes_dead_letters();
     }
+    tasks {
+        #[test]
+        fn a12_1_a12_2_a_task_that_is_refused_says_why();
+        #[test]
+        fn a12_2_c2_3_payloads_of_tasks_count_against_what_the_kernel_holds();
+        #[test]
+        fn a12_3_a_task_is_ready_from_the_microstep_after_all_it_waits_for();
+        #[test]
+        fn a12_4_a_step_takes_the_first_by_priority_then_by_acceptance();
+        #[test]
+        fn a12_4_no_task_of_an_agent_starves();
+        #[test]
+        fn q2_4_q1_4_a_task_raises_its_agent_where_it_stands();
+        #[test]
+        fn q2_4_an_agent_in_the_queue_is_keyed_anew();
+        #[test]
+        fn a12_5_an_attempt_ends_by_code_or_fault_and_the_next_is_the_same_task();
+        #[test]
+        fn a12_6_a_task_may_be_named_when_it_has_ended_and_is_remembered();
+        #[test]
+        fn a12_7_what_waits_for_a_failure_is_cancelled_skipped_or_runs();
+        #[test]
+        fn a12_8_a_task_fails_with_its_agent_and_waits_through_its_backoff();
+        #[test]
+        fn a12_9_a2_3_a_task_that_its_agent_cannot_hold_fails();
+        #[test]
+        fn a12_10_a4_1_a4_7_who_schedules_has_one_outcome_and_a_slot_until_then();
+        #[test]
+        fn a12_11_a9_4_with_an_incarnation_its_tasks_are_cancelled_unheard();
+        #[test]
+        fn a12_12_a8_4_a_fault_before_the_step_leaves_the_task();
+        #[test]
+        fn d1_3_d1_4_what_a_step_with_a_task_does_has_the_task_as_its_cause();
+        #[test]
+        fn q1_5_a_task_that_ends_leaves_nobody_runnable();
+        #[test]
+        fn t9_1_blocked_tasks_and_those_of_the_paused_name_no_tick();
+        #[test]
+        fn a12_3_t4_3_l6_1_random_graphs_are_topological_equal_anywhere_and_end();
+    }
     everything {
         #[test]
         fn t4_3_l6_1_random_programs_give_equal_digests_anywhere_replay_as_live_and_leave_nothing();
@@ -375,6 +416,7 @@ mod tests {
             include_str!("digests.rs"),
             include_str!("inference.rs"),
             include_str!("faults.rs"),
+            include_str!("tasks.rs"),
             include_str!("everything.rs"),
         ] {
             let rules = source.lines().filter_map(|line| line.strip_prefix("pub fn "));
