@@ -55,10 +55,12 @@ enum {
   WE_INPUT = 2,
   /* Answer to infer or infer_tensors: request its sequence, topic the model, code a status; the payload is the output row or the list of tensors, or with the status Mismatch a text; else it is empty. */
   WE_REPLY = 3,
-  /* Answer to another call: request its sequence, code a status, from the agent it is about (the new one for spawn). */
+  /* Answer to another call: request its sequence, code a status, from the agent it is about (the new one for spawn). Of schedule, when the task has ended: from_seq the attempts times 2^32 and the code that agent_step returned for the last. */
   WE_OUTCOME = 4,
   /* A timer: request its sequence, from_seq its tag. */
   WE_TIMER = 5,
+  /* A task, which agent_step gets behind its context: from who scheduled it, from_seq its sequence of that, code the attempt, from 1. */
+  WE_TASK = 6,
 };
 /* end of generated */
 
@@ -74,7 +76,7 @@ enum {
   WE_OK = 0,
   /* The agent has no right to it. */
   WE_DENIED = -1,
-  /* No topic or model of that name, no such handle. */
+  /* No topic or model of that name, no such handle, no task of that name any more. */
   WE_UNKNOWN = -2,
   /* Longer than the limit, or an argument outside its range. */
   WE_INVALID = -3,
@@ -84,7 +86,7 @@ enum {
   WE_BUSY = -5,
   /* The addressed agent is gone (its slot is empty or of another generation). */
   WE_GONE = -6,
-  /* The receiver's inbox is full, by count or bytes. */
+  /* The receiver's inbox is full, by count or bytes, or its list of tasks. */
   WE_INBOX_FULL = -7,
   /* A limit of the whole kernel is reached. */
   WE_KERNEL_FULL = -8,
@@ -94,7 +96,7 @@ enum {
   WE_MODEL_FAILED = -12,
   /* The agent was already in that state. */
   WE_ALREADY = -13,
-  /* The payload is longer than the receiver's inbox. */
+  /* The payload is longer than the receiver's inbox takes. */
   WE_TOO_LONG = -14,
   /* The model takes other tensors; the reply's payload says in UTF-8 what differs. */
   WE_MISMATCH = -15,
@@ -102,6 +104,12 @@ enum {
   WE_LATE = -16,
   /* The model is configured and not loaded. */
   WE_NOT_LOADED = -17,
+  /* The attempts of the task are used up. */
+  WE_TASK_FAILED = -18,
+  /* The task will not run: one that it waited for did not succeed. */
+  WE_CANCELLED = -19,
+  /* The task was left out: one that it waited for did not succeed. */
+  WE_SKIPPED = -20,
 };
 /* end of generated */
 
@@ -353,6 +361,9 @@ uint64_t we_random(void);
 /* Ends the pause of an agent; exactly one outcome item. */
 WE_IMPORT("resume")
 int64_t we_resume(uint64_t agent);
+/* A task for an agent; exactly one outcome item, when it has ended. */
+WE_IMPORT("schedule")
+int64_t we_schedule(uint64_t agent, const void *task, size_t task_len);
 /* Message to one agent. */
 WE_IMPORT("send")
 int64_t we_send(uint64_t to, const void *payload, size_t payload_len);

@@ -16,7 +16,7 @@ use wasm_engine_inference::account::{ModelAccount, PortAccount, model_account};
 use wasm_engine_setup::{Limits, ModelSetup, Policy, Restart, Schedule, Setup, Template};
 
 use crate::{
-    config::Config,
+    config::{Config, task_order},
     exit::{Exit, HasExitCode},
     machine::{Kernel, KernelError, Threads, TraceOptions, region},
     resolve::{ReadModel, Resolved},
@@ -40,6 +40,9 @@ pub struct CheckDocument {
     pub inputs: u64,
     /// Commands of the configuration.
     pub commands: u64,
+    /// Tasks of the configuration, in the order in which they are scheduled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<String>,
     /// The last tick in which an input is due, or that the limit of ticks allows.
     pub last_tick: Option<Tick>,
     /// Seed of random numbers and of the digest chain.
@@ -179,6 +182,7 @@ pub fn check(
         agents: setup.agents.len() as u64,
         inputs: sources.iter().map(inputs).sum(),
         commands: commands.len() as u64,
+        tasks: tasks_in_order(config),
         last_tick: [due, limit].into_iter().flatten().min(),
         seed: setup.seed,
         schedule: setup.schedule,
@@ -202,6 +206,12 @@ pub fn check(
             .collect(),
         limits: setup.limits,
     })
+}
+
+/// Names of the tasks, in the order in which they are scheduled.
+fn tasks_in_order(config: &Config) -> Vec<String> {
+    let order = task_order(&config.task).unwrap_or_default();
+    order.into_iter().map(|at| config.task[at].name.clone()).collect()
 }
 
 /// Loads the models, which completes the setup; or gives what the machine lacks for it.

@@ -116,6 +116,7 @@ impl Config {
             self.check_model(model)?;
         }
         self.check_commands()?;
+        self.check_tasks()?;
         let topics = self.topic.iter().map(|topic| ("topic", &topic.name, &topic.for_each));
         let outputs = self.output.iter().map(|output| ("output", &output.topic, &output.for_each));
         for (section, name, for_each) in topics.chain(outputs) {
@@ -386,7 +387,7 @@ impl Config {
     }
 
     /// Names are not empty, not too long, and different from one another.
-    fn check_unique<'a>(
+    pub(super) fn check_unique<'a>(
         &self,
         section: &str,
         key: &str,
@@ -404,7 +405,7 @@ impl Config {
         Ok(())
     }
 
-    fn at_least_1(&self, key: &str, value: u64) -> Result<(), ConfigError> {
+    pub(super) fn at_least_1(&self, key: &str, value: u64) -> Result<(), ConfigError> {
         if value > 0 {
             return Ok(());
         }

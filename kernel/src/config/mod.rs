@@ -20,9 +20,11 @@ mod overrides;
 mod quantities;
 mod sources;
 mod tables;
+mod tasks;
 mod values;
 
 pub(crate) use self::check::{check_group_name, check_topic_name};
+pub(crate) use self::tasks::order as task_order;
 pub use self::{
     check::check_kernel_name,
     commands::{Action, CommandConfig},
@@ -33,4 +35,5 @@ pub use self::{
         AgentConfig, Backing, Config, GrantedRights, Isolation, KernelConfig, LogConfig, LogLevel,
         ModelConfig, OnFault, OutputConfig, RegionConfig, TopicConfig, Wait,
     },
+    tasks::{OnFailure, TaskConfig},
 };

@@ -12,11 +12,12 @@ use crate::config::nearest::did_you_mean;
 use crate::config::quantities::{quantity, sync_rule};
 
 /// Sections that are arrays, with the key that names an entry.
-const ARRAYS: [(&str, &str); 6] = [
+const ARRAYS: [(&str, &str); 7] = [
     ("source", "id"),
     ("agent", "name"),
     ("model", "name"),
     ("command", "name"),
+    ("task", "name"),
     ("topic", "name"),
     ("output", "topic"),
 ];

@@ -13,6 +13,7 @@ use wasm_engine_setup::{
 use crate::config::commands::CommandConfig;
 use crate::config::error::ConfigError;
 use crate::config::sources::SourceConfig;
+use crate::config::tasks::TaskConfig;
 use crate::config::values;
 use crate::model_files::ALL_BYTES_MAX;
 use wasm_engine_log::outputs::OutputFormat;
@@ -40,6 +41,8 @@ pub struct Config {
     pub model: Vec<ModelConfig>,
     /// What the host does at given ticks.
     pub command: Vec<CommandConfig>,
+    /// What it gives agents to do.
+    pub task: Vec<TaskConfig>,
     /// Topics beside those of sources and outputs, and the policies of any.
     pub topic: Vec<TopicConfig>,
     /// Topics whose messages also go to the host.

@@ -1,7 +1,7 @@
 //! What a host tells its kernel to do, at the open of the next tick (SEMANTICS T7.8).
 
 use wasm_engine_abi::{AgentId, record::action};
-use wasm_engine_core::CommandOutcome;
+use wasm_engine_core::{CommandOutcome, TaskOutcome};
 
 use crate::{config::Action, resolve::model_of_name, sources::COMMANDS_PER_TICK_MAX};
 
@@ -23,6 +23,13 @@ pub enum HostCommand<'a> {
         agent: &'a str,
         /// Given to its `agent_init`.
         args: &'a [u8],
+    },
+    /// Gives an agent a task. What comes of it when it has ended, [`Host::task_outcomes`] says.
+    Schedule {
+        /// Whom.
+        agent: AgentId,
+        /// Its bytes, as [`wasm_engine_abi::task`] says.
+        task: &'a [u8],
     },
     /// Loads a model, by name or `name@version`.
     Load(&'a str),
@@ -99,6 +106,13 @@ impl Host {
                 let unknown = || CommandRefusal::UnknownAgent { name: agent.to_owned() };
                 (action::SPAWN, template.ok_or_else(unknown)? as u64, args)
             }
+            HostCommand::Schedule { agent, task } => {
+                let max = self.setup.limits.payload_bytes_max;
+                if task.len() > max as usize {
+                    return Err(CommandRefusal::TooLong { len: task.len(), max });
+                }
+                (action::SCHEDULE, agent.to_bits(), task)
+            }
             HostCommand::Load(name) => (action::LOAD, model(name, Action::Load)?, &[][..]),
             HostCommand::Unload(name) => (action::UNLOAD, model(name, Action::Unload)?, &[][..]),
             HostCommand::Swap(name) => (action::SWAP, model(name, Action::Swap)?, &[][..]),
@@ -109,6 +123,11 @@ impl Host {
     /// What came of the commands that the last call of a tick applied, in their order.
     pub fn command_outcomes(&self) -> impl Iterator<Item = &CommandOutcome> {
         self.run.iter().flat_map(|run| &run.sinks.kept_commands)
+    }
+
+    /// How tasks of the host ended in the last call of a tick, in their order.
+    pub fn task_outcomes(&self) -> impl Iterator<Item = &TaskOutcome> {
+        self.run.iter().flat_map(|run| &run.sinks.kept_tasks)
     }
 
     /// The address of an agent that exists from tick 0, by the name that outputs give it.

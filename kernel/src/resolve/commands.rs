@@ -1,27 +1,83 @@
-//! The commands of a configuration: whom they name, in the order in which they come.
+//! The commands and tasks of a configuration: whom they name, in the order in which they come.
 
-use wasm_engine_abi::{AgentId, Tick, record::CommandFact};
+use std::collections::BTreeMap;
+
+use wasm_engine_abi::{
+    AgentId, Tick,
+    record::{CommandFact, action},
+    task::{TaskHeader, TaskId},
+};
 use wasm_engine_setup::{ModelSetup, Setup};
 
 use crate::{
-    config::{Action, CommandConfig, Config, ConfigError},
+    config::{Action, CommandConfig, Config, ConfigError, TaskConfig, task_order},
     sources::{Command, Commands},
 };
 
 /// Finds whom the commands name in `setup`, whose agents and models are complete.
 pub(super) fn resolve(config: &Config, setup: &Setup) -> Result<Commands, ConfigError> {
-    let mut order: Vec<(Tick, usize)> =
-        config.command.iter().map(|command| command.tick).zip(0..).collect();
-    // Of the same tick in the order of the configuration.
+    // Of the same tick in the order of the configuration, tasks behind commands in theirs.
+    let tasks = task_order(&config.task).unwrap_or_default();
+    let of_tasks = tasks.iter().zip(0..).map(|(at, place)| (config.task[*at].tick, true, place));
+    let mut order: Vec<(Tick, bool, usize)> =
+        config.command.iter().zip(0..).map(|(command, at)| (command.tick, false, at)).collect();
+    order.extend(of_tasks);
     order.sort_unstable();
     let mut commands = Vec::with_capacity(order.len());
-    for (seq, (tick, index)) in (0..).zip(order) {
+    let mut seqs = BTreeMap::new();
+    for (seq, (tick, is_task, index)) in (0..).zip(order) {
+        if is_task {
+            let task = &config.task[tasks[index]];
+            let (subject, args) = scheduled(config, setup, task, &seqs)?;
+            seqs.insert(task.name.as_str(), seq);
+            let fact = CommandFact { seq, action: action::SCHEDULE, subject };
+            commands.push(Command { tick, fact, args });
+            continue;
+        }
         let command = &config.command[index];
         let subject = subject(config, setup, index, command)?;
         let fact = CommandFact { seq, action: command.action.code(), subject };
         commands.push(Command { tick, fact, args: command.args.clone().into_bytes() });
     }
     Ok(Commands::new(commands))
+}
+
+/// For whom a task is, and its bytes; `seqs` has those that come before it.
+fn scheduled(
+    config: &Config,
+    setup: &Setup,
+    task: &TaskConfig,
+    seqs: &BTreeMap<&str, u64>,
+) -> Result<(u64, Vec<u8>), ConfigError> {
+    let error = |key: &str, problem: String| {
+        config.value_error(format!("task.{}.{key}", task.name), problem)
+    };
+    let subject = agent(setup, &task.agent).map_err(|problem| error("agent", problem))?;
+    let after: Vec<TaskId> = task
+        .after
+        .iter()
+        .filter_map(|name| seqs.get(name.as_str()))
+        .copied()
+        .map(TaskId::of_host)
+        .collect();
+    let header = TaskHeader {
+        priority: task.priority,
+        attempts: task.attempts,
+        on_failure: task.on_failure.code(),
+        after: after.len() as u32,
+    };
+    let parts =
+        [bytemuck::bytes_of(&header), bytemuck::cast_slice(&after), task.payload.as_bytes()];
+    let bytes = parts.concat();
+    let max = setup.limits.payload_bytes_max;
+    if bytes.len() > max as usize {
+        let problem = format!(
+            "makes the task {} bytes long, more than limits.payload_bytes_max, {max}",
+            bytes.len()
+        );
+        return Err(error("payload", problem));
+    }
+    Ok((subject, bytes))
 }
 
 /// Whom command `index` is about, as its fact says it.

@@ -19,11 +19,17 @@ fn the_documentation_names_every_key_and_default() {
     let smallest = "[[source]]\nfolder = 'a'\nid = 'a'\ntopic = 'a'\n\
         [[agent]]\nname = 'a'\nmodule = 'a'\n[[model]]\nname = 'a'\nfile = 'a'\n\
         [[command]]\ntick = 1\naction = 'load'\nmodel = 'a'\n\
+        [[task]]\nname = 'a'\nagent = 'a'\n\
         [[topic]]\nname = 'a'\n[[output]]\ntopic = 'a'\n";
     let config = Config::parse(Path::new("a.toml"), smallest, &[]).expect("only what is required");
     let mut config = serde_json::to_value(&config).expect("plain data");
-    // A limit that is left out where it is 0, so that it changes no digest of a run without it.
-    config["limits"]["models_bytes_max"] = 0.into();
+    // Limits that are left out where they have their defaults, so that they change no digest of a run
+    // without them.
+    for key in ["models_bytes_max", "tasks_max", "agent_tasks_max", "dependencies_max"] {
+        let bounds = Limits::default().bounds();
+        let (_, default, _) = bounds.iter().find(|bound| bound.0 == key).expect("a limit");
+        config["limits"][key] = (*default).into();
+    }
     let either = |key: &str| matches!(key, "source.folder" | "model.file" | "command.model");
     let required = smallest.split("[[").skip(1).flat_map(|section| {
         let (name, rest) = section.split_once("]]").expect("a section");
