@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn codes_and_words_are_unique_and_documented() {
         check! {
-            agent_state effect event fact fault item kind lane_state model_state on_failure run_state
-            section stall task_state turn
+            agent_state effect event fact fault item kind lane_state model_state on_failure
+            run_state section stall task_state turn
         }
         let text = |code| Status::from_code(code).map_or("unknown", Status::text);
         check! { Status => Status::CODES, Status::RESERVED, text; }

@@ -15,7 +15,7 @@ use crate::{
     environment::{Environment, PayloadStore, Sink, TaskOutcome},
     payloads::{NO_PAYLOAD, blocks},
     state::{Core, Planned},
-    tasks::{Ending, Task, TaskSlot, succeeded},
+    tasks::{TaskEnding, TaskEntry, TaskSlot, succeeded},
     tick_digest::event,
     tick_open::payload_hash,
 };
@@ -92,7 +92,7 @@ impl Core {
         }
         self.held_blocks = held;
         let made_at = (self.tick, self.microstep);
-        let mut task = Task::new(id, agent, parts.header, made_at, trace);
+        let mut task = TaskEntry::new(id, agent, parts.header, made_at, trace);
         (task.len, task.hash) = (len, payload_hash(parts.payload));
         if len > 0 {
             let location = env.payloads().keep(parts.payload);
@@ -141,12 +141,12 @@ impl Core {
     }
 
     fn will_end(&mut self, slot: TaskSlot, state: u32, status: Status) {
-        self.tasks.ending.push_back(Ending { slot, state, status });
+        self.tasks.ending.push_back(TaskEnding { slot, state, status });
     }
 
     /// A task may be taken by its agent, if that is there and can hold it.
     fn make_ready(&mut self, slot: TaskSlot) {
-        let Task { agent, len, .. } = *self.tasks.get(slot);
+        let TaskEntry { agent, len, .. } = *self.tasks.get(slot);
         let Some(index) = self.agents.resolve(agent) else {
             return self.will_end(slot, task_state::FAILED, Status::Gone);
         };
@@ -238,8 +238,8 @@ impl Core {
         }
     }
 
-    fn end_task(&mut self, ending: Ending, env: &mut impl Environment) {
-        let Ending { slot, state, status } = ending;
+    fn end_task(&mut self, ending: TaskEnding, env: &mut impl Environment) {
+        let TaskEnding { slot, state, status } = ending;
         let task = *self.tasks.get(slot);
         if task.state > task_state::RUNNING {
             return;
@@ -286,16 +286,16 @@ impl Core {
         }
     }
 
-    /// A4.1: who scheduled a task is told of its end.
+    /// A4.1: who scheduled a task gets its outcome.
     fn tell_end(
         &mut self,
         slot: TaskSlot,
-        task: &Task,
-        ending: Ending,
+        task: &TaskEntry,
+        ending: TaskEnding,
         env: &mut impl Environment,
     ) {
-        let Ending { state, status, .. } = ending;
-        let Task { agent, attempts, code, trace, .. } = *task;
+        let TaskEnding { state, status, .. } = ending;
+        let TaskEntry { agent, attempts, code, trace, .. } = *task;
         let seq = task.id.seq;
         let Some(scheduler) = task.scheduler() else {
             let tick = self.tick;

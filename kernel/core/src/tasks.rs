@@ -6,9 +6,9 @@
 //!                 |  +--waits for     +--attempts left--> ready
 //!                 +-> skipped | cancelled
 //! ```
-//! An ended task is remembered by name as long as it is among the last `tasks_max`, so that one that
-//! names it later learns how it ended. Slots and edges are used again, so a run whose tasks do not
-//! grow in number allocates nothing for them. What follows from a step of a task is in
+//! An ended task is remembered by name as long as it is among the last `tasks_max`, so that one
+//! that names it later learns how it ended. Slots and edges are used again; only the names lie in a
+//! tree, which allocates as it grows. What follows from a step of a task is in
 //! `task_flow.rs`.
 
 use std::{
@@ -34,7 +34,7 @@ const NONE: u32 = u32::MAX;
 
 /// One task.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Task {
+pub(crate) struct TaskEntry {
     pub(crate) id: TaskId,
     /// Incarnation of the agent that scheduled it.
     pub(crate) incarnation: u32,
@@ -68,7 +68,7 @@ pub(crate) struct Task {
     last_edge: u32,
 }
 
-impl Task {
+impl TaskEntry {
     /// A task before it waits for any; `made_at` is tick and microstep.
     pub(crate) fn new(
         id: TaskId,
@@ -124,7 +124,7 @@ impl Task {
         Item::new(header, self.payload, false)
     }
 
-    /// Priority with age: what the tasks of an agent are ordered by, the earlier first among equals.
+    /// Priority with age: what the tasks of an agent are ordered by.
     pub(crate) fn effective_priority(&self, now: Tick, aging_ticks: u64) -> i64 {
         let age = (now - self.since) / aging_ticks.max(1);
         i64::from(self.header.priority) + i64::try_from(age).unwrap_or(i64::MAX / 2)
@@ -145,7 +145,7 @@ struct Edge {
 
 /// How a task is to end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ending {
+pub(crate) struct TaskEnding {
     pub(crate) slot: TaskSlot,
     /// One of [`task_state`].
     pub(crate) state: u32,
@@ -155,7 +155,7 @@ pub(crate) struct Ending {
 /// All tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    slots: Vec<Task>,
+    slots: Vec<TaskEntry>,
     free: Vec<TaskSlot>,
     edges: Vec<Edge>,
     free_edges: Vec<u32>,
@@ -166,15 +166,15 @@ pub(crate) struct Tasks {
     pub(crate) live: u32,
     next_number: u64,
     /// Tasks that are to end, in order.
-    pub(crate) ending: VecDeque<Ending>,
+    pub(crate) ending: VecDeque<TaskEnding>,
 }
 
 impl Tasks {
-    pub(crate) fn get(&self, slot: TaskSlot) -> &Task {
+    pub(crate) fn get(&self, slot: TaskSlot) -> &TaskEntry {
         &self.slots[slot as usize]
     }
 
-    pub(crate) fn get_mut(&mut self, slot: TaskSlot) -> &mut Task {
+    pub(crate) fn get_mut(&mut self, slot: TaskSlot) -> &mut TaskEntry {
         &mut self.slots[slot as usize]
     }
 
@@ -193,8 +193,8 @@ impl Tasks {
     }
 
     /// Adds a task, numbered behind all others.
-    pub(crate) fn add(&mut self, task: Task) -> TaskSlot {
-        let task = Task { number: self.next_number, ..task };
+    pub(crate) fn add(&mut self, task: TaskEntry) -> TaskSlot {
+        let task = TaskEntry { number: self.next_number, ..task };
         self.next_number += 1;
         self.live += 1;
         let slot = match self.free.pop() {
@@ -257,9 +257,9 @@ impl Tasks {
 mod tests {
     use super::*;
 
-    fn task(seq: u64) -> Task {
+    fn task(seq: u64) -> TaskEntry {
         let agent = AgentId::new(0, 0);
-        Task::new(TaskId::of_host(seq), agent, TaskHeader::default(), (1, 0), 0)
+        TaskEntry::new(TaskId::of_host(seq), agent, TaskHeader::default(), (1, 0), 0)
     }
 
     #[test]

@@ -185,8 +185,8 @@ impl Seat {
         returned(store, "agent_init", code)
     }
 
-    /// A step turn: `agent_receive` for each item, then `agent_step`, with the task if there is one:
-    /// it is the last of `items`.
+    /// A step turn: `agent_receive` for each item, then `agent_step`, with the task if the last of
+    /// `items` is one.
     ///
     /// No item is longer than the inbox: whatever is, commit and open refuse (SEMANTICS A2).
     #[inline]

@@ -82,23 +82,22 @@ pub struct Limits {
     pub dependencies_max: u32,
 }
 
-/// Defaults that logs from before there were tasks do not have: left out of the setup's text, they
-/// leave its hash as it was.
-const TASKS: (u32, u32, u32) = (4096, 256, 32);
+// Logs from before there were tasks do not have these: left out of the setup's text, the defaults
+// leave its hash as it was.
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_tasks_default(value: &u32) -> bool {
-    *value == TASKS.0
+    *value == Limits::default().tasks_max
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_agent_tasks_default(value: &u32) -> bool {
-    *value == TASKS.1
+    *value == Limits::default().agent_tasks_max
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_dependencies_default(value: &u32) -> bool {
-    *value == TASKS.2
+    *value == Limits::default().dependencies_max
 }
 
 impl Default for Limits {
@@ -130,9 +129,9 @@ impl Default for Limits {
             inference_reply_bytes_pending_max: 0,
             models_bytes_max: 0,
             memberships_max: 16,
-            tasks_max: TASKS.0,
-            agent_tasks_max: TASKS.1,
-            dependencies_max: TASKS.2,
+            tasks_max: 4096,
+            agent_tasks_max: 256,
+            dependencies_max: 32,
         }
     }
 }

@@ -20,11 +20,12 @@ mod overrides;
 mod quantities;
 mod sources;
 mod tables;
+mod task_graph;
 mod tasks;
 mod values;
 
 pub(crate) use self::check::{check_group_name, check_topic_name};
-pub(crate) use self::tasks::order as task_order;
+pub(crate) use self::task_graph::order as task_order;
 pub use self::{
     check::check_kernel_name,
     commands::{Action, CommandConfig},

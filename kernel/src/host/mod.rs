@@ -59,7 +59,7 @@ pub use crate::{
     run::{kept_outputs::HostOutput, listener::LogLine},
     sources::PushRefusal,
 };
-pub use wasm_engine_core::CommandOutcome;
+pub use wasm_engine_core::{CommandOutcome, TaskOutcome};
 
 /// Nobody stops a host from outside.
 static NEVER: AtomicBool = AtomicBool::new(false);

@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn resolve(config: &Config, setup: &Setup) -> Result<Commands, ConfigError> {
     // Of the same tick in the order of the configuration, tasks behind commands in theirs.
     let tasks = task_order(&config.task).unwrap_or_default();
-    let of_tasks = tasks.iter().zip(0..).map(|(at, place)| (config.task[*at].tick, true, place));
+    let of_tasks = tasks.iter().zip(0..).map(|(at, rank)| (config.task[*at].tick, true, rank));
     let mut order: Vec<(Tick, bool, usize)> =
         config.command.iter().zip(0..).map(|(command, at)| (command.tick, false, at)).collect();
     order.extend(of_tasks);

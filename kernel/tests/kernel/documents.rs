@@ -23,8 +23,8 @@ fn the_documentation_names_every_key_and_default() {
         [[topic]]\nname = 'a'\n[[output]]\ntopic = 'a'\n";
     let config = Config::parse(Path::new("a.toml"), smallest, &[]).expect("only what is required");
     let mut config = serde_json::to_value(&config).expect("plain data");
-    // Limits that are left out where they have their defaults, so that they change no digest of a run
-    // without them.
+    // Limits that are left out where they have their defaults, so that they change no digest of a
+    // run without them.
     for key in ["models_bytes_max", "tasks_max", "agent_tasks_max", "dependencies_max"] {
         let bounds = Limits::default().bounds();
         let (_, default, _) = bounds.iter().find(|bound| bound.0 == key).expect("a limit");

@@ -34,6 +34,8 @@ mod rules;
 mod sources;
 mod speech;
 mod support;
+#[cfg(target_os = "linux")]
+mod tasks;
 mod tensors;
 mod trace;
 mod weather;

@@ -26,7 +26,7 @@ pub(super) const CHECK: Check = Check {
 const DOCUMENT: &str = "docs/CONFIGURATION.md";
 
 /// Structs of the configuration, by section.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("kernel", "KernelConfig"),
     ("limits", "Limits"),
     ("region", "RegionConfig"),
@@ -35,6 +35,7 @@ const SECTIONS: [(&str, &str); 10] = [
     ("agent", "AgentConfig"),
     ("model", "ModelConfig"),
     ("command", "CommandConfig"),
+    ("task", "TaskConfig"),
     ("topic", "TopicConfig"),
     ("output", "OutputConfig"),
 ];

@@ -23,6 +23,7 @@ pub mod models;
 pub mod open;
 pub mod schedule;
 pub mod supervision;
+pub mod task_graphs;
 pub mod tasks;
 pub mod time;
 
@@ -375,6 +376,8 @@ macro_rules! rule_tests {
         fn q1_5_a_task_that_ends_leaves_nobody_runnable();
         #[test]
         fn t9_1_blocked_tasks_and_those_of_the_paused_name_no_tick();
+    }
+    task_graphs {
         #[test]
         fn a12_3_t4_3_l6_1_random_graphs_are_topological_equal_anywhere_and_end();
     }
@@ -417,6 +420,7 @@ mod tests {
             include_str!("inference.rs"),
             include_str!("faults.rs"),
             include_str!("tasks.rs"),
+            include_str!("task_graphs.rs"),
             include_str!("everything.rs"),
         ] {
             let rules = source.lines().filter_map(|line| line.strip_prefix("pub fn "));
