@@ -92,7 +92,7 @@ pub enum PendingOn {
 }
 
 /// One stream of a live source: what [`Host::push_to`] pushes into without looking up names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LiveStream {
     queue: u32,
     stream: u32,
@@ -313,6 +313,12 @@ impl Host {
     /// their commits.
     pub fn outputs(&self) -> impl Iterator<Item = HostOutput<'_>> {
         self.kept().into_iter().flat_map(|kept| kept.iter(&self.setup, 0))
+    }
+
+    /// One of [`Host::outputs`], by its position.
+    #[must_use]
+    pub fn output(&self, at: usize) -> Option<HostOutput<'_>> {
+        self.kept()?.iter(&self.setup, at).next()
     }
 
     /// How the kernel stands; none once it was closed.

@@ -13,9 +13,10 @@ pub(crate) fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Size of a page in bytes.
+/// Size of a page in bytes. From the C library: rustix looks for it where valgrind hides a part of
+/// what the system says, and ends the process there.
 pub(crate) fn page_size() -> usize {
-    rustix::param::page_size()
+    page_size::get()
 }
 
 /// What is created is for this user only.
