@@ -14,7 +14,11 @@
 //! | [`rows`] | table with consistent snapshots | 1 | any, read-only | newest two |
 //! | [`counters`] | labelled numbers | 1 per group | any, read-only | newest only |
 //! | [`errors`] | distinct errors, counted | 1 | any, read-only | order |
+//! | [`acks`] | how much was taken, how much is durable | 1 | any | newest only |
 //! | [`wait`] | doorbell | 1 waiter | ringers | - |
+//!
+//! Made of them: [`feed`], through which another process hands records over, and whose words are
+//! read through [`foreign`].
 //!
 //! Below them: [`slots`] (the sequence-validated array under broadcast and page), [`lease`] (each
 //! side opened once), [`site`] (the names of all orderings). Around them: [`map`] (the owner's
@@ -38,6 +42,7 @@
 //! No agents, no messages, no meaning of bytes; no clock; no allocation after setup; no thread is
 //! created. Users of this crate need no `unsafe`.
 
+pub mod acks;
 mod attach_error;
 mod bell_word;
 pub mod broadcast;
@@ -46,6 +51,8 @@ pub mod cell;
 pub mod counters;
 mod descriptor;
 pub mod errors;
+pub mod feed;
+pub mod foreign;
 pub mod header;
 mod identity;
 pub mod layout;

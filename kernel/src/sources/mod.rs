@@ -1,8 +1,13 @@
 //! Where inputs come from, and when they enter.
 
+mod alarm;
+mod arrivals;
 mod commands;
 mod csv;
 mod error;
+mod feed_run;
+#[cfg(unix)]
+mod feeder_port;
 mod files;
 mod grid;
 pub(crate) mod ingest;
@@ -12,11 +17,17 @@ mod lines_from;
 mod list;
 pub(crate) mod live;
 mod payload;
+mod port;
+#[cfg(unix)]
+mod socket_lines;
+#[cfg(unix)]
+mod sockets;
 mod source;
 mod streams;
 mod table;
 mod times;
 
+pub(crate) use self::feed_run::FeedRun;
 pub(crate) use self::commands::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
 pub use self::{
     commands::{Command, Commands},
@@ -24,5 +35,6 @@ pub use self::{
     grid::Grid,
     live::PushRefusal,
     payload::Due,
+    port::{FeedReport, FeedState, ListenError},
     source::Source,
 };
