@@ -135,6 +135,21 @@ fn troubles(report: &RunReport) -> Vec<String> {
         "item",
         "wait in the inboxes of paused agents, which end no run: resume these agents",
     );
+    for (source, gap) in &report.gaps {
+        lines.push(format!(
+            "INCOMPLETE: source {source} has a gap of {}, which its feeder says are lost; what \
+             follows from the others is complete",
+            of(*gap, "input")
+        ));
+    }
+    for (source, feed) in &report.feeds {
+        if let Some(problem) = &feed.problem {
+            lines.push(format!(
+                "{} of source {source} refused or ended, the first: {problem}",
+                of(feed.refused, "connection")
+            ));
+        }
+    }
     for (source, left_out) in &report.rows_left_out {
         if *left_out > 0 {
             lines.push(format!(
@@ -182,6 +197,7 @@ mod tests {
             dropped: 3000,
             late_replies: 1,
             rows_left_out: [("weather".to_owned(), 4)].into(),
+            gaps: [("meter".to_owned(), 3)].into(),
             ..quiet
         };
         let text = of_run(&busy, None).join("\n");
@@ -192,6 +208,7 @@ mod tests {
             "1 inference late",
             "model.deadline_ms",
             "4 rows of source weather",
+            "INCOMPLETE: source meter has a gap of 3 inputs",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
