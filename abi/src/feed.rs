@@ -11,7 +11,7 @@
 //!  a byte at the socket: wake up      <->
 //! ```
 //! Sequences number the inputs of a source from 0. The kernel says which it expects. One that is
-//! smaller was taken before and is passed over; one that is larger says that those between are
+//! smaller was taken before and is passed over; one that is larger means that those between are
 //! lost.
 //!
 //! What this does not do: it knows no socket and no memory.

@@ -1,5 +1,5 @@
-//! S15: inputs that another thread hands over through a feeder's ring, until the kernel says that
-//! they are durable.
+//! S15: inputs that another thread hands over through a feeder's ring, until it hears that they
+//! are durable.
 //!
 //! How many a second: 64 bytes each, as fast as they are taken, each received by an agent, logged
 //! and on the disk when the time is stopped. How long one takes: one input at a time, from its push
@@ -35,7 +35,7 @@ const GOAL_PER_S: f64 = 1e6;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Receives and does nothing.
-const TAKER: &str = r#"
+const SWALLOW: &str = r#"
 (module
   (import "wasm_engine" "subscribe" (func $subscribe (param i32) (result i64)))
   (memory (export "memory") 1 1)
@@ -46,7 +46,7 @@ const TAKER: &str = r#"
   (func (export "agent_step") (param i32) (result i32) (i32.const 0))
   (func (export "agent_shutdown") (result i32) (i32.const 0))
   (@custom "wasm_engine.manifest"
-    "name = \"taker\"\nversion = \"1.0.0\"\nabi = 1\ncapabilities = [\"subscribe:**\"]\n"))
+    "name = \"swallow\"\nversion = \"1.0.0\"\nabi = 1\ncapabilities = [\"subscribe:**\"]\n"))
 "#;
 
 const CONFIG: &str = r#"
@@ -69,8 +69,8 @@ topic = "in"
 queue_bytes = 1048576
 
 [[agent]]
-name = "taker"
-module = "taker.wasm"
+name = "swallow"
+module = "swallow.wasm"
 grant = "declared"
 "#;
 
@@ -79,13 +79,14 @@ fn fed<T>(sync: &str, feed: impl FnOnce(&mut Feeder, &Path) -> T) -> T {
     let dir = TempDir::new_in(".").expect("a folder on the disk of the work");
     let socket = dir.path().join("fed.sock");
     let config = CONFIG.replace("SYNC", sync);
-    let config = config.replace("kind = \"feeder\"", &format!("kind = \"feeder\"\nsocket = {socket:?}"));
+    let config =
+        config.replace("kind = \"feeder\"", &format!("kind = \"feeder\"\nsocket = {socket:?}"));
     let stop = AtomicBool::new(false);
     let log = dir.path().join("log");
     thread::scope(|scope| {
         let kernel = scope.spawn(|| {
-            let module = wat::parse_str(TAKER).expect("the text is a module");
-            let builder = Host::builder().config_text(config).attach("taker.wasm", module);
+            let module = wat::parse_str(SWALLOW).expect("the text is a module");
+            let builder = Host::builder().config_text(config).attach("swallow.wasm", module);
             let mut host = builder.log(&log).start().expect("the kernel starts");
             // Relaxed: it ends the loop and publishes nothing.
             while !stop.load(Ordering::Relaxed) {
@@ -144,9 +145,8 @@ fn sync(file: &mut File) -> f64 {
 #[must_use]
 pub fn rows(scale: Scale) -> Vec<Row> {
     let count = scale.of(INPUTS);
-    let rates: Vec<f64> = (0..scale.segments)
-        .map(|_| fed("1ms", |feeder, _| rate(feeder, count)))
-        .collect();
+    let rates: Vec<f64> =
+        (0..scale.segments).map(|_| fed("1ms", |feeder, _| rate(feeder, count))).collect();
     let (mut ways, mut syncs) = (Vec::new(), Vec::new());
     fed("always", |feeder, dir| {
         let mut file = File::create(dir.join("beside")).expect("the disk has room");
@@ -164,8 +164,11 @@ pub fn rows(scale: Scale) -> Vec<Row> {
     ];
     for (q, name) in [(0.5, "p50"), (0.99, "p99")] {
         let case = format!("push of a feeder to durable, {name}");
-        let row = Row::new("S15", case, Unit::Ns, quantile(&ways, q))
-            .against("fdatasync in the same run", quantile(&syncs, q), None);
+        let row = Row::new("S15", case, Unit::Ns, quantile(&ways, q)).against(
+            "fdatasync in the same run",
+            quantile(&syncs, q),
+            None,
+        );
         rows.push(if q > 0.9 { row.goal(0.5) } else { row });
     }
     rows

@@ -1,18 +1,18 @@
-//! One feeder's memory: the ring through which another process hands records over, and what it is
-//! told in return.
+//! One feeder's memory: the ring through which another process hands records over, and what it
+//! hears in return.
 //!
 //! ```text
-//!  byte 0    acknowledgements            written by the taker
-//!  byte 128  doorbell of the taker       written by the taker: it sleeps
+//!  byte 0    acknowledgements            written by the owner
+//!  byte 128  doorbell of the owner       written by the owner: it sleeps
 //!  byte 256  doorbell of the feeder      written by the feeder: it sleeps
-//!  byte 384  consumer block of the ring  written by the taker
+//!  byte 384  consumer block of the ring  written by the owner
 //!  byte 512  producer block of the ring  written by the feeder
 //!  behind it text for the feeder, written before it has the memory
 //! ```
-//! The taker makes the memory, an anonymous file whose length is sealed, and hands its descriptor
+//! The owner makes the memory, an anonymous file whose length is sealed, and hands its descriptor
 //! over. Both map it writable. The feeder's every word is distrusted ([`crate::foreign`]); the
-//! feeder trusts the taker as its input's owner, but checks sizes. The memory serves one connection:
-//! cursors are private, so a feeder that comes again gets another one.
+//! feeder trusts the owner, and checks sizes. The memory serves one connection: cursors are
+//! private, so a feeder that comes again gets another one.
 //!
 //! What this does not do: it passes no descriptor, and it wakes nobody: each side learns that the
 //! other sleeps, and wakes it at the socket over which the memory was handed over.
@@ -60,8 +60,8 @@ struct FeedLayout {
     len: usize,
 }
 
-const TAKER_BELL: usize = acks::LEN;
-const FEEDER_BELL: usize = TAKER_BELL + wait::LEN;
+const OWNER_BELL: usize = acks::LEN;
+const FEEDER_BELL: usize = OWNER_BELL + wait::LEN;
 const CONSUMER: usize = FEEDER_BELL + wait::LEN;
 
 impl FeedLayout {
@@ -83,10 +83,10 @@ fn part<M: Mem>(mem: &M, offset: usize, len: usize) -> Result<M, FeedMemoryError
 
 /// The side that takes records.
 #[derive(Debug)]
-pub struct FeedTaker {
+pub struct FeedOwner {
     /// The reading end of the ring.
     pub ring: Consumer<ForeignMem>,
-    /// What the feeder is told.
+    /// What the feeder hears.
     pub acks: AckWriter<RawMem>,
     /// Announces that this side sleeps.
     pub sleep: Waiter<RawMem>,
@@ -95,7 +95,7 @@ pub struct FeedTaker {
     map: Map,
 }
 
-impl FeedTaker {
+impl FeedOwner {
     /// New memory with a ring of `ring_bytes`, and `text` behind it. `name` only shows in `/proc`.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl FeedTaker {
                 part(&distrusted, CONSUMER, layout.ring.consumer_len)?,
             )?,
             acks: AckWriter::new(part(&mem, 0, acks::LEN)?)?,
-            sleep: Waiter::new(part(&mem, TAKER_BELL, wait::LEN)?)?,
+            sleep: Waiter::new(part(&mem, OWNER_BELL, wait::LEN)?)?,
             wake: Ringer::new(part(&mem, FEEDER_BELL, wait::LEN)?)?,
             map,
         })
@@ -135,11 +135,11 @@ impl FeedTaker {
 pub struct FeedGiver {
     /// The writing end of the ring.
     pub ring: Producer<RawMem>,
-    /// What the taker says.
+    /// What the owner says.
     pub acks: AckReader<RawMem>,
     /// Announces that this side sleeps.
     pub sleep: Waiter<RawMem>,
-    /// Tells whether the taker sleeps.
+    /// Tells whether the owner sleeps.
     pub wake: Ringer<RawMem>,
 }
 
@@ -174,7 +174,7 @@ impl FeedGiver {
             )?,
             acks: AckReader::new(part(&mem, 0, acks::LEN)?)?,
             sleep: Waiter::new(part(&mem, FEEDER_BELL, wait::LEN)?)?,
-            wake: Ringer::new(part(&mem, TAKER_BELL, wait::LEN)?)?,
+            wake: Ringer::new(part(&mem, OWNER_BELL, wait::LEN)?)?,
         };
         Ok((giver, text))
     }

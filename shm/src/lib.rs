@@ -23,7 +23,7 @@
 //! Below them: [`slots`] (the sequence-validated array under broadcast and page), [`lease`] (each
 //! side opened once), [`site`] (the names of all orderings). Around them: [`map`] (the owner's
 //! memory), [`read_map`] (a monitor's), [`layout`], [`header`], [`region`] (where things are),
-//! [`locate`] (finding it by name).
+//! [`locate`] (finding it by name), [`rendezvous`] (sockets).
 //!
 //! Feature `asm-copy` (default): bulk copies in assembly on x86-64 instead of a loop of words.
 //!
@@ -66,6 +66,7 @@ pub mod page;
 mod raw;
 pub mod read_map;
 pub mod region;
+pub mod rendezvous;
 pub mod rows;
 mod side;
 pub mod site;

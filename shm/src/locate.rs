@@ -147,7 +147,7 @@ pub enum LocateError {
     Map(#[from] MapError),
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LocateError {
+pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LocateError {
     let path = path.to_path_buf();
     move |source| LocateError::Io { what, path, source }
 }
@@ -413,41 +413,6 @@ pub fn runtime_directory() -> Result<PathBuf, LocateError> {
     check_directory(path)
 }
 
-/// Where the kernel of a name listens for the feeders of one of its sources; `source` is in the
-/// form of a name of a kernel. No kernel has a name with such an ending, and no other kernel and
-/// source have this path.
-///
-/// # Errors
-/// [`LocateError::Name`], or as [`runtime_directory`].
-pub fn feed_socket(name: &str, source: &str) -> Result<PathBuf, LocateError> {
-    check_name(name)?;
-    check_name(source)?;
-    Ok(runtime_directory()?.join(format!("{name}+{source}.feed")))
-}
-
-/// Locks the path of a socket for the one who listens there, through a file beside it that stays,
-/// and removes what a listener left that was killed: a socket, never anything else. Others who
-/// listen there are refused as long as the lock lives.
-///
-/// # Errors
-/// [`LocateError::Taken`] or [`LocateError::Io`].
-pub fn lock_socket(path: &Path) -> Result<File, LocateError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let lock = open_private(Path::new(&beside))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(LocateError::Taken { name: path.display().to_string() });
-        }
-        Err(TryLockError::Error(source)) => return Err(failed("lock", path)(source)),
-    }
-    if std::fs::symlink_metadata(path).is_ok_and(|facts| os::is_socket(&facts)) {
-        std::fs::remove_file(path).map_err(failed("replace", path))?;
-    }
-    Ok(lock)
-}
-
 /// Refuses a directory in which others could put descriptors.
 fn check_directory(path: PathBuf) -> Result<PathBuf, LocateError> {
     let facts = std::fs::symlink_metadata(&path).map_err(failed("inspect", &path))?;
@@ -460,7 +425,7 @@ fn check_directory(path: PathBuf) -> Result<PathBuf, LocateError> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), LocateError> {
+pub(crate) fn check_name(name: &str) -> Result<(), LocateError> {
     let valid = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
     let long = (1..=NAME_MAX).contains(&name.len());
     if long && !name.starts_with('.') && name.bytes().all(valid) {
@@ -471,7 +436,7 @@ fn check_name(name: &str) -> Result<(), LocateError> {
 
 /// Opens a file for reading and writing, creates it if missing; for this user only, never through
 /// a symbolic link, never a pipe.
-fn open_private(path: &Path) -> Result<File, LocateError> {
+pub(crate) fn open_private(path: &Path) -> Result<File, LocateError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     os::private(&mut options);

@@ -55,7 +55,7 @@ STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the
           "waiting for a source", "driven by its host", "stopped")
 
 # generated: layouts
-SCHEMA = 0xf3f1ecdf6e1bff77
+SCHEMA = 0x9b7710b42adbb307
 KERNEL_PAGE = {
     "now_ns": (0, "Q"),
     "start_ns": (8, "Q"),
@@ -91,15 +91,20 @@ KERNEL_PAGE = {
     "tick_ns_last": (264, "Q"),
     "payload_bytes_held": (272, "Q"),
     "region_bytes": (280, "Q"),
-    "tick_ns_buckets": (288, "32Q"),
-    "run_state": (544, "I"),
-    "exit_code": (548, "I"),
-    "agents": (552, "I"),
-    "agents_max": (556, "I"),
-    "messages_held": (560, "I"),
-    "inferences_pending": (564, "I"),
-    "inputs_left": (568, "I"),
-    "runnable": (572, "I"),
+    "feeds_connected": (288, "Q"),
+    "feeds_lagging": (296, "Q"),
+    "feeds_gone": (304, "Q"),
+    "feeds_refused": (312, "Q"),
+    "feed_gap_inputs": (320, "Q"),
+    "tick_ns_buckets": (328, "32Q"),
+    "run_state": (584, "I"),
+    "exit_code": (588, "I"),
+    "agents": (592, "I"),
+    "agents_max": (596, "I"),
+    "messages_held": (600, "I"),
+    "inferences_pending": (604, "I"),
+    "inputs_left": (608, "I"),
+    "runnable": (612, "I"),
 }
 AGENT_ROW = {
     "address": (0, "Q"),

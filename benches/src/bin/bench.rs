@@ -10,8 +10,9 @@ use serde_json::Value;
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::{Row, report, table};
 use wasm_engine_benches::{
-    allocations, alone, brokered, dispatch, feeder_push, growth, host_push, infer_roundtrip, lanes, machine,
-    page_read, ring_batch, ring_spsc, sleepers, slow_model, start, tick_50, wasm_turn, watched,
+    allocations, alone, brokered, dispatch, feeder_push, growth, host_push, infer_roundtrip, lanes,
+    machine, page_read, ring_batch, ring_spsc, sleepers, slow_model, start, tick_50, wasm_turn,
+    watched,
 };
 
 /// One question: its goal, its name, its answer.

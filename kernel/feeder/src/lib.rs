@@ -7,9 +7,9 @@
 //!   skip(n): n inputs are lost                             finish(..): no input comes any more
 //! ```
 //! What is not durable is kept here, up to [`FeederOptions::window_bytes`], and sent again to a
-//! kernel that was killed and goes on from its log: nothing is lost or doubled. A feeder that is
-//! killed itself is told by [`Feeder::next_seq`] which inputs the kernel has. A kernel without a log
-//! makes nothing durable; then an input is kept until it was accepted.
+//! kernel that was killed and goes on from its log: nothing is lost or doubled. A feeder that was
+//! killed itself learns from [`Feeder::next_seq`] which inputs the kernel has. A kernel without a
+//! log makes nothing durable; then an input is kept until it was accepted.
 //!
 //! What this does not do: it starts no thread, and it cannot outlive its process. Unix only, and
 //! kernels that share memory run on Linux.
@@ -25,12 +25,12 @@ use std::{
 };
 
 use wasm_engine_abi::feed::{FEED_END, FEED_SEQ_MAX};
-use wasm_engine_shm::{bytes::ReserveError, locate::feed_socket};
+use wasm_engine_shm::{bytes::ReserveError, rendezvous::feed_socket};
 
 pub use self::error::FeedError;
 use self::{
     link::{FeedKernel, Link},
-    window::Window,
+    window::ResendWindow,
 };
 
 /// Longest wait at the socket before the time is looked at.
@@ -63,7 +63,7 @@ pub struct Feeder {
     options: FeederOptions,
     link: Option<Link>,
     kernel: FeedKernel,
-    window: Window,
+    window: ResendWindow,
     /// Sequence of the first record that is not in the ring.
     sent: u64,
     durable: u64,
@@ -97,14 +97,14 @@ impl Feeder {
             options,
             link: None,
             kernel: FeedKernel::default(),
-            window: Window::default(),
+            window: ResendWindow::default(),
             sent: 0,
             durable: 0,
             accepted: 0,
             ending: false,
         };
         let (link, kernel) = feeder.open(now() + options.patience)?;
-        feeder.window = Window::new(kernel.next_seq);
+        feeder.window = ResendWindow::new(kernel.next_seq);
         feeder.sent = kernel.next_seq;
         (feeder.durable, feeder.accepted) = (kernel.durable_seq, kernel.next_seq);
         (feeder.link, feeder.kernel) = (Some(link), kernel);
@@ -152,8 +152,8 @@ impl Feeder {
         self.durable
     }
 
-    /// Hands an input over; gives its sequence. Waits where the window or the kernel's ring is full,
-    /// and for a kernel that is gone.
+    /// Hands an input over; gives its sequence. Waits where the window or the kernel's ring is
+    /// full, and for a kernel that is gone.
     ///
     /// # Errors
     /// [`FeedError`]; the input is not pushed then, or with [`FeedError::Gone`] kept for the kernel
@@ -178,7 +178,7 @@ impl Feeder {
         Ok(seq)
     }
 
-    /// Says that the next `count` inputs are lost: their sequences are passed over, and the run
+    /// The next `count` inputs are lost: their sequences are passed over, and the run
     /// says at its end that it is incomplete.
     pub fn skip(&mut self, count: u64) {
         self.window.skip(count.min(FEED_SEQ_MAX - self.next_seq().min(FEED_SEQ_MAX)));
@@ -194,13 +194,13 @@ impl Feeder {
             if !self.kernel.has_log {
                 return Err(FeedError::NoLog);
             }
-            self.go_on(Some(until))?;
+            self.send_and_wait(Some(until))?;
         }
         Ok(())
     }
 
-    /// Says that no input comes any more, which closes the source, and waits until all are durable,
-    /// or taken by a kernel without a log.
+    /// Announces that no input comes any more, which closes the source, and waits until all are
+    /// durable, or taken by a kernel without a log.
     ///
     /// # Errors
     /// [`FeedError::Timeout`] and all else that can happen while it waits; it may be called again.
@@ -214,12 +214,12 @@ impl Feeder {
             if known >= self.next_seq() && self.sent > self.next_seq() {
                 return Ok(());
             }
-            self.go_on(Some(until))?;
+            self.send_and_wait(Some(until))?;
         }
     }
 
     /// Sends what is not sent, then waits for news until `until` at most.
-    fn go_on(&mut self, until: Option<Instant>) -> Result<(), FeedError> {
+    fn send_and_wait(&mut self, until: Option<Instant>) -> Result<(), FeedError> {
         self.flush(until)?;
         if until.is_some_and(|until| now() >= until) {
             return Err(FeedError::Timeout);
@@ -237,7 +237,7 @@ impl Feeder {
             if self.window.bytes() + need <= self.options.window_bytes {
                 return Ok(());
             }
-            self.go_on(None)?;
+            self.send_and_wait(None)?;
         }
     }
 

@@ -93,8 +93,8 @@ impl Link {
         self.memory.acks.has_ended()
     }
 
-    /// Waits until the kernel has done something beyond what is `known`, at most for `time`; whether
-    /// its end of the socket is open.
+    /// Waits until the kernel has done something beyond what is `known`, at most for `time`;
+    /// whether its end of the socket is open.
     pub(crate) fn wait(&mut self, time: Duration, known: (u64, u64)) -> bool {
         let FeedGiver { acks, sleep, .. } = &mut self.memory;
         let news = sleep.begin_sleep(|| {

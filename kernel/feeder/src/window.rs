@@ -14,7 +14,7 @@ struct KeptInput {
 
 /// Inputs in the order of their sequences.
 #[derive(Debug, Default)]
-pub(crate) struct Window {
+pub(crate) struct ResendWindow {
     inputs: VecDeque<KeptInput>,
     /// Their payloads; in one piece each, since a record is sent from there.
     bytes: Vec<u8>,
@@ -28,7 +28,7 @@ pub(crate) struct Window {
     ended: Option<u32>,
 }
 
-impl Window {
+impl ResendWindow {
     /// Empty; the next input has this sequence.
     pub(crate) fn new(next: u64) -> Self {
         Self { end: next, ..Self::default() }
@@ -100,10 +100,12 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_out_whole_from_any_sequence_and_holes_are_passed_over() {
-        let mut window = Window::new(5);
+        let mut window = ResendWindow::new(5);
         for number in 0..100_u8 {
-            assert_eq!(window.push(u32::from(number), &vec![number; usize::from(number)]), 
-                5 + u64::from(number) + if number > 49 { 3 } else { 0 });
+            assert_eq!(
+                window.push(u32::from(number), &vec![number; usize::from(number)]),
+                5 + u64::from(number) + if number > 49 { 3 } else { 0 }
+            );
             if number == 49 {
                 window.skip(3);
             }

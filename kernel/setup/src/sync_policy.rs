@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// When written blocks are forced to the disk (SEMANTICS L3). Physical.
 ///
-/// Written as text: `none`, `always`, a time (`100ms`, `2s`) or an amount (`500B`, `64KiB`, `16MiB`,
-/// `1GiB`).
+/// Written as text: `none`, `always`, a time (`100ms`, `2s`) or an amount (`500B`, `64KiB`,
+/// `16MiB`, `1GiB`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SyncPolicy {
@@ -26,8 +26,8 @@ impl TryFrom<String> for SyncPolicy {
     fn try_from(text: String) -> Result<Self, String> {
         let problem = || {
             format!(
-                "`{text}` is no sync rule; write \"none\", \"always\", a time of at most {} ms (\"100ms\") or \
-                 an amount (\"16MiB\")",
+                "`{text}` is no sync rule; write \"none\", \"always\", a time of at most {} ms \
+                 (\"100ms\") or an amount (\"16MiB\")",
                 u32::MAX
             )
         };

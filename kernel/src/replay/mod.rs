@@ -292,7 +292,14 @@ impl Replay {
         } else {
             None
         };
-        Ok(Ok(Execution { kernel, sinks, recompute, divergence: None, held: None, gaps: Gaps::default() }))
+        Ok(Ok(Execution {
+            kernel,
+            sinks,
+            recompute,
+            divergence: None,
+            held: None,
+            gaps: Gaps::default(),
+        }))
     }
 }
 

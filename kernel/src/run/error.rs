@@ -19,7 +19,8 @@ pub enum RunError {
     /// A source into which only a host can push.
     #[error(
         "source `{id}` is of kind \"live\": a host program pushes its inputs, and this command has \
-         none; name a file or socket of JSON lines, write kind = \"feeder\", or embed the kernel (wasm_engine::host)"
+         none; name a file or socket of JSON lines, write kind = \"feeder\", or embed the kernel \
+         (wasm_engine::host)"
     )]
     Live {
         /// Id of the source.

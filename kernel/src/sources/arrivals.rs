@@ -14,15 +14,6 @@ use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
 use wasm_engine_abi::Tick;
 
-use crate::{
-    clock,
-    sources::{
-        lines::LiveLines,
-        lines_from::LiveWay,
-        live::LiveQueue,
-        port::{DurableSeqs, FeedReport, FeedState, ListenError, Port},
-    },
-};
 #[cfg(unix)]
 use crate::sources::{
     alarm::AlarmPost,
@@ -30,14 +21,23 @@ use crate::sources::{
     socket_lines::SocketLines,
     sockets::{self, Rendezvous},
 };
+use crate::{
+    clock,
+    sources::{
+        lines::LiveLines,
+        lines_from::LiveWay,
+        live::LiveQueue,
+        port::{DurableSeqs, FeedCounts, FeedReport, FeedState, ListenError, Port},
+    },
+};
 
 pub(crate) use crate::sources::feed_run::FeedRun;
 
 /// Time between two looks at the sockets while ticks are executed.
 const SERVE_NS: u64 = 1_000_000;
 /// Sleeps while something is to become durable, which wakes nobody.
-const NAP_MIN: Duration = Duration::from_micros(50);
-const NAP_MAX: Duration = Duration::from_millis(1);
+const RECHECK_MIN: Duration = Duration::from_micros(50);
+const RECHECK_MAX: Duration = Duration::from_millis(1);
 
 /// The port of a live source.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub(crate) struct Arrivals {
     post: Option<AlarmPost>,
     /// When the sockets were looked at.
     served_ns: u64,
-    nap: Duration,
+    recheck: Duration,
 }
 
 impl Arrivals {
@@ -73,10 +73,10 @@ impl Arrivals {
         run: FeedRun,
     ) -> Result<(), ListenError> {
         for (at, queue) in queues.iter().enumerate() {
-            let Some(place) = place_of(queue, name)? else { continue };
+            let Some(location) = location_of(queue, name)? else { continue };
             // What a log holds was synced when it was resumed.
             let seqs = DurableSeqs::new(if run.has_log { queue.next_seq() } else { 0 });
-            let mut port = open(queue, &place, run)?;
+            let mut port = open(queue, &location, run)?;
             port.acknowledge(queue.next_seq(), seqs.durable());
             self.ports.push(SourcePort { queue: at, port, seqs });
         }
@@ -90,8 +90,11 @@ impl Arrivals {
     pub(crate) fn read_lines(&mut self, queues: &[LiveQueue]) -> io::Result<()> {
         #[cfg(unix)]
         {
-            self.post = if self.ports.is_empty() { None } else { Some(AlarmPost::new()?) };
-            let alarm = self.post.as_ref().map(AlarmPost::alarm);
+            let mut alarm = None;
+            if !self.ports.is_empty() {
+                let (post, wake) = AlarmPost::new()?;
+                (self.post, alarm) = (Some(post), Some(wake));
+            }
             self.lines = LiveLines::start(queues, alarm)?;
         }
         #[cfg(not(unix))]
@@ -117,11 +120,15 @@ impl Arrivals {
         }
         for SourcePort { queue, port, seqs } in &mut self.ports {
             let queue = &mut queues[*queue];
-            if serve { port.serve(queue) } else { port.take(queue) }
+            if serve {
+                port.serve(queue)
+            } else {
+                port.take(queue)
+            }
             let before = seqs.durable();
             port.acknowledge(queue.next_seq(), seqs.advance(durable));
             if seqs.durable() > before {
-                self.nap = NAP_MIN;
+                self.recheck = RECHECK_MIN;
             }
         }
     }
@@ -151,9 +158,9 @@ impl Arrivals {
         self.served_ns = 0;
         let behind = has_log && self.ports.iter().any(|port| port.seqs.is_behind());
         if behind {
-            self.nap = self.nap.clamp(NAP_MIN, NAP_MAX / 2) * 2;
+            self.recheck = self.recheck.clamp(RECHECK_MIN, RECHECK_MAX / 2) * 2;
         }
-        let time = if behind { time.min(self.nap) } else { time };
+        let time = if behind { time.min(self.recheck) } else { time };
         #[cfg(unix)]
         self.sleep(time);
         #[cfg(not(unix))]
@@ -163,7 +170,10 @@ impl Arrivals {
     #[cfg(unix)]
     fn sleep(&mut self, time: Duration) {
         let Self { lines, ports, post, .. } = self;
-        let mut found = ports.iter_mut().fold(false, |found, one| one.port.begin_sleep() || found);
+        let mut found = false;
+        for one in ports.iter_mut() {
+            found |= one.port.begin_sleep();
+        }
         let full = lines.as_ref().is_some_and(LiveLines::waits_for_room);
         if let (Some(lines), Some(post), false) = (lines, post.as_mut(), full) {
             found |= post.begin_sleep(|| lines.has_arrived());
@@ -191,9 +201,9 @@ impl Arrivals {
     pub(crate) fn reports(&self, queues: &[LiveQueue]) -> BTreeMap<String, FeedReport> {
         let report = |one: &SourcePort| {
             let queue = &queues[one.queue];
-            let account = one.port.account();
+            let account = one.port.account().clone();
             let report = FeedReport {
-                state: if queue.is_closed() { FeedState::Closed } else { account.state },
+                state: if queue.is_closed() { FeedState::Closed } else { one.port.state() },
                 accepted: queue.next_seq(),
                 durable: one.seqs.durable(),
                 gap: queue.gap(),
@@ -202,6 +212,15 @@ impl Arrivals {
             (queue.id().to_owned(), report)
         };
         self.ports.iter().map(report).collect()
+    }
+
+    /// The same in numbers, without the gaps.
+    pub(crate) fn counts(&self) -> FeedCounts {
+        let mut counts = FeedCounts::default();
+        for one in &self.ports {
+            counts.add(one.port.state(), one.port.account().refused);
+        }
+        counts
     }
 
     /// Lines that were left out, of the queue at this position.
@@ -213,22 +232,26 @@ impl Arrivals {
 }
 
 /// Where a source listens; none if it does not.
-fn place_of(queue: &LiveQueue, name: Option<&str>) -> Result<Option<PathBuf>, ListenError> {
+fn location_of(queue: &LiveQueue, name: Option<&str>) -> Result<Option<PathBuf>, ListenError> {
     let id = || queue.id().to_owned();
     match &queue.shape().way {
         LiveWay::Pushed | LiveWay::Lines(_) => Ok(None),
         LiveWay::Socket(path, _) | LiveWay::Feeder(Some(path)) => Ok(Some(path.clone())),
         LiveWay::Feeder(None) => {
             let name = name.ok_or_else(|| ListenError::Nameless { id: id() })?;
-            let place = wasm_engine_shm::locate::feed_socket(name, queue.id());
-            place.map(Some).map_err(|source| ListenError::Place { id: id(), source })
+            let location = wasm_engine_shm::rendezvous::feed_socket(name, queue.id());
+            location.map(Some).map_err(|source| ListenError::Location { id: id(), source })
         }
     }
 }
 
 #[cfg(unix)]
-fn open(queue: &LiveQueue, place: &std::path::Path, run: FeedRun) -> Result<Box<dyn Port>, ListenError> {
-    let rendezvous = Rendezvous::open(queue.id(), place)?;
+fn open(
+    queue: &LiveQueue,
+    location: &std::path::Path,
+    run: FeedRun,
+) -> Result<Box<dyn Port>, ListenError> {
+    let rendezvous = Rendezvous::open(queue.id(), location)?;
     Ok(match &queue.shape().way {
         LiveWay::Socket(_, from) => {
             let max = queue.shape().payload_bytes_max;
@@ -239,6 +262,10 @@ fn open(queue: &LiveQueue, place: &std::path::Path, run: FeedRun) -> Result<Box<
 }
 
 #[cfg(not(unix))]
-fn open(queue: &LiveQueue, place: &std::path::Path, _: FeedRun) -> Result<Box<dyn Port>, ListenError> {
-    Err(ListenError::socket(queue.id(), place)(io::ErrorKind::Unsupported.into()))
+fn open(
+    queue: &LiveQueue,
+    location: &std::path::Path,
+    _: FeedRun,
+) -> Result<Box<dyn Port>, ListenError> {
+    Err(ListenError::socket(queue.id(), location)(io::ErrorKind::Unsupported.into()))
 }

@@ -7,7 +7,7 @@
 //!          acknowledgements <- acknowledge()
 //! ```
 //! A feeder that ends leaves what it has published in the ring, and that is taken before the next
-//! one is let in: so the next one is told the sequence that really is next. What is invalid ends
+//! one is let in: so the next one hears the sequence that really is next. What is invalid ends
 //! the connection with its reason, and nothing else.
 
 use std::{
@@ -24,7 +24,7 @@ use wasm_engine_abi::feed::{
 };
 use wasm_engine_shm::{
     bytes::{CAPACITY_MAX, CorruptRing, UNIT},
-    feed::FeedTaker,
+    feed::FeedOwner,
 };
 
 use crate::{
@@ -79,7 +79,7 @@ struct PendingFeeder {
 #[derive(Debug)]
 struct FeederLink {
     stream: UnixStream,
-    memory: FeedTaker,
+    memory: FeedOwner,
     /// A record that has no room yet.
     held: Option<(u32, u64, Vec<u8>)>,
     /// Its end of the socket is closed.
@@ -185,7 +185,7 @@ impl FeederPort {
     }
 
     fn welcome(&mut self, queue: &LiveQueue, stream: UnixStream) {
-        let mut memory = match FeedTaker::create(queue.id(), self.ring_bytes, &self.keys) {
+        let mut memory = match FeedOwner::create(queue.id(), self.ring_bytes, &self.keys) {
             Ok(memory) => memory,
             Err(error) => {
                 refuse(&stream, FeedRefusal::Memory);
@@ -355,7 +355,7 @@ impl Port for FeederPort {
 
     fn begin_sleep(&mut self) -> bool {
         let Some(link) = &mut self.link else { return false };
-        let FeedTaker { ring, sleep, .. } = &mut link.memory;
+        let FeedOwner { ring, sleep, .. } = &mut link.memory;
         // What waits for room waits for a tick.
         link.held.is_none() && sleep.begin_sleep(|| ring.has_next())
     }
@@ -374,13 +374,16 @@ impl Port for FeederPort {
         into.extend(link.map(|link| link.stream.as_fd()));
     }
 
-    fn account(&self) -> FeedReport {
-        let state = match &self.link {
+    fn state(&self) -> FeedState {
+        match &self.link {
             Some(link) if link.held.is_some() => FeedState::Lagging,
             Some(_) => FeedState::Connected,
             None if self.account.connections > 0 => FeedState::Gone,
             None => FeedState::Awaited,
-        };
-        FeedReport { state, ..self.account.clone() }
+        }
+    }
+
+    fn account(&self) -> &FeedReport {
+        &self.account
     }
 }

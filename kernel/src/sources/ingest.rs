@@ -13,10 +13,10 @@ use wasm_engine_abi::{
 
 use crate::sources::{
     arrivals::Arrivals,
-    feed_run::FeedRun,
     commands::{Commands, LiveCommands},
+    feed_run::FeedRun,
     live::LiveQueue,
-    port::{FeedReport, ListenError},
+    port::{FeedCounts, FeedReport, ListenError},
     source::Source,
 };
 use wasm_engine_core::FactsBuilder;
@@ -168,6 +168,13 @@ impl Ingest {
     /// How the sources stand that other processes feed over sockets, by source.
     pub(crate) fn feeds(&self) -> BTreeMap<String, FeedReport> {
         self.arrivals.reports(&self.live)
+    }
+
+    /// The same in numbers, for monitors.
+    pub(crate) fn feed_counts(&self) -> FeedCounts {
+        let mut counts = self.arrivals.counts();
+        counts.gap = self.live.iter().map(LiveQueue::gap).sum();
+        counts
     }
 
     /// Inputs that are lost, by source.

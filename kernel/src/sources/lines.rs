@@ -16,12 +16,14 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Stdin},
     path::Path,
-    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
     time::Duration,
 };
 
 use crate::sources::{
-    alarm::LineAlarm,
     error::{LeftOut, RowProblem},
     jsonl::live_line,
     lines_from::{LinesFrom, LiveWay},
@@ -49,6 +51,9 @@ pub(crate) fn note_bad(left_out: &mut LeftOut, id: &str, line: u64, problem: &Ro
         tracing::warn!("source `{id}`: {}; such lines are left out and counted", left_out.first);
     }
 }
+
+/// Wakes a run that sleeps elsewhere than at the channel.
+pub(crate) type WakeRun = Arc<dyn Fn() + Send + Sync>;
 
 /// What a reader sends.
 enum Arrived {
@@ -78,8 +83,7 @@ impl LiveLines {
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub(crate) fn start(queues: &[LiveQueue], alarm: Option<&LineAlarm>) -> io::Result<Option<Self>> {
-        let alarm = alarm.cloned();
+    pub(crate) fn start(queues: &[LiveQueue], alarm: Option<WakeRun>) -> io::Result<Option<Self>> {
         let (sender, receiver) = sync_channel(CHANNEL_LINES);
         let mut any = false;
         for (queue, live) in queues.iter().enumerate() {
@@ -172,7 +176,7 @@ struct LineSource {
     line_bytes_max: u64,
     sender: SyncSender<Arrived>,
     from: LinesFrom,
-    alarm: Option<LineAlarm>,
+    alarm: Option<WakeRun>,
     /// Number of the last line.
     line: u64,
 }
@@ -252,7 +256,7 @@ impl LineSource {
     fn send(&self, arrived: Arrived) -> Result<(), NobodyListens> {
         self.sender.send(arrived).map_err(|_| NobodyListens)?;
         if let Some(alarm) = &self.alarm {
-            alarm.ring();
+            alarm();
         }
         Ok(())
     }

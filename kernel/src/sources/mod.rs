@@ -1,5 +1,6 @@
 //! Where inputs come from, and when they enter.
 
+#[cfg(unix)]
 mod alarm;
 mod arrivals;
 mod commands;
@@ -27,8 +28,8 @@ mod streams;
 mod table;
 mod times;
 
-pub(crate) use self::feed_run::FeedRun;
 pub(crate) use self::commands::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
+pub(crate) use self::feed_run::FeedRun;
 pub use self::{
     commands::{Command, Commands},
     error::{BadRow, SourceError},

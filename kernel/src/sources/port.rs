@@ -16,25 +16,25 @@ use crate::{
     sources::live::LiveQueue,
 };
 
-/// Ticks whose sequences are kept apart until they are durable; then several are told as one.
+/// Ticks whose sequences are kept apart until they are durable; then several become durable as one.
 const NOTES_MAX: usize = 4096;
 
 /// Why nobody can be listened to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The kernel has no name from which the place follows.
+    /// The kernel has no name from which the location follows.
     #[error(
         "source `{id}` is for a feeder, which finds the kernel by its name, and it has none; name \
-         the kernel, or the place as source.{id}.socket"
+         the kernel, or the location as source.{id}.socket"
     )]
     Nameless {
         /// Id of the source.
         id: String,
     },
-    /// The place cannot be had.
-    #[error("source `{id}` has no place to listen: {source}; name one as source.{id}.socket")]
-    Place {
+    /// The location cannot be had.
+    #[error("source `{id}` has no location to listen: {source}; name one as source.{id}.socket")]
+    Location {
         /// Id of the source.
         id: String,
         /// Why not.
@@ -48,7 +48,7 @@ pub enum ListenError {
     Socket {
         /// Id of the source.
         id: String,
-        /// The place.
+        /// The location.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -105,6 +105,27 @@ pub struct FeedReport {
     pub problem: Option<String>,
 }
 
+/// How all sources stand that are fed over sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FeedCounts {
+    pub(crate) connected: u64,
+    pub(crate) lagging: u64,
+    pub(crate) gone: u64,
+    pub(crate) refused: u64,
+    pub(crate) gap: u64,
+}
+
+impl FeedCounts {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, state: FeedState, refused: u64) {
+        let is = |states: &[FeedState]| u64::from(states.contains(&state));
+        self.connected += is(&[FeedState::Connected, FeedState::Lagging]);
+        self.lagging += is(&[FeedState::Lagging]);
+        self.gone += is(&[FeedState::Gone]);
+        self.refused += refused;
+    }
+}
+
 /// What brings the inputs of one live source. Nothing in it waits.
 pub(crate) trait Port: Debug + Send {
     /// Takes what is there already into `queue`, as far as it has room. It makes no system call
@@ -123,8 +144,10 @@ pub(crate) trait Port: Debug + Send {
     /// The sockets that wake it.
     #[cfg(unix)]
     fn sockets<'p>(&'p self, into: &mut Vec<std::os::fd::BorrowedFd<'p>>);
-    /// What happened: state, connections and what was wrong.
-    fn account(&self) -> FeedReport;
+    /// How it stands.
+    fn state(&self) -> FeedState;
+    /// What happened: connections and what was wrong.
+    fn account(&self) -> &FeedReport;
     /// Lines that were left out.
     fn left_out(&self) -> u64 {
         0
@@ -151,7 +174,7 @@ impl DurableSeqs {
             return;
         }
         if self.notes.len() >= NOTES_MAX {
-            // Those of an earlier tick are told with this one.
+            // Those of an earlier tick become durable with this one.
             self.notes.pop_back();
         }
         self.notes.push_back((tick, entered));
@@ -197,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_has_a_bound_and_is_told_late_rather_than_early() {
+    fn what_is_kept_has_a_bound_and_comes_late_rather_than_early() {
         let mut seqs = DurableSeqs::default();
         let ticks = NOTES_MAX as u64 + 1000;
         (1..=ticks).for_each(|tick| seqs.note(tick, tick));

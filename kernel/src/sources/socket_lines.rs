@@ -23,12 +23,12 @@ use std::{
 };
 
 use crate::sources::{
+    error::LeftOut,
     error::RowProblem,
     jsonl::live_line,
     lines::{line_bytes_max, note_bad},
     lines_from::LinesFrom,
     live::{LiveQueue, PushRefusal},
-    error::LeftOut,
     port::{FeedReport, FeedState, Port},
     sockets::{Rendezvous, send_some},
 };
@@ -347,14 +347,17 @@ impl Port for SocketLines {
         into.extend(read.map(|connection| connection.stream.as_fd()));
     }
 
-    fn account(&self) -> FeedReport {
-        let state = match self.connections.as_slice() {
+    fn state(&self) -> FeedState {
+        match self.connections.as_slice() {
             [] if self.account.connections > 0 => FeedState::Gone,
             [] => FeedState::Awaited,
             some if some.iter().any(LineConnection::is_blocked) => FeedState::Lagging,
             _ => FeedState::Connected,
-        };
-        FeedReport { state, ..self.account.clone() }
+        }
+    }
+
+    fn account(&self) -> &FeedReport {
+        &self.account
     }
 
     fn left_out(&self) -> u64 {

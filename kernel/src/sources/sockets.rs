@@ -19,14 +19,14 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg},
 };
-use wasm_engine_shm::locate::lock_socket;
+use wasm_engine_shm::rendezvous::lock_socket;
 
 use crate::sources::port::ListenError;
 
 /// Connections taken at a time: the others wait in the system's queue.
 const ACCEPTS_MAX: u32 = 16;
 
-/// A place at which a source listens. It is this kernel's until it is dropped.
+/// A location at which a source listens. It is this kernel's until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
     listener: UnixListener,
@@ -38,8 +38,8 @@ pub(crate) struct Rendezvous {
 impl Rendezvous {
     /// Listens at `path` for source `id`.
     pub(crate) fn open(id: &str, path: &Path) -> Result<Self, ListenError> {
-        let place = |source| ListenError::Place { id: id.to_owned(), source };
-        let lock = lock_socket(path).map_err(place)?;
+        let location = |source| ListenError::Location { id: id.to_owned(), source };
+        let lock = lock_socket(path).map_err(location)?;
         let open = || {
             let listener = UnixListener::bind(path)?;
             fs::set_permissions(path, Permissions::from_mode(0o600))?;

@@ -49,7 +49,8 @@ fn text(sources: &[(&str, &str)]) -> String {
     }
     let args = toml_string(&agent.echo(0).args());
     text + &format!(
-        "[[agent]]\nname = \"agent\"\nmodule = \"agent.wasm\"\ngrant = \"declared\"\nargs = {args}\n"
+        "[[agent]]\nname = \"agent\"\nmodule = \"agent.wasm\"\ngrant = \"declared\"\n\
+         args = {args}\n"
     )
 }
 
@@ -60,8 +61,7 @@ const STANDARD_INPUT: &str = "kind = \"live\"\nfile = \"-\"\npayload = \"text\""
 /// A folder with a configuration of these sources.
 fn folder(sources: &[(&str, &str)]) -> TempDir {
     let dir = TempDir::new().expect("a folder");
-    let named: Vec<_> =
-        sources.iter().map(|(id, keys)| (*id, keys.replace("NAME", id))).collect();
+    let named: Vec<_> = sources.iter().map(|(id, keys)| (*id, keys.replace("NAME", id))).collect();
     let named: Vec<_> = named.iter().map(|(id, keys)| (*id, keys.as_str())).collect();
     fs::write(dir.path().join("run.toml"), text(&named)).expect("written");
     fs::write(dir.path().join("agent.wasm"), wasm(SCRIPT, ALL)).expect("written");
@@ -312,10 +312,10 @@ fn kernel_killed(kills: u64) {
     let count = fed.join().expect("it ends");
     let report = report(kernel);
     whole(&logged(&dir), 0, count);
-    assert_eq!((&report["feeds"]["one"]["durable"], &report["feeds"]["one"]["gap"]), (
-        &count.into(),
-        &0.into()
-    ));
+    assert_eq!(
+        (&report["feeds"]["one"]["durable"], &report["feeds"]["one"]["gap"]),
+        (&count.into(), &0.into())
+    );
     assert_eq!(verified(&dir), count);
     eprintln!("{kills} kills of the kernel: {count} inputs");
 }
@@ -564,9 +564,12 @@ fn lines_over_a_socket_are_acknowledged_to_those_who_ask() {
     }
     asking.write_all(b"no JSON\n").expect("sent");
     let last = wait_for(&|said| said["durable"] == 498);
-    assert_eq!(last, serde_json::json!(
-        {"accepted": 498, "left_out": 1, "durable": 498, "next": 500}
-    ));
+    assert_eq!(
+        last,
+        serde_json::json!(
+            {"accepted": 498, "left_out": 1, "durable": 498, "next": 500}
+        )
+    );
     kernel.kill().expect("it is killed");
     kernel.wait().expect("it is gone");
     whole(&logged(&dir), 0, 500);

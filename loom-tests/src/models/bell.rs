@@ -1,7 +1,7 @@
 //! The doorbell: a sleeper whose work is there is woken; a lost wake-up is a deadlock.
 
-use loom::sync::{Arc, Condvar, Mutex};
 use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use wasm_engine_shm::wait::WaitMode;
 

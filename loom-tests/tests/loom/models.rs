@@ -2,7 +2,9 @@
 
 use wasm_engine_loom_tests::check;
 use wasm_engine_loom_tests::models::{ALL, RED};
-use wasm_engine_loom_tests::models::{acks, bell, lease, payloads, polls, publish, rings, slots, tables};
+use wasm_engine_loom_tests::models::{
+    acks, bell, lease, payloads, polls, publish, rings, slots, tables,
+};
 
 /// Declares the tests together with the list of them.
 macro_rules! tests {

@@ -32,7 +32,11 @@ const WALLS: [Wall<'static>; 21] = [
     ("benches/measure", &["shm", "kernel/guest"], &[]),
     ("ui-bridge", &["abi", "shm", "kernel/telemetry", "kernel/log"], &["ui-bridge/testkit"]),
     ("ui-bridge/testkit", &["abi", "shm", "kernel/telemetry", "ui-bridge"], &[]),
-    ("kernel", &ALL_OF_KERNEL, &["kernel/core/scripts", "kernel/feeder", "ui-bridge", "ui-bridge/testkit"]),
+    (
+        "kernel",
+        &ALL_OF_KERNEL,
+        &["kernel/core/scripts", "kernel/feeder", "ui-bridge", "ui-bridge/testkit"],
+    ),
     ("agents", &["abi"], &["kernel/core", "kernel/setup"]),
     ("loom-tests", &["shm"], &[]),
     ("benches", &ANY, &[]),

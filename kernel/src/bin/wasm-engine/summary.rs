@@ -135,6 +135,23 @@ fn troubles(report: &RunReport) -> Vec<String> {
         "item",
         "wait in the inboxes of paused agents, which end no run: resume these agents",
     );
+    lines.extend(of_sources(report));
+    for (topic, misfits) in &report.misfits {
+        lines.push(format!(
+            "{} on {topic} not in the declared format, shown as hex: correct output.format or \
+             what is published",
+            of(*misfits, "message")
+        ));
+    }
+    if let Some(recovered) = &report.recovered {
+        lines.push(format!("the log's end was dropped: {recovered}"));
+    }
+    lines
+}
+
+/// What was wrong with sources, each with what to do.
+fn of_sources(report: &RunReport) -> Vec<String> {
+    let mut lines = Vec::new();
     for (source, gap) in &report.gaps {
         lines.push(format!(
             "INCOMPLETE: source {source} has a gap of {}, which its feeder says are lost; what \
@@ -158,16 +175,6 @@ fn troubles(report: &RunReport) -> Vec<String> {
                 of(*left_out, "row")
             ));
         }
-    }
-    for (topic, misfits) in &report.misfits {
-        lines.push(format!(
-            "{} on {topic} not in the declared format, shown as hex: correct output.format or \
-             what is published",
-            of(*misfits, "message")
-        ));
-    }
-    if let Some(recovered) = &report.recovered {
-        lines.push(format!("the log's end was dropped: {recovered}"));
     }
     lines
 }
