@@ -55,7 +55,7 @@ STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the
           "waiting for a source", "driven by its host", "stopped")
 
 # generated: layouts
-SCHEMA = 0xd482a64e2c23ee5f
+SCHEMA = 0x306541d1a706f36b
 KERNEL_PAGE = {
     "now_ns": (0, "Q"),
     "start_ns": (8, "Q"),
@@ -97,15 +97,20 @@ KERNEL_PAGE = {
     "tick_ns_last": (312, "Q"),
     "payload_bytes_held": (320, "Q"),
     "region_bytes": (328, "Q"),
-    "tick_ns_buckets": (336, "32Q"),
-    "run_state": (592, "I"),
-    "exit_code": (596, "I"),
-    "agents": (600, "I"),
-    "agents_max": (604, "I"),
-    "messages_held": (608, "I"),
-    "inferences_pending": (612, "I"),
-    "inputs_left": (616, "I"),
-    "runnable": (620, "I"),
+    "feeds_connected": (336, "Q"),
+    "feeds_lagging": (344, "Q"),
+    "feeds_gone": (352, "Q"),
+    "feeds_refused": (360, "Q"),
+    "feed_gap_inputs": (368, "Q"),
+    "tick_ns_buckets": (376, "32Q"),
+    "run_state": (632, "I"),
+    "exit_code": (636, "I"),
+    "agents": (640, "I"),
+    "agents_max": (644, "I"),
+    "messages_held": (648, "I"),
+    "inferences_pending": (652, "I"),
+    "inputs_left": (656, "I"),
+    "runnable": (660, "I"),
 }
 AGENT_ROW = {
     "address": (0, "Q"),

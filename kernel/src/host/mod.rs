@@ -161,7 +161,7 @@ impl HostBuilder {
         let loading_ns = clock::now_ns();
         let (resolved, locations) = self.resolve()?;
         let mut sources = resolved.sources.iter();
-        if let Some(source) = sources.find(|source| source.is_live() && !source.is_pushed()) {
+        if let Some(source) = sources.find(|source| source.has_reader()) {
             return Err(RunError::LiveFile { id: source.id().to_owned() }.into());
         }
         let physical = resolved.physical.clone();
@@ -456,7 +456,8 @@ fn finish_tick(run: &mut Run) -> Result<(), RunError> {
 }
 
 fn find(queues: &[LiveQueue], source: &str) -> Result<usize, PushRefusal> {
-    let at = queues.iter().position(|queue| queue.id() == source);
+    let pushed = |queue: &LiveQueue| queue.id() == source && queue.shape().is_pushed();
+    let at = queues.iter().position(pushed);
     at.ok_or_else(|| PushRefusal::UnknownSource { source_id: source.to_owned() })
 }
 
