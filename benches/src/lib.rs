@@ -58,6 +58,7 @@ pub mod readers;
 pub mod rig;
 pub mod ring_batch;
 pub mod ring_spsc;
+mod rivals;
 pub mod row;
 #[cfg(feature = "kernel")]
 pub mod sleepers;
