@@ -159,6 +159,11 @@ macro_rules! counters {
             tick_ns_last: Gauge Ns, "Last tick.";
             payload_bytes_held: Gauge Bytes, "Payload bytes in all inboxes, in whole blocks of 64.";
             region_bytes: Gauge Bytes, "Bytes of the shared region.";
+            feeds_connected: Gauge Count, "Sources over sockets that somebody feeds.";
+            feeds_lagging: Gauge Count, "Those of them that hand over more than ticks take.";
+            feeds_gone: Gauge Count, "Sources over sockets whose feeders are gone.";
+            feeds_refused: Total Count, "Feeders and clients refused or disconnected.";
+            feed_gap_inputs: Total Count, "Inputs that feeders said are lost.";
         }
         log {
             DURABLE_TICKS log_durable_ticks: Total Count, "Ticks durable, as last tick + 1.";

@@ -11,7 +11,8 @@
 //!  code.rs     tables of codes and their words    schema.rs   the fingerprint of what is published
 //!  plain.rs    text from outside, fit to be shown
 //!  short.rs    the same, as one short line      input.rs   what inputs are made of
-//!  tensor/     what models are asked and answer  task.rs  what `schedule` takes
+//!  tensor/     what models are asked and answer  feed.rs  what feeders and kernels say first
+//!  task.rs     what `schedule` takes
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -28,6 +29,7 @@
 pub mod calls;
 pub mod code;
 pub mod counter;
+pub mod feed;
 pub mod frame;
 pub mod ids;
 pub mod input;

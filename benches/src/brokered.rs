@@ -6,16 +6,16 @@
 //! ends in a fault if it is another. The bare loop and Node.js run the same module (addresses have
 //! 32 bits there), Erlang processes do the same.
 
-use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::bare_loop::{BareLoop, rounds_of};
 use crate::growth::{TURNS, in_turn};
 use crate::guests::Job;
 use crate::measure::{Scale, apart, median, median_ratio, ns_each, pin};
 use crate::rig::{Case, Rig, check};
+use crate::rivals;
 use crate::row::{Row, Unit};
 
 const AGENTS: u32 = 50;
@@ -32,7 +32,6 @@ const SPINS: [(f64, f64); 4] =
 pub const NEVER_SLOWER: f64 = 0.97;
 /// Time of a segment of turns that compute, in ns.
 pub const SEGMENT_NS: f64 = 20e6;
-const RIVALS: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The rows.
 ///
@@ -158,10 +157,10 @@ fn node(scale: Scale) -> Result<[f64; 3], String> {
     let wasm = dir.path().join("relay.wasm");
     let module = Job::Relay { rounds: 0 }.module_for_node(AGENTS);
     std::fs::write(&wasm, module).map_err(|error| format!("no peer: {error}"))?;
-    let script = Path::new(RIVALS).join("rivals-node/brokered.js");
+    let script = rivals::script("rivals-node/brokered.js");
     let segments = scale.segments * 2;
     let numbers = [AGENTS as usize, segments, rounds(scale)];
-    let said = ask(
+    let said = rivals::ask(
         "node",
         Command::new("node").arg(script).arg(wasm).args(numbers.map(|n| n.to_string())),
     )?;
@@ -183,23 +182,11 @@ fn against_erlang(scale: Scale, ours: f64) -> Row {
 }
 
 fn erlang(scale: Scale, flags: &str) -> Result<f64, String> {
-    let script = Path::new(RIVALS).join("rivals-erlang/brokered.erl");
+    let script = rivals::script("rivals-erlang/brokered.erl");
     let segments = scale.segments * 2;
     let numbers = [AGENTS as usize, segments, rounds(scale)].map(|n| n.to_string());
     let mut escript = Command::new("escript");
-    let said = ask("escript", escript.arg(script).args(numbers).env("ERL_FLAGS", flags))?;
+    let said = rivals::ask("escript", escript.arg(script).args(numbers).env("ERL_FLAGS", flags))?;
     assert_eq!(said["messages"], messages(scale, segments), "a message was lost");
     said["message_ns"].as_f64().ok_or_else(|| "no peer: escript gave no figure".to_owned())
-}
-
-/// Runs a rival; gives the JSON that it says.
-fn ask(name: &str, command: &mut Command) -> Result<Value, String> {
-    let output =
-        command.output().map_err(|_| format!("no peer: there is no `{name}` on the PATH"))?;
-    if !output.status.success() {
-        let error = String::from_utf8_lossy(&output.stderr);
-        let words = error.lines().next().unwrap_or_default();
-        return Err(format!("no peer: {name} failed: {words}"));
-    }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("no peer: {name}: {error}"))
 }

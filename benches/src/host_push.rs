@@ -4,9 +4,11 @@
 //! The way: push 64 bytes, execute a tick, read the message that the agent published. The bare
 //! calls: both calls of the contract of the same module, the input written into its memory, the
 //! message copied out by the host call. The limit: a function of Rust that copies 64 bytes, called
-//! and not inlined. Each way is timed alone, so quantiles are those of single ways.
+//! and not inlined. What one writes in Node.js instead is `rivals-node/round_trip.js`. Each way is
+//! timed alone, so quantiles are those of single ways.
 
 use std::hint::black_box;
+use std::process::Command;
 
 use tempfile::TempDir;
 use wasm_engine::host::{Host, LiveStream, TickPoll};
@@ -17,6 +19,7 @@ use crate::counting::allocations;
 use crate::guests::{INBOX_AT, MEMORY_BYTES, PAYLOAD_BYTES};
 use crate::measure::{Scale, apart, clock_ns, ns_each, pin, quantile};
 use crate::rig::engine;
+use crate::rivals;
 use crate::row::{Row, Unit};
 
 /// Bytes of the header in front of an item's payload.
@@ -171,44 +174,82 @@ fn timed(count: usize, into: &mut Vec<f64>, mut way: impl FnMut()) {
 /// If an answer is wrong or a kernel fails.
 #[must_use]
 pub fn rows(scale: Scale) -> Vec<Row> {
-    apart(|| {
-        let dir = TempDir::new().expect("a folder");
-        let mut plain = Embedded::start(None, false);
-        let mut fast = Embedded::start(None, true);
-        let mut logged = Embedded::start(Some(&dir), false);
-        // After the log's threads have started, which else would share the core.
-        pin(0);
-        let mut bare = Bare::start();
-        let count = scale.of(WAYS);
-        let mut figures: [Vec<f64>; 5] = Default::default();
-        let mut into = [0; PAYLOAD_BYTES];
-        let payload = [7; PAYLOAD_BYTES];
-        for _ in 0..scale.segments {
-            timed(count, &mut figures[0], || plain.way());
-            timed(count, &mut figures[1], || fast.way());
-            timed(count, &mut figures[2], || logged.way());
-            timed(count, &mut figures[3], || bare.way());
-            timed(count, &mut figures[4], || copy(&payload, &mut into));
+    let (mut rows, ours) = apart(|| ways(scale));
+    // Behind it, for a rival has threads of its own and is on no core in particular.
+    rows.extend(against_node(scale.of(WAYS) * scale.segments, ours));
+    rows
+}
+
+/// The rows of this process, and the quantiles without a log.
+fn ways(scale: Scale) -> (Vec<Row>, [f64; 3]) {
+    let dir = TempDir::new().expect("a folder");
+    let mut plain = Embedded::start(None, false);
+    let mut fast = Embedded::start(None, true);
+    let mut logged = Embedded::start(Some(&dir), false);
+    // After the log's threads have started, which else would share the core.
+    pin(0);
+    let mut bare = Bare::start();
+    let count = scale.of(WAYS);
+    let mut figures: [Vec<f64>; 5] = Default::default();
+    let mut into = [0; PAYLOAD_BYTES];
+    let payload = [7; PAYLOAD_BYTES];
+    for _ in 0..scale.segments {
+        timed(count, &mut figures[0], || plain.way());
+        timed(count, &mut figures[1], || fast.way());
+        timed(count, &mut figures[2], || logged.way());
+        timed(count, &mut figures[3], || bare.way());
+        timed(count, &mut figures[4], || copy(&payload, &mut into));
+    }
+    let [plain_ns, fast_ns, logged_ns, bare_ns, copy_ns] = &figures;
+    let mut rows = Vec::new();
+    for (what, ways) in [
+        ("without log", plain_ns),
+        ("without log, with the engine's signal handlers", fast_ns),
+        ("with log", logged_ns),
+    ] {
+        for (q, name) in QUANTILES {
+            let case = format!("push to output of 64 B, {name}, {what}");
+            let row = Row::new("S15", case, Unit::Ns, quantile(ways, q))
+                .against("wasmtime, both calls and copies", quantile(bare_ns, q), None)
+                .limit(quantile(copy_ns, q));
+            rows.push(row);
         }
-        let [plain_ns, fast_ns, logged_ns, bare_ns, copy_ns] = &figures;
-        let mut rows = Vec::new();
-        for (what, ways) in [
-            ("without log", plain_ns),
-            ("without log, with the engine's signal handlers", fast_ns),
-            ("with log", logged_ns),
-        ] {
-            for (q, name) in QUANTILES {
-                let case = format!("push to output of 64 B, {name}, {what}");
-                let row = Row::new("S15", case, Unit::Ns, quantile(ways, q))
-                    .against("wasmtime, both calls and copies", quantile(bare_ns, q), None)
-                    .limit(quantile(copy_ns, q));
-                rows.push(row);
-            }
-        }
-        rows.push(push_alone(&mut plain, scale));
-        rows.push(allocated(&mut plain, scale));
-        rows
-    })
+    }
+    rows.push(push_alone(&mut plain, scale));
+    rows.push(allocated(&mut plain, scale));
+    (rows, QUANTILES.map(|(q, _)| quantile(plain_ns, q)))
+}
+
+/// The same way in Node.js: over messages to a worker and back, over shared memory, in one thread.
+fn against_node(ways: usize, ours: [f64; 3]) -> Vec<Row> {
+    let row = |at: usize| {
+        let case = format!("push to output of 64 B, {}, beside Node.js", QUANTILES[at].1);
+        Row::new("S15", case, Unit::Ns, ours[at])
+    };
+    let figures = match node(ways) {
+        Ok(figures) => figures,
+        Err(reason) => return vec![row(0).note(reason)],
+    };
+    let peers = [
+        "Node.js, messages to a worker and back",
+        "Node.js, shared memory, both spin",
+        "Node.js, in one thread",
+    ];
+    let rows = peers.iter().zip(figures).flat_map(|(peer, ns)| {
+        (0..QUANTILES.len()).map(move |at| row(at).against(peer, ns[at], None))
+    });
+    rows.collect()
+}
+
+fn node(ways: usize) -> Result<[[f64; 3]; 3], String> {
+    let dir = TempDir::new().map_err(|error| format!("no peer: {error}"))?;
+    let wasm = dir.path().join("echo.wasm");
+    std::fs::write(&wasm, module()).map_err(|error| format!("no peer: {error}"))?;
+    let script = rivals::script("rivals-node/round_trip.js");
+    let said =
+        rivals::ask("node", Command::new("node").arg(script).arg(wasm).arg(ways.to_string()))?;
+    let figures = ["message", "shared", "inline"].map(|way| said[way].clone());
+    serde_json::from_value(figures.to_vec().into()).map_err(|error| format!("no peer: {error}"))
 }
 
 /// What a push alone takes.

@@ -16,6 +16,7 @@
 //!                                                     allocations.rs      S13
 //!                                                     growth.rs           S3b, S14
 //!                                                     host_push.rs        S15
+//!                                                     feeder_push.rs      S15, of a feeder
 //!                                                     watched.rs          P9
 //! ```
 //! Absolute figures do not travel between machines, so every row holds its peer or the machine's
@@ -40,6 +41,8 @@ pub mod brokered;
 #[allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 pub mod counting;
 pub mod dispatch;
+#[cfg(all(feature = "kernel", target_os = "linux"))]
+pub mod feeder_push;
 #[cfg(feature = "kernel")]
 pub mod growth;
 #[cfg(feature = "kernel")]
@@ -55,6 +58,7 @@ pub mod readers;
 pub mod rig;
 pub mod ring_batch;
 pub mod ring_spsc;
+mod rivals;
 pub mod row;
 #[cfg(feature = "kernel")]
 pub mod sleepers;

@@ -14,6 +14,7 @@ use wasm_engine_inference::ModelMeasures;
 use wasm_engine_setup::{ModelNotes, ModelSetup, PortSetup, ProviderUse, full_name};
 
 use crate::exit::{Exit, HasExitCode};
+pub use crate::sources::{FeedReport, FeedState};
 
 /// Why a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
@@ -138,6 +139,10 @@ macro_rules! run_report {
             pub waited_for: Option<String>,
             /// Rows, lines and files that sources left out, by source.
             pub rows_left_out: BTreeMap<String, u64>,
+            /// Live sources that other processes feed over sockets.
+            pub feeds: BTreeMap<String, FeedReport>,
+            /// Inputs of live sources that are lost, by source: the run is incomplete.
+            pub gaps: BTreeMap<String, u64>,
             /// Commands of the host.
             pub commands: u64,
             /// Those of them that were refused.

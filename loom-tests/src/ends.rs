@@ -1,5 +1,6 @@
 //! The ends of rings and doorbells in memory of either checker, each word of its class.
 
+use wasm_engine_shm::acks::{self, AckReader, AckWriter};
 use wasm_engine_shm::bytes::{self, Consumer, Producer};
 use wasm_engine_shm::cell::{self, Receiver, Sender};
 use wasm_engine_shm::wait::{self, Ringer, Waiter};
@@ -40,6 +41,17 @@ pub fn ring<M: Classed>(capacity: usize) -> (Producer<M>, Consumer<M>) {
     let tail: M = first_atomic(shape.consumer_len);
     let producer = Producer::new(data.clone(), tail.clone()).expect("free");
     (producer, Consumer::new(data, tail).expect("free"))
+}
+
+/// Both sides of acknowledgements.
+///
+/// # Panics
+/// Never: the memory is fresh.
+#[must_use]
+pub fn acks<M: Classed>() -> (AckWriter<M>, AckReader<M>) {
+    let class = |word: usize| if word < 3 { Class::Atomic } else { Class::Unused };
+    let mem = M::classed(acks::LEN, class);
+    (AckWriter::new(mem.clone()).expect("free"), AckReader::new(mem).expect("free"))
 }
 
 /// The two sides of a doorbell.

@@ -14,12 +14,16 @@
 //! | [`rows`] | table with consistent snapshots | 1 | any, read-only | newest two |
 //! | [`counters`] | labelled numbers | 1 per group | any, read-only | newest only |
 //! | [`errors`] | distinct errors, counted | 1 | any, read-only | order |
+//! | [`acks`] | how much was taken, how much is durable | 1 | any | newest only |
 //! | [`wait`] | doorbell | 1 waiter | ringers | - |
+//!
+//! Made of them: [`feed`], through which another process hands records over, and whose words are
+//! read through [`foreign`].
 //!
 //! Below them: [`slots`] (the sequence-validated array under broadcast and page), [`lease`] (each
 //! side opened once), [`site`] (the names of all orderings). Around them: [`map`] (the owner's
 //! memory), [`read_map`] (a monitor's), [`layout`], [`header`], [`region`] (where things are),
-//! [`locate`] (finding it by name).
+//! [`locate`] (finding it by name), [`rendezvous`] (sockets).
 //!
 //! Feature `asm-copy` (default): bulk copies in assembly on x86-64 instead of a loop of words.
 //!
@@ -38,6 +42,7 @@
 //! No agents, no messages, no meaning of bytes; no clock; no allocation after setup; no thread is
 //! created. Users of this crate need no `unsafe`.
 
+pub mod acks;
 mod attach_error;
 mod bell_word;
 pub mod broadcast;
@@ -46,6 +51,8 @@ pub mod cell;
 pub mod counters;
 mod descriptor;
 pub mod errors;
+pub mod feed;
+pub mod foreign;
 pub mod header;
 mod identity;
 pub mod layout;
@@ -59,6 +66,7 @@ pub mod page;
 mod raw;
 pub mod read_map;
 pub mod region;
+pub mod rendezvous;
 pub mod rows;
 mod side;
 pub mod site;

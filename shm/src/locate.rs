@@ -147,7 +147,7 @@ pub enum LocateError {
     Map(#[from] MapError),
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LocateError {
+pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LocateError {
     let path = path.to_path_buf();
     move |source| LocateError::Io { what, path, source }
 }
@@ -425,7 +425,7 @@ fn check_directory(path: PathBuf) -> Result<PathBuf, LocateError> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), LocateError> {
+pub(crate) fn check_name(name: &str) -> Result<(), LocateError> {
     let valid = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
     let long = (1..=NAME_MAX).contains(&name.len());
     if long && !name.starts_with('.') && name.bytes().all(valid) {
@@ -436,7 +436,7 @@ fn check_name(name: &str) -> Result<(), LocateError> {
 
 /// Opens a file for reading and writing, creates it if missing; for this user only, never through
 /// a symbolic link, never a pipe.
-fn open_private(path: &Path) -> Result<File, LocateError> {
+pub(crate) fn open_private(path: &Path) -> Result<File, LocateError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     os::private(&mut options);

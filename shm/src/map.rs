@@ -136,6 +136,36 @@ impl Map {
         Ok(Self { mem, backing: MapBacking::SealedMemory, file: Some(file), owned_path: None })
     }
 
+    /// New memory of `len_bytes` (rounded up to whole pages) whose length is sealed, to be mapped
+    /// writable by another process too, which gets its [`Map::shared_file`].
+    ///
+    /// # Errors
+    /// As [`Map::memfd`].
+    pub fn memfd_to_share(name: &str, len_bytes: u64) -> Result<Self, MapError> {
+        let len_bytes = whole_pages(name, len_bytes)?;
+        let file = os::memfd(name, len_bytes).map_err(failed("create sealed memory", name))?;
+        os::seal_length(&file).map_err(failed("seal memory", name))?;
+        let mem = map_writable(name, &file)?;
+        Ok(Self { mem, backing: MapBacking::SealedMemory, file: Some(file), owned_path: None })
+    }
+
+    /// Memory that another process made to share, mapped writable: it cannot shrink, so that no
+    /// access raises a signal.
+    ///
+    /// # Errors
+    /// [`MapError::NotAFile`] for anything else, [`MapError::Length`] or [`MapError::Io`].
+    pub fn join(name: &str, file: File) -> Result<Self, MapError> {
+        let facts = file.metadata().map_err(failed("inspect", name))?;
+        if !facts.is_file() || !os::cannot_shrink(&file) {
+            return Err(MapError::NotAFile { name: name.into() });
+        }
+        if !(ALIGN as u64..=LEN_MAX).contains(&facts.len()) {
+            return Err(MapError::Length { name: name.into(), len: facts.len() });
+        }
+        let mem = map_writable(name, &file)?;
+        Ok(Self { mem, backing: MapBacking::SealedMemory, file: Some(file), owned_path: None })
+    }
+
     /// A new file of `len_bytes` (rounded up to whole pages), readable and writable by this user
     /// only, mapped writable and populated; a file of that name is unlinked first, never truncated,
     /// so that its readers keep what they have. The file is removed when the map is dropped.
@@ -204,6 +234,12 @@ impl Map {
     #[must_use]
     pub fn fd(&self) -> Option<i32> {
         self.file.as_ref().and_then(os::fd_number)
+    }
+
+    /// The file that is mapped, to hand it over; `None` on the heap.
+    #[must_use]
+    pub fn shared_file(&self) -> Option<&File> {
+        self.file.as_ref()
     }
 
     /// The path of a file backing created here.

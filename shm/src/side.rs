@@ -26,6 +26,8 @@ pub enum Protocol {
     Counters,
     /// A doorbell.
     Bell,
+    /// Acknowledgements.
+    Acks,
     /// The header of a region.
     Header,
 }

@@ -79,11 +79,16 @@ pub enum Site {
     StatePublish,
     /// Acquire fence after loading that state. Partner: [`Site::StatePublish`].
     StatePoll,
+    /// Release store of the durable sequence, or of the end, by the writer of acknowledgements.
+    /// Partner: [`Site::AckPeek`].
+    AckPublish,
+    /// Acquire load of either by their reader. Partner: [`Site::AckPublish`].
+    AckPeek,
 }
 
 impl Site {
     /// Every site, in the order of the enum: the mutation gate walks this list.
-    pub const ALL: [Site; 32] = [
+    pub const ALL: [Site; 34] = [
         Site::BytesPublish,
         Site::BytesPeek,
         Site::BytesRelease,
@@ -116,5 +121,7 @@ impl Site {
         Site::ReadyPoll,
         Site::StatePublish,
         Site::StatePoll,
+        Site::AckPublish,
+        Site::AckPeek,
     ];
 }

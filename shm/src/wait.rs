@@ -20,6 +20,10 @@
 //! Why epoch has Release and Acquire: should the waiter load the epoch of the very ring that saw it
 //! sleep, it would sleep at the new value; then the work published before is visible to its check.
 //!
+//! Who waits for several things at once, of which a doorbell is one, does not sleep here but where
+//! all of them can wake it, in `poll(2)` at sockets: [`Waiter::begin_sleep`] announces that, and a
+//! ringer that [`Ringer::finds_sleeper`] wakes it there.
+//!
 //! What this does not do: a read-only reader cannot wait here, since it cannot announce that it
 //! sleeps; it polls. The doorbell does not count rings.
 
@@ -84,12 +88,20 @@ impl<M: Mem> Ringer<M> {
     /// Wakes the waiter if it sleeps. Call it after publishing the work; one call per batch.
     #[inline]
     pub fn ring(&self) {
-        // SeqCst fence: pairs with the one in `Waiter::sleep_unless`. Either we see the sleeper or
-        // it sees the work published before this call.
-        Leased::<M>::fence(Site::BellRing, Ordering::SeqCst);
-        if self.held.load(SLEEPERS, Ordering::Relaxed) != 0 {
+        if self.finds_sleeper() {
             self.wake();
         }
+    }
+
+    /// Whether the waiter sleeps and has to be woken, by other means than this doorbell. Call it
+    /// after publishing the work; one call per batch.
+    #[must_use]
+    #[inline]
+    pub fn finds_sleeper(&self) -> bool {
+        // SeqCst fence: pairs with the one in `Waiter::begin_sleep`. Either we see the sleeper or
+        // it sees the work published before this call.
+        Leased::<M>::fence(Site::BellRing, Ordering::SeqCst);
+        self.held.load(SLEEPERS, Ordering::Relaxed) != 0
     }
 
     #[cold]
@@ -166,16 +178,27 @@ impl<M: Mem> Waiter<M> {
     fn sleep_unless(&mut self, ready: &mut impl FnMut() -> bool, limit: Option<Duration>) -> bool {
         // Acquire: pairs with the Release add in `Ringer::wake`.
         let epoch = self.held.bell_load(EPOCH, M::ord(Site::BellEpoch, Ordering::Acquire));
-        // Relaxed: the fence orders it before the check of the work.
-        self.held.store(SLEEPERS, 1, Ordering::Relaxed);
-        // SeqCst fence: pairs with the one in `Ringer::ring`.
-        Leased::<M>::fence(Site::BellSleep, Ordering::SeqCst);
-        let found = ready();
+        let found = self.begin_sleep(ready);
         if !found {
             self.held.futex_wait(EPOCH, epoch, limit);
         }
+        self.end_sleep();
+        found
+    }
+
+    /// Announces that the waiter is about to sleep, elsewhere than here; returns whether `ready`
+    /// finds that it need not. [`Waiter::end_sleep`] comes next, slept or not.
+    pub fn begin_sleep(&mut self, mut ready: impl FnMut() -> bool) -> bool {
+        // Relaxed: the fence orders it before the check of the work.
+        self.held.store(SLEEPERS, 1, Ordering::Relaxed);
+        // SeqCst fence: pairs with the one in `Ringer::finds_sleeper`.
+        Leased::<M>::fence(Site::BellSleep, Ordering::SeqCst);
+        ready()
+    }
+
+    /// Takes the announcement back.
+    pub fn end_sleep(&mut self) {
         // Relaxed: a ringer that still sees 1 makes a needless call, no more.
         self.held.store(SLEEPERS, 0, Ordering::Relaxed);
-        found
     }
 }

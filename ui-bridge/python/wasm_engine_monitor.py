@@ -55,7 +55,7 @@ STATES = ("starting", "running", "idle", "waiting for a model", "waiting for the
           "waiting for a source", "driven by its host", "stopped")
 
 # generated: layouts
-SCHEMA = 0x190175e598ac738b
+SCHEMA = 0x380d54fdee9209f5
 KERNEL_PAGE = {
     "now_ns": (0, "Q"),
     "start_ns": (8, "Q"),
@@ -104,15 +104,20 @@ KERNEL_PAGE = {
     "tick_ns_last": (368, "Q"),
     "payload_bytes_held": (376, "Q"),
     "region_bytes": (384, "Q"),
-    "tick_ns_buckets": (392, "32Q"),
-    "run_state": (648, "I"),
-    "exit_code": (652, "I"),
-    "agents": (656, "I"),
-    "agents_max": (660, "I"),
-    "messages_held": (664, "I"),
-    "inferences_pending": (668, "I"),
-    "inputs_left": (672, "I"),
-    "runnable": (676, "I"),
+    "feeds_connected": (392, "Q"),
+    "feeds_lagging": (400, "Q"),
+    "feeds_gone": (408, "Q"),
+    "feeds_refused": (416, "Q"),
+    "feed_gap_inputs": (424, "Q"),
+    "tick_ns_buckets": (432, "32Q"),
+    "run_state": (688, "I"),
+    "exit_code": (692, "I"),
+    "agents": (696, "I"),
+    "agents_max": (700, "I"),
+    "messages_held": (704, "I"),
+    "inferences_pending": (708, "I"),
+    "inputs_left": (712, "I"),
+    "runnable": (716, "I"),
 }
 AGENT_ROW = {
     "address": (0, "Q"),

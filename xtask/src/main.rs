@@ -37,7 +37,8 @@ usage: cargo xtask TASK
                                  models of the examples
   demo                           set-up, then a year of weather: run, log, verify, summary
   test [ARGS]                    set-up, then every test that runs on stable; ARGS go to cargo test
-  tidy [--house | CHECK ...]     what no lint holds: lengths, names, citations, walls, circles
+  tidy [CHECK ...]               what no lint holds: lengths, names, citations, walls, circles;
+                                 --rules writes docs/RULES.md
   loom [--bound N|none] ...      every loom model to a greater depth; 3 preemptions by default
   mutants [--markdown]           weak orderings and wrong algorithms: each must fail a loom model
   shuttle [SCHEDULES] [SEED]     random schedules at real sizes; 50,000 of each kind

@@ -119,9 +119,12 @@ impl Bf16Bits {
 mod tests {
     use super::*;
 
+    /// Miri interprets each step, and what it could find is the same in all.
+    const STRIDE: usize = if cfg!(miri) { 61 } else { 1 };
+
     #[test]
     fn every_16_bit_float_comes_back_from_32_bits() {
-        for bits in 0..=u16::MAX {
+        for bits in (0..=u16::MAX).step_by(STRIDE) {
             let (half, brain) = (F16Bits(bits), Bf16Bits(bits));
             if half.to_f32().is_nan() {
                 assert!(F16Bits::from_f32(half.to_f32()).to_f32().is_nan(), "{bits:#x}");
@@ -137,7 +140,7 @@ mod tests {
     #[test]
     fn what_lies_between_two_goes_to_the_nearest_or_the_even_one() {
         // Neighbours of 16 bits, and what is between them.
-        for bits in (0..0x7bff_u16).chain(0x8000..0xfbff) {
+        for bits in (0..0x7bff_u16).chain(0x8000..0xfbff).step_by(STRIDE) {
             let (a, b) = (F16Bits(bits).to_f32(), F16Bits(bits + 1).to_f32());
             let middle = (a + b) / 2.0;
             let even = if bits & 1 == 0 { bits } else { bits + 1 };

@@ -27,7 +27,7 @@ pub(crate) struct DirtyPages {
 
 impl DirtyPages {
     pub(crate) fn new() -> Self {
-        let pages_are_small = rustix::param::page_size() == PAGE_BYTES;
+        let pages_are_small = page_size::get() == PAGE_BYTES;
         let pagemap = pages_are_small.then(|| File::open("/proc/self/pagemap").ok()).flatten();
         let entries = vec![0; PAGES_AT_ONCE * ENTRY_BYTES].into_boxed_slice();
         let mut pages = Self { pagemap, entries };

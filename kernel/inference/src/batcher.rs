@@ -83,11 +83,14 @@ struct Batches {
 /// Replies of a chunk.
 #[derive(Default)]
 struct ChunkResults {
+    /// Those that were cut out of the reply to several rows.
     bytes: Vec<u8>,
-    /// Where each lies; those that failed are nowhere.
+    /// Where each lies: of a chunk of one row in `reply`, which no run follows that would write
+    /// over it, else in `bytes`; those that failed are nowhere.
     rows: Vec<Option<Range<usize>>>,
     one: ListBuffer,
     stacked: ListBuffer,
+    /// Of the last run.
     reply: ListBuffer,
     floats: nan::Floats,
 }
@@ -253,11 +256,10 @@ impl Batches {
         })?;
         // Whoever asked it to stop has answered some of them already.
         let failure = if self.model.is_late() { Status::Late } else { Status::ModelFailed };
+        let replies = self.results.replies(self.setup.batch);
         for (row, result) in chunk.rows.iter().zip(&self.results.rows) {
             match result {
-                Some(range) => {
-                    sink.reply(row.number, Status::Ok, &self.results.bytes[range.clone()])?;
-                }
+                Some(range) => sink.reply(row.number, Status::Ok, &replies[range.clone()])?,
                 None => sink.reply(row.number, failure, &[])?,
             }
         }
@@ -340,6 +342,14 @@ impl Batches {
 }
 
 impl ChunkResults {
+    /// The bytes in which the replies to a chunk lie.
+    fn replies(&self, batch: u32) -> &[u8] {
+        match batch {
+            1 => self.reply.bytes(),
+            _ => &self.bytes,
+        }
+    }
+
     /// Takes the replies to the rows that ran together.
     fn take(
         &mut self,
@@ -383,8 +393,14 @@ impl ChunkResults {
                     setup.reply_bytes_max
                 ));
             }
-            rows.push(Some(bytes.len()..bytes.len() + taken.len()));
-            bytes.extend_from_slice(taken);
+            let begin = match setup.batch {
+                1 => taken.as_ptr().addr() - reply.bytes().as_ptr().addr(),
+                _ => {
+                    bytes.extend_from_slice(taken);
+                    bytes.len() - taken.len()
+                }
+            };
+            rows.push(Some(begin..begin + taken.len()));
         }
         Ok(())
     }

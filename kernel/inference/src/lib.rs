@@ -64,6 +64,8 @@ mod protocol;
 mod provider;
 pub mod registry;
 mod replace;
+#[cfg(test)]
+mod replace_tests;
 mod request;
 mod request_pipe;
 mod scan;

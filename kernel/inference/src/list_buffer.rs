@@ -63,6 +63,7 @@ impl ListBuffer {
     }
 
     /// Appends `len` zeros; gives all of them, to be filled.
+    #[cfg(any(test, feature = "onnx"))]
     pub(crate) fn grow(&mut self, len: usize) -> &mut [u8] {
         let grown = self.room(len);
         grown.fill(0);

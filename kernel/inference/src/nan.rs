@@ -18,34 +18,26 @@ pub(crate) fn canonicalise(bytes: &mut [u8], floats: &Floats) {
     for &(kind, begin, len) in floats {
         let data = &mut bytes[begin..begin + len];
         match kind {
-            ValueKind::F32 => each(data, |bits| {
-                if u32::from_le_bytes(bits) & 0x7fff_ffff > 0x7f80_0000 {
-                    0x7fc0_0000_u32.to_le_bytes()
-                } else {
-                    bits
-                }
-            }),
-            ValueKind::F64 => each(data, |bits| {
-                if u64::from_le_bytes(bits) & (u64::MAX >> 1) > 0x7ff0_0000_0000_0000 {
-                    0x7ff8_0000_0000_0000_u64.to_le_bytes()
-                } else {
-                    bits
-                }
-            }),
-            ValueKind::F16 => each(data, |bits| {
-                if u16::from_le_bytes(bits) & 0x7fff > 0x7c00 {
-                    0x7e00_u16.to_le_bytes()
-                } else {
-                    bits
-                }
-            }),
-            _ => each(data, |bits| {
-                if u16::from_le_bytes(bits) & 0x7fff > 0x7f80 {
-                    0x7fc0_u16.to_le_bytes()
-                } else {
-                    bits
-                }
-            }),
+            ValueKind::F32 => each(
+                data,
+                |bits| u32::from_le_bytes(bits) & 0x7fff_ffff > 0x7f80_0000,
+                0x7fc0_0000_u32.to_le_bytes(),
+            ),
+            ValueKind::F64 => each(
+                data,
+                |bits| u64::from_le_bytes(bits) & (u64::MAX >> 1) > 0x7ff0_0000_0000_0000,
+                0x7ff8_0000_0000_0000_u64.to_le_bytes(),
+            ),
+            ValueKind::F16 => each(
+                data,
+                |bits| u16::from_le_bytes(bits) & 0x7fff > 0x7c00,
+                0x7e00_u16.to_le_bytes(),
+            ),
+            _ => each(
+                data,
+                |bits| u16::from_le_bytes(bits) & 0x7fff > 0x7f80,
+                0x7fc0_u16.to_le_bytes(),
+            ),
         }
     }
 }
@@ -61,9 +53,14 @@ fn collect(value: &Value<'_>, bytes: &[u8], floats: &mut Floats) {
     value.inner().for_each(|inner| collect(&inner, bytes, floats));
 }
 
+/// Makes `nan` of whatever is one. Most values are none: so all are looked at first, without a
+/// branch, and nothing is written where there is none.
 #[inline]
-fn each<const N: usize>(data: &mut [u8], of: impl Fn([u8; N]) -> [u8; N]) {
-    data.as_chunks_mut().0.iter_mut().for_each(|bits| *bits = of(*bits));
+fn each<const N: usize>(data: &mut [u8], is_nan: impl Fn([u8; N]) -> bool, nan: [u8; N]) {
+    let values = data.as_chunks_mut().0;
+    if values.iter().fold(false, |any, bits| any | is_nan(*bits)) {
+        values.iter_mut().filter(|bits| is_nan(**bits)).for_each(|bits| *bits = nan);
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub struct StackedRows<'a> {
 
 impl<'a> StackedRows<'a> {
     /// One request that is run as it is.
+    #[cfg(feature = "onnx")]
     pub(crate) fn alone(request: &'a [u8]) -> Self {
         Self { lists: request, row_bytes: request.len(), batch: 1 }
     }
@@ -31,6 +32,7 @@ impl<'a> StackedRows<'a> {
     }
 
     /// How many rows they are, those repeated among them.
+    #[cfg(feature = "onnx")]
     pub(crate) fn batch(&self) -> u32 {
         self.batch
     }

@@ -53,7 +53,7 @@ impl Backend for RowModel {
 }
 
 /// A model with rows of `output` values, `batch` together, which `of` gives.
-fn served(
+pub(crate) fn served(
     batch: usize,
     output: u64,
     of: impl FnMut(&[f32]) -> Result<Vec<f32>, BackendFailure> + Send + 'static,
@@ -88,7 +88,7 @@ fn sums(batch: usize) -> ServedModel {
     served(batch, 3, sums_of)
 }
 
-fn limits(models: &[ModelSetup]) -> Limits {
+pub(crate) fn limits(models: &[ModelSetup]) -> Limits {
     let mut limits = Limits { inferences_pending_max: 64, ..Limits::default() };
     limits.suit(models);
     limits
@@ -113,7 +113,7 @@ pub(crate) fn start_within(
     InferenceHandle::start(models, limits, memory, options).expect("starts")
 }
 
-fn submit(handle: &mut InferenceHandle, number: u64, model: u32, row: [f32; 2]) {
+pub(crate) fn submit(handle: &mut InferenceHandle, number: u64, model: u32, row: [f32; 2]) {
     submit_bytes(handle, number, model, &bytes(&row));
 }
 
@@ -131,7 +131,7 @@ fn floats(row: &[u8]) -> Vec<f32> {
     values.iter().map(|value| f32::from_le_bytes(*value)).collect()
 }
 
-fn answer(handle: &mut InferenceHandle, number: u64) -> (i32, Vec<f32>) {
+pub(crate) fn answer(handle: &mut InferenceHandle, number: u64) -> (i32, Vec<f32>) {
     let reply = handle.wait_for(number).expect("is answered");
     assert_eq!(reply.number, number);
     let values = if reply.code == OK { floats(reply.bytes) } else { Vec::new() };

@@ -1,8 +1,8 @@
 //! The log thread: takes records from the ring, fills blocks, writes them, syncs by policy.
 //!
-//! It is not pinned and nobody wakes it: it polls the ring and sleeps between, from 0.1 ms after
-//! work up to 2 ms when idle, so appending costs the scheduler no system call. It stops at the
-//! first error of the storage, so nothing is written behind a gap.
+//! It is not pinned and, unless it is always to sync, nobody wakes it: it polls the ring and sleeps
+//! between, from 0.1 ms after work up to 2 ms when idle, so appending costs the scheduler no system
+//! call. It stops at the first error of the storage, so nothing is written behind a gap.
 //!
 //! A block is closed when the next record does not fit, when it is `block_ms` old, or when a sync
 //! is due. A segment is closed when the next block does not fit; it is synced before the next

@@ -15,7 +15,7 @@ use crate::counters::{DurableTick, LogCounters};
 use crate::error::LogError;
 use crate::failure::LogFailure;
 use crate::flusher::{LogThread, STOP, Segment, tag};
-use crate::options::LogOptions;
+use crate::options::{LogOptions, SyncPolicy};
 use crate::order::RecordOrder;
 use crate::ring::LogRing;
 use crate::storage::{Lock, Storage, disk::Disk};
@@ -37,6 +37,8 @@ pub struct LogWriter {
     failure: Arc<OnceLock<LogFailure>>,
     durable: DurableTick,
     fragment: usize,
+    /// The thread is woken for facts: every wait is one of those who wait until they are durable.
+    wakes: bool,
     order: RecordOrder,
     records: u64,
     bytes: u64,
@@ -130,6 +132,7 @@ impl LogWriter {
             failure,
             durable,
             fragment,
+            wakes: options.sync == SyncPolicy::EveryMs(0),
             order,
             records: 0,
             bytes: 0,
@@ -139,7 +142,8 @@ impl LogWriter {
     }
 
     /// Appends a record whose payload is `parts` in a row. It allocates nothing and makes no system
-    /// call; if the ring is full, it waits and counts one stall.
+    /// call, except to wake a log thread that is always to sync; if the ring is full, it waits and
+    /// counts one stall.
     ///
     /// Messages reach the log thread with the next record of another kind, other records at once.
     ///
@@ -294,6 +298,11 @@ impl LogWriter {
         self.records += 1;
         if kind != kind::MESSAGE {
             self.ring.publish();
+        }
+        if let Some(thread) = self.thread.as_ref().filter(|_| self.wakes && kind == kind::TICK_OPEN)
+        {
+            // A call of the system only where it sleeps.
+            thread.thread().unpark();
         }
         Ok(())
     }

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 
 /// When written blocks are forced to the disk (SEMANTICS L3). Physical.
 ///
-/// Written as text: `none`, a time (`100ms`, `2s`) or an amount (`500B`, `64KiB`, `16MiB`,
-/// `1GiB`).
+/// Written as text: `none`, `always`, a time (`100ms`, `2s`) or an amount (`500B`, `64KiB`,
+/// `16MiB`, `1GiB`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SyncPolicy {
     /// Only at the orderly close; written counts as durable. A crash of the process loses nothing
     /// written. A crash of the machine may, and may leave damage instead of a torn tail.
     None,
-    /// So many milliseconds after the last sync, if there is anything new.
+    /// So many milliseconds after the last sync, if there is anything new; with 0, which is
+    /// written `always`, one sync follows the other, each of all that came during the one before.
     EveryMs(u32),
     /// After so many bytes, checked block by block, and after a second in which nothing was
     /// appended.
@@ -25,13 +26,16 @@ impl TryFrom<String> for SyncPolicy {
     fn try_from(text: String) -> Result<Self, String> {
         let problem = || {
             format!(
-                "`{text}` is no sync rule; write \"none\", a time of at most {} ms (\"100ms\") or \
-                 an amount (\"16MiB\")",
+                "`{text}` is no sync rule; write \"none\", \"always\", a time of at most {} ms \
+                 (\"100ms\") or an amount (\"16MiB\")",
                 u32::MAX
             )
         };
         if text == "none" {
             return Ok(Self::None);
+        }
+        if text == "always" {
+            return Ok(Self::EveryMs(0));
         }
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number: u64 = text[..digits].parse().map_err(|_| problem())?;
@@ -53,6 +57,7 @@ impl From<SyncPolicy> for String {
     fn from(sync: SyncPolicy) -> Self {
         match sync {
             SyncPolicy::None => "none".to_owned(),
+            SyncPolicy::EveryMs(0) => "always".to_owned(),
             SyncPolicy::EveryMs(ms) => format!("{ms}ms"),
             SyncPolicy::EveryBytes(bytes) if bytes % (1 << 20) == 0 => {
                 format!("{}MiB", bytes >> 20)
@@ -78,6 +83,7 @@ mod tests {
         let every = SyncPolicy::EveryBytes;
         for (text, policy) in [
             ("none", SyncPolicy::None),
+            ("always", SyncPolicy::EveryMs(0)),
             ("1ms", SyncPolicy::EveryMs(1)),
             ("4294967295ms", SyncPolicy::EveryMs(u32::MAX)),
             ("500B", every(500)),

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct SourceConfig {
     /// Name, unique among sources. Required.
     pub id: String,
-    /// `csv` (a table), `jsonl` (an object a line), `files` (a folder) or `live` (pushed by a host
-    /// program, or JSON lines as they come). Default: by the ending of `file`, and `files` where
-    /// `folder` stands.
+    /// `csv` (a table), `jsonl` (an object a line), `files` (a folder), `live` (pushed by a host
+    /// program, or JSON lines as they come) or `feeder` (handed over by another process through
+    /// shared memory). Default: by the ending of `file`, and `files` where `folder` stands.
     #[serde(default)]
     pub kind: Option<SourceKind>,
     /// The file, relative to the configuration; one that ends with `.gz` is unpacked. In `live` a
@@ -26,6 +26,11 @@ pub struct SourceConfig {
     /// The folder of `files`, relative to the configuration. Default: none.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// Where the kernel listens, relative to the configuration: in `live` for connections that send
+    /// JSON lines, in `feeder` for the feeder. Default: none in `live`; in `feeder` a place in the
+    /// user's runtime directory, by the names of kernel and source.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
     /// Topic of an input; `{key}` is the stream's name, `{copy}` its copy number. Required.
     pub topic: String,
     /// Column or member that names a row's stream; the stream's name itself for `files`. Default:
@@ -83,7 +88,7 @@ pub struct SourceConfig {
     #[serde(default)]
     pub offset_rows: u64,
     /// What an input is made of: `text`, `json`, `hex`, `base64` or `f64` in `jsonl` and in `live`
-    /// with a file, `bytes` in `files`. Default: `bytes` in `files`; JSON lines need one.
+    /// with a file or socket, `bytes` in `files`. Default: `bytes` in `files`; JSON lines need one.
     #[serde(default)]
     pub payload: Option<InputForm>,
     /// Files of which the name ends otherwise are left out. Default: none.
@@ -98,20 +103,23 @@ pub struct SourceConfig {
     /// Bytes from the end of each file, in place of all of it. Default: none.
     #[serde(default)]
     pub tail_bytes: Option<u32>,
-    /// Keys of a `live` source, one stream each. Default: the source's id, one stream.
+    /// Keys of a `live` or `feeder` source, one stream each. Default: the source's id, one stream.
     #[serde(default)]
     pub keys: Option<Vec<String>>,
-    /// Bytes of the longest payload of a `live` source, at most 1 GiB. Default: 4,096 in `live`.
+    /// Bytes of the longest payload of a `live` or `feeder` source, at most 1 GiB, or 512 MiB in
+    /// `feeder`. Default: 4,096 in both.
     #[serde(default)]
     pub payload_bytes_max: Option<u32>,
-    /// Bytes that may wait in a `live` source for the next tick, in whole charge units and at least
-    /// one for each input; at most 1 GiB. Default: 1 MiB in `live`.
+    /// Bytes that may wait in a `live` or `feeder` source for the next tick, in whole charge units
+    /// and at least one for each input; at most 1 GiB. Default: 1 MiB in both.
     #[serde(default)]
     pub queue_bytes: Option<u32>,
 }
 
 /// Bytes that a live source may hold.
 const LIVE_BYTES_MAX: u32 = 1 << 30;
+/// Bytes of a payload that passes through a feeder's ring.
+const FEEDER_BYTES_MAX: u32 = 1 << 29;
 
 const fn one() -> u32 {
     1
@@ -129,6 +137,8 @@ pub enum SourceKind {
     Files,
     /// Inputs that come while the run goes on: pushed by a host, or JSON lines.
     Live,
+    /// Inputs that another process hands over through shared memory.
+    Feeder,
 }
 
 /// What a number that stands for a time counts since 1970.
@@ -202,7 +212,7 @@ type KeyProblem = (&'static str, String);
 const TABLE: &[SourceKind] = &[SourceKind::Csv];
 const FOLDER: &[SourceKind] = &[SourceKind::Files];
 const LINES: &[SourceKind] = &[SourceKind::Csv, SourceKind::Jsonl, SourceKind::Live];
-const LIVE: &[SourceKind] = &[SourceKind::Live];
+const LIVE: &[SourceKind] = &[SourceKind::Live, SourceKind::Feeder];
 const ROWS: &[SourceKind] = &[SourceKind::Csv, SourceKind::Jsonl];
 
 impl SourceConfig {
@@ -228,10 +238,16 @@ impl SourceConfig {
         Some(name.rsplit_once('.')?.1.to_owned())
     }
 
-    /// Its file or folder, relative to the configuration.
+    /// Its file, folder or socket, relative to the configuration.
     #[must_use]
     pub fn location(&self) -> &Path {
-        self.file.as_deref().or(self.folder.as_deref()).unwrap_or(Path::new(""))
+        let file = self.file.as_deref().or(self.folder.as_deref());
+        file.or(self.socket.as_deref()).unwrap_or(Path::new(""))
+    }
+
+    /// Whether it is lines that come while the run goes on.
+    fn has_live_lines(&self) -> bool {
+        self.file.is_some() || self.socket.is_some()
     }
 
     /// The byte between two columns.
@@ -248,6 +264,7 @@ impl SourceConfig {
             kind: self.kind(),
             file: None,
             folder: None,
+            socket: None,
             topic: String::new(),
             ..self.clone()
         };
@@ -273,7 +290,7 @@ impl SourceConfig {
     pub(crate) fn check(&self) -> Result<(), KeyProblem> {
         let Some(kind) = self.kind() else {
             let problem = "is missing, and the name of its file says nothing; write \"csv\", \
-                           \"jsonl\", \"files\" or \"live\"";
+                           \"jsonl\", \"files\", \"live\" or \"feeder\"";
             return Err(("kind", problem.to_owned()));
         };
         self.check_kind(kind)?;
@@ -288,10 +305,10 @@ impl SourceConfig {
                 ("payload", self.payload.is_some(), "text, json, hex, base64 or f64"),
             ],
             SourceKind::Files => &[("folder", self.folder.is_some(), "the folder")],
-            SourceKind::Live if self.file.is_some() => {
+            SourceKind::Live if self.has_live_lines() => {
                 &[("payload", self.payload.is_some(), "text, json, hex, base64 or f64")]
             }
-            SourceKind::Live => &[],
+            SourceKind::Live | SourceKind::Feeder => &[],
         };
         if let Some((key, _, what)) = needed.iter().find(|(_, there, _)| !there) {
             return Err((key, format!("is missing; name {what}")));
@@ -302,9 +319,10 @@ impl SourceConfig {
 
     /// No key is there that says nothing about the kind.
     fn check_kind(&self, kind: SourceKind) -> Result<(), KeyProblem> {
-        let given: [(&'static str, bool, &[SourceKind]); 23] = [
+        let given: [(&'static str, bool, &[SourceKind]); 24] = [
             ("file", self.file.is_some(), LINES),
             ("folder", self.folder.is_some(), FOLDER),
+            ("socket", self.socket.is_some(), LIVE),
             ("time", self.time.is_some(), ROWS),
             ("period_s", self.period_s.is_some(), ROWS),
             ("time_unit", self.time_unit.is_some(), ROWS),
@@ -340,7 +358,8 @@ impl SourceConfig {
         let forms: &[InputForm] = match kind {
             SourceKind::Csv => &[InputForm::F64],
             SourceKind::Files => &[InputForm::Bytes],
-            SourceKind::Live if self.file.is_none() => &[],
+            SourceKind::Feeder => &[],
+            SourceKind::Live if !self.has_live_lines() => &[],
             SourceKind::Live | SourceKind::Jsonl => &[
                 InputForm::Text,
                 InputForm::Json,
@@ -353,7 +372,8 @@ impl SourceConfig {
             let problem = match kind {
                 SourceKind::Csv => "is f64 for a table; remove it",
                 SourceKind::Files => "is bytes for a folder of files; remove it",
-                SourceKind::Live if self.file.is_none() => {
+                SourceKind::Feeder => "is whatever the feeder pushes; remove it",
+                SourceKind::Live if !self.has_live_lines() => {
                     "is whatever is pushed into a live source; remove it"
                 }
                 SourceKind::Live | SourceKind::Jsonl => {
@@ -367,9 +387,24 @@ impl SourceConfig {
             let problem = "is standard input, which is read as it comes; write kind = \"live\"";
             return Err(("file", problem.to_owned()));
         }
-        if kind == SourceKind::Live && self.file.is_none() && self.key.is_some() {
-            let problem = "names a member of lines, and this source has no file; remove it";
+        self.check_live(kind)
+    }
+
+    /// Lines come from one place, and only lines have members.
+    fn check_live(&self, kind: SourceKind) -> Result<(), KeyProblem> {
+        if self.file.is_some() && self.socket.is_some() {
+            let problem = "stands beside file, and lines come from one place; remove one";
+            return Err(("socket", problem.to_owned()));
+        }
+        let has_lines = kind != SourceKind::Feeder && self.has_live_lines();
+        if LIVE.contains(&kind) && !has_lines && self.key.is_some() {
+            let problem = "names a member of lines, and this source has none; remove it";
             return Err(("key", problem.to_owned()));
+        }
+        let bytes = self.payload_bytes_max.unwrap_or(0);
+        if kind == SourceKind::Feeder && bytes > FEEDER_BYTES_MAX {
+            let problem = format!("is above {FEEDER_BYTES_MAX}, the most of a feeder; lower it");
+            return Err(("payload_bytes_max", problem));
         }
         Ok(())
     }
@@ -463,6 +498,7 @@ impl SourceKind {
             Self::Jsonl => "jsonl",
             Self::Files => "files",
             Self::Live => "live",
+            Self::Feeder => "feeder",
         }
     }
 }

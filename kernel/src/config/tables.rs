@@ -206,8 +206,9 @@ pub struct LogConfig {
     /// `inputs`: outside facts and digests (SEMANTICS L1). `full` is refused so far. Default
     /// `inputs`.
     pub level: LogLevel,
-    /// When written blocks are synced: `none`, a time (`100ms`, `2s`) or an amount (`500B`,
-    /// `64KiB`, `16MiB`, `1GiB`). Default `100ms`.
+    /// When written blocks are synced: `none`, `always` (one sync follows the other, each of all
+    /// that came during the one before), a time (`100ms`, `2s`) or an amount (`500B`, `64KiB`,
+    /// `16MiB`, `1GiB`). Default `100ms`.
     pub sync: SyncPolicy,
     /// Bytes after which a segment is closed, at least `block_bytes`. Default 64 MiB.
     pub segment_bytes: u64,

@@ -92,7 +92,7 @@ pub enum PendingOn {
 }
 
 /// One stream of a live source: what [`Host::push_to`] pushes into without looking up names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LiveStream {
     queue: u32,
     stream: u32,
@@ -161,7 +161,7 @@ impl HostBuilder {
         let loading_ns = clock::now_ns();
         let (resolved, locations) = self.resolve()?;
         let mut sources = resolved.sources.iter();
-        if let Some(source) = sources.find(|source| source.is_live() && !source.is_pushed()) {
+        if let Some(source) = sources.find(|source| source.has_reader()) {
             return Err(RunError::LiveFile { id: source.id().to_owned() }.into());
         }
         let physical = resolved.physical.clone();
@@ -315,6 +315,12 @@ impl Host {
         self.kept().into_iter().flat_map(|kept| kept.iter(&self.setup, 0))
     }
 
+    /// One of [`Host::outputs`], by its position.
+    #[must_use]
+    pub fn output(&self, at: usize) -> Option<HostOutput<'_>> {
+        self.kept()?.iter(&self.setup, at).next()
+    }
+
     /// How the kernel stands; none once it was closed.
     #[must_use]
     pub fn snapshot(&self) -> Option<HostSnapshot> {
@@ -451,7 +457,8 @@ fn finish_tick(run: &mut Run) -> Result<(), RunError> {
 }
 
 fn find(queues: &[LiveQueue], source: &str) -> Result<usize, PushRefusal> {
-    let at = queues.iter().position(|queue| queue.id() == source);
+    let pushed = |queue: &LiveQueue| queue.id() == source && queue.shape().is_pushed();
+    let at = queues.iter().position(pushed);
     at.ok_or_else(|| PushRefusal::UnknownSource { source_id: source.to_owned() })
 }
 

@@ -5,6 +5,7 @@
 //! is named with its tick and, because the turns' digests are logged too, its agent.
 
 mod admit;
+mod gaps;
 mod recompute;
 
 use std::{
@@ -45,6 +46,7 @@ use wasm_engine_setup::{ModelSetup, memory_defaults};
 
 pub use self::admit::ModuleMismatch;
 use self::admit::admit_modules;
+use self::gaps::Gaps;
 pub use self::recompute::RecomputeError;
 
 /// How to execute a log again.
@@ -173,6 +175,7 @@ struct Execution {
     /// What a sink said in the tick under way. It is classified after the tick's digest: facts that
     /// were changed also change outputs, and are to be named as what they are.
     held: Option<SinkError>,
+    gaps: Gaps,
 }
 
 impl Replay {
@@ -209,6 +212,7 @@ impl Replay {
         execution.classify()?;
         let mut run = tally(&mut execution.kernel, &execution.sinks);
         run.name.clone_from(&self.header.run.name);
+        run.gaps = execution.gaps.by_source(&self.header.run.setup);
         run.lanes = self.options.workers + 1;
         run.load_ns = start_ns - loading_ns;
         run.elapsed_ns = clock::now_ns() - start_ns;
@@ -288,7 +292,14 @@ impl Replay {
         } else {
             None
         };
-        Ok(Ok(Execution { kernel, sinks, recompute, divergence: None, held: None }))
+        Ok(Ok(Execution {
+            kernel,
+            sinks,
+            recompute,
+            divergence: None,
+            held: None,
+            gaps: Gaps::default(),
+        }))
     }
 }
 
@@ -303,6 +314,7 @@ impl Execution {
         }
         match self.kernel.tick(facts, &mut self.sinks) {
             Ok(_) => {
+                self.gaps.note(facts);
                 self.held = self.sinks.settle(&self.kernel).err();
                 Ok(())
             }

@@ -20,6 +20,11 @@ impl Run {
                 self.kernel.publish_model(index as u32, &row);
             }
         }
+        let feeds = self.ingest.feed_counts();
+        let page = self.kernel.page();
+        (page.feeds_connected, page.feeds_lagging) = (feeds.connected, feeds.lagging);
+        (page.feeds_gone, page.feeds_refused) = (feeds.gone, feeds.refused);
+        page.feed_gap_inputs = feeds.gap;
         self.kernel.page().inputs_left = self.ingest.left() as u32;
         self.kernel.publish();
     }

@@ -23,7 +23,7 @@ use crate::{
     run::models,
     run::resume,
     run::sinks::{ShownLines, Sinks},
-    sources::ingest::Ingest,
+    sources::{FeedRun, ingest::Ingest},
 };
 use wasm_engine_guest::{
     admission::Admitted,
@@ -118,12 +118,13 @@ pub(crate) fn start(
     kernel.page().model_fallbacks = fallbacks.count() as u64;
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);
     let (mut log, mut recovered) = (None, None);
+    let mut run_id = header.run_id;
     if let Some(dir) = locations.resume {
         let options = log_options(dir, physical);
         let ring = log_ring(&mut kernel)?;
         let going_on =
             resume::catch_up(&options, ring, &header, &mut kernel, &mut sinks, &mut ingest, halt)?;
-        (log, recovered) = (Some(going_on.log), going_on.recovered);
+        (log, recovered, run_id) = (Some(going_on.log), going_on.recovered, going_on.run_id);
     } else if let Some(dir) = locations.log_dir {
         let options = log_options(dir, physical);
         let mut writer = LogWriter::create(&options, header.run_id, log_ring(&mut kernel)?)?;
@@ -133,6 +134,8 @@ pub(crate) fn start(
     }
     // What a resumed run executes again has been shown before.
     sinks.stream = stream;
+    let name = locations.visible.then_some(physical.name.as_str());
+    ingest.listen(name, FeedRun { run_id, has_log: log.is_some() })?;
     kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
     kernel.announce().map_err(KernelError::from)?;
     Ok(Started { kernel, threads, sinks, ingest, log, recovered })

@@ -20,6 +20,8 @@ impl Run {
         let mut report = tally(&mut self.kernel, &self.sinks);
         report.elapsed_ns = elapsed_ns;
         let closed = self.close_log(&mut report);
+        // What was durable before is all that is known where the log has failed.
+        self.ingest.end(report.durable_tick);
         let result = ended.and_then(|ended| closed.map(|()| ended));
         let durable = report.durable_tick;
         let result = result.map_err(|error| match error {
@@ -45,6 +47,8 @@ impl Run {
         report.recovered = self.recovered;
         report.waited_for = self.waited_for;
         report.rows_left_out = self.ingest.left_out();
+        report.feeds = self.ingest.feeds();
+        report.gaps = self.ingest.gaps();
         Ok(report)
     }
 

@@ -9,6 +9,7 @@ use crate::{
     exit::{Exit, HasExitCode},
     machine::{BuildError, KernelError, ThreadError, TickError},
     run::{model_loader::LoaderError, models::ModelsError, resume::ResumeError, sinks::SinkError},
+    sources::ListenError,
 };
 
 /// Why a run failed.
@@ -18,7 +19,8 @@ pub enum RunError {
     /// A source into which only a host can push.
     #[error(
         "source `{id}` is of kind \"live\": a host program pushes its inputs, and this command has \
-         none; name a file of JSON lines, or embed the kernel (wasm_engine::host)"
+         none; name a file or socket of JSON lines, write kind = \"feeder\", or embed the kernel \
+         (wasm_engine::host)"
     )]
     Live {
         /// Id of the source.
@@ -33,6 +35,9 @@ pub enum RunError {
         /// Id of the source.
         id: String,
     },
+    /// Nobody can feed it.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// No thread for lines.
     #[error("no thread can be started that reads lines: {0}; free some threads")]
     Lines(std::io::Error),
@@ -99,6 +104,7 @@ impl HasExitCode for RunError {
             | Self::Outputs { source: error, .. }
             | Self::Sink(SinkError::Output(error)) => error.exit(),
             Self::Resume(error) => error.exit(),
+            Self::Listen(error) => error.exit(),
             Self::Models(error) => error.exit(),
             _ => Exit::Failure,
         }

@@ -162,7 +162,7 @@ fn ticks(
                 }
             }
             RunStep::Waits(WaitsFor::Log) => run.wait_for_log()?,
-            RunStep::Idle if run.ingest.awaits_lines() => {
+            RunStep::Idle if run.ingest.awaits_arrivals() => {
                 run.sleep_until(u64::MAX, halt);
                 if let Some(ended) = halt.asked() {
                     return Ok(ended);

@@ -29,8 +29,8 @@ use crate::{
     run::model_loader::ModelLoader, run::sinks::Sinks, sources::ingest::Ingest,
 };
 
-/// Longest wait for lines before it is asked whether the run is to end.
-const LINES_POLL: Duration = Duration::from_millis(50);
+/// Longest wait for arrivals before it is asked whether the run is to end.
+const ARRIVALS_POLL: Duration = Duration::from_millis(50);
 
 /// What a poll came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,7 +193,7 @@ impl Run {
         if self.ends_by_fault() {
             return Ok(Err(RunStep::Ended(Ended::Fault)));
         }
-        self.ingest.receive();
+        self.ingest.receive(self.durable_tick());
         let Some(next) = self.next_tick() else { return Ok(Err(RunStep::Idle)) };
         if self.physical.ticks.is_some_and(|end| next.tick >= end) {
             return Ok(Err(RunStep::Ended(Ended::Ticks)));
@@ -417,17 +417,17 @@ impl Run {
         Ok(())
     }
 
-    /// Sleeps until `due_ns`, until a line of a live source arrives or until the run is to end.
+    /// Sleeps until `due_ns`, until something arrives for a live source or until the run is to end.
     pub(crate) fn sleep_until(&mut self, due_ns: u64, halt: Halt<'_>) {
         if self.kernel.unpublished() {
             self.publish();
         }
         self.kernel.set_state(OwnerState::Idle);
         let until_ns = due_ns.min(halt.deadline_ns.unwrap_or(u64::MAX));
-        if self.ingest.awaits_lines() {
+        if self.ingest.awaits_arrivals() {
             // Nobody wakes it to stop, so it looks.
             let left = Duration::from_nanos(until_ns.saturating_sub(clock::now_ns()));
-            self.ingest.wait_for_lines(left.min(LINES_POLL));
+            self.ingest.wait_for_arrivals(left.min(ARRIVALS_POLL), self.log.is_some());
         } else {
             clock::sleep_until(until_ns, halt.stop);
         }

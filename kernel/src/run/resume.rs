@@ -154,6 +154,8 @@ pub(crate) struct Resumed {
     pub(crate) log: LogWriter,
     /// What recovery dropped, in words.
     pub(crate) recovered: Option<String>,
+    /// Number of the run.
+    pub(crate) run_id: [u8; 16],
 }
 
 /// Executes the log in `options.dir` again and opens it for appending.
@@ -206,7 +208,7 @@ pub(crate) fn catch_up(
         Ending::Torn(torn) => Some(torn.to_string()),
         _ => None,
     };
-    Ok(Resumed { log, recovered })
+    Ok(Resumed { log, recovered, run_id: logged.run_id })
 }
 
 fn check_same(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {

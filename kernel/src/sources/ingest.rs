@@ -12,9 +12,11 @@ use wasm_engine_abi::{
 };
 
 use crate::sources::{
+    arrivals::Arrivals,
     commands::{Commands, LiveCommands},
-    lines::LiveLines,
+    feed_run::FeedRun,
     live::LiveQueue,
+    port::{FeedCounts, FeedReport, ListenError},
     source::Source,
 };
 use wasm_engine_core::FactsBuilder;
@@ -35,8 +37,8 @@ pub(crate) struct Ingest {
     live_commands: LiveCommands,
     /// The live ones among them, in the same order.
     live: Vec<LiveQueue>,
-    /// What reads lines for them.
-    lines: Option<LiveLines>,
+    /// What comes for them from outside the process.
+    arrivals: Arrivals,
     left: VecDeque<Left>,
     inputs_max: u32,
     blocks_max: u32,
@@ -69,7 +71,7 @@ impl Ingest {
         });
         Self {
             live: live.collect(),
-            lines: None,
+            arrivals: Arrivals::default(),
             sources,
             commands: Commands::default(),
             live_commands: LiveCommands::default(),
@@ -132,27 +134,53 @@ impl Ingest {
     /// # Errors
     /// A thread cannot be started.
     pub(crate) fn read_lines(&mut self) -> std::io::Result<()> {
-        self.lines = LiveLines::start(&self.live)?;
-        Ok(())
+        self.arrivals.read_lines(&self.live)
     }
 
-    /// Takes the lines that have arrived, as far as there is room.
-    pub(crate) fn receive(&mut self) {
-        if let Some(lines) = &mut self.lines {
-            lines.receive(&mut self.live);
-        }
+    /// Listens for those who feed live sources; to be called when these stand where the log ends.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub(crate) fn listen(&mut self, name: Option<&str>, run: FeedRun) -> Result<(), ListenError> {
+        self.arrivals.listen(&self.live, name, run)
     }
 
-    /// Whether lines may still come.
-    pub(crate) fn awaits_lines(&self) -> bool {
-        self.lines.is_some() && self.live.iter().any(|queue| !queue.is_closed())
+    /// Takes what has arrived, as far as there is room; ticks up to `durable` are on disk.
+    pub(crate) fn receive(&mut self, durable: Option<Tick>) {
+        self.arrivals.receive(&mut self.live, durable);
     }
 
-    /// Waits until a line arrives, at most for `time`.
-    pub(crate) fn wait_for_lines(&mut self, time: Duration) {
-        if let Some(lines) = &mut self.lines {
-            lines.wait(time);
-        }
+    /// Whether something may still come from outside.
+    pub(crate) fn awaits_arrivals(&self) -> bool {
+        self.arrivals.is_awaited(&self.live)
+    }
+
+    /// Waits until something arrives, at most for `time`.
+    pub(crate) fn wait_for_arrivals(&mut self, time: Duration, has_log: bool) {
+        self.arrivals.wait(time, has_log);
+    }
+
+    /// Tells all who feed that the run has ended.
+    pub(crate) fn end(&mut self, durable: Option<Tick>) {
+        self.arrivals.end(&self.live, durable);
+    }
+
+    /// How the sources stand that other processes feed over sockets, by source.
+    pub(crate) fn feeds(&self) -> BTreeMap<String, FeedReport> {
+        self.arrivals.reports(&self.live)
+    }
+
+    /// The same in numbers, for monitors.
+    pub(crate) fn feed_counts(&self) -> FeedCounts {
+        let mut counts = self.arrivals.counts();
+        counts.gap = self.live.iter().map(LiveQueue::gap).sum();
+        counts
+    }
+
+    /// Inputs that are lost, by source.
+    pub(crate) fn gaps(&self) -> BTreeMap<String, u64> {
+        let some = self.live.iter().filter(|queue| queue.gap() > 0);
+        some.map(|queue| (queue.id().to_owned(), queue.gap())).collect()
     }
 
     /// Whether a live input or command waits.
@@ -180,10 +208,8 @@ impl Ingest {
     /// Rows, lines and files that sources left out, by source.
     pub(crate) fn left_out(&self) -> BTreeMap<String, u64> {
         let of_files = self.sources.iter().map(|source| (source.id(), source.left_out()));
-        let of_lines = self.live.iter().enumerate().map(|(at, queue)| {
-            let left_out = self.lines.as_ref().map_or(0, |lines| lines.left_out(at));
-            (queue.id(), left_out)
-        });
+        let of_lines = self.live.iter().enumerate();
+        let of_lines = of_lines.map(|(at, queue)| (queue.id(), self.arrivals.left_out(at)));
         let some = of_files.chain(of_lines).filter(|(_, count)| *count > 0);
         some.map(|(id, count)| (id.to_owned(), count)).collect()
     }
@@ -218,6 +244,7 @@ impl Ingest {
         // What was pushed before tick 0, which admits no input (T8.1), waits for tick 1.
         if tick > 0 && self.left.is_empty() {
             self.enter_live(&mut room, facts);
+            self.arrivals.entered(tick, &self.live);
         }
     }
 

@@ -16,14 +16,17 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Stdin},
     path::Path,
-    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
     time::Duration,
 };
 
 use crate::sources::{
     error::{LeftOut, RowProblem},
     jsonl::live_line,
-    lines_from::LinesFrom,
+    lines_from::{LinesFrom, LiveWay},
     live::{LiveQueue, PushRefusal},
 };
 
@@ -33,6 +36,24 @@ const CHANNEL_LINES: usize = 1024;
 const LINE_BYTES_BESIDE: u64 = 64 << 10;
 /// Text that a byte of a payload takes at most: an escape of JSON.
 const TEXT_BYTES_OF_ONE: u64 = 6;
+
+/// Bytes of the longest line whose payload can have `payload_bytes_max`.
+pub(crate) fn line_bytes_max(payload_bytes_max: u32) -> u64 {
+    u64::from(payload_bytes_max) * TEXT_BYTES_OF_ONE + LINE_BYTES_BESIDE
+}
+
+/// Counts a line that is left out, and says the first.
+pub(crate) fn note_bad(left_out: &mut LeftOut, id: &str, line: u64, problem: &RowProblem) {
+    let RowProblem { column, value, problem } = problem;
+    left_out.count += 1;
+    if left_out.count == 1 {
+        left_out.first = format!("line {line}, `{column}`: `{value}` {problem}");
+        tracing::warn!("source `{id}`: {}; such lines are left out and counted", left_out.first);
+    }
+}
+
+/// Wakes a run that sleeps elsewhere than at the channel.
+pub(crate) type WakeRun = Arc<dyn Fn() + Send + Sync>;
 
 /// What a reader sends.
 enum Arrived {
@@ -57,24 +78,25 @@ impl std::fmt::Debug for LiveLines {
 }
 
 impl LiveLines {
-    /// Starts a reader for each of `queues` that has lines; none if none has.
+    /// Starts a reader for each of `queues` that has lines; none if none has. With an alarm they
+    /// wake who sleeps elsewhere than here.
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub(crate) fn start(queues: &[LiveQueue]) -> io::Result<Option<Self>> {
+    pub(crate) fn start(queues: &[LiveQueue], alarm: Option<WakeRun>) -> io::Result<Option<Self>> {
         let (sender, receiver) = sync_channel(CHANNEL_LINES);
         let mut any = false;
         for (queue, live) in queues.iter().enumerate() {
             let shape = live.shape();
-            let Some(from) = shape.lines.clone() else { continue };
+            let LiveWay::Lines(from) = shape.way.clone() else { continue };
             any = true;
-            let longest = u64::from(shape.payload_bytes_max) * TEXT_BYTES_OF_ONE;
             let reader = LineSource {
                 queue,
                 id: live.id().to_owned(),
                 keys: shape.keys.clone(),
                 payload_bytes_max: shape.payload_bytes_max,
-                line_bytes_max: longest + LINE_BYTES_BESIDE,
+                line_bytes_max: line_bytes_max(shape.payload_bytes_max),
+                alarm: alarm.clone(),
                 sender: sender.clone(),
                 from,
                 line: 0,
@@ -113,17 +135,7 @@ impl LiveLines {
                 }
             }
             Arrived::Bad { queue, line, problem } => {
-                let RowProblem { column, value, problem } = problem;
-                let left_out = &mut self.left_out[queue];
-                left_out.count += 1;
-                if left_out.count == 1 {
-                    let id = queues[queue].id();
-                    left_out.first = format!("line {line}, `{column}`: `{value}` {problem}");
-                    tracing::warn!(
-                        "source `{id}`: {}; such lines are left out and counted",
-                        left_out.first
-                    );
-                }
+                note_bad(&mut self.left_out[queue], queues[queue].id(), line, &problem);
             }
             Arrived::Closed { queue } => queues[queue].close(),
         }
@@ -136,6 +148,17 @@ impl LiveLines {
             // All readers gone is like nothing coming any more: their sources are closed.
             self.held = self.receiver.recv_timeout(time).ok();
         }
+    }
+
+    /// Whether something has arrived; takes it out of the channel.
+    pub(crate) fn has_arrived(&mut self) -> bool {
+        self.held = self.held.take().or_else(|| self.receiver.try_recv().ok());
+        self.held.is_some()
+    }
+
+    /// Whether what has arrived waits for room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Lines that were left out, of the queue at this position.
@@ -153,6 +176,7 @@ struct LineSource {
     line_bytes_max: u64,
     sender: SyncSender<Arrived>,
     from: LinesFrom,
+    alarm: Option<WakeRun>,
     /// Number of the last line.
     line: u64,
 }
@@ -230,7 +254,11 @@ impl LineSource {
     }
 
     fn send(&self, arrived: Arrived) -> Result<(), NobodyListens> {
-        self.sender.send(arrived).map_err(|_| NobodyListens)
+        self.sender.send(arrived).map_err(|_| NobodyListens)?;
+        if let Some(alarm) = &self.alarm {
+            alarm();
+        }
+        Ok(())
     }
 }
 

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use crate::{
-    config::{InputForm, SourceConfig},
-    sources::lines_from::LinesFrom,
+    config::{InputForm, SourceConfig, SourceKind},
+    sources::lines_from::{LinesFrom, LiveWay},
     sources::streams::name_of,
 };
 use wasm_engine_abi::{
@@ -31,8 +31,8 @@ pub(crate) struct LiveShape {
     pub(crate) payload_bytes_max: u32,
     /// Bytes of all that may wait, in whole charge units.
     pub(crate) queue_bytes: u32,
-    /// Lines that are read, where it is not a host that pushes.
-    pub(crate) lines: Option<LinesFrom>,
+    /// How its inputs come.
+    pub(crate) way: LiveWay,
 }
 
 /// The name of standard input, in place of a file's.
@@ -70,12 +70,32 @@ impl LiveShape {
             return Err(("queue_bytes", problem));
         }
         let keys = keys.iter().cloned().zip(0..).collect();
-        let lines = config.file.as_ref().map(|name| LinesFrom {
-            file: (name.as_os_str() != STANDARD_INPUT).then(|| file.to_owned()),
-            member: config.key.clone(),
-            form: config.payload.unwrap_or(InputForm::Json),
-        });
-        Ok((Self { keys, payload_bytes_max, queue_bytes, lines }, names))
+        let way = way_of(config, file);
+        Ok((Self { keys, payload_bytes_max, queue_bytes, way }, names))
+    }
+
+    /// Whether a host pushes into it.
+    pub(crate) fn is_pushed(&self) -> bool {
+        matches!(self.way, LiveWay::Pushed)
+    }
+}
+
+/// How the inputs of a source come, `file` being the resolved path of its file or socket.
+fn way_of(config: &SourceConfig, file: &Path) -> LiveWay {
+    let socket = config.socket.as_ref().map(|_| file.to_owned());
+    if config.kind() == Some(SourceKind::Feeder) {
+        return LiveWay::Feeder(socket);
+    }
+    let named = config.file.as_ref().filter(|name| name.as_os_str() != STANDARD_INPUT);
+    let lines = LinesFrom {
+        file: named.map(|_| file.to_owned()),
+        member: config.key.clone(),
+        form: config.payload.unwrap_or(InputForm::Json),
+    };
+    match (socket, &config.file) {
+        (Some(socket), _) => LiveWay::Socket(socket, lines),
+        (None, Some(_)) => LiveWay::Lines(lines),
+        (None, None) => LiveWay::Pushed,
     }
 }
 
@@ -108,7 +128,10 @@ pub enum PushRefusal {
         max: u32,
     },
     /// The configuration has no such live source.
-    #[error("there is no live source `{source_id}`; name one of kind \"live\"")]
+    #[error(
+        "there is no live source `{source_id}` into which a host pushes; name one of kind \
+         \"live\" without file and socket"
+    )]
     UnknownSource {
         /// The id that was given.
         source_id: String,
@@ -142,6 +165,7 @@ struct WaitingInput {
     at: usize,
     len: u32,
     topic: u32,
+    seq: u64,
 }
 
 /// The inputs of one live source that wait.
@@ -157,8 +181,12 @@ pub(crate) struct LiveQueue {
     bytes: Vec<u8>,
     /// Where the next payload begins, unless it wraps.
     next: usize,
-    /// Sequence number of the oldest that waits, else of the next push.
-    first_seq: u64,
+    /// Sequence number of the next push.
+    next_seq: u64,
+    /// Sequence number behind the last input that entered.
+    entered: u64,
+    /// Sequence numbers that were passed over: inputs that are lost.
+    gap: u64,
     /// How many of the oldest belong to the round under way (T7.6).
     round: usize,
     closed: bool,
@@ -175,7 +203,9 @@ impl LiveQueue {
             waiting: VecDeque::with_capacity(capacity / unit),
             bytes: vec![0; capacity],
             next: 0,
-            first_seq: 0,
+            next_seq: 0,
+            entered: 0,
+            gap: 0,
             round: 0,
             closed: false,
             shape,
@@ -230,8 +260,27 @@ impl LiveQueue {
         };
         self.bytes[at..at + payload.len()].copy_from_slice(payload);
         self.next = at + need;
-        self.waiting.push_back(WaitingInput { at, len, topic });
-        Ok(self.first_seq + self.waiting.len() as u64 - 1)
+        let seq = self.next_seq;
+        self.waiting.push_back(WaitingInput { at, len, topic, seq });
+        self.next_seq += 1;
+        Ok(seq)
+    }
+
+    /// Passes over the numbers before `seq`, whose inputs are lost.
+    pub(crate) fn skip_to(&mut self, seq: u64) {
+        let lost = seq.saturating_sub(self.next_seq);
+        self.gap += lost;
+        self.next_seq += lost;
+    }
+
+    /// Inputs that are lost, those that the log of a resumed run lacks among them.
+    pub(crate) fn gap(&self) -> u64 {
+        self.gap
+    }
+
+    /// Sequence number behind the last input that entered.
+    pub(crate) fn entered(&self) -> u64 {
+        self.entered
     }
 
     /// Where `need` bytes in a row are free.
@@ -251,15 +300,15 @@ impl LiveQueue {
 
     /// The oldest input.
     pub(crate) fn first(&self) -> Option<(InputFact, &[u8])> {
-        let WaitingInput { at, len, topic } = *self.waiting.front()?;
-        let input = InputFact { source: self.source, seq: self.first_seq, topic };
+        let WaitingInput { at, len, topic, seq } = *self.waiting.front()?;
+        let input = InputFact { source: self.source, seq, topic };
         Some((input, &self.bytes[at..at + len as usize]))
     }
 
     /// Forgets the oldest input, which has entered.
     pub(crate) fn pop(&mut self) {
-        if self.waiting.pop_front().is_some() {
-            self.first_seq += 1;
+        if let Some(input) = self.waiting.pop_front() {
+            self.entered = input.seq + 1;
             self.round = self.round.saturating_sub(1);
         }
     }
@@ -280,12 +329,14 @@ impl LiveQueue {
 
     /// Sequence number of the next push.
     pub(crate) fn next_seq(&self) -> u64 {
-        self.first_seq + self.waiting.len() as u64
+        self.next_seq
     }
 
     /// An input of the log has entered: the next push continues behind it.
     pub(crate) fn entered_before(&mut self, seq: u64) {
-        self.first_seq = self.first_seq.max(seq.saturating_add(1));
+        self.skip_to(seq);
+        self.next_seq = self.next_seq.max(seq.saturating_add(1));
+        self.entered = self.next_seq;
     }
 
     /// Takes no more inputs; those that wait still enter.
@@ -302,7 +353,7 @@ mod tests {
 
     fn queue(payload_bytes_max: u32, queue_bytes: u32) -> LiveQueue {
         let keys = [("a".to_owned(), 0), ("b".to_owned(), 1)].into();
-        let shape = LiveShape { keys, payload_bytes_max, queue_bytes, lines: None };
+        let shape = LiveShape { keys, payload_bytes_max, queue_bytes, way: LiveWay::Pushed };
         LiveQueue::new("s", 3, shape, vec![7, 8])
     }
 
@@ -328,6 +379,22 @@ mod tests {
         let second = InputFact { source: 3, seq: 1, topic: 8 };
         assert_eq!(queue.first(), Some((second, &b""[..])));
         assert_eq!(queue.next_seq(), 3);
+    }
+
+    #[test]
+    fn t7_9_numbers_that_are_passed_over_are_counted_and_stay_in_order() {
+        let mut queue = queue(100, 256);
+        assert_eq!(queue.push(0, b"x"), Ok(0));
+        queue.skip_to(5);
+        queue.skip_to(3);
+        assert_eq!((queue.next_seq(), queue.gap(), queue.entered()), (5, 4, 0));
+        assert_eq!(queue.push(0, b"y"), Ok(5));
+        queue.pop();
+        assert_eq!(queue.first().map(|(input, _)| input.seq), Some(5));
+        assert_eq!(queue.entered(), 1);
+        // A log in which numbers are missing has the same gap.
+        queue.entered_before(9);
+        assert_eq!((queue.next_seq(), queue.gap(), queue.entered()), (10, 7, 10));
     }
 
     fn cases() -> ProptestConfig {

@@ -4,7 +4,7 @@
 //! csv.rs   -> table.rs (rows by time and stream, with copies)  \
 //! jsonl.rs -> list.rs  (inputs one after the other)             > Source -> ingest.rs
 //! files.rs -> list.rs                                          /
-//! a host, lines.rs -> live.rs  (inputs that wait) ---------------------------/
+//! a host, arrivals.rs -> live.rs  (inputs that wait) ------------------------/
 //! ```
 //! A source of data is read once, whole, and checked before tick 0; after that it is a pure
 //! function of the tick, complete through every tick (SEMANTICS T7), so a run can begin or resume
@@ -18,6 +18,7 @@ use crate::config::{SourceConfig, SourceKind};
 use crate::files::{self, DATA_BYTES_MAX, UNPACKED_BYTES_MAX};
 use crate::sources::error::{DataFile, LeftOut, SourceError};
 use crate::sources::grid::Grid;
+use crate::sources::lines_from::LiveWay;
 use crate::sources::list::List;
 use crate::sources::live::{LiveShape, STANDARD_INPUT};
 use crate::sources::payload::{Due, INPUT_HEADER_BYTES};
@@ -53,7 +54,7 @@ impl Source {
         let data = DataFile { config, file };
         let mut left_out = LeftOut::default();
         let (series, keys, hash) = match config.kind() {
-            Some(SourceKind::Live) => {
+            Some(SourceKind::Live | SourceKind::Feeder) => {
                 if config.file.as_ref().is_some_and(|name| name.as_os_str() != STANDARD_INPUT) {
                     std::fs::metadata(file).map_err(|error| data.reading(error))?;
                 }
@@ -166,7 +167,13 @@ impl Source {
     /// Whether it is a host that pushes them.
     #[must_use]
     pub fn is_pushed(&self) -> bool {
-        self.live().is_some_and(|shape| shape.lines.is_none())
+        self.live().is_some_and(LiveShape::is_pushed)
+    }
+
+    /// Whether a thread reads their lines.
+    #[must_use]
+    pub fn has_reader(&self) -> bool {
+        self.live().is_some_and(|shape| matches!(shape.way, LiveWay::Lines(_)))
     }
 
     /// Handles of its topics, by stream.

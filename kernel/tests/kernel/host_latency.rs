@@ -1,7 +1,7 @@
 //! Hosts with a deadline: ticks with a budget, which replay and resume as all others, and what a
 //! tick is said to have done.
 
-use std::{num::NonZeroU64, path::Path};
+use std::{num::NonZeroU64, path::Path, time::Duration};
 
 use tempfile::TempDir;
 use wasm_engine::{
@@ -101,6 +101,28 @@ fn t2_4_q3_1_a_neighbour_that_loops_takes_no_more_than_its_own_fuel() {
         assert!(tick.fuel < 3 * CALL, "{tick:?}");
     }
     assert!(host.snapshot().expect("it runs").faults >= 25);
+}
+
+#[expect(dead_code, reason = "its main is called by cargo, and prints")]
+#[path = "../../examples/frames.rs"]
+mod frames;
+
+/// The example of the README: each frame has its answer whoever is beside, and all of it replays.
+#[test]
+fn l6_1_the_frames_of_the_example_have_their_answers_beside_a_neighbour_and_replay() {
+    const FRAMES: u64 = 300;
+    let dir = TempDir::new().expect("a folder");
+    for (hostile, workers) in [(false, 0), (true, 0), (true, 1)] {
+        let log = dir.path().join(format!("{hostile}{workers}"));
+        let builder = frames::builder(20_000, hostile).expect("the modules are modules");
+        let builder = builder.workers(workers).log(&log);
+        let ran = frames::frames(builder, Duration::ZERO, 20_000, FRAMES).expect("all answered");
+        assert_eq!(ran.ways.len(), FRAMES);
+        assert_eq!(ran.report.faults > FRAMES / 3, hostile, "{} faults", ran.report.faults);
+        let verified = verify(&log, ReplayOptions::default()).expect("it verifies");
+        assert_eq!((verified.divergence, verified.log_end.as_str()), (None, "in order"));
+        assert_eq!(verified.run.digest, ran.report.digest);
+    }
 }
 
 #[test]

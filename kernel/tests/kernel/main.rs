@@ -9,6 +9,8 @@ mod crash;
 mod damage;
 mod documents;
 mod faults;
+#[cfg(target_os = "linux")]
+mod feeders;
 mod filetypes;
 mod host;
 #[cfg(target_os = "linux")]

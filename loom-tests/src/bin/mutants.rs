@@ -68,7 +68,7 @@ fn weakened(site: Site) -> &'static str {
         Site::BytesPeek | Site::BytesReclaim | Site::CellPeek | Site::CellReclaim => {
             "Acquire load -> Relaxed"
         }
-        Site::BellEpoch => "Acquire load -> Relaxed",
+        Site::BellEpoch | Site::AckPeek => "Acquire load -> Relaxed",
         Site::BellBump => "Release add -> Relaxed",
         _ => "Release store -> Relaxed",
     }
@@ -86,6 +86,7 @@ fn likely(site: Site) -> &'static [&'static str] {
         n if n.starts_with("Bell") => &["doorbell"],
         n if n.starts_with("Ready") => &["region"],
         n if n.starts_with("State") => &["owner"],
+        n if n.starts_with("Ack") => &["acks"],
         _ => &[],
     }
 }

@@ -1,7 +1,7 @@
 //! The doorbell: a sleeper whose work is there is woken; a lost wake-up is a deadlock.
 
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use wasm_engine_shm::wait::WaitMode;
 
@@ -32,6 +32,43 @@ pub const DOORBELL_TWICE: LoomModel = LoomModel {
     reach: &["slept or polled", "found at once"],
     run: |marks| rounds(marks, 2, true),
 };
+
+/// A sleeper that a byte at a socket wakes, in place of the doorbell.
+pub const DOORBELL_ELSEWHERE: LoomModel = LoomModel {
+    name: "doorbell_elsewhere",
+    bound: Some(3),
+    reach: &["slept", "found at once"],
+    run: elsewhere,
+};
+
+/// The socket is a flag under a lock, which orders no more than the system does.
+fn elsewhere(marks: &Marks) {
+    let (ringer, mut waiter) = bell::<LoomMem>();
+    let work = Arc::new(AtomicU64::new(0));
+    let socket = Arc::new((Mutex::new(0), Condvar::new()));
+    let (posted, their_socket, marks) = (Arc::clone(&work), Arc::clone(&socket), marks.clone());
+    let ringing = thread::spawn(move || {
+        // Relaxed on purpose, as below.
+        posted.store(1, Ordering::Relaxed);
+        if ringer.finds_sleeper() {
+            *their_socket.0.lock().expect("nobody panics") += 1;
+            their_socket.1.notify_all();
+        }
+    });
+    let waiting = thread::spawn(move || {
+        let found = waiter.begin_sleep(|| work.load(Ordering::Relaxed) == 1);
+        marks.hit(if found { "found at once" } else { "slept" });
+        if !found {
+            let mut bytes = socket.0.lock().expect("nobody panics");
+            while *bytes == 0 {
+                bytes = socket.1.wait(bytes).expect("nobody panics");
+            }
+        }
+        waiter.end_sleep();
+    });
+    ringing.join().expect("the ringer ended");
+    waiting.join().expect("the waiter ended");
+}
 
 fn rounds(marks: &Marks, rounds: u64, recheck: bool) {
     let (ringer, mut waiter) = bell::<LoomMem>();

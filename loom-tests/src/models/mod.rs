@@ -1,5 +1,6 @@
 //! The models: one property each.
 
+pub mod acks;
 pub mod bell;
 pub mod lease;
 pub mod payloads;
@@ -33,6 +34,8 @@ pub const ALL: &[LoomModel] = &[
     publish::OWNER_STOPPED,
     bell::DOORBELL,
     bell::DOORBELL_TWICE,
+    bell::DOORBELL_ELSEWHERE,
+    acks::ACKS_ORDER,
 ];
 
 /// Bugs of the caller, each a model that must fail.

@@ -2,7 +2,9 @@
 
 use wasm_engine_loom_tests::check;
 use wasm_engine_loom_tests::models::{ALL, RED};
-use wasm_engine_loom_tests::models::{bell, lease, payloads, polls, publish, rings, slots, tables};
+use wasm_engine_loom_tests::models::{
+    acks, bell, lease, payloads, polls, publish, rings, slots, tables,
+};
 
 /// Declares the tests together with the list of them.
 macro_rules! tests {
@@ -31,6 +33,7 @@ macro_rules! tests {
 
 tests! {
     pass {
+        acks_order = acks::ACKS_ORDER,
         bytes_batch = rings::BYTES_BATCH,
         bytes_full = rings::BYTES_FULL,
         bytes_poll = polls::BYTES_POLL,
@@ -41,6 +44,7 @@ tests! {
         counter_read = tables::COUNTER_READ,
         counter_reuse = tables::COUNTER_REUSE,
         doorbell = bell::DOORBELL,
+        doorbell_elsewhere = bell::DOORBELL_ELSEWHERE,
         doorbell_twice = bell::DOORBELL_TWICE,
         errors_list = tables::ERRORS_LIST,
         lease_once = lease::LEASE_ONCE,

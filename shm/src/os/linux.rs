@@ -43,6 +43,13 @@ pub(crate) fn seal(file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Seals the length of memory that is to be mapped writable by others too.
+pub(crate) fn seal_length(file: &File) -> io::Result<()> {
+    let seals = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+    rustix::fs::fcntl_add_seals(file, seals)?;
+    Ok(())
+}
+
 /// Whether the file can never become shorter, so that reading its map cannot raise SIGBUS.
 pub(crate) fn cannot_shrink(file: &File) -> bool {
     rustix::fs::fcntl_get_seals(file.as_fd()).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))

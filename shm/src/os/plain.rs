@@ -46,6 +46,21 @@ pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<us
     }
 }
 
+/// Not needed here: there is no memory to share.
+pub(crate) fn read_all_at(_file: &File, _dst: &mut [u8], _offset: u64) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no memory to share"))
+}
+
+/// Not needed here, as above.
+pub(crate) fn write_all_at(_file: &File, _src: &[u8], _offset: u64) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no memory to share"))
+}
+
+/// There are none here.
+pub(crate) fn is_socket(_facts: &Metadata) -> bool {
+    false
+}
+
 /// Creates a directory.
 pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().create(path)

@@ -24,6 +24,11 @@ pub(crate) fn seal(_file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no seals"))
 }
 
+/// Not available.
+pub(crate) fn seal_length(_file: &File) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no seals"))
+}
+
 /// Not in one call: pages are touched one by one.
 pub(crate) fn populate(_map: &MmapRaw, _part: Range<usize>) -> bool {
     false

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -13,9 +13,10 @@ pub(crate) fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Size of a page in bytes.
+/// Size of a page in bytes. From the C library: rustix looks for it where valgrind hides a part of
+/// what the system says, and ends the process there.
 pub(crate) fn page_size() -> usize {
-    rustix::param::page_size()
+    page_size::get()
 }
 
 /// What is created is for this user only.
@@ -51,6 +52,21 @@ pub(crate) fn is_at(file: &File, path: &Path) -> bool {
 /// Reads at a distance from the start of a file; returns the number of bytes, 0 at the end.
 pub(crate) fn read_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(dst, offset)
+}
+
+/// Fills `dst` from a distance from the start of a file.
+pub(crate) fn read_all_at(file: &File, dst: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(dst, offset)
+}
+
+/// Writes all of `src` at a distance from the start of a file.
+pub(crate) fn write_all_at(file: &File, src: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(src, offset)
+}
+
+/// Whether it is a socket with a name.
+pub(crate) fn is_socket(facts: &Metadata) -> bool {
+    facts.file_type().is_socket()
 }
 
 /// Creates a directory for this user only.

@@ -29,7 +29,7 @@ mod words;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::step;
 use finding::Check;
@@ -64,6 +64,13 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
             print!("{}", house::table(&Tree::read(&step::root()?)?));
             return Ok(());
         }
+        [arg] if arg == "--rules" => {
+            let root = step::root()?;
+            let path = root.join(rules::TABLE);
+            std::fs::write(&path, rules::table(&Tree::read(&root)?))
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            return Ok(());
+        }
         _ => {}
     }
     if let Some(arg) = args.iter().find(unknown) {
@@ -92,10 +99,11 @@ fn over(root: &Path, chosen: impl Fn(&Check) -> bool) -> Result<()> {
 
 fn help() -> String {
     let mut text = "\
-usage: cargo xtask tidy [--house | CHECK ...]
+usage: cargo xtask tidy [--house | --rules | CHECK ...]
 
 Prints each finding as `path:line: what; what to do`. Without a name all checks run; --house prints
-instead how many lines, circles and floors (files on the longest path of uses) each crate has.
+instead how many lines, circles and floors (files on the longest path of uses) each crate has,
+--rules writes docs/RULES.md.
 
 checks:"
         .to_owned();

@@ -15,7 +15,7 @@ pub(super) const CHECK: Check = Check {
 /// A crate: its folder, the crates of the workspace it may use, and those its tests may use too.
 type Wall<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
 
-const WALLS: [Wall<'static>; 20] = [
+const WALLS: [Wall<'static>; 22] = [
     ("abi", &[], &["abi/oracles"]),
     ("abi/oracles", &["abi"], &[]),
     ("shm", &[], &["shm/oracles"]),
@@ -25,13 +25,19 @@ const WALLS: [Wall<'static>; 20] = [
     ("kernel/core/scripts", &["abi", "kernel/setup", "kernel/core"], &[]),
     ("kernel/telemetry", &["abi", "shm"], &[]),
     ("kernel/log", &["abi", "shm", "kernel/setup"], &["kernel/telemetry"]),
+    ("kernel/feeder", &["abi", "shm"], &[]),
     ("kernel/guest", &["abi", "shm", "kernel/setup"], &[]),
     ("kernel/inference", &["abi", "shm", "kernel/setup"], &[]),
     ("kernel/inference/conformance", &["abi", "kernel/inference"], &[]),
     ("benches/measure", &["shm", "kernel/guest"], &[]),
     ("ui-bridge", &["abi", "shm", "kernel/telemetry", "kernel/log"], &["ui-bridge/testkit"]),
     ("ui-bridge/testkit", &["abi", "shm", "kernel/telemetry", "ui-bridge"], &[]),
-    ("kernel", &ALL_OF_KERNEL, &["kernel/core/scripts", "ui-bridge", "ui-bridge/testkit"]),
+    (
+        "kernel",
+        &ALL_OF_KERNEL,
+        &["kernel/core/scripts", "kernel/feeder", "ui-bridge", "ui-bridge/testkit"],
+    ),
+    ("kernel/capi", &["abi", "kernel"], &[]),
     ("agents", &["abi"], &["kernel/core", "kernel/setup"]),
     ("loom-tests", &["shm"], &[]),
     ("benches", &ANY, &[]),

@@ -32,7 +32,9 @@ mod walk;
 mod wire;
 
 pub(crate) use declared::{DeclaredPort, declared};
-pub(crate) use external::{Embedded, embed, names as external_names};
+#[cfg(feature = "onnx")]
+pub(crate) use external::Embedded;
+pub(crate) use external::{embed, names as external_names};
 pub(crate) use fault::{ScanFault, Surroundings};
 pub(crate) use found::Scanned;
 

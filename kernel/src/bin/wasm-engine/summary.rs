@@ -136,15 +136,7 @@ fn troubles(report: &RunReport) -> Vec<String> {
         "item",
         "wait in the inboxes of paused agents, which end no run: resume these agents",
     );
-    for (source, left_out) in &report.rows_left_out {
-        if *left_out > 0 {
-            lines.push(format!(
-                "{} of source {source} left out: correct them, or remove bad_rows = \"skip\" to \
-                 see each refused",
-                of(*left_out, "row")
-            ));
-        }
-    }
+    lines.extend(of_sources(report));
     for (topic, misfits) in &report.misfits {
         lines.push(format!(
             "{} on {topic} not in the declared format, shown as hex: correct output.format or \
@@ -224,6 +216,36 @@ fn troubles_of(model: &RunModelReport, measures: &BTreeMap<String, ModelMeasures
     lines
 }
 
+/// What was wrong with sources, each with what to do.
+fn of_sources(report: &RunReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (source, gap) in &report.gaps {
+        lines.push(format!(
+            "INCOMPLETE: source {source} has a gap of {}, which its feeder says are lost; what \
+             follows from the others is complete",
+            of(*gap, "input")
+        ));
+    }
+    for (source, feed) in &report.feeds {
+        if let Some(problem) = &feed.problem {
+            lines.push(format!(
+                "{} of source {source} refused or ended, the first: {problem}",
+                of(feed.refused, "connection")
+            ));
+        }
+    }
+    for (source, left_out) in &report.rows_left_out {
+        if *left_out > 0 {
+            lines.push(format!(
+                "{} of source {source} left out: correct them, or remove bad_rows = \"skip\" to \
+                 see each refused",
+                of(*left_out, "row")
+            ));
+        }
+    }
+    lines
+}
+
 /// A path as a shell takes it.
 pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
@@ -250,6 +272,7 @@ mod tests {
             dropped: 3000,
             late_replies: 1,
             rows_left_out: [("weather".to_owned(), 4)].into(),
+            gaps: [("meter".to_owned(), 3)].into(),
             ..quiet
         };
         let text = of_run(&busy, None).join("\n");
@@ -260,6 +283,7 @@ mod tests {
             "1 inference late",
             "model.deadline_ms",
             "4 rows of source weather",
+            "INCOMPLETE: source meter has a gap of 3 inputs",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -1,0 +1,37 @@
+//! Inputs of live sources that a log says are lost: sequences that it passes over.
+
+use std::collections::BTreeMap;
+
+use wasm_engine_abi::record::{FactFields, Facts};
+use wasm_engine_setup::Setup;
+
+/// What a replay has seen of each source's sequences.
+#[derive(Debug, Default)]
+pub(crate) struct Gaps {
+    /// The next sequence, and how many were passed over.
+    sources: BTreeMap<u64, (u64, u64)>,
+}
+
+impl Gaps {
+    /// Notes the inputs among the facts of a tick, which the core has admitted.
+    pub(crate) fn note(&mut self, facts: &[u8]) {
+        let Ok(facts) = Facts::parse(facts) else { return };
+        for fact in facts.iter() {
+            if let Some(FactFields::Input(input)) = fact.header.fields() {
+                let (next, gap) = self.sources.entry(input.source).or_default();
+                *gap = gap.saturating_add(input.seq.saturating_sub(*next));
+                *next = input.seq.saturating_add(1);
+            }
+        }
+    }
+
+    /// Those of live sources, by id; what files give has no gap.
+    pub(crate) fn by_source(&self, setup: &Setup) -> BTreeMap<String, u64> {
+        let live = (0..).zip(&setup.sources).filter(|(_, source)| source.live);
+        let gaps = live.filter_map(|(number, source)| {
+            let (_, gap) = self.sources.get(&number)?;
+            (*gap > 0).then(|| (source.id.clone(), *gap))
+        });
+        gaps.collect()
+    }
+}
