@@ -135,6 +135,8 @@ fn rows(text: &str) -> BTreeMap<String, (usize, Stated)> {
         let default = match default {
             "required" => Stated::Required,
             "none" => Stated::Is(DefaultValue::Nothing),
+            // No list is a default but the empty one.
+            "`[]`" => Stated::Is(DefaultValue::Text(String::new())),
             quoted => {
                 let inside = quoted.trim_matches('`');
                 Stated::Is(match inside.strip_prefix('"') {
@@ -345,6 +347,9 @@ pub struct C {
     /// Six. Default `high`.
     #[serde(default, with = "x")]
     six: B,
+    /// Seven. Default empty.
+    #[serde(default)]
+    seven: Vec<u8>,
 }
 fn one() -> u64 { 1 }
 enum B { Low, #[default] High }
@@ -357,6 +362,7 @@ enum B { Low, #[default] High }
 | `c.four` | required |
 | `c.five` | `1` |
 | `c.six` | `"high"` |
+| `c.seven` | `[]` |
 "#;
 
     fn found(code: &str, rows: &str) -> Vec<String> {
@@ -427,6 +433,7 @@ enum B { Low, #[default] High }
             found(CODE, &ROWS.replace("`1`", "`2`")),
             ["c.five is 2 here and 1 in the code"]
         );
+        assert_eq!(found(CODE, &ROWS.replace("`[]`", "`[1]`")).len(), 1, "no empty list");
         let tree = Tree::of(&[("a.rs", "")]);
         assert_eq!(check(&tree, &SECTIONS).len(), SECTIONS.len(), "a struct that is not there");
     }
