@@ -3,6 +3,7 @@
 //! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
 //! difference. What leaves it goes to a [`Sink`].
 
+pub(crate) mod checkpoint;
 mod code;
 mod lane_costs;
 mod lane_pool;
@@ -31,6 +32,7 @@ use wasm_engine_shm::{
 };
 
 use self::{
+    checkpoint::ChangedSlots,
     names::names,
     sections::{Watched, open_lanes, watch_rings},
     stages::{StageClock, TickStage},
@@ -139,6 +141,7 @@ pub struct Kernel {
     alive: Vec<bool>,
     /// By lane: how many do.
     lane_agents: Vec<u32>,
+    changed: ChangedSlots,
     engine: Engine,
     page: KernelPage,
     /// In the order of their rows.
@@ -209,6 +212,7 @@ impl Kernel {
             faults: Vec::new(),
             alive: vec![false; core_slots],
             lane_agents: vec![0; lanes_count],
+            changed: ChangedSlots::default(),
             engine,
             page,
             rings,
@@ -330,6 +334,7 @@ impl Kernel {
             publish_trace(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
             self.core.drain_group_stopped(&mut self.agents);
             if !self.agents.is_empty() {
+                checkpoint::mark(&mut self.changed, &self.agents);
                 self.lanes.drop_states(&self.agents).map_err(machine)?;
             }
             self.stages.lap(TickStage::Commit);
@@ -342,6 +347,9 @@ impl Kernel {
             None
         };
         let close = self.core.close(state, &mut env);
+        if self.changed.is_on() {
+            self.core.turn_agents().iter().for_each(|slot| self.changed.mark(*slot));
+        }
         self.closed_ns = clock::now_ns();
         publish_trace(&mut self.core, &mut self.publisher, self.closed_ns);
         self.page.count_tick(self.closed_ns - begin);

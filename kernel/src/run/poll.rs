@@ -24,9 +24,19 @@ use wasm_engine_log::{LogError, LogWriter};
 use wasm_engine_shm::header::OwnerState;
 
 use crate::{
-    clock, config::OnFault, machine::Kernel, machine::stages::TickStage, report::Ended,
-    resolve::Physical, run::assemble::Started, run::error::RunError, run::halt::Halt,
-    run::model_loader::ModelLoader, run::sinks::Sinks, sources::ingest::Ingest,
+    clock,
+    config::OnFault,
+    machine::stages::TickStage,
+    machine::{Kernel, TickError},
+    report::Ended,
+    resolve::Physical,
+    run::assemble::Started,
+    run::error::RunError,
+    run::halt::Halt,
+    run::keyframes::Keyframes,
+    run::model_loader::ModelLoader,
+    run::sinks::Sinks,
+    sources::ingest::Ingest,
 };
 
 /// Longest wait for lines before it is asked whether the run is to end.
@@ -82,6 +92,7 @@ pub(crate) struct Run {
     pub(crate) sinks: Sinks,
     pub(crate) ingest: Ingest,
     pub(crate) log: Option<LogWriter>,
+    pub(crate) keyframes: Option<Keyframes>,
     facts: FactsBuilder,
     stage: Stage,
     /// Requests whose reply is due in the tick that is next, how many of the first are there, and
@@ -97,6 +108,7 @@ pub(crate) struct Run {
     first_paced: Option<Tick>,
     pub(crate) load_ns: u64,
     pub(crate) recovered: Option<String>,
+    pub(crate) resumed_from: Option<Tick>,
     /// Of each tick from the next on (T2.4).
     pub(crate) budget: Option<BudgetFact>,
     /// Fuel and end of the last tick.
@@ -116,13 +128,15 @@ struct NextTick {
 impl Run {
     /// A run whose loading began at `loading_ns`.
     pub(crate) fn new(started: Started, physical: Physical, loading_ns: u64) -> Self {
-        let Started { kernel, sinks, ingest, log, recovered, .. } = started;
+        let Started { kernel, sinks, ingest, log, keyframes, recovered, resumed_from, .. } =
+            started;
         let start_ns = clock::now_ns();
         Self {
             kernel,
             sinks,
             ingest,
             log,
+            keyframes,
             facts: FactsBuilder::default(),
             stage: Stage::Between,
             due: Vec::new(),
@@ -134,6 +148,7 @@ impl Run {
             first_paced: None,
             load_ns: start_ns - loading_ns,
             recovered,
+            resumed_from,
             budget: None,
             last: None,
             waited_for: None,
@@ -166,11 +181,22 @@ impl Run {
         self.stage = Stage::Between;
         self.kernel.stages.lap(TickStage::Log);
         self.sinks.settle(&self.kernel)?;
+        self.keyframe(close.tick)?;
         if self.kernel.publish_due() {
             self.publish();
         }
         self.kernel.stages.lap(TickStage::Publish);
         Ok(RunStep::Done(close.tick))
+    }
+
+    /// L9: a keyframe behind the tick that was closed, if one is due.
+    fn keyframe(&mut self, tick: Tick) -> Result<(), RunError> {
+        let Self { keyframes: Some(keyframes), kernel, ingest, sinks, log, .. } = self else {
+            return Ok(());
+        };
+        let durable = log.as_ref().and_then(|log| log.durable().get());
+        let made = keyframes.closed(kernel, ingest, sinks, durable);
+        Ok(made.map_err(|source| TickError::Machine { tick, source })?)
     }
 
     /// Whether no tick is under way.

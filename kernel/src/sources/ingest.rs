@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use wasm_engine_abi::{
     Tick,
     limits::{BLOCK_BYTES, blocks},
@@ -25,6 +26,17 @@ use wasm_engine_setup::Limits;
 struct Left {
     input: InputFact,
     payload: Vec<u8>,
+}
+
+/// Where the sources of a run stand behind a tick, beside what follows from its number.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct IngestState {
+    /// Inputs left over: source, sequence, topic, payload.
+    left: Vec<(u64, u64, u32, Vec<u8>)>,
+    /// Inputs that entered, by live source.
+    live: Vec<u64>,
+    /// Commands of a live host that entered.
+    live_commands: u64,
 }
 
 /// All sources of a run and the remainder of the last tick.
@@ -78,6 +90,40 @@ impl Ingest {
             blocks_max: limits.input_bytes_per_tick_max / BLOCK_BYTES,
             scratch: Vec::new(),
         }
+    }
+
+    /// Where it stands.
+    pub(crate) fn state(&self) -> IngestState {
+        let left = |Left { input, payload }: &Left| {
+            let InputFact { source, seq, topic } = *input;
+            (source, seq, topic, payload.clone())
+        };
+        IngestState {
+            left: self.left.iter().map(left).collect(),
+            live: self.live.iter().map(LiveQueue::entered).collect(),
+            live_commands: self.live_commands.entered(),
+        }
+    }
+
+    /// Goes on from there; false if that is where no such sources can stand.
+    pub(crate) fn begin_at(&mut self, state: IngestState) -> bool {
+        let IngestState { left, live, live_commands } = state;
+        let known = |source: &u64| usize::try_from(*source).is_ok_and(|at| at < self.sources.len());
+        if live.len() != self.live.len() || !left.iter().all(|(source, ..)| known(source)) {
+            return false;
+        }
+        let input = |(source, seq, topic, payload)| {
+            let input = InputFact { source, seq, topic };
+            Left { input, payload }
+        };
+        self.left = left.into_iter().map(input).collect();
+        for (queue, entered) in self.live.iter_mut().zip(live) {
+            if let Some(last) = entered.checked_sub(1) {
+                queue.entered_before(last);
+            }
+        }
+        self.live_commands.begin_at(live_commands);
+        true
     }
 
     /// With these commands of the host.

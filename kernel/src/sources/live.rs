@@ -283,6 +283,11 @@ impl LiveQueue {
         self.first_seq + self.waiting.len() as u64
     }
 
+    /// Inputs that entered so far.
+    pub(crate) fn entered(&self) -> u64 {
+        self.first_seq
+    }
+
     /// An input of the log has entered: the next push continues behind it.
     pub(crate) fn entered_before(&mut self, seq: u64) {
         self.first_seq = self.first_seq.max(seq.saturating_add(1));
