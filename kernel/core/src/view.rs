@@ -98,8 +98,8 @@ impl Core {
         }
     }
 
-    /// Address and incarnation of the agent in slot `index` if it has a state, which its lane holds:
-    /// its init was committed, and it has not faulted since.
+    /// Address and incarnation of the agent in slot `index` if it has a state, which its lane
+    /// holds: its init was committed, and it has not faulted since.
     ///
     /// # Panics
     /// If `index` is not below [`Core::slots`].

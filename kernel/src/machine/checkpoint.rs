@@ -5,11 +5,10 @@
 //!  agents, ascending by slot:  slot u32 | bytes u64 | state ...
 //! ```
 //! The tick stops for the copy only. Agents that took no turn since the last copy are as they were,
-//! so only the others are copied: [`ChangedSlots`] marks them.
+//! so only the others are copied: `changed_slots.rs` marks them.
 
 use std::sync::Arc;
 
-use wasm_engine_abi::AgentId;
 use wasm_engine_core::{CheckpointError, Core};
 use wasm_engine_guest::MachineError;
 use wasm_engine_log::keyframes::KeyframeJob;
@@ -96,64 +95,4 @@ fn state_of(slot: u32, agents: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = rest.split_first_chunk()?;
     let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
     (u32::from_le_bytes(*found) == slot).then(|| rest.split_at_checked(len))?
-}
-
-/// Slots whose agents took a turn, or lost their state, since the last copy.
-#[derive(Debug, Default)]
-pub(crate) struct ChangedSlots {
-    /// Whether anybody asks.
-    on: bool,
-    /// All of them.
-    all: bool,
-    /// By slot.
-    marked: Vec<bool>,
-    list: Vec<u32>,
-}
-
-impl ChangedSlots {
-    fn begin(&mut self) {
-        (self.on, self.all) = (true, true);
-    }
-
-    #[inline]
-    pub(crate) fn is_on(&self) -> bool {
-        self.on
-    }
-
-    /// Marks a slot.
-    #[inline]
-    pub(crate) fn mark(&mut self, slot: u32) {
-        let at = slot as usize;
-        if self.marked.len() <= at {
-            self.marked.resize(at + 1, false);
-        }
-        if !std::mem::replace(&mut self.marked[at], true) {
-            self.list.push(slot);
-        }
-    }
-
-    /// Those that are marked, ascending; none is any more.
-    fn take(&mut self, slots: u32) -> Vec<u32> {
-        let mut list = std::mem::take(&mut self.list);
-        if std::mem::take(&mut self.all) {
-            list.clear();
-            list.extend(0..slots);
-        }
-        self.marked.fill(false);
-        list.sort_unstable();
-        list
-    }
-
-    /// Keeps the memory of a list for the next one.
-    fn give_back(&mut self, mut list: Vec<u32>) {
-        list.clear();
-        self.list = list;
-    }
-}
-
-/// The agents that lost their state with their group changed, as did all that took a turn.
-pub(crate) fn mark(changed: &mut ChangedSlots, agents: &[AgentId]) {
-    if changed.is_on() {
-        agents.iter().for_each(|agent| changed.mark(agent.index()));
-    }
 }

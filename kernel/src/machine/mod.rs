@@ -3,6 +3,7 @@
 //! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
 //! difference. What leaves it goes to a [`Sink`].
 
+mod changed_slots;
 pub(crate) mod checkpoint;
 mod code;
 mod lane_costs;
@@ -32,7 +33,7 @@ use wasm_engine_shm::{
 };
 
 use self::{
-    checkpoint::ChangedSlots,
+    changed_slots::ChangedSlots,
     names::names,
     sections::{Watched, open_lanes, watch_rings},
     stages::{StageClock, TickStage},
@@ -334,7 +335,7 @@ impl Kernel {
             publish_trace(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
             self.core.drain_group_stopped(&mut self.agents);
             if !self.agents.is_empty() {
-                checkpoint::mark(&mut self.changed, &self.agents);
+                self.changed.mark_stopped(&self.agents);
                 self.lanes.drop_states(&self.agents).map_err(machine)?;
             }
             self.stages.lap(TickStage::Commit);

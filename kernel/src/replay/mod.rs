@@ -247,7 +247,7 @@ impl Replay {
             return Ok(None);
         };
         let Execution { kernel, sinks, .. } = execution;
-        keyframes::go_on(&keyframe, kernel, None, sinks)?;
+        keyframes::restore(&keyframe, kernel, None, sinks)?;
         if let Some(outputs) = &mut sinks.outputs {
             outputs.begin_at(dir, keyframe.tick + 1)?;
         }

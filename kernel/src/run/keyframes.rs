@@ -209,7 +209,7 @@ fn stands_behind(keyframe: &Keyframe, reader: &mut LogReader) -> Result<bool, Lo
 }
 
 /// Puts kernel, sources and sinks where `keyframe` has them; sources only where there are some.
-pub(crate) fn go_on(
+pub(crate) fn restore(
     keyframe: &Keyframe,
     kernel: &mut Kernel,
     ingest: Option<&mut Ingest>,

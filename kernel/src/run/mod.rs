@@ -13,6 +13,7 @@ pub(crate) mod error;
 mod faults;
 pub(crate) mod halt;
 pub(crate) mod kept_outputs;
+mod keyframe_due;
 pub(crate) mod keyframes;
 pub(crate) mod listener;
 mod loading;

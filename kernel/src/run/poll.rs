@@ -24,18 +24,9 @@ use wasm_engine_log::{LogError, LogWriter};
 use wasm_engine_shm::header::OwnerState;
 
 use crate::{
-    clock,
-    config::OnFault,
-    machine::stages::TickStage,
-    machine::{Kernel, TickError},
-    report::Ended,
-    resolve::Physical,
-    run::assemble::Started,
-    run::error::RunError,
-    run::halt::Halt,
-    run::keyframes::Keyframes,
-    run::model_loader::ModelLoader,
-    run::sinks::Sinks,
+    clock, config::OnFault, machine::Kernel, machine::stages::TickStage, report::Ended,
+    resolve::Physical, run::assemble::Started, run::error::RunError, run::halt::Halt,
+    run::keyframes::Keyframes, run::model_loader::ModelLoader, run::sinks::Sinks,
     sources::ingest::Ingest,
 };
 
@@ -187,16 +178,6 @@ impl Run {
         }
         self.kernel.stages.lap(TickStage::Publish);
         Ok(RunStep::Done(close.tick))
-    }
-
-    /// L9: a keyframe behind the tick that was closed, if one is due.
-    fn keyframe(&mut self, tick: Tick) -> Result<(), RunError> {
-        let Self { keyframes: Some(keyframes), kernel, ingest, sinks, log, .. } = self else {
-            return Ok(());
-        };
-        let durable = log.as_ref().and_then(|log| log.durable().get());
-        let made = keyframes.closed(kernel, ingest, sinks, durable);
-        Ok(made.map_err(|source| TickError::Machine { tick, source })?)
     }
 
     /// Whether no tick is under way.

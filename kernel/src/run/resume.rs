@@ -184,7 +184,7 @@ pub(crate) fn catch_up(
     let (mut outputs, _cut) = OutputFile::resume(&options.dir, before)?;
     let keyframe = keyframes::newest(&options.dir, &logged, &report, &mut reader, true)?;
     if let Some(keyframe) = &keyframe {
-        keyframes::go_on(keyframe, kernel, Some(ingest), sinks)?;
+        keyframes::restore(keyframe, kernel, Some(ingest), sinks)?;
         outputs.begin_at(&options.dir, keyframe.tick + 1)?;
     }
     sinks.outputs = Some(outputs);

@@ -26,8 +26,8 @@ use wasm_engine_ui_bridge::{Live, SnapshotSource};
 const ROWS: u64 = 700;
 const KILLS: u64 = 10;
 
-/// Not a test of its own: the run that [`l2_1_l5_1_l5_2_l5_6_l9_3_what_was_durable_survives_kill_9`]
-/// kills.
+/// Not a test of its own: the run that
+/// [`l2_1_l5_1_l5_2_l5_6_l9_3_what_was_durable_survives_kill_9`] kills.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn child_runs_until_it_is_killed() {

@@ -55,8 +55,8 @@ impl OutputComparison {
         Self { file, existing, lines: 0, equal: 0, expected: Vec::new(), found: Vec::new() }
     }
 
-    /// Over a file already open, behind its first `lines` lines, which have `offset` bytes and count
-    /// as equal.
+    /// Over a file already open, behind its first `lines` lines, which have `offset` bytes and
+    /// count as equal.
     #[cfg(feature = "writer")]
     pub(super) fn behind(
         file: PathBuf,
