@@ -53,6 +53,7 @@ use wasm_engine_setup::{Setup, TraceLevel};
 use wasm_engine_telemetry::publisher::Publisher;
 
 pub use self::{
+    checkpoint::RestoreError,
     region::{BuildError, Placing},
     stages::StageTimes,
     threads::{ThreadError, Threads},
