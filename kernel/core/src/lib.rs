@@ -18,16 +18,20 @@
 //! | `supervision.rs`, `supervision_groups.rs` | what follows a fault, restart groups (A8, A9) |
 //! | `requests.rs`, `timers.rs` | inference requests and timers that wait (I1) |
 //! | `trace.rs` | all of this event by event, for whoever watches |
+//! | `checkpoint.rs`, `codec.rs`, `inbox_codec.rs` | the state as bytes, and back (L8) |
 //! | `agents.rs`, `inbox.rs`, `payloads.rs`, `tick_digest.rs` | the state itself |
 
 mod agents;
 mod budget;
+mod checkpoint;
+mod codec;
 mod commands;
 mod commit;
 mod delivery;
 mod environment;
 mod facts;
 mod inbox;
+mod inbox_codec;
 mod lifecycle;
 mod loading;
 mod models;
@@ -49,6 +53,7 @@ mod view;
 
 pub use self::{
     agents::{Activity, Phase},
+    codec::CheckpointError,
     environment::{
         CommandOutcome, Environment, Output, PayloadStore, RefusedInput, Results, Sink, TurnOutput,
     },
