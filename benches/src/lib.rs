@@ -17,6 +17,7 @@
 //!                                                     growth.rs           S3b, S14
 //!                                                     host_push.rs        S15
 //!                                                     feeder_push.rs      S15, of a feeder
+//!                                                     keyframes.rs        S16, a checkpoint
 //!                                                     watched.rs          P9
 //! ```
 //! Absolute figures do not travel between machines, so every row holds its peer or the machine's
@@ -49,6 +50,8 @@ pub mod growth;
 pub mod host_push;
 #[cfg(feature = "kernel")]
 pub mod infer_roundtrip;
+#[cfg(feature = "kernel")]
+pub mod keyframes;
 #[cfg(feature = "kernel")]
 pub mod lanes;
 pub mod page_read;

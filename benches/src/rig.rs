@@ -20,6 +20,7 @@ use wasm_engine_abi::{AgentId, Tick};
 use wasm_engine_core::FactsBuilder;
 use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink, TaskOutcome};
 use wasm_engine_guest::engine::{Engine, EngineError, MemoryProfile, deterministic_engine};
+use wasm_engine_log::keyframes::{Keyframe, KeyframeJob};
 use wasm_engine_log::{LogOptions, LogRing, LogWriter};
 use wasm_engine_setup::{
     AgentSetup, Limits, Policy, Restart, Schedule, Setup, SourceSetup, Template, TopicSetup,
@@ -140,7 +141,7 @@ impl Case {
     pub fn turns(&self, tick: Tick) -> u32 {
         match self.work {
             _ if tick == 0 => self.agents,
-            Job::Listen { .. } => self.active(),
+            Job::Listen { .. } | Job::Fill => self.active(),
             Job::Relay { .. } => self.agents * self.microsteps,
         }
     }
@@ -334,7 +335,7 @@ impl Rig {
     pub fn try_tick(&mut self) -> Result<(), String> {
         let tick = self.tick;
         self.facts.begin(tick);
-        if tick > 0 && matches!(self.case.work, Job::Listen { .. }) {
+        if tick > 0 && matches!(self.case.work, Job::Listen { .. } | Job::Fill) {
             let group = if self.case.rotate { tick as u32 % self.case.groups } else { 0 };
             let input = InputFact { source: 0, seq: tick, topic: group };
             self.facts.push(input, &[tick as u8; PAYLOAD_BYTES]);
@@ -359,6 +360,23 @@ impl Rig {
         self.last = close;
         self.tick += 1;
         Ok(())
+    }
+
+    /// Goes on where a checkpoint of the same case has it.
+    ///
+    /// # Panics
+    /// If it is not one of this case.
+    pub fn restore(&mut self, job: &KeyframeJob) {
+        let Keyframe { tick, core, agents, .. } = &job.keyframe;
+        self.kernel.restore(core, agents).expect("a checkpoint of this case");
+        self.tick = tick + 1;
+        // What this kernel logged so far is another run's.
+        self.log = None;
+    }
+
+    /// The kernel, to copy its state.
+    pub fn kernel(&mut self) -> &mut Kernel {
+        &mut self.kernel
     }
 
     /// The last tick's close: digest, fuel, counts.

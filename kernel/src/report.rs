@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use wasm_engine_abi::{Digest, Tick, counters};
 use wasm_engine_core::{Core, ModelCounts, Stats};
@@ -45,7 +45,7 @@ impl HasExitCode for Ended {
 }
 
 /// An agent's fault, in words.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct FaultReport {
     /// Tick of the faulted turn.
     pub tick: Tick,
@@ -133,6 +133,12 @@ macro_rules! run_report {
             pub log_bytes: u64,
             /// The last tick whose facts are on disk (SEMANTICS L2); none without a log.
             pub durable_tick: Option<Tick>,
+            /// Keyframes written beside the log.
+            pub keyframes: u64,
+            /// Their bytes, of those removed since too.
+            pub keyframe_bytes: u64,
+            /// The tick of the keyframe from which a resumed run or a replay went on.
+            pub resumed_from: Option<Tick>,
             /// What recovery dropped from the log's end, in words (SEMANTICS L5).
             pub recovered: Option<String>,
             /// The model whose reply was waited for when the run was ended from outside.

@@ -41,6 +41,15 @@ const SPIN: &str = r#"
     (global.set $sum (local.get $x)))
 "#;
 
+/// Fills the memory behind the inbox, and writes a hundredth of it with another number each time.
+const FILL: &str = r#"
+  (global $turn (mut i32) (i32.const 1))
+  (func $fill (memory.fill (i32.const 8192) (i32.const 90) (i32.const 57344)))
+  (func $write
+    (global.set $turn (i32.add (global.get $turn) (i32.const 1)))
+    (memory.fill (i32.const 16384) (global.get $turn) (i32.const 655)))
+"#;
+
 /// Subscribes to the topic of its group at the start; else it computes at most. Its copy number
 /// lies behind 28 bytes of the context. Each run of `groups` agents has one of every group, each
 /// run begins with another one, so that the members of a group live on all lanes.
@@ -49,6 +58,7 @@ const LISTEN: &str = r#"
   (import "wasm_engine" "subscribe" (func $subscribe (param i32) (result i64)))
   {inbox} {spin}
   (func (export "agent_init") (result i32) (local $copy i32)
+    {first}
     (local.set $copy (i32.load (i32.const 1052)))
     (drop (call $subscribe (i32.rem_u
       (i32.add (local.get $copy) (i32.div_u (local.get $copy) (i32.const {groups})))
@@ -99,6 +109,9 @@ pub enum Job {
         /// Rounds of arithmetic in a step.
         rounds: u32,
     },
+    /// Receives the input of its group and writes 1 % of its memory, which is full from its init
+    /// on.
+    Fill,
 }
 
 impl Job {
@@ -106,7 +119,7 @@ impl Job {
     #[must_use]
     pub fn capability(self) -> &'static str {
         match self {
-            Self::Listen { .. } => "subscribe:**",
+            Self::Listen { .. } | Self::Fill => "subscribe:**",
             Self::Relay { .. } => "send",
         }
     }
@@ -114,8 +127,12 @@ impl Job {
     /// Fuel of one call.
     #[must_use]
     pub fn fuel(self) -> u64 {
-        let (Self::Listen { rounds } | Self::Relay { rounds }) = self;
-        FUEL + u64::from(rounds) * FUEL_PER_ROUND
+        match self {
+            Self::Listen { rounds } | Self::Relay { rounds } => {
+                FUEL + u64::from(rounds) * FUEL_PER_ROUND
+            }
+            Self::Fill => FUEL + MEMORY_BYTES,
+        }
     }
 
     /// The module of one of `agents` agents in `groups` groups.
@@ -141,8 +158,14 @@ impl Job {
         let (text, rounds) = match self {
             Self::Listen { rounds } => (LISTEN, rounds),
             Self::Relay { rounds } => (RELAY, rounds),
+            Self::Fill => (LISTEN, 0),
         };
-        let (spin, call) = if rounds > 0 { (SPIN, "(call $spin)") } else { ("", "") };
+        let (spin, call) = match self {
+            Self::Fill => (FILL, "(call $write)"),
+            _ if rounds > 0 => (SPIN, "(call $spin)"),
+            _ => ("", ""),
+        };
+        let first = if self == Self::Fill { "(call $fill)" } else { "" };
         let next = match word {
             "i64" => "(i64.extend_i32_u (global.get $next))",
             _ => "(global.get $next)",
@@ -151,6 +174,7 @@ impl Job {
             .replace("{inbox}", INBOX)
             .replace("{spin}", spin)
             .replace("{call}", call)
+            .replace("{first}", first)
             .replace("{copies}", &copies())
             .replace("{word}", word)
             .replace("{next}", next)
@@ -165,6 +189,7 @@ impl Job {
     fn manifest(self) -> String {
         let name = match self {
             Self::Listen { .. } => "trivial",
+            Self::Fill => "fill",
             Self::Relay { .. } => "relay",
         };
         let text = format!(

@@ -10,15 +10,15 @@ use serde_json::Value;
 use wasm_engine_benches::measure::Scale;
 use wasm_engine_benches::row::{Row, report, table};
 use wasm_engine_benches::{
-    allocations, alone, brokered, dispatch, feeder_push, growth, host_push, infer_roundtrip, lanes,
-    machine, page_read, ring_batch, ring_spsc, sleepers, slow_model, start, tick_50, wasm_turn,
-    watched,
+    allocations, alone, brokered, dispatch, feeder_push, growth, host_push, infer_roundtrip,
+    keyframes, lanes, machine, page_read, ring_batch, ring_spsc, sleepers, slow_model, start,
+    tick_50, wasm_turn, watched,
 };
 
 /// One question: its goal, its name, its answer.
 type Question = (&'static str, &'static str, fn(Scale) -> Vec<Row>);
 
-const QUESTIONS: [Question; 18] = [
+const QUESTIONS: [Question; 19] = [
     ("S1", "ring_spsc", ring_spsc::rows),
     ("S1", "ring_batch", ring_batch::rows),
     ("S2", "page_read", page_read::rows),
@@ -36,6 +36,7 @@ const QUESTIONS: [Question; 18] = [
     ("S14", "growth", growth::curve),
     ("S15", "host_push", host_push::rows),
     ("S15", "feeder_push", feeder_push::rows),
+    ("S16", "keyframes", keyframes::rows),
     ("P9", "watched", watched::rows),
 ];
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use wasm_engine_abi::{AgentId, Tick};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::codec::{CheckpointError, Coded, Reader, coded, damaged, ensure, put_count};
 use crate::inbox::Inbox;
 use crate::subscriptions::Memberships;
 use crate::tasks::TaskSlot;
@@ -23,6 +24,30 @@ pub enum Phase {
     Backoff(Tick),
     /// Its shutdown turn is pending; its address is gone already.
     Stopping,
+}
+
+impl Coded for Phase {
+    fn put(&self, into: &mut Vec<u8>) {
+        let (code, due): (u8, Tick) = match *self {
+            Self::Free => (0, 0),
+            Self::Starting => (1, 0),
+            Self::Active => (2, 0),
+            Self::Backoff(due) => (3, due),
+            Self::Stopping => (4, 0),
+        };
+        (code, due).put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        Ok(match Coded::take(from)? {
+            (0_u8, 0) => Self::Free,
+            (1, 0) => Self::Starting,
+            (2, 0) => Self::Active,
+            (3, due) => Self::Backoff(due),
+            (4, 0) => Self::Stopping,
+            _ => return Err(damaged("an agent is in no phase")),
+        })
+    }
 }
 
 /// What an agent did so far, for monitors and reports.
@@ -93,6 +118,8 @@ pub(crate) struct Tally {
     pub(crate) last_code: i32,
 }
 
+coded!(Tally { turns, items, effects, fuel, last_tick, last_code });
+
 /// What only some turns read of an agent.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
@@ -115,6 +142,81 @@ pub(crate) struct Rare {
     pub(crate) faults: u64,
     /// The last of them.
     pub(crate) last_fault: u32,
+}
+
+impl Coded for Agent {
+    /// What is its own: its inbox is written elsewhere, and between two ticks nothing is planned.
+    fn put(&self, into: &mut Vec<u8>) {
+        let Self {
+            generation,
+            template,
+            copy,
+            incarnation,
+            key,
+            seq,
+            phase,
+            paused,
+            planned: _,
+            instance,
+            ran,
+            dirty: _,
+            answers_used,
+            inbox: _,
+            item_bytes_max,
+            tally,
+        } = self;
+        ((*generation, *template), (*copy, *incarnation)).put(into);
+        (*key, *seq).put(into);
+        phase.put(into);
+        ((*paused, *instance), *ran).put(into);
+        (*answers_used, *item_bytes_max).put(into);
+        tally.put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        let ((generation, template), (copy, incarnation)) = Coded::take(from)?;
+        let (key, seq) = Coded::take(from)?;
+        let phase = Coded::take(from)?;
+        let ((paused, instance), ran) = Coded::take(from)?;
+        let (answers_used, item_bytes_max) = Coded::take(from)?;
+        let tally = Coded::take(from)?;
+        Ok(Self {
+            generation,
+            template,
+            copy,
+            incarnation,
+            key,
+            seq,
+            phase,
+            paused,
+            planned: false,
+            instance,
+            ran,
+            dirty: false,
+            answers_used,
+            inbox: Inbox::default(),
+            item_bytes_max,
+            tally,
+        })
+    }
+}
+
+impl Coded for Rare {
+    /// Memberships and timers know whose they are.
+    fn put(&self, into: &mut Vec<u8>) {
+        let Self { args, memberships: _, timers: _, restarts, group, faults, last_fault } = self;
+        args.put(into);
+        restarts.put(into);
+        group.put(into);
+        (*faults, *last_fault).put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        let (args, restarts) = (Coded::take(from)?, Coded::take(from)?);
+        let (group, (faults, last_fault)) = (Coded::take(from)?, Coded::take(from)?);
+        let memberships = Memberships::default();
+        Ok(Self { args, memberships, timers: 0, restarts, group, faults, last_fault })
+    }
 }
 
 impl Agent {
@@ -176,6 +278,39 @@ impl Agents {
             freed: Vec::new(),
             alive: 0,
         }
+    }
+
+    /// Appends all slots; which are free, they say themselves.
+    pub(crate) fn put(&self, into: &mut Vec<u8>) {
+        let Self { slots, rare, agents_max: _, free: _, freed: _, alive: _ } = self;
+        put_count(slots.len(), into);
+        for (agent, rare) in slots.iter().zip(rare) {
+            agent.put(into);
+            rare.put(into);
+        }
+    }
+
+    /// Reads them, at most `agents_max`, of which `check` admits each.
+    pub(crate) fn take(
+        agents_max: u32,
+        from: &mut Reader<'_>,
+        check: impl Fn(&Agent, &Rare) -> Result<(), CheckpointError>,
+    ) -> Result<Self, CheckpointError> {
+        let mut agents = Self::new(agents_max);
+        let count = from.count()?;
+        ensure(count <= agents_max as usize, "it has more agents than can be")?;
+        for index in 0..count as u32 {
+            let (agent, rare) = Coded::take(from)?;
+            check(&agent, &rare)?;
+            if agent.phase == Phase::Free {
+                agents.free.insert(index);
+            } else {
+                agents.alive += 1;
+            }
+            agents.slots.push(agent);
+            agents.rare.push(rare);
+        }
+        Ok(agents)
     }
 
     pub(crate) fn alive(&self) -> u32 {

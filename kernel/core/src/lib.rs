@@ -19,16 +19,20 @@
 //! | `tasks.rs`, `task_flow.rs` | tasks and what they wait for (A12) |
 //! | `requests.rs`, `timers.rs` | inference requests and timers that wait (I1) |
 //! | `trace.rs` | all of this event by event, for whoever watches |
+//! | `checkpoint.rs`, `codec.rs`, `inbox_codec.rs` | the state as bytes, and back (L8) |
 //! | `agents.rs`, `inbox.rs`, `payloads.rs`, `tick_digest.rs` | the state itself |
 
 mod agents;
 mod budget;
+mod checkpoint;
+mod codec;
 mod commands;
 mod commit;
 mod delivery;
 mod environment;
 mod facts;
 mod inbox;
+mod inbox_codec;
 mod lifecycle;
 mod loading;
 mod models;
@@ -52,6 +56,7 @@ mod view;
 
 pub use self::{
     agents::{Activity, Phase},
+    codec::CheckpointError,
     environment::{
         CommandOutcome, Environment, Output, PayloadStore, RefusedInput, Results, Sink,
         TaskOutcome, TurnOutput,

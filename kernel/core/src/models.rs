@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use wasm_engine_abi::{Tick, calls::Status};
 use wasm_engine_setup::{LoadOn, ModelSetup, Setup};
 
+use crate::codec::{CheckpointError, Coded, Reader, coded, damaged, ensure};
+
 /// A load whose outcome is outstanding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
@@ -25,6 +27,8 @@ pub struct Load {
     pub due: Tick,
 }
 
+coded!(Load { number, model, due });
+
 /// Where a model stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum ModelPresence {
@@ -34,6 +38,28 @@ pub(crate) enum ModelPresence {
     Dismissed,
     Loading,
     Loaded,
+}
+
+impl Coded for ModelPresence {
+    fn put(&self, into: &mut Vec<u8>) {
+        let code: u8 = match self {
+            Self::Absent => 0,
+            Self::Dismissed => 1,
+            Self::Loading => 2,
+            Self::Loaded => 3,
+        };
+        code.put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        Ok(match u8::take(from)? {
+            0 => Self::Absent,
+            1 => Self::Dismissed,
+            2 => Self::Loading,
+            3 => Self::Loaded,
+            _ => return Err(damaged("a model stands nowhere")),
+        })
+    }
 }
 
 /// What happened to a model so far; equal in every execution.
@@ -55,6 +81,8 @@ pub struct ModelCounts {
     pub evictions: u64,
 }
 
+coded!(ModelCounts { requests, refused, not_loaded, loads, loads_failed, unloads, evictions });
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ModelEntry {
     pub(crate) presence: ModelPresence,
@@ -62,6 +90,8 @@ pub(crate) struct ModelEntry {
     /// Requests and loads over the run when it was last asked or loaded.
     pub(crate) used: u64,
 }
+
+coded!(ModelEntry { presence, counts, used });
 
 /// The models of a run.
 #[derive(Debug)]
@@ -75,6 +105,8 @@ pub(crate) struct Models {
     /// Grows with each request and load.
     uses: u64,
 }
+
+coded!(Models { all, meaning, loads, next_load, uses });
 
 impl Models {
     /// Those that are loaded before tick 0 are there; names mean the highest version.
@@ -94,6 +126,24 @@ impl Models {
             next_load: 0,
             uses: 0,
         }
+    }
+
+    /// Whether they can be those of this setup.
+    pub(crate) fn check(&self, setup: &Setup) -> Result<(), CheckpointError> {
+        let Self { all, meaning, loads, next_load, uses: _ } = self;
+        let models = setup.models.len();
+        let known = |model: &u32| (*model as usize) < models;
+        let names = setup.versioned_names().len();
+        ensure(all.len() == models && meaning.len() == names, "it has other models")?;
+        ensure(meaning.iter().all(known), "a name means no model")?;
+        let fits = |load: &Load| known(&load.model) && load.number < *next_load;
+        let in_order = loads.iter().is_sorted_by_key(|load| load.number);
+        ensure(in_order && loads.iter().all(fits), "a load is of no model or out of order")
+    }
+
+    /// Handles by which models are asked.
+    pub(crate) fn handles(&self) -> usize {
+        self.all.len() + self.meaning.len()
     }
 
     /// The model that a handle means now.

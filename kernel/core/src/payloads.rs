@@ -61,6 +61,11 @@ impl Payloads {
         }
     }
 
+    /// Handles that were given so far: all are below.
+    pub(crate) fn handles(&self) -> usize {
+        self.table.len()
+    }
+
     /// The payload, or none for an empty one.
     #[inline]
     pub(crate) fn get(&self, id: PayloadId) -> Option<&Payload> {

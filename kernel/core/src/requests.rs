@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use wasm_engine_abi::{AgentId, Tick, tensor::RequestForm};
 
+use crate::codec::{CheckpointError, Coded, Reader, coded, damaged, ensure};
+
 /// An accepted inference request; its reply is delivered at the open of `due`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
@@ -31,11 +33,34 @@ pub struct Request {
     pub len: u32,
 }
 
+impl Coded for Request {
+    fn put(&self, into: &mut Vec<u8>) {
+        let Self { number, model, handle, tick, due, agent, incarnation, seq, trace, form, len } =
+            self;
+        (*number, (*model, *handle)).put(into);
+        (*tick, (*due, agent.to_bits())).put(into);
+        (*incarnation, (*seq, *trace)).put(into);
+        matches!(form, RequestForm::Tensors).put(into);
+        len.put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        let (number, (model, handle)) = Coded::take(from)?;
+        let (tick, (due, agent)) = Coded::take(from)?;
+        let (incarnation, (seq, trace)) = Coded::take(from)?;
+        let form = if bool::take(from)? { RequestForm::Tensors } else { RequestForm::Row };
+        let (agent, len) = (AgentId::from_bits(agent), u32::take(from)?);
+        Ok(Self { number, model, handle, tick, due, agent, incarnation, seq, trace, form, len })
+    }
+}
+
 #[derive(Debug)]
 struct Waiting {
     request: Request,
     input: Vec<u8>,
 }
+
+coded!(Waiting { request, input });
 
 /// Requests whose reply is outstanding. A model's latency is fixed, so each model's queue is
 /// ordered by due tick and by number alike.
@@ -57,6 +82,47 @@ impl Requests {
     pub(crate) fn new(models: usize) -> Self {
         let queues = (0..models).map(|_| VecDeque::new()).collect();
         Self { queues, spare: Vec::new(), next_number: 0, count: 0, bytes: 0, reply_bytes: 0 }
+    }
+
+    /// Appends them.
+    pub(crate) fn put(&self, into: &mut Vec<u8>) {
+        let Self { queues, spare: _, next_number, count, bytes, reply_bytes } = self;
+        queues.put(into);
+        next_number.put(into);
+        ((*count, *bytes), *reply_bytes).put(into);
+    }
+
+    /// Reads them, of so many models, asked by so many handles.
+    pub(crate) fn take(
+        models: usize,
+        handles: usize,
+        from: &mut Reader<'_>,
+    ) -> Result<Self, CheckpointError> {
+        let queues = Vec::<VecDeque<Waiting>>::take(from)?;
+        ensure(queues.len() == models, "it has another number of models")?;
+        let next_number = u64::take(from)?;
+        let ((count, bytes), reply_bytes) = Coded::take(from)?;
+        let mut sum = 0_u32;
+        for (model, queue) in (0..).zip(&queues) {
+            let numbers = queue.iter().map(|waiting| waiting.request.number);
+            ensure(numbers.is_sorted(), "requests are out of order")?;
+            for Waiting { request, input } in queue {
+                let fits = request.model == model
+                    && (request.handle as usize) < handles
+                    && request.number < next_number
+                    && request.len as usize == input.len();
+                ensure(fits, "a request is not what it says")?;
+                let more = sum.checked_add(request.len);
+                sum = more.ok_or_else(|| damaged("requests are too long"))?;
+            }
+        }
+        ensure(sum == bytes, "requests have other bytes than are counted")?;
+        Ok(Self { queues, spare: Vec::new(), next_number, count, bytes, reply_bytes })
+    }
+
+    /// By model, those whose reply is outstanding.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = u64> + '_ {
+        self.queues.iter().map(|queue| queue.len() as u64)
     }
 
     pub(crate) fn next_number(&mut self) -> u64 {

@@ -2,6 +2,8 @@
 
 use wasm_engine_abi::{counters, page::KernelPage};
 
+use crate::codec::coded;
+
 /// The counters that the table gives to the state machine.
 macro_rules! stats {
     (
@@ -18,6 +20,8 @@ macro_rules! stats {
                 $(page.$name = self.$name;)*
             }
         }
+
+        coded!(Stats { $($name),* });
     };
 }
 counters!(stats);

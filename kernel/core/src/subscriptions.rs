@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::codec::{CheckpointError, Coded, Reader, ensure, put_count};
+
 /// One who gets what is said on a topic or channel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
@@ -78,6 +80,25 @@ impl Members {
     }
 }
 
+impl Coded for Members {
+    /// Who is a member, in their order: numbers of entries are only compared.
+    fn put(&self, into: &mut Vec<u8>) {
+        let Self { list: _, gone: _, next_entry: _ } = self;
+        put_count(self.len(), into);
+        for member in (0..self.entries()).filter_map(|at| self.get(at)) {
+            member.put(into);
+        }
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        let mut members = Self::default();
+        for (agent, seq) in Vec::<(u32, u64)>::take(from)? {
+            members.enter(agent, seq);
+        }
+        Ok(members)
+    }
+}
+
 /// Where an agent is a member: of a topic or channel, by the number of its entry.
 #[derive(Debug, Default)]
 pub(crate) struct Memberships {
@@ -104,6 +125,44 @@ impl Subscriptions {
             topics: (0..topics).map(|_| Members::default()).collect(),
             channels: BTreeMap::new(),
         }
+    }
+
+    /// Appends who is where; agents know it from here.
+    pub(crate) fn put(&self, into: &mut Vec<u8>) {
+        let Self { topics, channels } = self;
+        topics.put(into);
+        put_count(channels.len(), into);
+        for (channel, members) in channels {
+            channel.put(into);
+            members.put(into);
+        }
+    }
+
+    /// Reads them, of so many topics.
+    pub(crate) fn take(topics: usize, from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        let own = Vec::<Members>::take(from)?;
+        ensure(own.len() == topics, "it has another number of topics")?;
+        let mut channels = BTreeMap::new();
+        for (channel, members) in Vec::<(u128, Members)>::take(from)? {
+            let follows = channels.last_key_value().is_none_or(|(last, _)| *last < channel);
+            ensure(follows && members.len() > 0, "channels are out of order or empty")?;
+            channels.insert(channel, members);
+        }
+        Ok(Self { topics: own, channels })
+    }
+
+    /// Calls `each` with every membership: the agent's slot, the topic or channel, the entry.
+    pub(crate) fn each(
+        &self,
+        mut each: impl FnMut(u32, Result<u32, u128>, u64) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        for (topic, members) in (0..).zip(&self.topics) {
+            members.list.iter().try_for_each(|m| each(m.agent, Ok(topic), m.entry))?;
+        }
+        for (channel, members) in &self.channels {
+            members.list.iter().try_for_each(|m| each(m.agent, Err(*channel), m.entry))?;
+        }
+        Ok(())
     }
 
     #[inline]

@@ -93,6 +93,11 @@ impl DigestChain {
         }
     }
 
+    /// A chain that goes on behind a tick that was closed so.
+    pub(crate) fn behind(digest: Digest, fuel: Digest) -> Self {
+        Self { fuel, ..Self::new(digest) }
+    }
+
     /// Digest of the last closed tick.
     pub(crate) fn digest(&self) -> Digest {
         self.digest

@@ -4,6 +4,8 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use wasm_engine_abi::{AgentId, Tick};
 
+use crate::codec::{CheckpointError, Coded as _, Reader, coded, ensure};
+
 /// A timer that is set.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Timer {
@@ -16,6 +18,8 @@ pub(crate) struct Timer {
     pub(crate) tag: u64,
     pub(crate) trace: u64,
 }
+
+coded!(Timer { due, index, seq, agent, incarnation, tag, trace });
 
 /// Forgotten timers are cleared away when there are so many and they are the larger part.
 const FORGOTTEN_MAX: usize = 1024;
@@ -64,6 +68,28 @@ impl Timers {
     /// The timer taken last was one of those that are forgotten.
     pub(crate) fn took_forgotten(&mut self) {
         self.forgotten = self.forgotten.saturating_sub(1);
+    }
+
+    /// Appends the timers of incarnations that live, in the order in which they fire: what is
+    /// forgotten names no tick and fires for nobody.
+    pub(crate) fn put(&self, lives: impl Fn(AgentId, u32) -> bool, into: &mut Vec<u8>) {
+        let Self { heap, forgotten: _ } = self;
+        let living = |timer: &Timer| lives(AgentId::from_bits(timer.agent), timer.incarnation);
+        let timers = heap.iter().map(|Reverse(timer)| *timer);
+        let mut timers: Vec<_> = timers.filter(living).collect();
+        timers.sort_unstable();
+        timers.put(into);
+    }
+
+    /// Reads them; `each` gets the slot of every one.
+    pub(crate) fn take(
+        from: &mut Reader<'_>,
+        mut each: impl FnMut(&Timer) -> Result<(), CheckpointError>,
+    ) -> Result<Self, CheckpointError> {
+        let timers = Vec::<Timer>::take(from)?;
+        ensure(timers.is_sorted(), "timers are out of order")?;
+        timers.iter().try_for_each(&mut each)?;
+        Ok(Self { heap: timers.into_iter().map(Reverse).collect(), forgotten: 0 })
     }
 
     /// Takes the next timer due at `tick`, dead ones included.

@@ -98,6 +98,17 @@ impl Core {
         }
     }
 
+    /// Address and incarnation of the agent in slot `index` if it has a state, which its lane
+    /// holds: its init was committed, and it has not faulted since.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Core::slots`].
+    #[must_use]
+    pub fn incarnation(&self, index: u32) -> Option<(AgentId, u32)> {
+        let agent = self.agents.at(index);
+        agent.instance.then(|| (self.agents.id(index), agent.incarnation))
+    }
+
     /// The smallest tick that must run next, without regard to inputs: `None` if none is due
     /// (SEMANTICS T5). Runnable agents make it the next one.
     pub fn next_tick(&mut self) -> Option<Tick> {

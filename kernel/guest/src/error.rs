@@ -29,6 +29,10 @@ enum MachineFailure: u32 {
     Panic = 7 "the lane panicked; report this bug",
     /// A ring between scheduler and lane carried what it never should.
     Ring = 8 "the ring to the scheduler is broken; report this bug",
+    /// A saved state is not one of its module.
+    State = 9
+        "a saved state is not one of its module; use the keyframe before it, or the log from its \
+         start",
 }
 }
 
@@ -62,6 +66,12 @@ impl Stop {
         Self::Machine(MachineFailure::Command, what.to_owned())
     }
 
+    /// Bytes that are no state of their module.
+    #[cold]
+    pub(crate) fn state(what: &str) -> Self {
+        Self::Machine(MachineFailure::State, what.to_owned())
+    }
+
     /// Something the engine should never answer.
     pub(crate) fn engine(error: &wasmtime::Error) -> Self {
         Self::Machine(MachineFailure::Engine, format!("{error:#}"))
@@ -74,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_failure_has_a_number() {
-        assert!(MachineFailure::ALL.len() >= 8, "a failure left the table");
+        assert!(MachineFailure::ALL.len() >= 9, "a failure left the table");
         for (at, failure) in MachineFailure::ALL.iter().enumerate() {
             let number = *failure as u32;
             assert_eq!(MachineFailure::from_code(number), Some(*failure));
@@ -85,7 +95,7 @@ mod tests {
             }
         }
         // 0 is what a ring that was never written holds.
-        for unknown in [0, 9, u32::MAX] {
+        for unknown in [0, 10, u32::MAX] {
             assert_eq!(MachineFailure::from_code(unknown), None);
         }
     }

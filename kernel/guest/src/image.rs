@@ -5,7 +5,7 @@
 //!                 | u32 offset, u32 bytes, bytes | ...
 //! ```
 //! Numbers are little-endian. Globals are those that differ from the module's; the runs are the
-//! chunks of memory that do. Nobody else reads these bytes: they live as long as the agent sleeps.
+//! chunks of memory that do. An agent is these bytes while it sleeps, and in a checkpoint.
 
 use std::ops::Range;
 
@@ -81,6 +81,26 @@ impl Image {
         self.copy(start, bytes);
     }
 
+    /// Gives the runs of `memory`, the bytes from `at` on, that differ from the image.
+    pub(crate) fn differing(&self, at: usize, memory: &[u8], mut each: impl FnMut(usize, &[u8])) {
+        for (number, page) in memory.chunks(PAGE_BYTES).enumerate() {
+            let at = at + number * PAGE_BYTES;
+            if self.equals(at, page) {
+                continue;
+            }
+            let mut run: Option<Range<usize>> = None;
+            for start in (0..page.len()).step_by(CHUNK_BYTES) {
+                let chunk = start..page.len().min(start + CHUNK_BYTES);
+                if !self.equals(at + start, &page[chunk.clone()]) {
+                    run = Some(run.map_or(chunk.clone(), |run| run.start..chunk.end));
+                } else if let Some(run) = run.take() {
+                    each(at + run.start, &page[run]);
+                }
+            }
+            run.into_iter().for_each(|run| each(at + run.start, &page[run]));
+        }
+    }
+
     /// Copies the bytes of the image from `at` on.
     pub(crate) fn copy(&self, at: usize, into: &mut [u8]) {
         let own = self.from(at);
@@ -139,6 +159,11 @@ impl DifferenceWriter {
     }
 
     /// All that was written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// All that was written, kept.
     pub(crate) fn finish(&self) -> Box<[u8]> {
         self.0.as_slice().into()
     }
@@ -172,6 +197,21 @@ impl<'a> DifferenceReader<'a> {
         while let Some((at, bytes)) = self.run() {
             memory[at..at + bytes.len()].copy_from_slice(bytes);
         }
+    }
+
+    /// Whether it is whole, and of a memory of so many bytes and so many globals.
+    pub(crate) fn fits(mut self, memory_bytes: usize, globals: usize) -> bool {
+        while self.globals > 0 {
+            if self.global().is_none_or(|(index, _)| index >= globals) {
+                return false;
+            }
+        }
+        while !self.rest.is_empty() {
+            if self.run().is_none_or(|(at, bytes)| at + bytes.len() > memory_bytes) {
+                return false;
+            }
+        }
+        true
     }
 
     fn run(&mut self) -> Option<(usize, &'a [u8])> {
@@ -220,6 +260,14 @@ mod tests {
             image.restore(256, high, |at, bytes| writer.run(at, bytes));
             prop_assert_eq!(&memory, &first);
             let bytes = writer.finish();
+            // Looking at it gives the same as taking it away.
+            let mut looked = DifferenceWriter::default();
+            looked.begin();
+            globals.iter().for_each(|(index, value)| looked.global(*index, *value));
+            image.differing(0, &expected[..256], |at, bytes| looked.run(at, bytes));
+            image.differing(256, &expected[256..], |at, bytes| looked.run(at, bytes));
+            prop_assert_eq!(looked.bytes(), &*bytes);
+            prop_assert!(DifferenceReader::new(&bytes).fits(700, 9));
             let mut reader = DifferenceReader::new(&bytes);
             for global in globals {
                 prop_assert_eq!(reader.global(), Some(global));

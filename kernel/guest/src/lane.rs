@@ -42,6 +42,7 @@ use crate::areas::{Areas, Sources};
 use crate::error::{MachineError, MachineFailure, Stop};
 use crate::fault::{ACCOUNTS_MAX, FaultAccount, FaultBook};
 use crate::program::LaneShared;
+use crate::seat::Holder;
 use crate::seats::Seats;
 use crate::turn::TurnContext;
 use crate::turn_digest::{TurnDigest, TurnFacts};
@@ -157,6 +158,35 @@ impl Lane {
             out.extend_from_slice(words(&[blank(command)]));
         }
         Ok(())
+    }
+
+    /// Appends the state of an agent of this lane, memory and globals, as what it changed of its
+    /// module's image (SEMANTICS L8); false if it has none.
+    ///
+    /// # Errors
+    /// A failure of the machine; the lane must not be used again.
+    pub fn save(&mut self, agent: AgentId, into: &mut Vec<u8>) -> Result<bool, MachineError> {
+        self.agent = agent.to_bits();
+        let command = TurnCommand { agent: self.agent, ..TurnCommand::default() };
+        self.seats.save(agent.index(), into).map_err(|stop| self.failed(&command, stop))
+    }
+
+    /// Lets an incarnation of a template live in this lane, with a state that [`Lane::save`] gave.
+    ///
+    /// # Errors
+    /// The state is not one of that module, or a failure of the machine; the lane must not be used
+    /// again.
+    pub fn restore(
+        &mut self,
+        agent: AgentId,
+        incarnation: u32,
+        template: u32,
+        state: &[u8],
+    ) -> Result<(), MachineError> {
+        self.agent = agent.to_bits();
+        let command = TurnCommand { agent: self.agent, incarnation, ..TurnCommand::default() };
+        let restored = self.seats.restore(Holder::of(&command), template, state);
+        restored.map_err(|stop| self.failed(&command, stop))
     }
 
     /// Asks for what turns that come soon will read. Who lives elsewhere is ignored.

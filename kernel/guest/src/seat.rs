@@ -36,11 +36,16 @@ pub(crate) struct GuestInbox {
 
 impl GuestInbox {
     /// The inbox that a module names, if it is 8-aligned, inside the memory and large enough.
-    fn checked(at: i32, capacity: i32, memory_bytes: usize) -> Option<Self> {
+    pub(crate) fn checked(at: i32, capacity: i32, memory_bytes: usize) -> Option<Self> {
         let (at, capacity) = (at as u32, capacity as u32);
         let inside = u64::from(at) + u64::from(capacity) <= memory_bytes as u64;
         let fits = at.is_multiple_of(8) && capacity >= INBOX_BYTES_MIN && inside;
         fits.then_some(Self { at, capacity })
+    }
+
+    /// Its address and capacity.
+    pub(crate) fn parts(self) -> (u32, u32) {
+        (self.at, self.capacity)
     }
 
     /// The pointer that guests get; an address was an `i32` when it was checked.

@@ -251,6 +251,73 @@ impl Seats {
         }
     }
 
+    /// Appends the state of the agent in this slot; false if nobody is there.
+    pub(crate) fn save(&mut self, slot: u32, into: &mut Vec<u8>) -> Result<bool, Stop> {
+        let Self { store, seats, pools, agents, dirty, writer, .. } = self;
+        match agents.get(slot as usize) {
+            Some(Presence::Awake(number)) => {
+                let seat = &seats[*number as usize];
+                let Some(image) = &pools[seat.program as usize].image else {
+                    return Err(Stop::command("a seat has no image"));
+                };
+                writer.begin();
+                for (index, first) in image.globals.iter().enumerate() {
+                    let value = seat.global(store, index)?;
+                    if value != *first {
+                        writer.global(index, value);
+                    }
+                }
+                let memory = seat.memory.data(&**store);
+                dirty.each(memory.as_ptr(), memory.len(), |run| {
+                    image.differing(run.start, &memory[run], |at, bytes| writer.run(at, bytes));
+                });
+                into.extend_from_slice(&Sleeper::head(memory.len(), seat.inbox));
+                into.extend_from_slice(writer.bytes());
+                Ok(true)
+            }
+            Some(Presence::Asleep(sleeper)) => {
+                into.extend_from_slice(&Sleeper::head(sleeper.memory_bytes, sleeper.inbox));
+                into.extend_from_slice(&sleeper.difference);
+                Ok(true)
+            }
+            Some(Presence::Nowhere) | None => Ok(false),
+        }
+    }
+
+    /// Puts an agent with a saved state into its slot, asleep; who was there is gone.
+    pub(crate) fn restore(
+        &mut self,
+        holder: Holder,
+        program: u32,
+        state: &[u8],
+    ) -> Result<(), Stop> {
+        let slot = AgentId::from_bits(holder.agent).index();
+        let Some(code) = self.shared.programs.get(program as usize) else {
+            return Err(Stop::state("there is no such template"));
+        };
+        if slot >= self.shared.agents_max {
+            return Err(Stop::state("there is no such agent slot"));
+        }
+        let memory_bytes_max = code.terms.memory_bytes_max;
+        self.end(slot)?;
+        if self.pools[program as usize].image.is_none() {
+            // To every program without a seat one is kept.
+            let number = self.add(program)?;
+            self.pools[program as usize].idle.push(number);
+            self.free += 1;
+        }
+        let Some(image) = &self.pools[program as usize].image else {
+            return Err(Stop::command("a seat has no image"));
+        };
+        let sleeper = Sleeper::saved(holder, program, state, image, memory_bytes_max)?;
+        if self.agents.len() <= slot as usize {
+            self.agents.resize_with(slot as usize + 1, Presence::default);
+        }
+        self.agents[slot as usize] = Presence::Asleep(Box::new(sleeper));
+        self.asleep += 1;
+        Ok(())
+    }
+
     /// A seat of this program that nobody holds, with a memory of this many bytes; without, with
     /// that of the image.
     fn vacant(&mut self, program: u32, memory_bytes: Option<usize>) -> Result<u32, Stop> {

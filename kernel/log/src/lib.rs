@@ -19,6 +19,7 @@
 //! - `recovery.rs` which records count after an end, a stop or a crash (SEMANTICS L5)
 //! - `reader.rs` the records that count, in order, with bounded memory
 //! - `run_header.rs` the records before the first tick
+//! - `keyframes/` the state of a run at a tick, in files beside its log
 //! - `outputs/` the lines of the outputs file, written and compared
 //! - `error.rs` everything that can go wrong
 //!
@@ -55,6 +56,7 @@ mod error;
 mod failure;
 #[cfg(feature = "writer")]
 mod flusher;
+pub mod keyframes;
 #[cfg(feature = "writer")]
 mod options;
 mod order;

@@ -11,3 +11,7 @@ pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
 pub const LOG_BLOCK_BYTES: u32 = 64 << 10;
 /// Longest time a record waits for its block to fill, in milliseconds.
 pub const LOG_BLOCK_MS: u32 = 10;
+/// Executed ticks between two keyframes.
+pub const LOG_KEYFRAME_TICKS: u64 = 16_384;
+/// Keyframes that are kept of those that the log covers.
+pub const LOG_KEYFRAMES_MAX: u32 = 2;

@@ -179,6 +179,11 @@ impl Config {
             let problem = format!("is {segment}, less than log.block_bytes ({block})");
             return Err(self.value_error("log.segment_bytes", problem));
         }
+        let keyframes = self.log.keyframes_max;
+        if !(1..=64).contains(&keyframes) {
+            let problem = format!("is {keyframes}; it must lie between 1 and 64");
+            return Err(self.value_error("log.keyframes_max", problem));
+        }
         Ok(())
     }
 

@@ -214,6 +214,11 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// Bytes after which a block is closed, 4 KiB to 1 MiB. Default 64 KiB.
     pub block_bytes: u32,
+    /// Executed ticks between two keyframes, more where copying the state would take over a
+    /// twentieth of the time; with 0 there are none. Default 16,384.
+    pub keyframe_ticks: u64,
+    /// Keyframes that are kept of those that the log covers, 1 to 64. Default 2.
+    pub keyframes_max: u32,
 }
 
 impl Default for LogConfig {
@@ -223,6 +228,8 @@ impl Default for LogConfig {
             sync: log_defaults::LOG_SYNC,
             segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
             block_bytes: log_defaults::LOG_BLOCK_BYTES,
+            keyframe_ticks: log_defaults::LOG_KEYFRAME_TICKS,
+            keyframes_max: log_defaults::LOG_KEYFRAMES_MAX,
         }
     }
 }

@@ -200,6 +200,39 @@ impl LanePool {
         Ok(Digest::new(hasher.digest128()))
     }
 
+    /// Appends the state of an agent, between two rounds; false if its lane holds none.
+    pub(crate) fn save(
+        &mut self,
+        agent: AgentId,
+        into: &mut Vec<u8>,
+    ) -> Result<bool, MachineError> {
+        match self.home(agent.index()) as usize {
+            0 => self.local.lane.save(agent, into),
+            lane => self.workers[lane - 1].lane.lock().lane.save(agent, into),
+        }
+    }
+
+    /// Lets an incarnation of a template live in its lane, with a state that was saved.
+    pub(crate) fn restore(
+        &mut self,
+        agent: AgentId,
+        incarnation: u32,
+        template: u32,
+        state: &[u8],
+    ) -> Result<(), MachineError> {
+        let home = self.home(agent.index()) as usize;
+        let restore = |own: &mut UsedLane| {
+            own.lane.restore(agent, incarnation, template, state)?;
+            own.poll();
+            Ok(own.used)
+        };
+        self.uses[home] = match home {
+            0 => restore(&mut self.local)?,
+            lane => restore(&mut self.workers[lane - 1].lane.lock())?,
+        };
+        Ok(())
+    }
+
     /// Drops the instances of `agents` and gives their memory back (SEMANTICS A8).
     pub(crate) fn drop_states(&mut self, agents: &[AgentId]) -> Result<(), MachineError> {
         self.round(None, &Each { kind: turn::DROP, agents })

@@ -3,6 +3,8 @@
 //! The runtime gives it the facts of a live tick, the replayer those of a logged one; it knows no
 //! difference. What leaves it goes to a [`Sink`].
 
+mod changed_slots;
+pub(crate) mod checkpoint;
 mod code;
 mod lane_costs;
 mod lane_pool;
@@ -31,6 +33,7 @@ use wasm_engine_shm::{
 };
 
 use self::{
+    changed_slots::ChangedSlots,
     names::names,
     sections::{Watched, open_lanes, watch_rings},
     stages::{StageClock, TickStage},
@@ -50,6 +53,7 @@ use wasm_engine_setup::{Setup, TraceLevel};
 use wasm_engine_telemetry::publisher::Publisher;
 
 pub use self::{
+    checkpoint::RestoreError,
     region::{BuildError, Placing},
     stages::StageTimes,
     threads::{ThreadError, Threads},
@@ -139,6 +143,7 @@ pub struct Kernel {
     alive: Vec<bool>,
     /// By lane: how many do.
     lane_agents: Vec<u32>,
+    changed: ChangedSlots,
     engine: Engine,
     page: KernelPage,
     /// In the order of their rows.
@@ -209,6 +214,7 @@ impl Kernel {
             faults: Vec::new(),
             alive: vec![false; core_slots],
             lane_agents: vec![0; lanes_count],
+            changed: ChangedSlots::default(),
             engine,
             page,
             rings,
@@ -330,6 +336,7 @@ impl Kernel {
             publish_trace(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
             self.core.drain_group_stopped(&mut self.agents);
             if !self.agents.is_empty() {
+                self.changed.mark_stopped(&self.agents);
                 self.lanes.drop_states(&self.agents).map_err(machine)?;
             }
             self.stages.lap(TickStage::Commit);
@@ -342,6 +349,9 @@ impl Kernel {
             None
         };
         let close = self.core.close(state, &mut env);
+        if self.changed.is_on() {
+            self.core.turn_agents().iter().for_each(|slot| self.changed.mark(*slot));
+        }
         self.closed_ns = clock::now_ns();
         publish_trace(&mut self.core, &mut self.publisher, self.closed_ns);
         self.page.count_tick(self.closed_ns - begin);

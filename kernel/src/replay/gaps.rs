@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use wasm_engine_abi::record::{FactFields, Facts};
 use wasm_engine_setup::Setup;
 
+use crate::sources::live::LiveStand;
+
 /// What a replay has seen of each source's sequences.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
@@ -13,6 +15,12 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
+    /// As they are where live sources stand so.
+    pub(crate) fn at(live: &[LiveStand]) -> Self {
+        let stand = |stand: &LiveStand| (stand.source, (stand.entered, stand.gap));
+        Self { sources: live.iter().map(stand).collect() }
+    }
+
     /// Notes the inputs among the facts of a tick, which the core has admitted.
     pub(crate) fn note(&mut self, facts: &[u8]) {
         let Ok(facts) = Facts::parse(facts) else { return };

@@ -31,6 +31,7 @@ use crate::{
         SegmentReport, VerifyReport,
     },
     run::closing::closed_otherwise,
+    run::keyframes::{self, FromKeyframeError},
     run::sinks::{ShownLines, SinkError, Sinks},
     run::tally::tally,
 };
@@ -58,6 +59,9 @@ pub struct ReplayOptions {
     pub recover: bool,
     /// Compute every inference again and compare.
     pub recompute: bool,
+    /// Begin behind the newest keyframe, not with tick 0. It is not looked at with `recompute`,
+    /// which needs all requests.
+    pub from_keyframe: bool,
     /// The program that serves models with a process of their own, to compute theirs again.
     pub model_program: Option<PathBuf>,
     /// The folder for compiled modules, which is made if missing; without it they are compiled.
@@ -100,6 +104,9 @@ pub enum ReplayError {
     /// A sink failed.
     #[error(transparent)]
     Take(#[from] SinkError),
+    /// A keyframe that is whole and of this log.
+    #[error(transparent)]
+    Keyframe(#[from] FromKeyframeError),
     /// The outputs file.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -198,6 +205,7 @@ impl Replay {
             }
         };
         let start_ns = clock::now_ns();
+        let resumed_from = self.begin(&mut execution)?;
         while execution.divergence.is_none() {
             let Some(record) = self.reader.next()? else { break };
             match record.kind {
@@ -217,6 +225,7 @@ impl Replay {
         run.load_ns = start_ns - loading_ns;
         run.elapsed_ns = clock::now_ns() - start_ns;
         run.recovered = recovered(&self.log);
+        run.resumed_from = resumed_from;
         let output_lines = execution.sinks.output_lines;
         if let (Some(outputs), None) = (execution.sinks.outputs.take(), &execution.divergence) {
             // Of a tick that was left open, by a crash or a failure of the machine, some may lack.
@@ -227,6 +236,27 @@ impl Replay {
         let recomputed = execution.recompute.map(|recompute| recompute.compared());
         let divergence = execution.divergence;
         Ok(VerifyReport { divergence, log_end, recomputed, output_lines, run })
+    }
+
+    /// Puts the execution behind the newest keyframe, if that is wanted and there is one; the lines
+    /// of outputs before it are taken as they stand.
+    fn begin(&mut self, execution: &mut Execution) -> Result<Option<Tick>, ReplayError> {
+        if !self.options.from_keyframe || self.options.recompute {
+            return Ok(None);
+        }
+        let Self { reader, log, header, dir, .. } = self;
+        let Some(keyframe) = keyframes::newest(dir, header, log, reader, false)? else {
+            tracing::warn!(
+                "there is no keyframe to begin with; the log is executed from its start"
+            );
+            return Ok(None);
+        };
+        let Execution { kernel, sinks, gaps, .. } = execution;
+        *gaps = Gaps::at(keyframes::restore(&keyframe, kernel, None, sinks)?.live());
+        if let Some(outputs) = &mut sinks.outputs {
+            outputs.begin_at(dir, keyframe.tick + 1)?;
+        }
+        Ok(Some(keyframe.tick))
     }
 
     /// A kernel for this log, or the divergence that its modules are before any tick.

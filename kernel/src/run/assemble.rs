@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use wasm_engine_abi::page::NONE_U64;
+use wasm_engine_abi::{Tick, page::NONE_U64};
 use wasm_engine_shm::wait::WaitMode;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     resolve::{Physical, ReadModel, Resolved},
     run::error::RunError,
     run::halt::Halt,
+    run::keyframes::Keyframes,
     run::model_loader::ModelLoader,
     run::models,
     run::resume,
@@ -47,8 +48,11 @@ pub(crate) struct Started {
     pub(crate) sinks: Sinks,
     pub(crate) ingest: Ingest,
     pub(crate) log: Option<LogWriter>,
+    pub(crate) keyframes: Option<Keyframes>,
     /// What recovery dropped of a resumed log, in words.
     pub(crate) recovered: Option<String>,
+    /// The tick of the keyframe from which a resumed run went on.
+    pub(crate) resumed_from: Option<Tick>,
 }
 
 /// What a run uses of the system besides its inputs.
@@ -117,19 +121,23 @@ pub(crate) fn start(
     let fallbacks = sinks.providers.iter().filter(|providers| !providers.refused.is_empty());
     kernel.page().model_fallbacks = fallbacks.count() as u64;
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);
-    let (mut log, mut recovered) = (None, None);
+    let (mut log, mut keyframes, mut recovered, mut resumed_from) = (None, None, None, None);
     let mut run_id = header.run_id;
     if let Some(dir) = locations.resume {
         let options = log_options(dir, physical);
         let ring = log_ring(&mut kernel)?;
         let going_on =
             resume::catch_up(&options, ring, &header, &mut kernel, &mut sinks, &mut ingest, halt)?;
-        (log, recovered, run_id) = (Some(going_on.log), going_on.recovered, going_on.run_id);
+        run_id = going_on.run_id;
+        keyframes = Keyframes::start(&options, &physical.log, &header, run_id, &mut kernel);
+        resumed_from = going_on.from;
+        (log, recovered) = (Some(going_on.log), going_on.recovered);
     } else if let Some(dir) = locations.log_dir {
         let options = log_options(dir, physical);
         let mut writer = LogWriter::create(&options, header.run_id, log_ring(&mut kernel)?)?;
         header.write(&mut writer)?;
         sinks.outputs = Some(OutputFile::create(&options.dir)?);
+        keyframes = Keyframes::start(&options, &physical.log, &header, run_id, &mut kernel);
         log = Some(writer);
     }
     // What a resumed run executes again has been shown before.
@@ -138,7 +146,7 @@ pub(crate) fn start(
     ingest.listen(name, FeedRun { run_id, has_log: log.is_some() })?;
     kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
     kernel.announce().map_err(KernelError::from)?;
-    Ok(Started { kernel, threads, sinks, ingest, log, recovered })
+    Ok(Started { kernel, threads, sinks, ingest, log, keyframes, recovered, resumed_from })
 }
 
 /// The kernel with its lanes, and the inference thread where there are models.

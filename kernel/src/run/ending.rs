@@ -45,6 +45,7 @@ impl Run {
         report.name = self.physical.name;
         report.lanes = self.physical.workers + 1;
         report.recovered = self.recovered;
+        report.resumed_from = self.resumed_from;
         report.waited_for = self.waited_for;
         report.rows_left_out = self.ingest.left_out();
         report.feeds = self.ingest.feeds();
@@ -53,6 +54,10 @@ impl Run {
     }
 
     fn close_log(&mut self, report: &mut RunReport) -> Result<(), RunError> {
+        if let Some(mut keyframes) = self.keyframes.take() {
+            let counts = keyframes.finish();
+            (report.keyframes, report.keyframe_bytes) = (counts.written, counts.bytes);
+        }
         if let Some(log) = self.log.take() {
             report.log_bytes = log.bytes();
             let stalls = log.stalls();

@@ -13,6 +13,8 @@ pub(crate) mod error;
 mod faults;
 pub(crate) mod halt;
 pub(crate) mod kept_outputs;
+mod keyframe_due;
+pub(crate) mod keyframes;
 pub(crate) mod listener;
 mod loading;
 pub(crate) mod model_loader;
@@ -41,7 +43,8 @@ use crate::{
 use wasm_engine_guest::engine::Footprint;
 
 pub use self::{
-    error::RunError, loading::Loading, models::ModelsError, resume::ResumeError, sinks::SinkError,
+    error::RunError, keyframes::FromKeyframeError, loading::Loading, models::ModelsError,
+    resume::ResumeError, sinks::SinkError,
 };
 
 /// How to run; the configuration says the rest.

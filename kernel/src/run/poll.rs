@@ -26,7 +26,8 @@ use wasm_engine_shm::header::OwnerState;
 use crate::{
     clock, config::OnFault, machine::Kernel, machine::stages::TickStage, report::Ended,
     resolve::Physical, run::assemble::Started, run::error::RunError, run::halt::Halt,
-    run::model_loader::ModelLoader, run::sinks::Sinks, sources::ingest::Ingest,
+    run::keyframes::Keyframes, run::model_loader::ModelLoader, run::sinks::Sinks,
+    sources::ingest::Ingest,
 };
 
 /// Longest wait for arrivals before it is asked whether the run is to end.
@@ -82,6 +83,7 @@ pub(crate) struct Run {
     pub(crate) sinks: Sinks,
     pub(crate) ingest: Ingest,
     pub(crate) log: Option<LogWriter>,
+    pub(crate) keyframes: Option<Keyframes>,
     facts: FactsBuilder,
     stage: Stage,
     /// Requests whose reply is due in the tick that is next, how many of the first are there, and
@@ -97,6 +99,7 @@ pub(crate) struct Run {
     first_paced: Option<Tick>,
     pub(crate) load_ns: u64,
     pub(crate) recovered: Option<String>,
+    pub(crate) resumed_from: Option<Tick>,
     /// Of each tick from the next on (T2.4).
     pub(crate) budget: Option<BudgetFact>,
     /// Fuel and end of the last tick.
@@ -116,13 +119,15 @@ struct NextTick {
 impl Run {
     /// A run whose loading began at `loading_ns`.
     pub(crate) fn new(started: Started, physical: Physical, loading_ns: u64) -> Self {
-        let Started { kernel, sinks, ingest, log, recovered, .. } = started;
+        let Started { kernel, sinks, ingest, log, keyframes, recovered, resumed_from, .. } =
+            started;
         let start_ns = clock::now_ns();
         Self {
             kernel,
             sinks,
             ingest,
             log,
+            keyframes,
             facts: FactsBuilder::default(),
             stage: Stage::Between,
             due: Vec::new(),
@@ -134,6 +139,7 @@ impl Run {
             first_paced: None,
             load_ns: start_ns - loading_ns,
             recovered,
+            resumed_from,
             budget: None,
             last: None,
             waited_for: None,
@@ -166,6 +172,7 @@ impl Run {
         self.stage = Stage::Between;
         self.kernel.stages.lap(TickStage::Log);
         self.sinks.settle(&self.kernel)?;
+        self.keyframe(close.tick)?;
         if self.kernel.publish_due() {
             self.publish();
         }

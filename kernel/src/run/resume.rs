@@ -1,4 +1,5 @@
-//! Goes on with a logged run: executes it again up to its end, then hands it over live.
+//! Goes on with a logged run: executes it again from its last keyframe up to its end, or from its
+//! start where there is none, then hands it over live.
 //!
 //! Executing again means the same code as replay, but the inputs are taken from the sources and
 //! compared with the logged ones: so the sources stand where the run ended, and data that changed
@@ -19,6 +20,7 @@ use crate::{
     report::Divergence,
     run::closing::closed_otherwise,
     run::halt::Halt,
+    run::keyframes::{self, FromKeyframeError},
     run::model_loader::LoaderError,
     run::models::ModelsError,
     run::sinks::{ShownLines, SinkError, Sinks},
@@ -119,6 +121,9 @@ pub enum ResumeError {
         "executed again, tick {} is not what the log says: {}; verify the log", .0.tick, .0.what
     )]
     Diverged(Box<Divergence>),
+    /// A keyframe that is whole and of this log.
+    #[error(transparent)]
+    Keyframe(#[from] FromKeyframeError),
     /// A tick.
     #[error(transparent)]
     Tick(#[from] TickError),
@@ -152,10 +157,12 @@ impl HasExitCode for ResumeError {
 /// A log to go on with.
 pub(crate) struct Resumed {
     pub(crate) log: LogWriter,
+    /// Identifies the run.
+    pub(crate) run_id: [u8; 16],
+    /// The tick of the keyframe from which it goes on.
+    pub(crate) from: Option<Tick>,
     /// What recovery dropped, in words.
     pub(crate) recovered: Option<String>,
-    /// Number of the run.
-    pub(crate) run_id: [u8; 16],
 }
 
 /// Executes the log in `options.dir` again and opens it for appending.
@@ -174,7 +181,12 @@ pub(crate) fn catch_up(
     check_same(&logged, header)?;
     let redo = if report.closed { None } else { report.opened };
     let before = redo.or(report.opened.map(|last| last + 1)).unwrap_or(0);
-    let (outputs, _cut) = OutputFile::resume(&options.dir, before)?;
+    let (mut outputs, _cut) = OutputFile::resume(&options.dir, before)?;
+    let keyframe = keyframes::newest(&options.dir, &logged, &report, &mut reader, true)?;
+    if let Some(keyframe) = &keyframe {
+        keyframes::restore(keyframe, kernel, Some(ingest), sinks)?;
+        outputs.begin_at(&options.dir, keyframe.tick + 1)?;
+    }
     sinks.outputs = Some(outputs);
     // While executing again, replies come from the log.
     let (inference, loader) = (sinks.inference.take(), sinks.loader.take());
@@ -208,7 +220,8 @@ pub(crate) fn catch_up(
         Ending::Torn(torn) => Some(torn.to_string()),
         _ => None,
     };
-    Ok(Resumed { log, recovered, run_id: logged.run_id })
+    let from = keyframe.map(|keyframe| keyframe.tick);
+    Ok(Resumed { log, run_id: report.run_id, from, recovered })
 }
 
 fn check_same(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {

@@ -85,7 +85,8 @@ pub(crate) struct Sinks {
     pub(crate) kept_tasks: Vec<TaskOutcome>,
     /// With what each model is computed, or was.
     pub(crate) providers: Vec<ProviderUse>,
-    last: LastOutputs,
+    /// The last message of each output topic.
+    pub(crate) last: LastOutputs,
     lines: Vec<AgentLine>,
     lines_left_out: u64,
     refused_inputs: RefusedInputs,

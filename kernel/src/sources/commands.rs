@@ -104,6 +104,16 @@ impl LiveCommands {
         }
     }
 
+    /// Commands that entered so far.
+    pub(crate) fn entered(&self) -> u64 {
+        self.count - self.waiting.len() as u64
+    }
+
+    /// The run goes on behind so many commands.
+    pub(crate) fn begin_at(&mut self, entered: u64) {
+        self.count = entered;
+    }
+
     /// The command of this sequence was executed again; the next one comes behind it.
     pub(crate) fn entered_before(&mut self, seq: u64) {
         self.count = (seq - LIVE_COMMAND).saturating_add(1);

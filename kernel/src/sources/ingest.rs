@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use wasm_engine_abi::{
     Tick,
     limits::{BLOCK_BYTES, blocks},
@@ -15,7 +16,7 @@ use crate::sources::{
     arrivals::Arrivals,
     commands::{Commands, LiveCommands},
     feed_run::FeedRun,
-    live::LiveQueue,
+    live::{LiveQueue, LiveStand},
     port::{FeedCounts, FeedReport, ListenError},
     source::Source,
 };
@@ -27,6 +28,24 @@ use wasm_engine_setup::Limits;
 struct Left {
     input: InputFact,
     payload: Vec<u8>,
+}
+
+/// Where the sources of a run stand behind a tick, beside what follows from its number.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct IngestState {
+    /// Inputs left over: source, sequence, topic, payload.
+    left: Vec<(u64, u64, u32, Vec<u8>)>,
+    /// The live sources.
+    live: Vec<LiveStand>,
+    /// Commands of a live host that entered.
+    live_commands: u64,
+}
+
+impl IngestState {
+    /// Where the live sources stand.
+    pub(crate) fn live(&self) -> &[LiveStand] {
+        &self.live
+    }
 }
 
 /// All sources of a run and the remainder of the last tick.
@@ -80,6 +99,36 @@ impl Ingest {
             blocks_max: limits.input_bytes_per_tick_max / BLOCK_BYTES,
             scratch: Vec::new(),
         }
+    }
+
+    /// Where it stands.
+    pub(crate) fn state(&self) -> IngestState {
+        let left = |Left { input, payload }: &Left| {
+            let InputFact { source, seq, topic } = *input;
+            (source, seq, topic, payload.clone())
+        };
+        IngestState {
+            left: self.left.iter().map(left).collect(),
+            live: self.live.iter().map(LiveQueue::stand).collect(),
+            live_commands: self.live_commands.entered(),
+        }
+    }
+
+    /// Goes on from there; false if that is where no such sources can stand.
+    pub(crate) fn begin_at(&mut self, state: IngestState) -> bool {
+        let IngestState { left, live, live_commands } = state;
+        let known = |source: &u64| usize::try_from(*source).is_ok_and(|at| at < self.sources.len());
+        if live.len() != self.live.len() || !left.iter().all(|(source, ..)| known(source)) {
+            return false;
+        }
+        let input = |(source, seq, topic, payload)| {
+            let input = InputFact { source, seq, topic };
+            Left { input, payload }
+        };
+        self.left = left.into_iter().map(input).collect();
+        self.live.iter_mut().zip(live).for_each(|(queue, stand)| queue.begin_at(stand));
+        self.live_commands.begin_at(live_commands);
+        true
     }
 
     /// With these commands of the host.

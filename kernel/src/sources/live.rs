@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     config::{InputForm, SourceConfig, SourceKind},
     sources::lines_from::{LinesFrom, LiveWay},
@@ -168,6 +170,17 @@ struct WaitingInput {
     seq: u64,
 }
 
+/// Where a live source stands behind a tick. What waited then is in no log, and comes again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct LiveStand {
+    /// The source.
+    pub(crate) source: u64,
+    /// Sequence number behind the last input that entered.
+    pub(crate) entered: u64,
+    /// How many before it are lost.
+    pub(crate) gap: u64,
+}
+
 /// The inputs of one live source that wait.
 #[derive(Debug)]
 pub(crate) struct LiveQueue {
@@ -187,6 +200,8 @@ pub(crate) struct LiveQueue {
     entered: u64,
     /// Sequence numbers that were passed over: inputs that are lost.
     gap: u64,
+    /// Those of them that lie before what has entered.
+    entered_gap: u64,
     /// How many of the oldest belong to the round under way (T7.6).
     round: usize,
     closed: bool,
@@ -206,6 +221,7 @@ impl LiveQueue {
             next_seq: 0,
             entered: 0,
             gap: 0,
+            entered_gap: 0,
             round: 0,
             closed: false,
             shape,
@@ -308,6 +324,7 @@ impl LiveQueue {
     /// Forgets the oldest input, which has entered.
     pub(crate) fn pop(&mut self) {
         if let Some(input) = self.waiting.pop_front() {
+            self.entered_gap += input.seq - self.entered;
             self.entered = input.seq + 1;
             self.round = self.round.saturating_sub(1);
         }
@@ -335,8 +352,21 @@ impl LiveQueue {
     /// An input of the log has entered: the next push continues behind it.
     pub(crate) fn entered_before(&mut self, seq: u64) {
         self.skip_to(seq);
+        self.entered_gap += seq.saturating_sub(self.entered);
         self.next_seq = self.next_seq.max(seq.saturating_add(1));
         self.entered = self.next_seq;
+    }
+
+    /// Where it stands behind what has entered.
+    pub(crate) fn stand(&self) -> LiveStand {
+        LiveStand { source: self.source, entered: self.entered, gap: self.entered_gap }
+    }
+
+    /// Goes on from there.
+    pub(crate) fn begin_at(&mut self, stand: LiveStand) {
+        let LiveStand { source: _, entered, gap } = stand;
+        (self.next_seq, self.entered) = (entered, entered);
+        (self.gap, self.entered_gap) = (gap, gap);
     }
 
     /// Takes no more inputs; those that wait still enter.
@@ -392,9 +422,19 @@ mod tests {
         queue.pop();
         assert_eq!(queue.first().map(|(input, _)| input.seq), Some(5));
         assert_eq!(queue.entered(), 1);
-        // A log in which numbers are missing has the same gap.
+        queue.skip_to(9);
+        assert_eq!(queue.stand(), LiveStand { source: 3, entered: 1, gap: 0 });
+        queue.pop();
+        // What lies behind the last one that entered is in no log.
+        assert_eq!(queue.stand(), LiveStand { source: 3, entered: 6, gap: 4 });
+        // A log in which numbers are missing has the same gap, as one has that begins there.
         queue.entered_before(9);
         assert_eq!((queue.next_seq(), queue.gap(), queue.entered()), (10, 7, 10));
+        let stand = queue.stand();
+        assert_eq!(stand, LiveStand { source: 3, entered: 10, gap: 7 });
+        let mut other = self::queue(100, 256);
+        other.begin_at(stand);
+        assert_eq!((other.next_seq(), other.gap(), other.stand()), (10, 7, stand));
     }
 
     fn cases() -> ProptestConfig {

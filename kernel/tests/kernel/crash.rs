@@ -26,8 +26,8 @@ use wasm_engine_ui_bridge::{Live, SnapshotSource};
 const ROWS: u64 = 700;
 const KILLS: u64 = 10;
 
-/// Not a test of its own: the run that [`l2_1_l5_1_l5_2_l5_6_what_was_durable_survives_kill_9`]
-/// kills.
+/// Not a test of its own: the run that
+/// [`l2_1_l5_1_l5_2_l5_6_l9_3_what_was_durable_survives_kill_9`] kills.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn child_runs_until_it_is_killed() {
@@ -73,27 +73,32 @@ fn kill(folder: &Folder, number: u64, delay: Duration) -> u64 {
 }
 
 #[test]
-fn l2_1_l5_1_l5_2_l5_6_what_was_durable_survives_kill_9() {
-    let text = config("").replace("sync = \"none\"", "sync = \"5ms\"");
+fn l2_1_l5_1_l5_2_l5_6_l9_3_what_was_durable_survives_kill_9() {
+    // So often that one is being written at most moments.
+    let text = config("").replace("sync = \"none\"", "sync = \"5ms\"\nkeyframe_ticks = 3");
     let folder = Folder::with(&text, &data(ROWS));
     let unbroken = folder.logged("unbroken", None);
     let mut mix = Mix(std::process::id().into());
-    let mut ends = Vec::new();
+    let (mut ends, mut froms) = (Vec::new(), Vec::new());
     for number in 0..KILLS {
         let delay = Duration::from_millis(mix.below(500));
         let durable = kill(&folder, number, delay);
         let found = inspect(&folder.path("log")).expect("the log is recovered");
         assert!(found.last_open >= Some(durable), "durable {durable}, found {:?}", found.last_open);
-        let options = ReplayOptions { recover: true, ..ReplayOptions::default() };
-        let verified = verify(&folder.path("log"), options).expect("what is left is right");
+        let recover = ReplayOptions { recover: true, ..ReplayOptions::default() };
+        let verified = verify(&folder.path("log"), recover).expect("what is left is right");
         assert_eq!(verified.divergence, None);
-        let resumed = folder.resumed("log", None).expect("the run goes on");
+        let workers = Some((number % 3) as u32);
+        let on = RunOptions { resume: Some(folder.path("log")), workers, ..options() };
+        let resumed = folder.run(on).expect("the run goes on");
         assert_eq!((resumed.digest, resumed.ticks), (unbroken.digest, unbroken.ticks));
         let outputs =
             |log: &str| std::fs::read(folder.path(log).join("outputs.jsonl")).expect("read");
         assert!(outputs("log") == outputs("unbroken"), "killed at {durable}");
         std::fs::remove_dir_all(folder.path("log")).expect("removed");
         ends.push(durable);
+        froms.extend(resumed.resumed_from);
     }
+    assert!(!froms.is_empty(), "some went on from a keyframe");
     assert!(ends.iter().any(|tick| *tick < ROWS), "some were killed in the middle: {ends:?}");
 }

@@ -63,10 +63,11 @@ fn child_counts_threads() {
     assert_eq!(threads(), before, "none is started, and none that compiled is left");
     host.close().expect("it ends");
     assert_eq!(threads(), before);
-    // A worker, a log with the thread of its outputs: what is asked for is there and ends.
+    // A worker, a log with the threads of its outputs and keyframes: what is asked for is there
+    // and ends.
     let dir = TempDir::new().expect("a folder");
     let host = faults(builder(&faulty()).workers(1).log(dir.path().join("log")));
-    assert_eq!(threads(), before + 3);
+    assert_eq!(threads(), before + 4);
     host.close().expect("it ends");
     assert_eq!(threads(), before);
     std::process::exit(WELL);

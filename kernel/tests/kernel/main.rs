@@ -19,6 +19,7 @@ mod host_latency;
 mod host_process;
 #[cfg(target_os = "linux")]
 mod isolation;
+mod keyframes;
 mod languages;
 mod limits_of_the_process;
 mod live_lines;

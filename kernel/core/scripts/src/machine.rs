@@ -8,7 +8,7 @@ use wasm_engine_abi::{
     page::TraceEvent,
     record::TickClose,
 };
-use wasm_engine_core::{Core, Environment, OpenError, Results, TurnOutput};
+use wasm_engine_core::{CheckpointError, Core, Environment, OpenError, Results, TurnOutput};
 use wasm_engine_setup::TraceLevel;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -105,6 +105,32 @@ impl Environment for Around<'_> {
 }
 
 impl Scripted {
+    /// The state machine between two ticks as bytes (L8).
+    pub fn checkpoint(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.core.checkpoint(&mut self.payloads, &mut bytes);
+        bytes
+    }
+
+    /// Another machine of so many workers that goes on from `bytes`; its agents are these.
+    ///
+    /// # Errors
+    /// The bytes are not a checkpoint of this run.
+    pub fn restored(&self, bytes: &[u8], workers: u32) -> Result<Self, CheckpointError> {
+        let mut payloads = PlainPayloads::new(workers + 1);
+        let mut core = Core::restore(Arc::clone(self.core.setup()), bytes, &mut payloads)?;
+        core.set_trace(TraceLevel::Full, EVENTS_MAX);
+        Ok(Self {
+            core,
+            guests: self.guests.clone(),
+            payloads,
+            scripts: self.scripts.clone(),
+            events: self.events.clone(),
+            states: self.states.clone(),
+            parts: TickParts::default(),
+        })
+    }
+
     fn lane(&self, slot: u32) -> u32 {
         slot % self.payloads.lanes.len() as u32
     }

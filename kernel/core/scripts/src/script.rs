@@ -29,7 +29,7 @@ const BLOCK: u32 = 64;
 const HANDLERS: u32 = 8192;
 
 /// One incarnation of a scripted agent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Script {
     pub(crate) incarnation: u32,
     memory: Vec<u8>,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::codec::{CheckpointError, Coded as _, Reader};
 use crate::schedule::verdict::Verdict;
 
 /// A queue in order of becoming runnable. A removed agent leaves a dead entry behind, recognised
@@ -41,6 +42,26 @@ impl Fifo {
         if std::mem::take(&mut self.position[agent as usize]) != 0 {
             self.len -= 1;
         }
+    }
+
+    /// Appends who is in it, in order: positions are only compared.
+    pub(super) fn put(&self, into: &mut Vec<u8>) {
+        let Self { queue, position, next_position: _, len: _ } = self;
+        let held = queue.iter().filter(|(at, agent)| position[*agent as usize] == *at);
+        held.map(|(_, agent)| *agent).collect::<Vec<_>>().put(into);
+    }
+
+    /// Reads it, into an empty one; `admit` says whether an agent may be in it.
+    pub(super) fn take(
+        &mut self,
+        from: &mut Reader<'_>,
+        mut admit: impl FnMut(u32) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        for agent in Vec::<u32>::take(from)? {
+            admit(agent)?;
+            self.insert(agent);
+        }
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -13,6 +13,7 @@ use wasm_engine_abi::Tick;
 
 pub(crate) use self::verdict::Verdict;
 use self::{fifo::Fifo, priority::Priority, round_robin::RoundRobin};
+use crate::codec::{CheckpointError, Reader};
 use wasm_engine_setup::Schedule;
 
 /// The runnable agents in schedule order.
@@ -66,6 +67,30 @@ impl ReadyQueue {
             Self::Fifo(order) => order.len(),
             Self::RoundRobin(order) => order.len(),
             Self::Priority(order) => order.len(),
+        }
+    }
+
+    /// Appends who is in it.
+    pub(crate) fn put(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Fifo(order) => order.put(into),
+            Self::RoundRobin(order) => order.put(into),
+            Self::Priority(order) => order.put(into),
+        }
+    }
+
+    /// Reads it, into an empty one; `admit` says whether an agent, of a slot that there is, may be
+    /// in it.
+    pub(crate) fn take(
+        &mut self,
+        from: &mut Reader<'_>,
+        now: Tick,
+        admit: impl FnMut(u32) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        match self {
+            Self::Fifo(order) => order.take(from, admit),
+            Self::RoundRobin(order) => order.take(from, admit),
+            Self::Priority(order) => order.take(from, now, admit),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use wasm_engine_abi::Tick;
 
+use crate::codec::{CheckpointError, Coded as _, Reader, ensure};
 use crate::schedule::verdict::Verdict;
 
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,34 @@ impl Priority {
         if std::mem::take(&mut self.position[agent as usize]) != 0 {
             self.len -= 1;
         }
+    }
+
+    /// Appends who is in it, by position: positions are only compared.
+    pub(super) fn put(&self, into: &mut Vec<u8>) {
+        let Self { entries, position, next_position: _, len: _, aging_ticks: _ } = self;
+        let held = |entry: &&Entry| position[entry.agent as usize] == entry.position;
+        let mut held: Vec<_> = entries.iter().filter(held).collect();
+        held.sort_unstable_by_key(|entry| entry.position);
+        let terms = |entry: &Entry| {
+            let Entry { agent, priority, since, position: _ } = *entry;
+            (agent, (priority, since))
+        };
+        held.into_iter().map(terms).collect::<Vec<_>>().put(into);
+    }
+
+    /// Reads it, into an empty one, in tick `now`; `admit` says whether an agent may be in it.
+    pub(super) fn take(
+        &mut self,
+        from: &mut Reader<'_>,
+        now: Tick,
+        mut admit: impl FnMut(u32) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        for (agent, (priority, since)) in Vec::<(u32, (i32, Tick))>::take(from)? {
+            ensure(since <= now, "an agent is runnable from a later tick on")?;
+            admit(agent)?;
+            self.insert(agent, priority, since);
+        }
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,5 +1,6 @@
 //! By agent index, cyclically after the last one planned (SEMANTICS Q2).
 
+use crate::codec::{CheckpointError, Coded as _, Reader};
 use crate::schedule::verdict::Verdict;
 
 /// A bit per slot and the slot after the last one planned.
@@ -25,6 +26,30 @@ impl RoundRobin {
         let (word, bit) = (agent as usize / 64, 1u64 << (agent % 64));
         self.len -= usize::from(self.words[word] & bit != 0);
         self.words[word] &= !bit;
+    }
+
+    /// Appends who is in it, by slot, and where it goes on.
+    pub(super) fn put(&self, into: &mut Vec<u8>) {
+        let Self { words, next, len } = self;
+        let held = |agent: &u32| words[*agent as usize / 64] & 1 << (agent % 64) != 0;
+        let held: Vec<u32> = (0..words.len() as u32 * 64).filter(held).collect();
+        debug_assert_eq!(held.len(), *len);
+        held.put(into);
+        next.put(into);
+    }
+
+    /// Reads it, into an empty one; `admit` says whether an agent may be in it.
+    pub(super) fn take(
+        &mut self,
+        from: &mut Reader<'_>,
+        mut admit: impl FnMut(u32) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        for agent in Vec::<u32>::take(from)? {
+            admit(agent)?;
+            self.insert(agent);
+        }
+        self.next = u32::take(from)?;
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {

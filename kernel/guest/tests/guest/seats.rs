@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use wasm_engine_abi::frame::{Effect, TurnCommand, TurnResult, turn};
 use wasm_engine_abi::{AgentId, Digest};
+use wasm_engine_guest::MachineFailure;
 use wasm_engine_guest::engine::MemoryLayout;
 
 use crate::rig::{FUEL, Order, PROBE, Rig, order, publishing, setup, wasm};
@@ -156,6 +157,84 @@ proptest! {
             prop_assert!(awake <= seats && awake + asleep == AGENTS, "{} {}", awake, asleep);
         }
     }
+}
+
+/// States of all agents.
+fn saved(lane: &mut Lane) -> Vec<Option<Vec<u8>>> {
+    let agents: Vec<_> = lane.commands.iter().map(|command| command.agent).collect();
+    let save = |agent| {
+        let mut state = Vec::new();
+        let there = lane.rig.lane.save(AgentId::from_bits(agent), &mut state);
+        there.expect("the machine works").then_some(state)
+    };
+    agents.into_iter().map(save).collect()
+}
+
+/// Another lane that goes on from the states of `lane`.
+fn restored(lane: &mut Lane, seats: u32, layout: MemoryLayout) -> Lane {
+    let states = saved(lane);
+    let mut rig = Rig::seated(&wasm(PROBE), &setup(), seats, layout);
+    (rig.epoch, rig.seq) = (lane.rig.epoch, lane.rig.seq);
+    for (command, state) in lane.commands.iter().zip(states) {
+        let TurnCommand { agent, incarnation, template, .. } = *command;
+        let (agent, state) = (AgentId::from_bits(agent), state.expect("it lives"));
+        rig.lane.restore(agent, incarnation, template, &state).expect("it was just saved");
+    }
+    Lane { rig, commands: lane.commands.clone(), given: std::mem::take(&mut lane.given) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    #[test]
+    fn l8_1_l8_2_agents_in_another_lane_go_on_as_if_they_had_stayed(events in events()) {
+        let mut one = Lane::new(AGENTS + 2, MemoryLayout::Guarded);
+        let mut other = Lane::new(AGENTS + 2, MemoryLayout::Guarded);
+        for (at, event) in events.iter().enumerate() {
+            one.happen(event);
+            other.happen(event);
+            // As many seats as agents, or so few that everybody sleeps.
+            let layout = [MemoryLayout::Dense, MemoryLayout::Guarded][at % 2];
+            other = restored(&mut other, [2, 3, AGENTS + 2][at % 3], layout);
+            prop_assert_eq!(saved(&mut one), saved(&mut other), "awake or asleep");
+        }
+        for agent in 0..AGENTS {
+            one.happen(&Event::Hash(agent));
+            other.happen(&Event::Hash(agent));
+        }
+        prop_assert_eq!(&one.given, &other.given);
+    }
+}
+
+/// Bytes that are no state of the module are refused, whatever they are.
+#[test]
+fn l8_4_every_cut_of_a_state_and_every_byte_outside_its_memory_is_refused() {
+    let mut lane = Lane::new(2, MemoryLayout::Dense);
+    lane.happen(&Event::Step(0, order(18, [40], b"")));
+    let state = saved(&mut lane).swap_remove(0).expect("it lives");
+    let mut rig = Rig::seated(&wasm(PROBE), &setup(), 2, MemoryLayout::Dense);
+    let mut restore = |state: &[u8]| rig.lane.restore(AgentId::new(0, 0), 1, 0, state);
+    let mut whole = 0;
+    for cut in 0..state.len() {
+        match restore(&state[..cut]) {
+            // What is left ends behind a run.
+            Ok(()) => whole += 1,
+            Err(error) => assert_eq!(error.failure, MachineFailure::State, "cut at {cut}"),
+        }
+    }
+    assert!(whole * 8 < state.len(), "{whole} of {} cuts", state.len());
+    for at in 0..state.len() {
+        for value in [state[at] ^ 1, state[at] ^ 0x80, 0xff] {
+            let mut changed = state.clone();
+            changed[at] = value;
+            if let Err(error) = restore(&changed) {
+                assert_eq!(error.failure, MachineFailure::State, "byte {at}");
+            }
+        }
+    }
+    restore(&state).expect("it was just saved");
+    assert!(rig.lane.restore(AgentId::new(0, 0), 1, 9, &state).is_err(), "no such template");
+    assert!(rig.lane.restore(AgentId::new(99, 0), 1, 0, &state).is_err(), "no such slot");
 }
 
 /// Whoever ends leaves nothing to whoever takes the seat.

@@ -55,6 +55,20 @@ impl OutputComparison {
         Self { file, existing, lines: 0, equal: 0, expected: Vec::new(), found: Vec::new() }
     }
 
+    /// Over a file already open, behind its first `lines` lines, which have `offset` bytes and
+    /// count as equal.
+    #[cfg(feature = "writer")]
+    pub(super) fn behind(
+        file: PathBuf,
+        existing: Box<dyn StorageFile>,
+        offset: u64,
+        lines: u64,
+    ) -> Self {
+        let existing = Some(BufReader::new(FileReader::at(existing, offset)));
+        let (expected, found) = (Vec::new(), Vec::new());
+        Self { file, existing, lines, equal: lines, expected, found }
+    }
+
     /// Compares the run's next line; false if the file has ended, be it in the middle of this line.
     ///
     /// # Errors

@@ -92,6 +92,23 @@ impl OutputFile {
         Ok(Self { comparison: OutputComparison::open(dir)?, writer: None })
     }
 
+    /// The run goes on from a keyframe: its lines of ticks before `before` are taken as they stand
+    /// in the file in `dir`, and the next one given is the first behind them.
+    ///
+    /// # Errors
+    /// [`OutputError::Malformed`] if one of these lines is invalid, or [`OutputError::Io`].
+    pub fn begin_at(&mut self, dir: &Path, before: Tick) -> Result<(), OutputError> {
+        let storage = Disk::new(dir);
+        let path = storage.dir().join(OUTPUTS_FILE);
+        let existing = match storage.open(OUTPUTS_FILE) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened.map_err(|source| io_error(&path, "opened", source))?,
+        };
+        let (offset, lines) = find_end(&path, &*existing, before)?;
+        self.comparison = OutputComparison::behind(path, existing, offset, lines);
+        Ok(())
+    }
+
     fn writing(
         comparison: OutputComparison,
         file: Box<dyn StorageFile>,

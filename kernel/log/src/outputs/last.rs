@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::line::payload_value;
 
 /// The last message of each output topic, for the result document.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LastOutputs {
     by_topic: BTreeMap<u32, Vec<u8>>,
 }

@@ -95,6 +95,10 @@ impl Storage for Disk {
         fs::remove_file(self.dir.join(name))
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
     fn sync_dir(&self) -> io::Result<()> {
         sync(&self.dir)
     }

@@ -35,6 +35,8 @@ pub enum Operation {
     Create,
     /// [`Storage::remove`].
     Remove,
+    /// [`Storage::rename`].
+    Rename,
     /// [`Storage::sync_dir`].
     SyncDir,
     /// [`StorageFile::bytes`].
@@ -274,6 +276,13 @@ impl Storage for Memory {
     fn remove(&self, name: &str) -> io::Result<()> {
         let removed = self.enter(Operation::Remove)?.files.names.remove(name);
         removed.map(drop).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.enter(Operation::Rename)?;
+        let file = state.files.names.remove(from).ok_or(ErrorKind::NotFound)?;
+        state.files.names.insert(to.to_owned(), file);
+        Ok(())
     }
 
     fn sync_dir(&self) -> io::Result<()> {

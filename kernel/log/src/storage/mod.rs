@@ -13,8 +13,8 @@
 //! in their place. Names as of the last [`Storage::sync_dir`]; later changes of names may survive
 //! or not, each with its file. The directory itself once [`Storage::sync_parent`] has returned.
 //!
-//! There is no rename: files are created under their final names, grow, and at most lose a torn
-//! end, so nothing has to be replaced as a whole.
+//! Files of the log are created under their final names, grow, and at most lose a torn end.
+//! Keyframes are written under another name and renamed when they are whole and synced.
 
 pub mod disk;
 #[cfg(any(test, feature = "faults"))]
@@ -82,7 +82,13 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The system's; `NotFound` if there is none.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Makes created and removed names durable.
+    /// Gives a file another name; a file of that name is replaced.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` if there is none.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Makes created, renamed and removed names durable.
     ///
     /// # Errors
     /// The system's.
@@ -132,6 +138,11 @@ pub(crate) struct FileReader<F> {
 impl<F: Borrow<dyn StorageFile>> FileReader<F> {
     pub(crate) fn new(file: F) -> Self {
         Self { file, offset: 0 }
+    }
+
+    /// From this byte on.
+    pub(crate) fn at(file: F, offset: u64) -> Self {
+        Self { file, offset }
     }
 }
 

@@ -3,5 +3,6 @@
 mod crashes;
 mod event_log;
 mod faults;
+mod keyframes;
 mod scenario;
 mod storage;

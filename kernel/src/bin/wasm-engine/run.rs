@@ -44,6 +44,10 @@ pub(crate) struct Args {
     /// Continue the run whose log this directory holds.
     #[arg(long, value_name = "DIR", conflicts_with = "log")]
     resume: Option<PathBuf>,
+    /// Executed ticks between two keyframes beside the log, from which `--resume` goes on; with 0
+    /// there are none.
+    #[arg(long, value_name = "N")]
+    checkpoint_every: Option<u64>,
     /// Name under which monitors find the run; the configuration's file stem by default.
     #[arg(long, value_parser = kernel_name)]
     name: Option<String>,
@@ -154,6 +158,8 @@ fn all_sets(args: &Args) -> Vec<String> {
     let mut sets = args.sets.clone();
     sets.extend(args.workers.map(|workers| format!("kernel.workers={workers}")));
     sets.extend(args.ticks.map(|ticks| format!("kernel.ticks={ticks}")));
+    let every = args.checkpoint_every;
+    sets.extend(every.map(|ticks| format!("log.keyframe_ticks={ticks}")));
     sets.extend(args.name.as_ref().map(|name| format!("kernel.name=\"{name}\"")));
     sets
 }

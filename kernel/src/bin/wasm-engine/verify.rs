@@ -25,16 +25,25 @@ pub(crate) struct Args {
     /// Compute every inference again and compare; needs the models' files.
     #[arg(long)]
     recompute: bool,
+    /// Begin behind the newest keyframe: what lies before it is not executed.
+    #[arg(long, conflicts_with = "recompute")]
+    from_keyframe: bool,
     /// Compile the modules anew, whatever the user's cache has of them.
     #[arg(long)]
     no_cache: bool,
 }
 
 pub(crate) fn verify(args: Args) -> Outcome {
-    let Args { dir, workers, recover, recompute, no_cache } = args;
+    let Args { dir, workers, recover, recompute, from_keyframe, no_cache } = args;
     let code_cache = if no_cache { None } else { cache::folder() };
-    let options =
-        ReplayOptions { workers, recover, recompute, model_program: program(), code_cache };
+    let options = ReplayOptions {
+        workers,
+        recover,
+        recompute,
+        from_keyframe,
+        model_program: program(),
+        code_cache,
+    };
     match replay::verify(&dir, options) {
         Ok(report) => {
             if report.divergence.is_none() && report.log_end != "in order" {

@@ -22,6 +22,7 @@ use wasm_engine_guest::{
     admission::{Admitted, ModuleLimits, admit},
     engine::{Footprint, MemoryLayout, MemoryProfile, engine_in},
 };
+use wasm_engine_log::keyframes::{AgentStates, Keyframe, KeyframeJob};
 
 pub use wasm_engine_core_scripts::{ALL, Mix, Prog, drive, everything, prog};
 
@@ -115,6 +116,20 @@ impl Both {
         .expect("the kernel starts");
         let scripted = Scripted::start(scene, workers);
         Self { kernel, scripted, recorder: Recorder::default() }
+    }
+
+    /// Another kernel of so many workers that goes on where this one stands, in memory of its own.
+    pub fn restored(&mut self, scene: &Scene, workers: u32) -> Self {
+        let (mut job, mut states) = (KeyframeJob::default(), AgentStates::default());
+        self.kernel.mark_changes();
+        self.kernel.checkpoint(&mut job).expect("the machine works");
+        states.complete(&mut job);
+        let mut other = Self::start(scene, workers);
+        let Keyframe { core, agents, .. } = &job.keyframe;
+        other.kernel.restore(core, agents).expect("it was just copied");
+        let beside = self.scripted.checkpoint();
+        other.scripted = self.scripted.restored(&beside, workers).expect("it was just made");
+        other
     }
 
     /// What the tick sent to the outside is the end of what `sink` has.
