@@ -160,6 +160,8 @@ impl Coded for Agent {
             instance,
             ran,
             dirty: _,
+            // Of the tasks, each says who may take it.
+            has_task: _,
             answers_used,
             inbox: _,
             item_bytes_max,
@@ -193,6 +195,7 @@ impl Coded for Agent {
             instance,
             ran,
             dirty: false,
+            has_task: false,
             answers_used,
             inbox: Inbox::default(),
             item_bytes_max,
@@ -202,9 +205,20 @@ impl Coded for Agent {
 }
 
 impl Coded for Rare {
-    /// Memberships and timers know whose they are.
+    /// Memberships, timers and tasks know whose they are.
     fn put(&self, into: &mut Vec<u8>) {
-        let Self { args, memberships: _, timers: _, restarts, group, faults, last_fault } = self;
+        let Self {
+            args,
+            memberships: _,
+            timers: _,
+            restarts,
+            ready_tasks: _,
+            tasks_held: _,
+            scheduled: _,
+            group,
+            faults,
+            last_fault,
+        } = self;
         args.put(into);
         restarts.put(into);
         group.put(into);
@@ -214,8 +228,18 @@ impl Coded for Rare {
     fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
         let (args, restarts) = (Coded::take(from)?, Coded::take(from)?);
         let (group, (faults, last_fault)) = (Coded::take(from)?, Coded::take(from)?);
-        let memberships = Memberships::default();
-        Ok(Self { args, memberships, timers: 0, restarts, group, faults, last_fault })
+        Ok(Self {
+            args,
+            memberships: Memberships::default(),
+            timers: 0,
+            restarts,
+            ready_tasks: Vec::new(),
+            tasks_held: 0,
+            scheduled: Vec::new(),
+            group,
+            faults,
+            last_fault,
+        })
     }
 }
 

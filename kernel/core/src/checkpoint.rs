@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  first digest of the setup 16 | tick, chains, counts, commands | agents | schedule order
-//!  | topics, channels | timers | requests | models | groups | inboxes with payloads | seal 16
+//!  | topics, channels | timers | requests | models | groups | inboxes with payloads | tasks
+//!  | seal 16
 //! ```
 //! The encoding is canonical: what is physical (handles, locations, positions, buffers, marks for
 //! monitors) is not in it, and what follows from the rest is not in it or is checked against it, so
@@ -31,6 +32,7 @@ use crate::{
     state::{Core, TICK_MAX, first_digest},
     stats::Stats,
     subscriptions::Subscriptions,
+    tasks_codec::{ReadTasks, put_tasks},
     tick_digest::DigestChain,
     timers::Timers,
 };
@@ -57,6 +59,7 @@ impl Core {
             payloads,
             subscriptions,
             timers,
+            tasks,
             requests,
             models,
             next_commands,
@@ -101,6 +104,7 @@ impl Core {
         models.put(into);
         groups.put(into);
         put_inboxes(agents, items, payloads, store, into);
+        put_tasks(tasks, agents, payloads, store, into);
         Digest::new(xxh3_128(&into[start..])).put(into);
     }
 
@@ -125,11 +129,13 @@ impl Core {
         core.take_memberships(&mut from)?;
         core.take_pending(&mut from)?;
         let inboxes = ReadInboxes::take(core.agents.len(), &mut from)?;
-        core.check_held(&inboxes)?;
+        let read_tasks = core.take_tasks(&mut from)?;
+        core.check_held(&inboxes, &read_tasks)?;
         from.end()?;
-        let Self { agents, items, payloads, .. } = &mut core;
+        let Self { agents, items, payloads, tasks, .. } = &mut core;
         inboxes.fill(agents, items, payloads, store);
-        // Whether an agent has an item decides whether it is runnable (Q1).
+        read_tasks.fill(tasks, payloads, store);
+        // Whether an agent has an item or a task decides whether it is runnable (Q1).
         let runnable = (0..agents.len() as u32).filter(|index| agents.at(*index).runnable());
         ensure(runnable.eq(queued), "who is runnable is not in the order")?;
         (0..core.slots()).for_each(|index| core.mark_dirty(index));
@@ -206,13 +212,19 @@ impl Core {
         groups.take(from, *tick)
     }
 
-    /// Holds the inboxes against what is counted, and all of it against the limits.
-    fn check_held(&self, inboxes: &ReadInboxes<'_>) -> Result<(), CheckpointError> {
+    /// Holds inboxes and tasks against what is counted, and all of it against the limits.
+    fn check_held(
+        &self,
+        inboxes: &ReadInboxes<'_>,
+        tasks: &ReadTasks<'_>,
+    ) -> Result<(), CheckpointError> {
         let limits = &self.setup.limits;
-        let held = Held { items: self.held_items.into(), blocks: self.held_blocks.into() };
+        let Held { items, blocks: of_inboxes } = inboxes.held();
+        let held = (items, of_inboxes + tasks.blocks());
+        let counted = (u64::from(self.held_items), u64::from(self.held_blocks));
         let within = self.held_items <= limits.messages_held_max
             && self.held_blocks <= blocks(limits.payload_bytes_held_max);
-        ensure(inboxes.held() == held && within, "inboxes hold other items than are counted")?;
+        ensure(held == counted && within, "inboxes and tasks hold other things than are counted")?;
         let reserved = |model: u32| u64::from(self.reply_bytes(model));
         let (mut count, mut bytes) = (0, 0);
         for (model, requests) in (0..).zip(self.requests.waiting()) {

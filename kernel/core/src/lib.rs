@@ -48,6 +48,7 @@ mod supervision;
 mod supervision_groups;
 mod task_flow;
 mod tasks;
+mod tasks_codec;
 mod tick_digest;
 mod tick_open;
 mod timers;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Bytes of the inbox before a task: it lies behind the context.
-const CONTEXT_BYTES: u32 = size_of::<Context>() as u32;
+pub(crate) const CONTEXT_BYTES: u32 = size_of::<Context>() as u32;
 
 impl Core {
     /// C1 pass 1: an agent schedules a task.
@@ -260,13 +260,13 @@ impl Core {
         self.held_blocks -= blocks(task.len);
         self.payloads.release(task.payload, env);
         self.tasks.get_mut(slot).payload = NO_PAYLOAD;
+        self.tasks.wait_no_more(slot);
         self.count_ended(state);
         let what = u64::from(state) << 32 | u64::from(task.attempts);
         self.chain.event_of_two(event::TASK_ENDED, task.id.agent, task.id.seq, what);
         self.tell_end(slot, &task, ending, env);
         while let Some(waiting) = self.tasks.pop_waiting(slot) {
             let task = self.tasks.get_mut(waiting);
-            task.waits -= 1;
             task.after_failure |= !succeeded(state);
             if task.waits == 0 && task.state == task_state::BLOCKED {
                 self.unblock(waiting);

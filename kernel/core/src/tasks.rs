@@ -7,13 +7,12 @@
 //!                 +-> skipped | cancelled
 //! ```
 //! An ended task is remembered by name as long as it is among the last `tasks_max`, so that one
-//! that names it later learns how it ended. Slots and edges are used again; only the names lie in a
-//! tree, which allocates as it grows. What follows from a step of a task is in
-//! `task_flow.rs`.
+//! that names it later learns how it ended. Slots are used again; names, and who waits for whom, lie
+//! in trees, which allocate as they grow. What follows from a step of a task is in `task_flow.rs`.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
 };
 
 use wasm_engine_abi::{
@@ -30,7 +29,6 @@ use crate::payloads::{NO_PAYLOAD, PayloadId};
 pub(crate) type TaskSlot = u32;
 /// No task.
 pub(crate) const NO_TASK: TaskSlot = u32::MAX;
-const NONE: u32 = u32::MAX;
 
 /// One task.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +62,6 @@ pub(crate) struct TaskEntry {
     pub(crate) after_failure: bool,
     /// Who scheduled it is to be told.
     pub(crate) tells: bool,
-    first_edge: u32,
-    last_edge: u32,
 }
 
 impl TaskEntry {
@@ -96,8 +92,6 @@ impl TaskEntry {
             waits: 0,
             after_failure: false,
             tells: true,
-            first_edge: NONE,
-            last_edge: NONE,
         }
     }
 
@@ -136,13 +130,6 @@ pub(crate) fn succeeded(state: u32) -> bool {
     matches!(state, task_state::DONE | task_state::SKIPPED)
 }
 
-/// A task that waits for another.
-#[derive(Clone, Copy, Debug)]
-struct Edge {
-    waiting: TaskSlot,
-    next: u32,
-}
-
 /// How a task is to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TaskEnding {
@@ -157,8 +144,10 @@ pub(crate) struct TaskEnding {
 pub(crate) struct Tasks {
     slots: Vec<TaskEntry>,
     free: Vec<TaskSlot>,
-    edges: Vec<Edge>,
-    free_edges: Vec<u32>,
+    /// Live tasks that others wait for, each with the number and slot of one of these.
+    followers: BTreeSet<(TaskSlot, u64, TaskSlot)>,
+    /// The same the other way round: who waits, and for whom.
+    befores: BTreeSet<(TaskSlot, TaskSlot)>,
     by_id: BTreeMap<TaskId, TaskSlot>,
     /// Ended ones that are remembered, oldest first.
     ended: VecDeque<TaskSlot>,
@@ -211,33 +200,38 @@ impl Tasks {
         slot
     }
 
-    /// `waiting` waits for `slot`, which has not ended, behind those that do already.
+    /// `waiting` waits for `slot`, which has not ended; naming it twice is naming it once.
     pub(crate) fn wait_for(&mut self, waiting: TaskSlot, slot: TaskSlot) {
-        let edge = Edge { waiting, next: NONE };
-        let at = match self.free_edges.pop() {
-            Some(at) => {
-                self.edges[at as usize] = edge;
-                at
-            }
-            None => {
-                self.edges.push(edge);
-                (self.edges.len() - 1) as u32
-            }
-        };
-        match std::mem::replace(&mut self.get_mut(slot).last_edge, at) {
-            NONE => self.get_mut(slot).first_edge = at,
-            last => self.edges[last as usize].next = at,
+        if self.befores.insert((waiting, slot)) {
+            self.followers.insert((slot, self.get(waiting).number, waiting));
+            self.get_mut(waiting).waits += 1;
         }
-        self.get_mut(waiting).waits += 1;
     }
 
-    /// The next task that waits for `slot`, in the order in which they came; it does no more.
+    /// The next task that waits for `slot`, in the order in which they were accepted; it does no
+    /// more.
     pub(crate) fn pop_waiting(&mut self, slot: TaskSlot) -> Option<TaskSlot> {
-        let at = self.get(slot).first_edge;
-        let edge = *self.edges.get(at as usize)?;
-        self.free_edges.push(at);
-        self.get_mut(slot).first_edge = edge.next;
-        Some(edge.waiting)
+        let first = self.followers.range((slot, 0, 0)..).next();
+        let &(_, number, waiting) = first.filter(|edge| edge.0 == slot)?;
+        self.followers.remove(&(slot, number, waiting));
+        self.befores.remove(&(waiting, slot));
+        self.get_mut(waiting).waits -= 1;
+        Some(waiting)
+    }
+
+    /// A task has ended before those that it waits for.
+    pub(crate) fn wait_no_more(&mut self, slot: TaskSlot) {
+        let Self { slots, followers, befores, .. } = self;
+        let task = &mut slots[slot as usize];
+        task.waits = 0;
+        for (_, before) in befores.extract_if((slot, 0)..=(slot, TaskSlot::MAX), |_| true) {
+            followers.remove(&(before, task.number, slot));
+        }
+    }
+
+    /// Those that a task still waits for.
+    pub(crate) fn waited_for_by(&self, slot: TaskSlot) -> impl Iterator<Item = TaskSlot> + '_ {
+        self.befores.range((slot, 0)..=(slot, TaskSlot::MAX)).map(|(_, before)| *before)
     }
 
     /// A task has ended; of those that have, the last `remembered_max` keep their names.
@@ -250,6 +244,67 @@ impl Tasks {
             self.by_id.remove(&self.slots[oldest as usize].id);
             self.free.push(oldest);
         }
+    }
+}
+
+/// What a checkpoint reads and makes again.
+impl Tasks {
+    /// Slots that were given so far: all are below.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Ended tasks that are remembered, oldest first.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = &TaskEntry> + '_ {
+        self.ended.iter().map(|slot| self.get(*slot))
+    }
+
+    /// Those that have not ended, in the order of their acceptance. Between two ticks only: none
+    /// is running, and none is to end.
+    pub(crate) fn live_slots(&self) -> Vec<TaskSlot> {
+        let Self {
+            slots,
+            free: _,
+            // Each task says for whom it waits.
+            followers: _,
+            befores: _,
+            by_id,
+            ended: _,
+            live,
+            next_number: _,
+            ending,
+        } = self;
+        debug_assert!(ending.is_empty());
+        let lives = |slot: &TaskSlot| slots[*slot as usize].state <= task_state::RUNNING;
+        let mut all: Vec<_> = by_id.values().copied().filter(lives).collect();
+        all.sort_unstable_by_key(|slot| slots[*slot as usize].number);
+        debug_assert_eq!(all.len(), *live as usize);
+        all
+    }
+
+    /// Adds a task, which has its number, at the next slot.
+    pub(crate) fn restore(&mut self, task: TaskEntry) {
+        self.by_id.insert(task.id, self.slots.len() as TaskSlot);
+        self.slots.push(task);
+        self.live += 1;
+    }
+
+    /// Adds one that has ended, behind the others of that kind.
+    pub(crate) fn restore_ended(&mut self, id: TaskId, state: u32) {
+        let task = TaskEntry::new(id, AgentId::NONE, TaskHeader::default(), (0, 0), 0);
+        let slot = self.slots.len() as TaskSlot;
+        self.by_id.insert(id, slot);
+        self.ended.push_back(slot);
+        self.slots.push(TaskEntry { state, ..task });
+    }
+
+    /// The next task gets this number.
+    pub(crate) fn number_from(&mut self, next_number: u64) {
+        self.next_number = next_number;
     }
 }
 
@@ -275,18 +330,18 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_come_in_their_order_and_edges_are_used_again() {
+    fn a12_3_those_who_wait_come_in_the_order_of_acceptance_and_once() {
         let mut tasks = Tasks::default();
         let slots: Vec<_> = (0..5).map(|seq| tasks.add(task(seq))).collect();
-        for round in 0..3 {
-            for waiting in [3, 1, 4] {
-                tasks.wait_for(slots[waiting], slots[0]);
-            }
-            let waiting: Vec<_> = std::iter::from_fn(|| tasks.pop_waiting(slots[0])).collect();
-            assert_eq!(waiting, [slots[3], slots[1], slots[4]]);
-            // As an ended task is: it does not lead to another one's edges.
-            tasks.slots[slots[0] as usize] = task(0);
-            assert_eq!((tasks.edges.len(), tasks.get(slots[1]).waits), (3, round + 1));
+        for waiting in [3, 1, 4, 2, 3] {
+            tasks.wait_for(slots[waiting], slots[0]);
         }
+        tasks.wait_for(slots[4], slots[1]);
+        tasks.wait_no_more(slots[2]);
+        let waiting: Vec<_> = std::iter::from_fn(|| tasks.pop_waiting(slots[0])).collect();
+        assert_eq!(waiting, [slots[1], slots[3], slots[4]]);
+        assert_eq!(slots.iter().map(|slot| tasks.get(*slot).waits).sum::<u32>(), 1);
+        assert!(tasks.waited_for_by(slots[4]).eq([slots[1]]));
+        assert_eq!((tasks.followers.len(), tasks.befores.len()), (1, 1));
     }
 }

@@ -142,7 +142,7 @@ const COMMANDS: u64 = 3;
 /// became of what they scheduled.
 fn logging(log: &Path, workers: u32, resume: bool) -> Host {
     let text = graph_of(&prog().on(item::OUTCOME, &prog().echo(OUT)));
-    let text = text.replace("[limits]", "[log]\nsync = \"2ms\"\n[limits]\ntasks_max = 24");
+    let text = text.replace("[limits]", "[log]\nsync = \"2ms\"\nkeyframe_ticks = 5\n[limits]\ntasks_max = 24");
     let builder = builder(&text).set(&format!("kernel.workers={workers}"));
     let builder = if resume { builder.resume(log) } else { builder.log(log) };
     builder.start().expect("it starts")

@@ -1,6 +1,9 @@
 //! Scenes and programs made from numbers.
 
-use wasm_engine_abi::record::{BudgetFact, action};
+use wasm_engine_abi::{
+    record::{BudgetFact, action},
+    task::{TaskHeader, TaskId},
+};
 use wasm_engine_setup::{Limits, LoadOn, Restart, Schedule};
 
 use crate::{
@@ -67,18 +70,44 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
     scene
 }
 
-/// A random command over `agents` configured agents and the models of [`everything`]: its action
-/// and subject.
-pub fn random_command(mix: &mut Mix, agents: u32) -> (u32, u64) {
+/// A random command over `agents` configured agents and the models of [`everything`]: its action,
+/// subject and bytes. A task waits for some of the first `scheduled` commands.
+pub fn random_command(mix: &mut Mix, agents: u32, scheduled: u64) -> (u32, u64, Vec<u8>) {
     let agent = to(mix.below(u64::from(agents)) as u32);
-    match mix.below(8) {
+    let (action, subject) = match mix.below(14) {
         0 => (action::PAUSE, agent),
         1 => (action::RESUME, agent),
         2 => (action::SPAWN, mix.below(2)),
         3 | 4 => (action::LOAD, mix.below(3)),
         5 => (action::UNLOAD, mix.below(3)),
-        _ => (action::SWAP, 1 + mix.below(2)),
-    }
+        6 | 7 => (action::SWAP, 1 + mix.below(2)),
+        _ => (action::SCHEDULE, agent),
+    };
+    let task = action == action::SCHEDULE;
+    let args = if task { random_task(mix, agents, TaskId::of_host, scheduled) } else { vec![] };
+    (action, subject, args)
+}
+
+/// The bytes of a random task that waits for up to two of the `count` that `named` gives, later
+/// ones rather.
+fn random_task(mix: &mut Mix, agents: u32, named: impl Fn(u64) -> TaskId, count: u64) -> Vec<u8> {
+    let befores = mix.below(3).min(count);
+    let after: Vec<_> = (0..befores).map(|_| named(count - 1 - mix.below(count.min(12)))).collect();
+    let header = TaskHeader {
+        priority: mix.below(9) as i32 - 4,
+        attempts: 1 + mix.below(3) as u32,
+        on_failure: mix.below(3) as u32,
+        after: after.len() as u32,
+    };
+    let agent = to(mix.below(u64::from(agents)) as u32);
+    let program = match mix.below(6) {
+        0 => prog().trap(),
+        1 => prog().code(3),
+        2 => prog().pause(agent).send_len(agent, 65),
+        3 => prog().terminate(CHILD).timer(2, 7),
+        _ => prog().random(OUT).count(OUT),
+    };
+    [bytemuck::bytes_of(&header), bytemuck::cast_slice(&after), program.bytes()].concat()
 }
 
 /// In some ticks a budget of turns: fuel is not the same on each machine.
@@ -98,7 +127,7 @@ pub fn random_program(mix: &mut Mix, agents: u32) -> Prog {
         };
         let topic = REFUSE + mix.below(4) as u32;
         let len = [0, 1, 63, 64, 65, 500, 4096][mix.below(7) as usize];
-        program = match mix.below(24) {
+        program = match mix.below(26) {
             0..=3 => program.publish_len(topic, len),
             4..=6 => program.send_len(agent, len),
             7 => program.send_prog(agent, prog().random(OUT).count(OUT)),
@@ -116,6 +145,11 @@ pub fn random_program(mix: &mut Mix, agents: u32) -> Prog {
             20 => program.trap(),
             21 => program.flood(topic, 6, b"flood"),
             22 => program.code(-1),
+            23 => {
+                let by = mix.below(u64::from(agents)) as u32;
+                let named = |seq| TaskId { agent: to(by), seq };
+                program.schedule(agent, &random_task(mix, agents, named, 24))
+            }
             _ => program.log(3, "a line").count(OUT),
         };
     }
@@ -132,8 +166,9 @@ pub fn drive<M: Machine>(rig: &mut Rig<M>, seed: u64, ticks: u64, agents: u32) {
                 rig.tell(mix.below(u64::from(agents)) as u32, program);
             }
             if mix.below(3) == 0 {
-                let (action, subject) = random_command(&mut mix, agents);
-                rig.command(action, subject, b"");
+                let (action, subject, args) =
+                    random_command(&mut mix, agents, rig.commands_given());
+                rig.command(action, subject, &args);
             }
             rig.budget = random_budget(&mut mix);
         }

@@ -95,6 +95,11 @@ impl<M: Machine> Rig<M> {
         self.machine.core()
     }
 
+    /// Commands so far, whose sequences are below.
+    pub fn commands_given(&self) -> u64 {
+        self.command_seq
+    }
+
     /// A command of the next tick.
     pub fn command(&mut self, action: u32, subject: u64, args: &[u8]) {
         let seq = self.command_seq;

@@ -65,13 +65,13 @@ impl Priority {
 
     /// Appends who is in it, by position: positions are only compared.
     pub(super) fn put(&self, into: &mut Vec<u8>) {
-        let Self { entries, position, next_position: _, len: _, aging_ticks: _ } = self;
+        let Self { entries, position, priority, next_position: _, len: _, aging_ticks: _ } = self;
         let held = |entry: &&Entry| position[entry.agent as usize] == entry.position;
         let mut held: Vec<_> = entries.iter().filter(held).collect();
         held.sort_unstable_by_key(|entry| entry.position);
         let terms = |entry: &Entry| {
-            let Entry { agent, priority, since, position: _ } = *entry;
-            (agent, (priority, since))
+            let Entry { agent, since, position: _ } = *entry;
+            (agent, (priority[agent as usize], since))
         };
         held.into_iter().map(terms).collect::<Vec<_>>().put(into);
     }

@@ -5,9 +5,13 @@ use proptest::{
     prelude::{ProptestConfig, any},
     proptest,
 };
-use wasm_engine_core::CheckpointError;
+use wasm_engine_abi::{
+    record::action,
+    task::{TaskHeader, TaskId},
+};
+use wasm_engine_core::{CheckpointError, Phase};
 use wasm_engine_core_scripts::{
-    Mix, Rig, Scripted, everything, random_budget, random_command, random_program,
+    Mix, Rig, Scripted, everything, prog, random_budget, random_command, random_program, to,
 };
 use wasm_engine_setup::Schedule;
 use xxhash_rust::xxh3::xxh3_128;
@@ -33,8 +37,8 @@ fn drive(rig: &mut Run, choice: u64) {
         rig.tell(mix.below(8) as u32, program);
     }
     if mix.below(3) == 0 {
-        let (action, subject) = random_command(&mut mix, 8);
-        rig.command(action, subject, b"");
+        let (action, subject, args) = random_command(&mut mix, 8, rig.commands_given());
+        rig.command(action, subject, &args);
     }
     rig.budget = random_budget(&mut mix);
     let last = rig.core().tick();
@@ -54,6 +58,7 @@ fn assert_same(one: &Run, other: &Run) {
     assert_eq!(one.sink.loads, other.sink.loads);
     assert_eq!(one.sink.unloads, other.sink.unloads);
     assert_eq!(one.sink.commands, other.sink.commands);
+    assert_eq!(one.sink.tasks, other.sink.tasks);
     assert_eq!(one.core().stats(), other.core().stats());
 }
 
@@ -98,6 +103,29 @@ fn busy() -> Run {
     for choice in 0..12 {
         drive(&mut rig, choice);
     }
+    // One that is ready and two that wait, of the host and of an agent.
+    let active = |index: &u32| {
+        let agent = rig.core().agent(*index);
+        agent.phase == Phase::Active && agent.id.to_bits() == to(*index)
+    };
+    let mut living = (0..8).filter(active);
+    let mut next = || living.next().expect("two of them live");
+    let (taker, other) = (next(), next());
+    let plain = |after: &[TaskId], payload: &[u8]| {
+        let header = TaskHeader { after: after.len() as u32, ..TaskHeader::default() };
+        [bytemuck::bytes_of(&header), bytemuck::cast_slice(after), payload].concat()
+    };
+    let first = TaskId::of_host(rig.commands_given() + 1);
+    rig.command(action::PAUSE, to(taker), b"");
+    rig.command(action::SCHEDULE, to(taker), &plain(&[], b"ready"));
+    rig.command(action::SCHEDULE, to(other), &plain(&[first], &[7; 65]));
+    rig.command(action::RESUME, to(other), b"");
+    rig.tell(other, prog().schedule(to(taker), &plain(&[first], b"its own")));
+    rig.budget = None;
+    rig.tick();
+    let stats = rig.core().stats();
+    let tasks = [stats.tasks_blocked, stats.tasks_ready, stats.tasks_failed];
+    assert!(tasks.iter().all(|count| *count > 0), "{tasks:?}");
     rig
 }
 

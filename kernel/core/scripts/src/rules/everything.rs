@@ -29,8 +29,8 @@ fn random_run<M: Machine>(seed: u64, choices: &[u64], workers: u32) -> (Vec<Dige
             rig.tell(mix.below(8) as u32, program);
         }
         if mix.below(3) == 0 {
-            let (action, subject) = random_command(&mut mix, 8);
-            rig.command(action, subject, b"");
+            let (action, subject, args) = random_command(&mut mix, 8, rig.commands_given());
+            rig.command(action, subject, &args);
         }
         rig.budget = random_budget(&mut mix);
         // Sometimes a tick is skipped, as far as nothing is due (T5).

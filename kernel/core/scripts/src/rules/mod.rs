@@ -369,6 +369,8 @@ macro_rules! rule_tests {
         #[test]
         fn a12_11_a9_4_with_an_incarnation_its_tasks_are_cancelled_unheard();
         #[test]
+        fn a12_11_a12_6_a_cancelled_task_waits_for_nothing_when_it_is_forgotten();
+        #[test]
         fn a12_12_a8_4_a_fault_before_the_step_leaves_the_task();
         #[test]
         fn d1_3_d1_4_what_a_step_with_a_task_does_has_the_task_as_its_cause();

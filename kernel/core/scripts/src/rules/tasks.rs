@@ -379,6 +379,38 @@ pub fn a12_11_a9_4_with_an_incarnation_its_tasks_are_cancelled_unheard<M: Machin
     assert_eq!(rig.core().stats().tasks_cancelled, 2);
 }
 
+pub fn a12_11_a12_6_a_cancelled_task_waits_for_nothing_when_it_is_forgotten<M: Machine>() {
+    let mut scene = Scene::empty();
+    scene.template("frail", fresh(1, 9, 9));
+    (0..4).for_each(|_| _ = scene.agent(0, prog()));
+    scene.limits().tasks_max = 3;
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    let host = TaskId::of_host;
+    for agent in [1, 3] {
+        rig.command(action::PAUSE, to(agent), b"");
+    }
+    rig.command(action::SCHEDULE, to(1), &plain(&[], b"first"));
+    rig.tell(0, prog().schedule(to(2), &plain(&[host(2)], b"cancelled")));
+    rig.tick();
+    rig.tell(0, prog().trap());
+    rig.tick();
+    // The cancelled one is forgotten, and its place in memory is another one's.
+    for _ in 0..3 {
+        rig.command(action::SCHEDULE, to(2), &plain(&[], b""));
+        rig.tick();
+    }
+    rig.command(action::SCHEDULE, to(3), &plain(&[], b"second"));
+    rig.command(action::SCHEDULE, to(2), &plain(&[host(6)], b"behind the second"));
+    rig.command(action::RESUME, to(1), b"");
+    rig.settle(3);
+    assert_eq!((given(&rig, 1), given(&rig, 2).len()), (vec![b"first".to_vec()], 3));
+    rig.command(action::RESUME, to(3), b"");
+    rig.settle(3);
+    assert_eq!(given(&rig, 2)[3], b"behind the second");
+    assert_eq!(rig.core().stats().tasks_done, 6);
+}
+
 pub fn a12_12_a8_4_a_fault_before_the_step_leaves_the_task<M: Machine>() {
     let mut scene = Scene::empty();
     scene.template("frail", fresh(1, 9, 9));
