@@ -7,8 +7,9 @@
 //!                 +-> skipped | cancelled
 //! ```
 //! An ended task is remembered by name as long as it is among the last `tasks_max`, so that one
-//! that names it later learns how it ended. Slots are used again; names, and who waits for whom, lie
-//! in trees, which allocate as they grow. What follows from a step of a task is in `task_flow.rs`.
+//! that names it later learns how it ended. Slots are used again; names, and who waits for whom,
+//! lie in trees, which allocate as they grow. What follows from a step of a task is in
+//! `task_flow.rs`.
 
 use std::{
     cmp::Reverse,

@@ -5,9 +5,9 @@
 //!  | live tasks, in the order of acceptance: their terms, payload, and the live ones that they
 //!  wait for | ready ones, by agent, in the order in which they became ready
 //! ```
-//! Slots are physical: a live task is named by its place in the order of acceptance. Of those that
-//! have ended nobody asks more than how. Who is told, how many tasks an agent has and who follows
-//! whom is made from this again.
+//! Slots are physical: a live task is named by its position in the order of acceptance. Of those
+//! that have ended nobody asks more than how. Who gets the outcome, how many tasks an agent has and
+//! who follows whom is made from this again.
 
 use wasm_engine_abi::{
     AgentId, Tick,
@@ -131,9 +131,9 @@ pub(crate) fn put_tasks(
         (task.id, task.state).put(into);
     }
     let live = tasks.live_slots();
-    let mut places = vec![0_u32; tasks.slots()];
-    (0..).zip(&live).for_each(|(place, slot)| places[*slot as usize] = place);
-    let place = |slot: TaskSlot| places[slot as usize];
+    let mut positions = vec![0_u32; tasks.slots()];
+    (0..).zip(&live).for_each(|(position, slot)| positions[*slot as usize] = position);
+    let position = |slot: TaskSlot| positions[slot as usize];
     put_count(live.len(), into);
     for &slot in &live {
         let task = tasks.get(slot);
@@ -142,12 +142,12 @@ pub(crate) fn put_tasks(
         if let Some(payload) = payloads.get(task.payload) {
             store.read(payload.location, payload.epoch, payload.len, into);
         }
-        let mut befores: Vec<u32> = tasks.waited_for_by(slot).map(place).collect();
+        let mut befores: Vec<u32> = tasks.waited_for_by(slot).map(position).collect();
         befores.sort_unstable();
         befores.put(into);
     }
     let ready = (0..agents.len() as u32).flat_map(|index| &agents.rare(index).ready_tasks);
-    ready.map(|slot| place(*slot)).collect::<Vec<_>>().put(into);
+    ready.map(|slot| position(*slot)).collect::<Vec<_>>().put(into);
 }
 
 /// Tasks that were read and checked, and payloads of the live ones, which have the first slots.

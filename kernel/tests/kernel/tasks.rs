@@ -142,8 +142,9 @@ const COMMANDS: u64 = 3;
 /// became of what they scheduled.
 fn logging(log: &Path, workers: u32, resume: bool) -> Host {
     let text = graph_of(&prog().on(item::OUTCOME, &prog().echo(OUT)));
-    let text = text.replace("[limits]", "[log]\nsync = \"2ms\"\nkeyframe_ticks = 5\n[limits]\ntasks_max = 24");
-    let builder = builder(&text).set(&format!("kernel.workers={workers}"));
+    let text = text
+        .replace("[limits]", "[log]\nsync = \"2ms\"\nkeyframe_ticks = 5\n[limits]\ntasks_max = 24");
+    let builder = builder(&text).set(format!("kernel.workers={workers}"));
     let builder = if resume { builder.resume(log) } else { builder.log(log) };
     builder.start().expect("it starts")
 }
@@ -155,7 +156,8 @@ fn driven(host: &mut Host, rounds: std::ops::Range<u64>) -> Vec<TaskOutcome> {
     for round in rounds {
         let agent = |offset: u64| AgentId::new(((round + offset) % 3) as u32, 0);
         let turn = if round % 4 < 2 { HostCommand::Pause } else { HostCommand::Resume };
-        host.command(turn(agent(2 * (round / 4)))).expect("it is taken");
+        let turned = AgentId::new(((round % 2 + round / 4) % 3) as u32, 0);
+        host.command(turn(turned)).expect("it is taken");
         let child = bytes(TaskHeader::default(), &[], prog().publish(OUT, b"child").bytes());
         let last = |number: u64| TaskId::of_host(LIVE_COMMAND + round * COMMANDS - number);
         let after = if round < 2 { vec![] } else { vec![last(1), last(COMMANDS + 2)] };

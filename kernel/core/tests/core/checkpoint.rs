@@ -110,17 +110,17 @@ fn busy() -> Run {
     };
     let mut living = (0..8).filter(active);
     let mut next = || living.next().expect("two of them live");
-    let (taker, other) = (next(), next());
+    let (receiver, other) = (next(), next());
     let plain = |after: &[TaskId], payload: &[u8]| {
         let header = TaskHeader { after: after.len() as u32, ..TaskHeader::default() };
         [bytemuck::bytes_of(&header), bytemuck::cast_slice(after), payload].concat()
     };
     let first = TaskId::of_host(rig.commands_given() + 1);
-    rig.command(action::PAUSE, to(taker), b"");
-    rig.command(action::SCHEDULE, to(taker), &plain(&[], b"ready"));
+    rig.command(action::PAUSE, to(receiver), b"");
+    rig.command(action::SCHEDULE, to(receiver), &plain(&[], b"ready"));
     rig.command(action::SCHEDULE, to(other), &plain(&[first], &[7; 65]));
     rig.command(action::RESUME, to(other), b"");
-    rig.tell(other, prog().schedule(to(taker), &plain(&[first], b"its own")));
+    rig.tell(other, prog().schedule(to(receiver), &plain(&[first], b"its own")));
     rig.budget = None;
     rig.tick();
     let stats = rig.core().stats();
