@@ -388,26 +388,52 @@ fn a_host_serves_feeders_one_at_a_time_and_says_so() {
 }
 
 #[test]
-fn a_gap_is_in_the_log_and_in_the_end_of_the_run_that_goes_on_from_it() {
+fn l9_4_a_gap_is_in_the_log_and_in_the_end_of_the_run_that_goes_on_from_it() {
     let dir = folder(&[("fed", FED)]);
-    let path = dir.path();
+    let (path, log) = (dir.path(), dir.path().join("log"));
+    let toml = fs::read_to_string(path.join("run.toml")).expect("there");
+    let toml = toml.replace("[log]\n", "[log]\nkeyframe_ticks = 1\n");
+    fs::write(path.join("run.toml"), toml).expect("written");
     let mut kernel = command(&dir, "--log");
     let mut one = feeder(path, "fed");
     one.skip(3);
     assert_eq!(one.push(0, b"3").expect("taken"), 3);
     one.wait_durable(3, PATIENCE).expect("it is durable");
+    // Tick 0 has one for certain; until one stands behind the input, ticks are executed.
+    let behind = || {
+        fs::read_dir(&log).expect("a log").flatten().any(|file| {
+            file.file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with("keyframe-") && name > TICK_0)
+        })
+    };
+    let mut pushed = 4;
+    while !behind() {
+        pushed = one.push(0, b"more").expect("taken") + 1;
+        thread::sleep(Duration::from_millis(5));
+    }
     kernel.kill().expect("it is killed");
     kernel.wait().expect("it is gone");
     let kernel = command(&dir, "--resume");
-    assert_eq!(one.push(0, b"4").expect("taken"), 4);
+    one.skip(2);
+    assert_eq!(one.push(0, b"last").expect("taken"), pushed + 2);
     one.finish(PATIENCE).expect("all is durable");
     let output = kernel.wait_with_output().expect("it ends");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a document");
-    assert_eq!(report["gaps"]["fed"], 3);
-    assert_eq!(logged(&dir)[&0], [(3, "3".to_owned()), (4, "4".to_owned())]);
-    let verified = verify(&dir.path().join("log"), ReplayOptions::default()).expect("sound");
-    assert_eq!((verified.divergence, verified.run.gaps["fed"]), (None, 3));
+    assert_eq!((&report["gaps"]["fed"], &report["feeds"]["fed"]["gap"]), (&5.into(), &5.into()));
+    assert!(report["resumed_from"].is_u64(), "{report}");
+    assert_eq!(logged(&dir)[&0][0], (3, "3".to_owned()));
+    assert_eq!(logged(&dir)[&0].last(), Some(&(pushed + 2, "last".to_owned())));
+    for from_keyframe in [false, true] {
+        let options = ReplayOptions { from_keyframe, ..ReplayOptions::default() };
+        let verified = verify(&log, options).expect("sound");
+        assert_eq!((verified.divergence, verified.run.gaps["fed"]), (None, 5));
+        assert_eq!(verified.run.resumed_from.is_some(), from_keyframe);
+    }
 }
+
+/// The name of the keyframe of tick 0.
+const TICK_0: &str = "keyframe-00000000000000000000";
 
 /// Connects as a feeder does and gives what it is handed.
 fn handed(path: &Path, request: &[u8]) -> (UnixStream, FeedHello, Option<OwnedFd>) {
