@@ -141,6 +141,7 @@ impl<F: Borrow<dyn StorageFile>> FileReader<F> {
     }
 
     /// From this byte on.
+    #[cfg(feature = "writer")]
     pub(crate) fn at(file: F, offset: u64) -> Self {
         Self { file, offset }
     }
