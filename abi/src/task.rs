@@ -49,6 +49,14 @@ const _: () = assert!(size_of::<TaskId>() == 16);
 impl TaskHeader {
     /// Attempts at most.
     pub const ATTEMPTS_MAX: u32 = 1 << 16;
+
+    /// Whether it can be the header of a task that waits for at most `dependencies_max` others.
+    #[must_use]
+    pub fn is_valid(&self, dependencies_max: u32) -> bool {
+        self.on_failure <= on_failure::RUN
+            && (1..=Self::ATTEMPTS_MAX).contains(&self.attempts)
+            && self.after <= dependencies_max
+    }
 }
 
 impl Default for TaskHeader {
@@ -107,12 +115,9 @@ impl<'a> TaskParts<'a> {
     pub fn parse(bytes: &'a [u8], dependencies_max: u32) -> Option<Self> {
         let (head, rest) = bytes.split_at_checked(size_of::<TaskHeader>())?;
         let header: TaskHeader = bytemuck::pod_read_unaligned(head);
-        let known = header.on_failure <= on_failure::RUN
-            && (1..=TaskHeader::ATTEMPTS_MAX).contains(&header.attempts)
-            && header.after <= dependencies_max;
         let after_bytes = usize::try_from(header.after).ok()?.checked_mul(size_of::<TaskId>())?;
         let (after, payload) = rest.split_at_checked(after_bytes)?;
-        known.then_some(Self { header, after, payload })
+        header.is_valid(dependencies_max).then_some(Self { header, after, payload })
     }
 
     /// The tasks that it waits for.

@@ -1,12 +1,12 @@
 //! Programs of other runtimes, which say what they measured as JSON.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 /// The path of a rival's program.
-pub(crate) fn script(name: &str) -> std::path::PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 

@@ -6,19 +6,17 @@
 //! without a log and once with one JSON event a step, which is what is usually done. It has no
 //! digests.
 
-use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
 use wasm_engine_setup::TraceLevel;
 
 use crate::guests::Job;
 use crate::measure::{Scale, apart, median, ns_each, pin};
 use crate::rig::{Case, Rig, STATE_INTERVAL, Without, check};
+use crate::rivals;
 use crate::row::{Row, Unit};
 
 const AGENTS: u32 = 50;
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rivals-node/tick50.js");
 
 /// The rows.
 ///
@@ -67,22 +65,17 @@ fn node(scale: Scale) -> Result<(f64, f64), String> {
     let wasm = dir.path().join("trivial.wasm");
     let module = Job::Listen { rounds: 0 }.module(AGENTS, 1);
     std::fs::write(&wasm, module).map_err(|error| format!("no peer: {error}"))?;
-    let output = Command::new("node")
-        .arg(Path::new(SCRIPT))
-        .arg(&wasm)
-        .args(
-            [u64::from(AGENTS), scale.segments as u64 * 4, STATE_INTERVAL as u64]
-                .map(|n| n.to_string()),
-        )
-        .arg(dir.path().join("events.jsonl"))
-        .output()
-        .map_err(|_| "no peer: there is no `node` on the PATH".to_owned())?;
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let numbers = [u64::from(AGENTS), scale.segments as u64 * 4, STATE_INTERVAL as u64];
+    let said = rivals::ask(
+        "node",
+        Command::new("node")
+            .arg(rivals::script("rivals-node/tick50.js"))
+            .arg(&wasm)
+            .args(numbers.map(|n| n.to_string()))
+            .arg(dir.path().join("events.jsonl")),
+    )?;
     match (said["tick_ns"].as_f64(), said["tick_logged_ns"].as_f64()) {
-        (Some(plain), Some(logged)) if output.status.success() => Ok((plain, logged)),
-        _ => {
-            let error = String::from_utf8_lossy(&output.stderr);
-            Err(format!("no peer: node failed: {}", error.lines().next().unwrap_or_default()))
-        }
+        (Some(plain), Some(logged)) => Ok((plain, logged)),
+        _ => Err("no peer: node gave no figures".to_owned()),
     }
 }

@@ -10,8 +10,8 @@
 //! who follows whom is made from this again.
 
 use wasm_engine_abi::{
-    AgentId, Tick,
-    task::{TaskHeader, TaskId, on_failure, task_state},
+    AgentId,
+    task::{TaskHeader, TaskId, task_state},
 };
 
 use crate::{
@@ -28,41 +28,10 @@ use crate::{
 coded!(TaskId { agent, seq });
 coded!(TaskHeader { priority, attempts, on_failure, after });
 
-/// A live task without its payload and what it waits for.
-#[derive(Debug)]
-struct TaskTerms {
-    id: TaskId,
-    incarnation: u32,
-    agent: u64,
-    header: TaskHeader,
-    attempts: u32,
-    code: i32,
-    number: u64,
-    since: Tick,
-    trace: u64,
-    tick: Tick,
-    microstep: u32,
-    after_failure: bool,
-}
-
-coded!(TaskTerms {
-    id,
-    incarnation,
-    agent,
-    header,
-    attempts,
-    code,
-    number,
-    since,
-    trace,
-    tick,
-    microstep,
-    after_failure,
-});
-
-impl TaskTerms {
-    fn of(task: &TaskEntry) -> Self {
-        let TaskEntry {
+impl Coded for TaskEntry {
+    /// A live one without its payload and what it waits for, which follow.
+    fn put(&self, into: &mut Vec<u8>) {
+        let Self {
             id,
             incarnation,
             agent,
@@ -76,7 +45,6 @@ impl TaskTerms {
             trace,
             tick,
             microstep,
-            // They follow.
             payload: _,
             len: _,
             hash: _,
@@ -84,36 +52,25 @@ impl TaskTerms {
             after_failure,
             // Until its scheduler's incarnation ends, and it with it.
             tells: _,
-        } = *task;
-        Self {
-            id,
-            incarnation,
-            agent: agent.to_bits(),
-            header,
-            attempts,
-            code,
-            number,
-            since,
-            trace,
-            tick,
-            microstep,
-            after_failure,
-        }
+        } = self;
+        (*id, *incarnation).put(into);
+        (agent.to_bits(), *header).put(into);
+        (*attempts, *code).put(into);
+        (*number, *since).put(into);
+        (*trace, *tick).put(into);
+        (*microstep, *after_failure).put(into);
     }
 
-    /// The task, blocked, without payload.
-    fn entry(&self) -> TaskEntry {
-        let agent = AgentId::from_bits(self.agent);
-        let made_at = (self.tick, self.microstep);
-        TaskEntry {
-            incarnation: self.incarnation,
-            attempts: self.attempts,
-            code: self.code,
-            number: self.number,
-            since: self.since,
-            after_failure: self.after_failure,
-            ..TaskEntry::new(self.id, agent, self.header, made_at, self.trace)
-        }
+    /// It, blocked, without payload.
+    fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
+        let (id, incarnation) = Coded::take(from)?;
+        let (agent, header) = Coded::take(from)?;
+        let (attempts, code) = Coded::take(from)?;
+        let (number, since) = Coded::take(from)?;
+        let (trace, tick) = Coded::take(from)?;
+        let (microstep, after_failure) = Coded::take(from)?;
+        let task = Self::new(id, AgentId::from_bits(agent), header, (tick, microstep), trace);
+        Ok(Self { incarnation, attempts, code, number, since, after_failure, ..task })
     }
 }
 
@@ -137,7 +94,7 @@ pub(crate) fn put_tasks(
     put_count(live.len(), into);
     for &slot in &live {
         let task = tasks.get(slot);
-        TaskTerms::of(task).put(into);
+        task.put(into);
         put_count(task.len as usize, into);
         if let Some(payload) = payloads.get(task.payload) {
             store.read(payload.location, payload.epoch, payload.len, into);
@@ -190,12 +147,12 @@ impl Core {
         let (count, mut payloads, mut last) = (from.count()?, Vec::new(), None);
         ensure(count <= max && ended.len() <= max, "it has more tasks than can be")?;
         for slot in 0..count as TaskSlot {
-            let terms = TaskTerms::take(from)?;
+            let task = TaskEntry::take(from)?;
             let payload = task_payload(from)?;
-            ensure(last < Some(terms.number), "tasks are out of order")?;
-            last = Some(terms.number);
-            self.check_task(&terms, payload)?;
-            self.restore_task(slot, &terms, payload)?;
+            ensure(last < Some(task.number), "tasks are out of order")?;
+            last = Some(task.number);
+            self.check_task(&task, payload)?;
+            self.restore_task(slot, task, payload)?;
             self.take_befores(slot, from)?;
             payloads.push(payload);
         }
@@ -211,19 +168,15 @@ impl Core {
     }
 
     /// A task is within the limits, and those who have to do with it are there.
-    fn check_task(&self, terms: &TaskTerms, payload: &[u8]) -> Result<(), CheckpointError> {
-        let (limits, TaskHeader { attempts, on_failure, after, .. }) =
-            (&self.setup.limits, terms.header);
-        let known = (1..=TaskHeader::ATTEMPTS_MAX).contains(&attempts)
-            && terms.attempts < attempts
-            && on_failure <= on_failure::RUN
-            && after <= limits.dependencies_max
+    fn check_task(&self, task: &TaskEntry, payload: &[u8]) -> Result<(), CheckpointError> {
+        let limits = &self.setup.limits;
+        let known = task.header.is_valid(limits.dependencies_max)
+            && task.attempts < task.header.attempts
             && payload.len() <= limits.payload_bytes_max as usize;
         ensure(known, "a task is none")?;
-        let past = terms.since <= self.tick && terms.tick <= self.tick;
+        let past = task.since <= self.tick && task.tick <= self.tick;
         ensure(past, "a task is of a later tick")?;
-        let agent = AgentId::from_bits(terms.agent);
-        let there = (agent.index() as usize) < self.agents.len();
+        let there = (task.agent.index() as usize) < self.agents.len();
         ensure(there, "a task is for nobody")
     }
 
@@ -231,10 +184,9 @@ impl Core {
     fn restore_task(
         &mut self,
         slot: TaskSlot,
-        terms: &TaskTerms,
+        mut task: TaskEntry,
         payload: &[u8],
     ) -> Result<(), CheckpointError> {
-        let mut task = terms.entry();
         (task.len, task.hash) = (payload.len() as u32, payload_hash(payload));
         ensure(self.tasks.find(task.id).is_none(), "a task is there twice")?;
         if let Some(scheduler) = task.scheduler() {

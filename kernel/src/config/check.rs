@@ -14,7 +14,7 @@ use crate::config::sources::SourceConfig;
 use crate::config::tables::{
     AgentConfig, Config, KERNEL_NAME_BYTES_MAX, LogLevel, ModelConfig, in_kernel_name,
 };
-use crate::sources::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
+use crate::sources::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX, CommandRoom};
 use wasm_engine_core::TICK_MAX;
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_inference::ProviderName;
@@ -255,17 +255,13 @@ impl Config {
 
     /// Each command names what it is about, and nothing else.
     fn check_commands(&self) -> Result<(), ConfigError> {
-        let mut by_tick = BTreeMap::<u64, (usize, usize)>::new();
+        let mut rooms = BTreeMap::<u64, CommandRoom>::new();
         for (index, command) in self.command.iter().enumerate() {
             let error = |key: &str, problem: &str| {
                 Err(self.value_error(format!("command.{index}.{key}"), problem))
             };
             let CommandConfig { tick, action, model, agent, args } = command;
-            // Tick 0 only initialises (SEMANTICS T8).
-            self.at_least_1(&format!("command.{index}.tick"), *tick)?;
-            if *tick > TICK_MAX {
-                return error("tick", &format!("is beyond the last tick, {TICK_MAX}"));
-            }
+            self.check_tick(&format!("command.{index}.tick"), *tick)?;
             let (wanted, given, other) = match action.is_of_model() {
                 true => ("model", model, ("agent", agent)),
                 false => ("agent", agent, ("model", model)),
@@ -281,15 +277,22 @@ impl Config {
             if !args.is_empty() && *action != Action::Spawn {
                 return error("args", "is for spawn alone; remove it");
             }
-            let (commands, bytes) = by_tick.entry(*tick).or_default();
-            (*commands, *bytes) = (*commands + 1, *bytes + args.len());
-            if *commands > COMMANDS_PER_TICK_MAX || *bytes > COMMAND_BYTES_PER_TICK_MAX {
+            if !rooms.entry(*tick).or_default().take(args.len()) {
                 let problem = format!(
                     "is that of more than {COMMANDS_PER_TICK_MAX} commands, or of more than \
                      {COMMAND_BYTES_PER_TICK_MAX} bytes of args; spread them"
                 );
                 return error("tick", &problem);
             }
+        }
+        Ok(())
+    }
+
+    /// The host can do something at the open of this tick: tick 0 only initialises (SEMANTICS T8).
+    pub(super) fn check_tick(&self, key: &str, tick: u64) -> Result<(), ConfigError> {
+        self.at_least_1(key, tick)?;
+        if tick > TICK_MAX {
+            return Err(self.value_error(key, format!("is beyond the last tick, {TICK_MAX}")));
         }
         Ok(())
     }

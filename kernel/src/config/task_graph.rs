@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasm_engine_abi::task::TaskHeader;
-use wasm_engine_core::TICK_MAX;
 
 use crate::config::{error::ConfigError, nearest::did_you_mean, tables::Config, tasks::TaskConfig};
-use crate::sources::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
+use crate::sources::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX, CommandRoom};
 
 /// Positions of the tasks in an order in which each comes behind all that it waits for: by tick,
 /// then by the order of the file where that is free. Or positions of a circle, each of which waits
@@ -51,53 +50,18 @@ impl Config {
     /// Each task can be one, waits for known ones, and the graph has no circle.
     pub(super) fn check_tasks(&self) -> Result<(), ConfigError> {
         self.check_unique("task", "name", self.task.iter().map(|task| &task.name))?;
-        let names = || self.task.iter().map(|task| task.name.as_str());
         let ticks: BTreeMap<&str, u64> =
             self.task.iter().map(|task| (task.name.as_str(), task.tick)).collect();
         for task in &self.task {
-            let error = |key: &str, problem: String| {
-                Err(self.value_error(format!("task.{}.{key}", task.name), problem))
-            };
-            self.at_least_1(&format!("task.{}.tick", task.name), task.tick)?;
-            if task.tick > TICK_MAX {
-                return error("tick", format!("is beyond the last tick, {TICK_MAX}"));
-            }
+            let key = |key: &str| format!("task.{}.{key}", task.name);
+            self.check_tick(&key("tick"), task.tick)?;
             let max = TaskHeader::ATTEMPTS_MAX;
             if !(1..=max).contains(&task.attempts) {
-                return error(
-                    "attempts",
-                    format!("is {}, it must be from 1 to {max}", task.attempts),
-                );
+                let problem = format!("is {}, it must be from 1 to {max}", task.attempts);
+                return Err(self.value_error(key("attempts"), problem));
             }
-            let most = self.limits.dependencies_max;
-            if task.after.len() > most as usize {
-                let count = task.after.len();
-                return error(
-                    "after",
-                    format!("names {count} tasks, more than limits.dependencies_max, {most}"),
-                );
-            }
-            for name in &task.after {
-                match ticks.get(name.as_str()) {
-                    None => {
-                        let near = did_you_mean(name, names());
-                        return error(
-                            "after",
-                            format!("names `{name}`{near}, which is no [[task]]"),
-                        );
-                    }
-                    Some(tick) if *tick > task.tick => {
-                        return error(
-                            "after",
-                            format!(
-                                "names `{name}`, which is scheduled later, in tick {tick}; \
-                                 give this task that tick too"
-                            ),
-                        );
-                    }
-                    Some(_) => {}
-                }
-            }
+            let after = self.check_after(task, &ticks);
+            after.map_err(|problem| self.value_error(key("after"), problem))?;
         }
         self.check_tasks_of_ticks()?;
         let Err(circle) = order(&self.task) else { return Ok(()) };
@@ -108,16 +72,35 @@ impl Config {
         Err(self.value_error(format!("task.{}.after", self.task[circle[0]].name), problem))
     }
 
+    /// A task waits for known ones, of its own tick or earlier ones: `ticks` has those of all.
+    fn check_after(&self, task: &TaskConfig, ticks: &BTreeMap<&str, u64>) -> Result<(), String> {
+        let most = self.limits.dependencies_max;
+        if task.after.len() > most as usize {
+            let count = task.after.len();
+            return Err(format!("names {count} tasks, more than limits.dependencies_max, {most}"));
+        }
+        for name in &task.after {
+            let Some(tick) = ticks.get(name.as_str()) else {
+                let near = did_you_mean(name, self.task.iter().map(|task| task.name.as_str()));
+                return Err(format!("names `{name}`{near}, which is no [[task]]"));
+            };
+            if *tick > task.tick {
+                return Err(format!(
+                    "names `{name}`, which is scheduled later, in tick {tick}; give this task \
+                     that tick too"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// No tick has more of them, with its commands, than the log has room for.
     fn check_tasks_of_ticks(&self) -> Result<(), ConfigError> {
-        let mut by_tick = BTreeMap::<u64, (usize, usize)>::new();
+        let mut rooms = BTreeMap::<u64, CommandRoom>::new();
         let commands = self.command.iter().map(|command| (command.tick, command.args.len()));
-        let bytes = |task: &TaskConfig| 16 + 16 * task.after.len() + task.payload.len();
-        let tasks = self.task.iter().map(|task| (task.tick, bytes(task)));
+        let tasks = self.task.iter().map(|task| (task.tick, task.bytes_len()));
         for (tick, bytes) in commands.chain(tasks) {
-            let sum = by_tick.entry(tick).or_default();
-            *sum = (sum.0 + 1, sum.1 + bytes);
-            if sum.0 > COMMANDS_PER_TICK_MAX || sum.1 > COMMAND_BYTES_PER_TICK_MAX {
+            if !rooms.entry(tick).or_default().take(bytes) {
                 let problem = format!(
                     "of tick {tick} are, with its commands, more than {COMMANDS_PER_TICK_MAX} or \
                      longer than {COMMAND_BYTES_PER_TICK_MAX} bytes; spread them"

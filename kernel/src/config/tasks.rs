@@ -1,7 +1,7 @@
 //! What a configuration says of tasks.
 
 use serde::{Deserialize, Serialize};
-use wasm_engine_abi::task::on_failure;
+use wasm_engine_abi::task::{TaskHeader, TaskId, on_failure};
 
 /// `[[task]]`: a task that the host schedules at the open of a tick (SEMANTICS A12). Like a command
 /// it is no part of what decides a run before its first tick.
@@ -31,6 +31,13 @@ pub struct TaskConfig {
     /// What its agent gets. Default empty.
     #[serde(default)]
     pub payload: String,
+}
+
+impl TaskConfig {
+    /// Bytes of the task that it becomes.
+    pub(crate) fn bytes_len(&self) -> usize {
+        size_of::<TaskHeader>() + size_of::<TaskId>() * self.after.len() + self.payload.len()
+    }
 }
 
 const fn one() -> u64 {

@@ -10,15 +10,13 @@ use crate::sources::live::LiveStand;
 /// What a replay has seen of each source's sequences.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
-    /// The next sequence, and how many were passed over.
-    sources: BTreeMap<u64, (u64, u64)>,
+    sources: BTreeMap<u64, LiveStand>,
 }
 
 impl Gaps {
     /// As they are where live sources stand so.
     pub(crate) fn at(live: &[LiveStand]) -> Self {
-        let stand = |stand: &LiveStand| (stand.source, (stand.entered, stand.gap));
-        Self { sources: live.iter().map(stand).collect() }
+        Self { sources: live.iter().map(|stand| (stand.source, *stand)).collect() }
     }
 
     /// Notes the inputs among the facts of a tick, which the core has admitted.
@@ -26,9 +24,8 @@ impl Gaps {
         let Ok(facts) = Facts::parse(facts) else { return };
         for fact in facts.iter() {
             if let Some(FactFields::Input(input)) = fact.header.fields() {
-                let (next, gap) = self.sources.entry(input.source).or_default();
-                *gap = gap.saturating_add(input.seq.saturating_sub(*next));
-                *next = input.seq.saturating_add(1);
+                let new = || LiveStand::new(input.source);
+                self.sources.entry(input.source).or_insert_with(new).enter(input.seq);
             }
         }
     }
@@ -37,8 +34,8 @@ impl Gaps {
     pub(crate) fn by_source(&self, setup: &Setup) -> BTreeMap<String, u64> {
         let live = (0..).zip(&setup.sources).filter(|(_, source)| source.live);
         let gaps = live.filter_map(|(number, source)| {
-            let (_, gap) = self.sources.get(&number)?;
-            (*gap > 0).then(|| (source.id.clone(), *gap))
+            let gap = self.sources.get(&number)?.gap;
+            (gap > 0).then(|| (source.id.clone(), gap))
         });
         gaps.collect()
     }

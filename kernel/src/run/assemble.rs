@@ -123,22 +123,21 @@ pub(crate) fn start(
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);
     let (mut log, mut keyframes, mut recovered, mut resumed_from) = (None, None, None, None);
     let mut run_id = header.run_id;
-    if let Some(dir) = locations.resume {
-        let options = log_options(dir, physical);
+    if let Some(dir) = locations.resume.as_ref().or(locations.log_dir.as_ref()) {
+        let options = log_options(dir.clone(), physical);
         let ring = log_ring(&mut kernel)?;
-        let going_on =
-            resume::catch_up(&options, ring, &header, &mut kernel, &mut sinks, &mut ingest, halt)?;
-        run_id = going_on.run_id;
+        if locations.resume.is_some() {
+            let (kernel, sinks, ingest) = (&mut kernel, &mut sinks, &mut ingest);
+            let found = resume::catch_up(&options, ring, &header, kernel, sinks, ingest, halt)?;
+            (log, run_id) = (Some(found.log), found.run_id);
+            (recovered, resumed_from) = (found.recovered, found.from);
+        } else {
+            let mut writer = LogWriter::create(&options, run_id, ring)?;
+            header.write(&mut writer)?;
+            sinks.outputs = Some(OutputFile::create(&options.dir)?);
+            log = Some(writer);
+        }
         keyframes = Keyframes::start(&options, &physical.log, &header, run_id, &mut kernel);
-        resumed_from = going_on.from;
-        (log, recovered) = (Some(going_on.log), going_on.recovered);
-    } else if let Some(dir) = locations.log_dir {
-        let options = log_options(dir, physical);
-        let mut writer = LogWriter::create(&options, header.run_id, log_ring(&mut kernel)?)?;
-        header.write(&mut writer)?;
-        sinks.outputs = Some(OutputFile::create(&options.dir)?);
-        keyframes = Keyframes::start(&options, &physical.log, &header, run_id, &mut kernel);
-        log = Some(writer);
     }
     // What a resumed run executes again has been shown before.
     sinks.stream = stream;

@@ -13,7 +13,7 @@ impl Run {
         let Self { keyframes: Some(keyframes), kernel, ingest, sinks, log, .. } = self else {
             return Ok(());
         };
-        let durable = log.as_ref().and_then(|log| log.durable().get());
+        let durable = || log.as_ref().and_then(|log| log.durable().get());
         let made = keyframes.closed(kernel, ingest, sinks, durable);
         Ok(made.map_err(|source| TickError::Machine { tick, source })?)
     }

@@ -124,7 +124,7 @@ impl Keyframes {
         kernel: &mut Kernel,
         ingest: &Ingest,
         sinks: &Sinks,
-        durable: Option<Tick>,
+        durable: impl FnOnce() -> Option<Tick>,
     ) -> Result<(), MachineError> {
         self.since += 1;
         if self.since < self.every {
@@ -150,7 +150,7 @@ impl Keyframes {
         if let Err(error) = serde_json::to_writer(&mut job.keyframe.run, &state) {
             unreachable!("where sources stand is numbers, texts and lists of them: {error}");
         }
-        job.durable = durable;
+        job.durable = durable();
         self.writer.write(job);
         let end_ns = clock::now_ns();
         self.not_before_ns = end_ns.saturating_add((end_ns - begin_ns) * COPIES_PART);

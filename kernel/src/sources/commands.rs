@@ -12,6 +12,27 @@ pub(crate) const COMMANDS_PER_TICK_MAX: usize = 4096;
 /// Bytes of the arguments of each of them together.
 pub(crate) const COMMAND_BYTES_PER_TICK_MAX: usize = 16 << 20;
 
+/// How much of one tick's room commands take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CommandRoom {
+    count: usize,
+    /// Of their arguments.
+    bytes: usize,
+}
+
+impl CommandRoom {
+    /// Takes the room of one more, with so many bytes of arguments; false if there is none.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        let taken = Self { count: self.count + 1, bytes: self.bytes + bytes };
+        let fits =
+            taken.count <= COMMANDS_PER_TICK_MAX && taken.bytes <= COMMAND_BYTES_PER_TICK_MAX;
+        if fits {
+            *self = taken;
+        }
+        fits
+    }
+}
+
 /// A command that is due at a tick.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
@@ -75,19 +96,18 @@ impl Commands {
 #[derive(Debug, Default)]
 pub(crate) struct LiveCommands {
     waiting: Vec<(CommandFact, Vec<u8>)>,
-    /// Bytes of their arguments.
-    bytes: usize,
+    room: CommandRoom,
     /// Commands so far.
     count: u64,
 }
 
 impl LiveCommands {
     pub(crate) fn push(&mut self, action: u32, subject: u64, args: &[u8]) -> Option<u64> {
-        let full = self.waiting.len() >= COMMANDS_PER_TICK_MAX
-            || self.bytes + args.len() > COMMAND_BYTES_PER_TICK_MAX;
-        let seq = LIVE_COMMAND.checked_add(self.count).filter(|_| !full)?;
+        let seq = LIVE_COMMAND.checked_add(self.count)?;
+        if !self.room.take(args.len()) {
+            return None;
+        }
         self.count += 1;
-        self.bytes += args.len();
         self.waiting.push((CommandFact { seq, action, subject }, args.to_vec()));
         Some(seq)
     }
@@ -98,7 +118,7 @@ impl LiveCommands {
 
     /// Adds all that wait to the facts of a tick.
     pub(crate) fn enter(&mut self, facts: &mut FactsBuilder) {
-        self.bytes = 0;
+        self.room = CommandRoom::default();
         for (fact, args) in self.waiting.drain(..) {
             facts.push(fact, &args);
         }

@@ -186,7 +186,8 @@ pub(crate) struct LiveStand {
 pub(crate) struct LiveQueue {
     id: String,
     /// Number of the source in the setup.
-    source: u64,
+    /// Where it stands behind what has entered.
+    stand: LiveStand,
     shape: LiveShape,
     /// Topic handles by stream.
     topics: Vec<u32>,
@@ -196,15 +197,24 @@ pub(crate) struct LiveQueue {
     next: usize,
     /// Sequence number of the next push.
     next_seq: u64,
-    /// Sequence number behind the last input that entered.
-    entered: u64,
     /// Sequence numbers that were passed over: inputs that are lost.
     gap: u64,
-    /// Those of them that lie before what has entered.
-    entered_gap: u64,
     /// How many of the oldest belong to the round under way (T7.6).
     round: usize,
     closed: bool,
+}
+
+impl LiveStand {
+    /// A source of which nothing has entered.
+    pub(crate) fn new(source: u64) -> Self {
+        Self { source, entered: 0, gap: 0 }
+    }
+
+    /// The next input has entered; those before it that have not are lost.
+    pub(crate) fn enter(&mut self, seq: u64) {
+        self.gap = self.gap.saturating_add(seq.saturating_sub(self.entered));
+        self.entered = self.entered.max(seq.saturating_add(1));
+    }
 }
 
 impl LiveQueue {
@@ -213,15 +223,13 @@ impl LiveQueue {
         let capacity = shape.queue_bytes as usize / unit * unit;
         Self {
             id: id.to_owned(),
-            source,
+            stand: LiveStand::new(source),
             topics,
             waiting: VecDeque::with_capacity(capacity / unit),
             bytes: vec![0; capacity],
             next: 0,
             next_seq: 0,
-            entered: 0,
             gap: 0,
-            entered_gap: 0,
             round: 0,
             closed: false,
             shape,
@@ -242,7 +250,7 @@ impl LiveQueue {
 
     /// Number of the source in the setup.
     pub(crate) fn source(&self) -> u64 {
-        self.source
+        self.stand.source
     }
 
     /// The stream that a key names.
@@ -296,7 +304,7 @@ impl LiveQueue {
 
     /// Sequence number behind the last input that entered.
     pub(crate) fn entered(&self) -> u64 {
-        self.entered
+        self.stand.entered
     }
 
     /// Where `need` bytes in a row are free.
@@ -317,15 +325,14 @@ impl LiveQueue {
     /// The oldest input.
     pub(crate) fn first(&self) -> Option<(InputFact, &[u8])> {
         let WaitingInput { at, len, topic, seq } = *self.waiting.front()?;
-        let input = InputFact { source: self.source, seq, topic };
+        let input = InputFact { source: self.stand.source, seq, topic };
         Some((input, &self.bytes[at..at + len as usize]))
     }
 
     /// Forgets the oldest input, which has entered.
     pub(crate) fn pop(&mut self) {
         if let Some(input) = self.waiting.pop_front() {
-            self.entered_gap += input.seq - self.entered;
-            self.entered = input.seq + 1;
+            self.stand.enter(input.seq);
             self.round = self.round.saturating_sub(1);
         }
     }
@@ -352,21 +359,18 @@ impl LiveQueue {
     /// An input of the log has entered: the next push continues behind it.
     pub(crate) fn entered_before(&mut self, seq: u64) {
         self.skip_to(seq);
-        self.entered_gap += seq.saturating_sub(self.entered);
-        self.next_seq = self.next_seq.max(seq.saturating_add(1));
-        self.entered = self.next_seq;
+        self.stand.enter(seq);
+        self.next_seq = self.next_seq.max(self.stand.entered);
     }
 
     /// Where it stands behind what has entered.
     pub(crate) fn stand(&self) -> LiveStand {
-        LiveStand { source: self.source, entered: self.entered, gap: self.entered_gap }
+        self.stand
     }
 
     /// Goes on from there.
     pub(crate) fn begin_at(&mut self, stand: LiveStand) {
-        let LiveStand { source: _, entered, gap } = stand;
-        (self.next_seq, self.entered) = (entered, entered);
-        (self.gap, self.entered_gap) = (gap, gap);
+        (self.next_seq, self.gap, self.stand) = (stand.entered, stand.gap, stand);
     }
 
     /// Takes no more inputs; those that wait still enter.

@@ -28,7 +28,7 @@ mod streams;
 mod table;
 mod times;
 
-pub(crate) use self::commands::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX};
+pub(crate) use self::commands::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX, CommandRoom};
 pub(crate) use self::feed_run::FeedRun;
 pub use self::{
     commands::{Command, Commands},

@@ -33,7 +33,8 @@ use wasm_engine_feeder::{FeedError, Feeder, FeederOptions};
 use wasm_engine_log::LogReader;
 use wasm_engine_shm::feed::FeedGiver;
 
-use crate::support::{ALL, CACHES, Mix, SCRIPT, prog, run::toml_string, wasm};
+use crate::live_lines::start;
+use crate::support::{ALL, Mix, SCRIPT, prog, run::toml_string, wasm};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -66,19 +67,6 @@ fn folder(sources: &[(&str, &str)]) -> TempDir {
     fs::write(dir.path().join("run.toml"), text(&named)).expect("written");
     fs::write(dir.path().join("agent.wasm"), wasm(SCRIPT, ALL)).expect("written");
     dir
-}
-
-fn command(dir: &TempDir, log: &str) -> Child {
-    let unique = dir.path().file_name().expect("a name").to_string_lossy().replace('.', "t");
-    Command::new(env!("CARGO_BIN_EXE_wasm-engine"))
-        .args(["--json", "run", "run.toml", log, "log", "--name", &unique])
-        .current_dir(dir.path())
-        .env("XDG_CACHE_HOME", CACHES)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command starts")
 }
 
 /// The report of a command that ends well.
@@ -219,7 +207,7 @@ fn supervised(kills: u64, stop: &Path, mut into: impl Write) -> u64 {
 
 fn feeders_and_lines_killed(kills: u64) {
     let dir = folder(&[("one", FED), ("two", FED), ("lines", STANDARD_INPUT)]);
-    let mut kernel = command(&dir, "--log");
+    let mut kernel = start(&dir, "--log");
     let stdin = kernel.stdin.take().expect("it is piped");
     let stop = |name: &str| dir.path().join(format!("stop-{name}"));
     let fed = |name: &'static str| {
@@ -272,7 +260,7 @@ fn a_hundred_kills_of_two_feeders_and_of_standard_input() {
 /// The kernel is killed and resumed while a feeder goes on.
 fn kernel_killed(kills: u64) {
     let dir = folder(&[("one", FED)]);
-    let mut kernel = command(&dir, "--log");
+    let mut kernel = start(&dir, "--log");
     let stop = dir.path().join("stop");
     let (path, stop_at) = (dir.path().join("one.sock"), stop.clone());
     let fed = thread::spawn(move || {
@@ -305,7 +293,7 @@ fn kernel_killed(kills: u64) {
         } else {
             let _ = fs::remove_dir_all(dir.path().join("log"));
         }
-        kernel = command(&dir, if begun { "--resume" } else { "--log" });
+        kernel = start(&dir, if begun { "--resume" } else { "--log" });
     }
     thread::sleep(Duration::from_millis(100));
     fs::write(&stop, "").expect("written");
@@ -394,7 +382,7 @@ fn l9_4_a_gap_is_in_the_log_and_in_the_end_of_the_run_that_goes_on_from_it() {
     let toml = fs::read_to_string(path.join("run.toml")).expect("there");
     let toml = toml.replace("[log]\n", "[log]\nkeyframe_ticks = 1\n");
     fs::write(path.join("run.toml"), toml).expect("written");
-    let mut kernel = command(&dir, "--log");
+    let mut kernel = start(&dir, "--log");
     let mut one = feeder(path, "fed");
     one.skip(3);
     assert_eq!(one.push(0, b"3").expect("taken"), 3);
@@ -414,7 +402,7 @@ fn l9_4_a_gap_is_in_the_log_and_in_the_end_of_the_run_that_goes_on_from_it() {
     }
     kernel.kill().expect("it is killed");
     kernel.wait().expect("it is gone");
-    let kernel = command(&dir, "--resume");
+    let kernel = start(&dir, "--resume");
     one.skip(2);
     assert_eq!(one.push(0, b"last").expect("taken"), pushed + 2);
     one.finish(PATIENCE).expect("all is durable");
@@ -528,7 +516,7 @@ fn a_hostile_feeder_is_disconnected_and_hurts_nobody() {
 #[test]
 fn a_flood_waits_for_the_ticks_and_keeps_nobody_out() {
     let dir = folder(&[("flood", FED), ("calm", FED)]);
-    let kernel = command(&dir, "--log");
+    let kernel = start(&dir, "--log");
     let path = dir.path();
     let (flood, calm) = thread::scope(|scope| {
         let flood = scope.spawn(|| {
@@ -557,7 +545,7 @@ fn a_flood_waits_for_the_ticks_and_keeps_nobody_out() {
 #[test]
 fn lines_over_a_socket_are_acknowledged_to_those_who_ask() {
     let dir = folder(&[("lines", LINES)]);
-    let mut kernel = command(&dir, "--log");
+    let mut kernel = start(&dir, "--log");
     let connect = || {
         let end = Instant::now() + PATIENCE;
         loop {

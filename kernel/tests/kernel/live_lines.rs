@@ -28,7 +28,8 @@ fn folder(file: &str) -> TempDir {
     dir
 }
 
-fn start(dir: &TempDir, log: &str) -> Child {
+/// Starts the command in a folder, with `--log` or `--resume`, under a name of its own.
+pub(crate) fn start(dir: &TempDir, log: &str) -> Child {
     let unique = dir.path().file_name().expect("a name").to_string_lossy().replace('.', "t");
     Command::new(env!("CARGO_BIN_EXE_wasm-engine"))
         .args(["--json", "run", "run.toml", log, "log", "--name", &unique])
