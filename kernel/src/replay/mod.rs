@@ -245,18 +245,17 @@ impl Replay {
             return Ok(None);
         }
         let Self { reader, log, header, dir, .. } = self;
-        let Some(keyframe) = keyframes::newest(dir, header, log, reader, false)? else {
+        let Execution { kernel, sinks, gaps, .. } = execution;
+        let outputs = sinks.outputs.as_mut();
+        let Some(keyframe) = keyframes::newest(dir, header, log, reader, outputs, false)? else {
             tracing::warn!(
                 "there is no keyframe to begin with; the log is executed from its start"
             );
             return Ok(None);
         };
-        let Execution { kernel, sinks, gaps, .. } = execution;
-        *gaps = Gaps::at(keyframes::restore(&keyframe, kernel, None, sinks)?.live());
-        if let Some(outputs) = &mut sinks.outputs {
-            outputs.begin_at(dir, keyframe.tick + 1)?;
-        }
-        Ok(Some(keyframe.tick))
+        let tick = keyframe.tick();
+        *gaps = Gaps::at(keyframes::restore(keyframe, kernel, None, sinks)?.live());
+        Ok(Some(tick))
     }
 
     /// A kernel for this log, or the divergence that its modules are before any tick.

@@ -18,7 +18,7 @@ use wasm_engine_log::{
         Keyframe, KeyframeCounts, KeyframeTerms, KeyframeWriter, read_keyframe, remove_keyframe,
         ticks_of_keyframes,
     },
-    outputs::LastOutputs,
+    outputs::{LastOutputs, OutputFile},
     run_header::RunHeader,
     storage::disk::Disk,
 };
@@ -174,8 +174,9 @@ impl Keyframes {
     }
 }
 
-/// The newest keyframe in `dir` that can be read and that the log stands behind; `reader` is then
-/// behind the end of its tick, else at the start. Of those that are passed over it is said why.
+/// The newest keyframe in `dir` that can be read, that the log stands behind and up to which
+/// `outputs` reach; `reader` and these are then behind its tick, else at the start. Of those that
+/// are passed over it is said why.
 ///
 /// With `clear`, keyframes of ticks that the log did not close are removed: the run will come to
 /// these ticks again, and may come to something else.
@@ -184,8 +185,9 @@ pub(crate) fn newest(
     header: &RunHeader,
     report: &LogReport,
     reader: &mut LogReader,
+    mut outputs: Option<&mut OutputFile>,
     clear: bool,
-) -> Result<Option<Keyframe>, LogError> {
+) -> Result<Option<FoundKeyframe>, LogError> {
     let storage = Disk::new(dir);
     let last = report.opened.and_then(|tick| tick.checked_sub(u64::from(!report.closed)));
     let mut ticks = ticks_of_keyframes(&storage).unwrap_or_else(|error| {
@@ -200,16 +202,49 @@ pub(crate) fn newest(
     }
     let terms = terms(header, report.run_id);
     while let Some(tick) = ticks.pop() {
-        match read_keyframe(&storage, tick, &terms) {
-            Ok(keyframe) if stands_behind(&keyframe, reader)? => return Ok(Some(keyframe)),
-            Ok(_) => {
-                tracing::warn!("the keyframe of tick {tick} is passed over: the log differs");
+        let why = match read_keyframe(&storage, tick, &terms) {
+            Ok(keyframe) if stands_behind(&keyframe, reader)? => {
+                match FoundKeyframe::new(keyframe, dir, outputs.as_deref_mut()) {
+                    Ok(found) => return Ok(Some(found)),
+                    Err(why) => why,
+                }
             }
-            Err(error) => tracing::warn!("a keyframe is passed over: {error}"),
-        }
+            Ok(_) => "the log differs".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!("the keyframe of tick {tick} is passed over: {why}");
         reader.rewind();
     }
     Ok(None)
+}
+
+/// A keyframe from which a run can go on.
+pub(crate) struct FoundKeyframe {
+    keyframe: Keyframe,
+    state: RunState,
+}
+
+impl FoundKeyframe {
+    /// Puts `outputs`, whose file is in `dir`, behind its tick; or says why it cannot be used.
+    fn new(
+        keyframe: Keyframe,
+        dir: &Path,
+        outputs: Option<&mut OutputFile>,
+    ) -> Result<Self, String> {
+        let state: RunState = serde_json::from_slice(&keyframe.run)
+            .map_err(|error| format!("what it holds of sources and counts is unknown: {error}"))?;
+        let reach =
+            |outputs: &mut OutputFile| outputs.begin_at(dir, keyframe.tick + 1, state.output_lines);
+        match outputs.map_or(Ok(true), reach) {
+            Ok(true) => Ok(Self { keyframe, state }),
+            Ok(false) => Err("outputs from before it are missing, and are made again".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    pub(crate) fn tick(&self) -> Tick {
+        self.keyframe.tick
+    }
 }
 
 /// Reads the log up to the end of the keyframe's tick; whether it closed that tick as the keyframe
@@ -227,20 +262,20 @@ fn stands_behind(keyframe: &Keyframe, reader: &mut LogReader) -> Result<bool, Lo
     Ok(false)
 }
 
-/// Puts kernel, sources and sinks where `keyframe` has them, sources only where there are some;
+/// Puts kernel, sources and sinks where a keyframe has them, sources only where there are some;
 /// gives where these stood.
 pub(crate) fn restore(
-    keyframe: &Keyframe,
+    found: FoundKeyframe,
     kernel: &mut Kernel,
     ingest: Option<&mut Ingest>,
     sinks: &mut Sinks,
 ) -> Result<IngestState, FromKeyframeError> {
+    let FoundKeyframe { keyframe, state } = found;
     let tick = keyframe.tick;
     let restored = kernel.restore(&keyframe.core, &keyframe.agents);
     restored.map_err(|source| FromKeyframeError::Restore { tick, source })?;
-    let state = serde_json::from_slice(&keyframe.run);
     let RunState { ingest: at, output_lines, commands, commands_refused, last, first_fault } =
-        state.map_err(|_| FromKeyframeError::Run { tick })?;
+        state;
     (sinks.output_lines, sinks.last) = (output_lines, last);
     (sinks.commands, sinks.commands_refused) = (commands, commands_refused);
     sinks.faults.first = first_fault;

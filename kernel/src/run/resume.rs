@@ -20,7 +20,7 @@ use crate::{
     report::Divergence,
     run::closing::closed_otherwise,
     run::halt::Halt,
-    run::keyframes::{self, FromKeyframeError},
+    run::keyframes::{self, FoundKeyframe, FromKeyframeError},
     run::model_loader::LoaderError,
     run::models::ModelsError,
     run::sinks::{ShownLines, SinkError, Sinks},
@@ -182,10 +182,11 @@ pub(crate) fn catch_up(
     let redo = if report.closed { None } else { report.opened };
     let before = redo.or(report.opened.map(|last| last + 1)).unwrap_or(0);
     let (mut outputs, _cut) = OutputFile::resume(&options.dir, before)?;
-    let keyframe = keyframes::newest(&options.dir, &logged, &report, &mut reader, true)?;
-    if let Some(keyframe) = &keyframe {
+    let (dir, own) = (&options.dir, Some(&mut outputs));
+    let keyframe = keyframes::newest(dir, &logged, &report, &mut reader, own, true)?;
+    let from = keyframe.as_ref().map(FoundKeyframe::tick);
+    if let Some(keyframe) = keyframe {
         keyframes::restore(keyframe, kernel, Some(ingest), sinks)?;
-        outputs.begin_at(&options.dir, keyframe.tick + 1)?;
     }
     sinks.outputs = Some(outputs);
     // While executing again, replies come from the log.
@@ -220,7 +221,6 @@ pub(crate) fn catch_up(
         Ending::Torn(torn) => Some(torn.to_string()),
         _ => None,
     };
-    let from = keyframe.map(|keyframe| keyframe.tick);
     Ok(Resumed { log, run_id: report.run_id, from, recovered })
 }
 

@@ -169,6 +169,28 @@ fn l9_3_a_keyframe_that_is_cut_changed_or_not_of_the_log_is_passed_over() {
     assert_same(&report, &unbroken);
 }
 
+/// Outputs are written by a thread of their own, behind the log and the keyframes: what a kill
+/// takes away of them is made again, from where they reach.
+#[test]
+fn l9_3_l2_4_a_keyframe_before_which_outputs_are_missing_is_passed_over() {
+    let folder = folder();
+    let unbroken = folder.logged("unbroken", None);
+    in_parts(&folder, "part", &[70, 150]);
+    let whole = outputs(&folder, "part");
+    let line_ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+    assert!(keyframes(&folder, "part").len() > 1);
+    // Whole lines are missing, or the last one is cut, as far as to none at all.
+    for kept in [whole.len() - 1, line_ends[line_ends.len() / 2] + 1, line_ends[3] + 2, 0] {
+        let copy = folder.copy("part", "fewer");
+        fs::write(copy.join("outputs.jsonl"), &whole[..kept]).expect("written");
+        let report = resumed(&folder, "fewer", 1);
+        assert_same(&report, &unbroken);
+        assert!(outputs(&folder, "fewer") == outputs(&folder, "unbroken"), "{kept} bytes kept");
+        let verified = verify(&copy, ReplayOptions::default()).expect("it is read");
+        assert_eq!(verified.divergence, None);
+    }
+}
+
 #[test]
 fn l9_2_a_run_with_keyframes_is_the_run_without_and_none_are_made_where_none_are_wanted() {
     let (with, without) = (folder(), Folder::new(ROWS));

@@ -92,21 +92,25 @@ impl OutputFile {
         Ok(Self { comparison: OutputComparison::open(dir)?, writer: None })
     }
 
-    /// The run goes on from a keyframe: its lines of ticks before `before` are taken as they stand
-    /// in the file in `dir`, and the next one given is the first behind them.
+    /// The run goes on from a keyframe: its `lines` lines of ticks before `before` are taken as
+    /// they stand in the file in `dir`, and the next one given is the first behind them. False, and
+    /// nothing changes, if the file has another number of them: a crash may have taken some away,
+    /// which only a run from further back makes again.
     ///
     /// # Errors
     /// [`OutputError::Malformed`] if one of these lines is invalid, or [`OutputError::Io`].
-    pub fn begin_at(&mut self, dir: &Path, before: Tick) -> Result<(), OutputError> {
+    pub fn begin_at(&mut self, dir: &Path, before: Tick, lines: u64) -> Result<bool, OutputError> {
         let storage = Disk::new(dir);
         let path = storage.dir().join(OUTPUTS_FILE);
         let existing = match storage.open(OUTPUTS_FILE) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(lines == 0),
             opened => opened.map_err(|source| io_error(&path, "opened", source))?,
         };
-        let (offset, lines) = find_end(&path, &*existing, before)?;
-        self.comparison = OutputComparison::behind(path, existing, offset, lines);
-        Ok(())
+        let (offset, found) = find_end(&path, &*existing, before)?;
+        if found == lines {
+            self.comparison = OutputComparison::behind(path, existing, offset, lines);
+        }
+        Ok(found == lines)
     }
 
     fn writing(
