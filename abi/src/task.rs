@@ -57,6 +57,13 @@ impl TaskHeader {
             && (1..=Self::ATTEMPTS_MAX).contains(&self.attempts)
             && self.after <= dependencies_max
     }
+
+    /// The parts that together are the bytes of a task with this header, whose `after` says how
+    /// many tasks it waits for: `header.parts(&after, payload).concat()`.
+    #[must_use]
+    pub fn parts<'a>(&'a self, after: &'a [TaskId], payload: &'a [u8]) -> [&'a [u8]; 3] {
+        [bytemuck::bytes_of(self), bytemuck::cast_slice(after), payload]
+    }
 }
 
 impl Default for TaskHeader {
@@ -134,7 +141,7 @@ mod tests {
     use std::vec::Vec;
 
     fn bytes(header: TaskHeader, after: &[TaskId], payload: &[u8]) -> Vec<u8> {
-        [bytemuck::bytes_of(&header), bytemuck::cast_slice(after), payload].concat()
+        header.parts(after, payload).concat()
     }
 
     #[test]

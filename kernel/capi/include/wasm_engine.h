@@ -272,6 +272,68 @@ typedef uint32_t we_ending;
 #endif // __cplusplus
 
 /**
+ * What becomes of a task when one that it waits for did not succeed.
+ */
+enum we_on_failure
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * It is cancelled, and has itself not succeeded.
+     */
+    WE_ON_FAILURE_FAIL = 0,
+    /**
+     * It is skipped; tasks that wait for it go on as if it had succeeded.
+     */
+    WE_ON_FAILURE_SKIP = 1,
+    /**
+     * It runs nevertheless.
+     */
+    WE_ON_FAILURE_RUN = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum we_on_failure we_on_failure;
+#else
+typedef uint32_t we_on_failure;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How a task ended. Later versions add to it.
+ */
+enum we_task_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * It succeeded.
+     */
+    WE_TASK_STATE_DONE = 3,
+    /**
+     * Its attempts are used up, or its agent is gone or cannot hold it.
+     */
+    WE_TASK_STATE_FAILED = 4,
+    /**
+     * It was left out, because another one did not succeed.
+     */
+    WE_TASK_STATE_SKIPPED = 5,
+    /**
+     * It will not run: another one did not succeed.
+     */
+    WE_TASK_STATE_CANCELLED = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum we_task_state we_task_state;
+#else
+typedef uint32_t we_task_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * A kernel that is to be started. A number, which never comes again; no number is 0. It may be
  * used in any thread, in one at a time.
  */
@@ -466,6 +528,48 @@ typedef struct {
      */
     uint64_t agent;
 } we_host_outcome;
+
+/**
+ * How a task of the host ended.
+ */
+typedef struct {
+    /**
+     * `sizeof` this struct, set by the caller.
+     */
+    uint32_t size;
+    /**
+     * 0, or why it did not succeed: a status of the guest contract.
+     */
+    int32_t status;
+    /**
+     * The number that scheduling it returned.
+     */
+    uint64_t number;
+    /**
+     * Tick in which it ended.
+     */
+    uint64_t tick;
+    /**
+     * The agent that it was for.
+     */
+    uint64_t agent;
+    /**
+     * One of `we_task_state`.
+     */
+    uint32_t state;
+    /**
+     * Attempts made.
+     */
+    uint32_t attempts;
+    /**
+     * What `agent_step` returned in the last of them.
+     */
+    int32_t code;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} we_task_outcome;
 
 /**
  * How a kernel stands between two ticks.
@@ -877,6 +981,32 @@ we_result we_host_swap_model(we_host host, const char *model, uint64_t *number);
  * `WE_RESULT_NONE` if there is no more.
  */
 we_result we_host_next_outcome(we_host host, we_host_outcome *outcome);
+
+/**
+ * Gives an agent a task, at the open of the next tick. `number` is as with all commands, and by
+ * it later tasks wait for this one. It may be taken when the `after_len` tasks of the host whose
+ * numbers are in `after` have ended; it is tried up to `attempts` times, 1 to 65,536, before it
+ * has failed; `on_failure`, one of `we_on_failure`, says what becomes of it if one of those did
+ * not succeed. Of an agent's tasks the one of the greatest `priority` comes first. `payload` is
+ * copied, and both pointers may be null where there is nothing. `we_host_next_outcome` says
+ * whether it was taken, `we_host_next_task_outcome` how it ended.
+ */
+we_result we_host_schedule_task(we_host host,
+                                uint64_t agent,
+                                int32_t priority,
+                                uint32_t attempts,
+                                uint32_t on_failure,
+                                const uint64_t *after,
+                                size_t after_len,
+                                const void *payload,
+                                size_t len,
+                                uint64_t *number);
+
+/**
+ * Gives how the next of the host's tasks that ended in the last call of ticks did;
+ * `WE_RESULT_NONE` if there is no more.
+ */
+we_result we_host_next_task_outcome(we_host host, we_task_outcome *outcome);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -80,6 +80,19 @@ class Ending(enum.IntEnum):
     FAULT = 4
 
 
+class OnFailure(enum.IntEnum):
+    FAIL = 0
+    SKIP = 1
+    RUN = 2
+
+
+class TaskState(enum.IntEnum):
+    DONE = 3
+    FAILED = 4
+    SKIPPED = 5
+    CANCELLED = 6
+
+
 class we_host_output(ctypes.Structure):
     _fields_ = [
         ("size", ctypes.c_uint32),
@@ -135,6 +148,20 @@ class we_host_outcome(ctypes.Structure):
         ("number", ctypes.c_uint64),
         ("tick", ctypes.c_uint64),
         ("agent", ctypes.c_uint64),
+    ]
+
+
+class we_task_outcome(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("status", ctypes.c_int32),
+        ("number", ctypes.c_uint64),
+        ("tick", ctypes.c_uint64),
+        ("agent", ctypes.c_uint64),
+        ("state", ctypes.c_uint32),
+        ("attempts", ctypes.c_uint32),
+        ("code", ctypes.c_int32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 
@@ -228,6 +255,8 @@ FUNCTIONS = {
     "we_host_unload_model": (ctypes.c_int32, [ctypes.c_uint64, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint64)]),
     "we_host_swap_model": (ctypes.c_int32, [ctypes.c_uint64, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint64)]),
     "we_host_next_outcome": (ctypes.c_int32, [ctypes.c_uint64, ctypes.POINTER(we_host_outcome)]),
+    "we_host_schedule_task": (ctypes.c_int32, [ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint64), ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_uint64)]),
+    "we_host_next_task_outcome": (ctypes.c_int32, [ctypes.c_uint64, ctypes.POINTER(we_task_outcome)]),
 }
 # end of generated
 
@@ -312,6 +341,7 @@ class Output:
 
 
 Poll = collections.namedtuple("Poll", "what tick wait_s pending_on ended")
+TaskOutcome = collections.namedtuple("TaskOutcome", "number state status tick agent attempts code")
 Outcome = collections.namedtuple("Outcome", "number status tick agent")
 LogLine = collections.namedtuple("LogLine", "tick agent level text")
 
@@ -485,6 +515,21 @@ class Host:
             if c is None:
                 return
             yield Outcome(c.number, c.status, c.tick, None if c.agent == NONE else c.agent)
+
+    def schedule_task(self, agent, payload=b"", *, after=(), attempts=1, priority=0,
+                      on_failure=OnFailure.FAIL):
+        """Gives an agent a task, which waits for those of the host whose numbers are in `after`."""
+        after = (ctypes.c_uint64 * len(after))(*after)
+        return self._number("we_host_schedule_task", agent, priority, attempts, on_failure, after, len(after),
+                            *_bytes(payload))
+
+    def task_outcomes(self):
+        """How tasks of the host ended in the last call of ticks, once."""
+        while True:
+            c = self._fill("we_host_next_task_outcome", we_task_outcome())
+            if c is None:
+                return
+            yield TaskOutcome(c.number, c.state, c.status, c.tick, c.agent, c.attempts, c.code)
 
     def snapshot(self):
         """How the kernel stands, as a dictionary."""

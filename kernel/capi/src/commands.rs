@@ -127,7 +127,7 @@ pub extern "C" fn we_host_next_outcome(host: we_host, outcome: OutOutcome<'_>) -
     })
 }
 
-fn give(
+pub(crate) fn give(
     host: we_host,
     command: HostCommand<'_>,
     number: &OutU64<'_>,

@@ -44,9 +44,10 @@ pub(crate) struct HostState {
     number: u32,
     streams: Vec<LiveStream>,
     by_stream: BTreeMap<LiveStream, u32>,
-    /// Which output and which outcome come next.
+    /// Which output and which outcomes come next.
     next_output: usize,
     pub(crate) next_outcome: usize,
+    pub(crate) next_task_outcome: usize,
     /// Names of the output that was given last.
     topic: CString,
     agent_name: CString,
@@ -61,6 +62,7 @@ impl HostState {
             by_stream: BTreeMap::new(),
             next_output: 0,
             next_outcome: 0,
+            next_task_outcome: 0,
             topic: CString::default(),
             agent_name: CString::default(),
         }
@@ -68,7 +70,7 @@ impl HostState {
 
     /// The host for a call that executes ticks: outputs and outcomes begin anew.
     fn executing(&mut self) -> &mut Host {
-        (self.next_output, self.next_outcome) = (0, 0);
+        (self.next_output, self.next_outcome, self.next_task_outcome) = (0, 0, 0);
         &mut self.host
     }
 }

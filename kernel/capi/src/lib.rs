@@ -1,7 +1,8 @@
 //! The kernel inside programs of other languages: the C functions of `include/wasm_engine.h`.
 //!
 //! ```text
-//!  C, Python, ...  ->  general, builder, host, commands   the exported functions, a line each
+//!  C, Python, ...  ->  general, builder, host, commands,  the exported functions, a line each
+//!                          |  tasks
 //!                          |  raw      arguments: pointers, lengths, texts
 //!                          |  guard    panics end here; the text of the last error
 //!                          v  handles  numbers -> what they name; busy, gone, forked
@@ -26,14 +27,16 @@ mod host;
 mod raw;
 mod result;
 mod structs;
+mod tasks;
 
 pub use builder::*;
 pub use commands::*;
 pub use general::*;
 pub use host::*;
 pub use raw::{
-    BytesArg, CallerContext, OutArg, OutOutcome, OutOutput, OutPoll, OutSnapshot, OutText,
-    OutTickReport, OutU64, StructOut, TextArg,
+    BytesArg, CallerContext, OutArg, OutOutcome, OutOutput, OutPoll, OutSnapshot, OutTaskOutcome,
+    OutText, OutTickReport, OutU64, StructOut, TextArg, U64sArg,
 };
 pub use result::we_result;
 pub use structs::*;
+pub use tasks::*;

@@ -16,7 +16,7 @@ use crate::{
     result::{Failure, we_result},
     structs::{
         CStruct, we_fault, we_host_outcome, we_host_output, we_host_poll, we_host_snapshot,
-        we_log_line, we_on_fault, we_on_log, we_on_output, we_tick_report,
+        we_log_line, we_on_fault, we_on_log, we_on_output, we_task_outcome, we_tick_report,
     },
 };
 
@@ -75,6 +75,28 @@ impl BytesArg<'_> {
     }
 }
 
+/// Numbers, how many is another argument.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct U64sArg<'a>(*const u64, PhantomData<&'a u64>);
+
+impl U64sArg<'_> {
+    /// The numbers; null is right where there are none.
+    pub(crate) fn get(
+        &self,
+        len: usize,
+        what: &str,
+    ) -> Result<impl Iterator<Item = u64> + '_, Failure> {
+        let bytes = BytesArg(self.0.cast(), PhantomData);
+        // So many numbers as have no number of bytes no object has.
+        let bytes_len = len.saturating_mul(size_of::<u64>());
+        bytes.get(bytes_len, what)?;
+        // SAFETY: by the contract of the type so many numbers can be read and stay as they are for
+        // the call; each is read as it lies, aligned or not.
+        Ok((0..len).map(|at| unsafe { self.0.wrapping_add(at).read_unaligned() }))
+    }
+}
+
 /// Where one value is to be written.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -111,6 +133,8 @@ pub type OutPoll<'a> = StructOut<'a, we_host_poll>;
 pub type OutOutput<'a> = StructOut<'a, we_host_output>;
 /// Where a [`we_host_outcome`] is to be written.
 pub type OutOutcome<'a> = StructOut<'a, we_host_outcome>;
+/// Where a [`we_task_outcome`] is to be written.
+pub type OutTaskOutcome<'a> = StructOut<'a, we_task_outcome>;
 /// Where a [`we_host_snapshot`] is to be written.
 pub type OutSnapshot<'a> = StructOut<'a, we_host_snapshot>;
 /// Where a [`we_tick_report`] is to be written.

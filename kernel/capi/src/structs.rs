@@ -7,6 +7,8 @@
 
 use std::ffi::{c_char, c_void};
 
+use wasm_engine_abi::task::{on_failure, task_state};
+
 /// No number: no tick yet, no log, no agent.
 pub const WE_NONE: u64 = u64::MAX;
 /// Version of the functions and structs of this header; it changes when a program has to.
@@ -31,6 +33,7 @@ c_structs! {
     we_host_poll 32;
     we_host_output 64;
     we_host_outcome 32;
+    we_task_outcome 48;
     we_host_snapshot 152;
     we_tick_report 96;
 }
@@ -80,6 +83,43 @@ pub enum we_ending {
     /// An agent faulted where by configuration a fault ends the run.
     Fault = 4,
 }
+
+/// What becomes of a task when one that it waits for did not succeed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum we_on_failure {
+    /// It is cancelled, and has itself not succeeded.
+    Fail = 0,
+    /// It is skipped; tasks that wait for it go on as if it had succeeded.
+    Skip = 1,
+    /// It runs nevertheless.
+    Run = 2,
+}
+
+/// How a task ended. Later versions add to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum we_task_state {
+    /// It succeeded.
+    Done = 3,
+    /// Its attempts are used up, or its agent is gone or cannot hold it.
+    Failed = 4,
+    /// It was left out, because another one did not succeed.
+    Skipped = 5,
+    /// It will not run: another one did not succeed.
+    Cancelled = 6,
+}
+
+// The header has the numbers of the guest contract.
+const _: () = {
+    assert!(we_on_failure::Fail as u32 == on_failure::FAIL);
+    assert!(we_on_failure::Skip as u32 == on_failure::SKIP);
+    assert!(we_on_failure::Run as u32 == on_failure::RUN);
+    assert!(we_task_state::Done as u32 == task_state::DONE);
+    assert!(we_task_state::Failed as u32 == task_state::FAILED);
+    assert!(we_task_state::Skipped as u32 == task_state::SKIPPED);
+    assert!(we_task_state::Cancelled as u32 == task_state::CANCELLED);
+};
 
 /// What a poll came to.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +179,30 @@ pub struct we_host_outcome {
     pub tick: u64,
     /// The agent that it was about, or that it made; else `WE_NONE`.
     pub agent: u64,
+}
+
+/// How a task of the host ended.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct we_task_outcome {
+    /// `sizeof` this struct, set by the caller.
+    pub size: u32,
+    /// 0, or why it did not succeed: a status of the guest contract.
+    pub status: i32,
+    /// The number that scheduling it returned.
+    pub number: u64,
+    /// Tick in which it ended.
+    pub tick: u64,
+    /// The agent that it was for.
+    pub agent: u64,
+    /// One of `we_task_state`.
+    pub state: u32,
+    /// Attempts made.
+    pub attempts: u32,
+    /// What `agent_step` returned in the last of them.
+    pub code: i32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// How a kernel stands between two ticks.

@@ -28,7 +28,8 @@ pub enum HostCommand<'a> {
     Schedule {
         /// Whom.
         agent: AgentId,
-        /// Its bytes, as [`wasm_engine_abi::task`] says.
+        /// Its bytes, as [`wasm_engine_abi::task`] says:
+        /// [`TaskHeader::parts`](wasm_engine_abi::task::TaskHeader::parts) puts them together.
         task: &'a [u8],
     },
     /// Loads a model, by name or `name@version`.

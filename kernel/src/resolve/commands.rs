@@ -66,9 +66,7 @@ fn scheduled(
         on_failure: task.on_failure.code(),
         after: after.len() as u32,
     };
-    let parts =
-        [bytemuck::bytes_of(&header), bytemuck::cast_slice(&after), task.payload.as_bytes()];
-    let bytes = parts.concat();
+    let bytes = header.parts(&after, task.payload.as_bytes()).concat();
     let max = setup.limits.payload_bytes_max;
     if bytes.len() > max as usize {
         let problem = format!(

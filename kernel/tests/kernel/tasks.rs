@@ -106,7 +106,7 @@ fn a12_13_what_is_wrong_with_a_graph_is_said_with_all_names() {
 
 fn bytes(header: TaskHeader, after: &[TaskId], payload: &[u8]) -> Vec<u8> {
     let header = TaskHeader { after: after.len() as u32, ..header };
-    [bytemuck::bytes_of(&header), bytemuck::cast_slice(after), payload].concat()
+    header.parts(after, payload).concat()
 }
 
 #[test]

@@ -3,32 +3,44 @@
 use std::path::{Path, PathBuf};
 
 /// Files that declare something of C, in the order of the header.
-const SOURCES: [&str; 6] =
-    ["result.rs", "structs.rs", "general.rs", "builder.rs", "host.rs", "commands.rs"];
+const SOURCES: [&str; 7] = [
+    "result.rs",
+    "structs.rs",
+    "general.rs",
+    "builder.rs",
+    "host.rs",
+    "commands.rs",
+    "tasks.rs",
+];
 
 /// Arguments, and how C writes them.
-const ARGUMENTS: [(&str, &str); 10] = [
+const ARGUMENTS: [(&str, &str); 12] = [
     ("TextArg", "const char *"),
     ("BytesArg", "const void *"),
     ("CallerContext", "void *"),
+    ("U64sArg", "const uint64_t *"),
     ("OutU64", "uint64_t *"),
     ("OutText", "const char **"),
     ("OutPoll", "we_host_poll *"),
     ("OutOutput", "we_host_output *"),
     ("OutOutcome", "we_host_outcome *"),
+    ("OutTaskOutcome", "we_task_outcome *"),
     ("OutSnapshot", "we_host_snapshot *"),
     ("OutTickReport", "we_tick_report *"),
 ];
 
 /// What no function names by its type.
-const INCLUDED: [&str; 12] = [
+const INCLUDED: [&str; 15] = [
     "we_result",
     "we_poll",
     "we_pending",
     "we_ending",
+    "we_on_failure",
+    "we_task_state",
     "we_host_poll",
     "we_host_output",
     "we_host_outcome",
+    "we_task_outcome",
     "we_host_snapshot",
     "we_tick_report",
     "we_log_line",

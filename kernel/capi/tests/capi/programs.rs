@@ -100,7 +100,7 @@ fn valgrind(program: &Path) -> Command {
 }
 
 /// What the program of wrong uses prints.
-const WRONG: &str = "garbage\nbuilders\npushes\nstructs: poll 3 ended 0\ncommands\n\
+const WRONG: &str = "garbage\nbuilders\npushes\nstructs: poll 3 ended 0\ntasks\ncommands\n\
                      callbacks and threads: 2 outputs\nforked\nclosed\n0 wrong\n";
 
 #[test]

@@ -74,7 +74,7 @@ fn ctype(of: &str) -> String {
         "const void*" => "ctypes.c_char_p".into(),
         "void*" | "const uint8_t*" => "ctypes.c_void_p".into(),
         "const char**" => "ctypes.POINTER(ctypes.c_char_p)".into(),
-        "uint64_t*" => "ctypes.POINTER(ctypes.c_uint64)".into(),
+        "uint64_t*" | "const uint64_t*" => "ctypes.POINTER(ctypes.c_uint64)".into(),
         other => match other.trim_start_matches("const ").strip_suffix('*') {
             Some(name) => format!("ctypes.POINTER({name})"),
             None => other.to_owned(),
@@ -120,6 +120,8 @@ fn enumeration(rest: &str) -> String {
         "we_poll" => "PollKind",
         "we_pending" => "Pending",
         "we_ending" => "Ending",
+        "we_on_failure" => "OnFailure",
+        "we_task_state" => "TaskState",
         other => panic!("{other} has no name in Python: give it one here"),
     };
     let mut out = format!("\n\nclass {class}(enum.IntEnum):\n");

@@ -111,6 +111,16 @@ def commands_and_views():
     first, second = one.outcomes()
     assert first == (number, 0, first.tick, agent), first
     assert second.number == other and second.status != 0, second
+    fails = one.schedule_task(agent, b"x", attempts=0)
+    first_task = one.schedule_task(agent, b"x")
+    then = one.schedule_task(agent, after=[first_task], on_failure=wasm_engine.OnFailure.SKIP, priority=-1)
+    one.resume_agent(agent)
+    one.run_until_idle(100)
+    assert [o.number for o in one.outcomes() if o.status != 0] == [fails]
+    ended = list(one.task_outcomes())
+    assert [(t.number, t.state, t.attempts) for t in ended] == [
+        (number, wasm_engine.TaskState.DONE, 1) for number in (first_task, then)], ended
+    refused(Result.TOO_LARGE, one.schedule_task, agent, bytes(8 << 20))
     refused(Result.UNKNOWN_MODEL, one.load_model, "m")
     refused(Result.UNKNOWN_AGENT, one.spawn_agent, "nobody", b"")
     one.close()

@@ -55,6 +55,7 @@ static void bad_handle(uint64_t handle) {
     we_host_poll poll = {.size = sizeof poll};
     we_host_output output = {.size = sizeof output};
     we_host_outcome outcome = {.size = sizeof outcome};
+    we_task_outcome ended = {.size = sizeof ended};
     we_host_snapshot snapshot = {.size = sizeof snapshot};
     we_tick_report tick = {.size = sizeof tick};
     EXPECT(HANDLE, we_builder_free(handle));
@@ -95,6 +96,8 @@ static void bad_handle(uint64_t handle) {
     EXPECT(HANDLE, we_host_unload_model(handle, "m", NULL));
     EXPECT(HANDLE, we_host_swap_model(handle, "m", NULL));
     EXPECT(HANDLE, we_host_next_outcome(handle, &outcome));
+    EXPECT(HANDLE, we_host_schedule_task(handle, 0, 0, 1, 0, NULL, 0, NULL, 0, NULL));
+    EXPECT(HANDLE, we_host_next_task_outcome(handle, &ended));
     EXPECT(HANDLE, we_host_close(handle, &report));
     if (report)
         printf("a report of nothing\n"), wrong++;
@@ -292,6 +295,50 @@ static void commands(we_host host) {
     printf("commands\n");
 }
 
+/* Tasks as no agent gets them, and three that wait for each other. */
+static void tasks(we_host host) {
+    uint64_t agent = 0, numbers[3] = {0};
+    we_host_outcome outcome = {.size = sizeof outcome};
+    we_task_outcome ended = {.size = 44};
+    char *large = calloc(1, 8 << 20);
+    EXPECT(OK, we_host_find_agent(host, "counter/0", &agent));
+    EXPECT(NULL, we_host_schedule_task(host, agent, 0, 1, 0, NULL, 1, NULL, 0, NULL));
+    EXPECT(NULL, we_host_schedule_task(host, agent, 0, 1, 0, NULL, 0, NULL, 1, NULL));
+    EXPECT(LENGTH, we_host_schedule_task(host, agent, 0, 1, 0, numbers, SIZE_MAX, NULL, 0, NULL));
+    EXPECT(LENGTH, we_host_schedule_task(host, agent, 0, 1, 0, numbers, SIZE_MAX / 8, NULL, 0, NULL));
+    EXPECT(LENGTH, we_host_schedule_task(host, agent, 0, 1, 0, NULL, 0, "x", SIZE_MAX, NULL));
+    EXPECT(TOO_LARGE, we_host_schedule_task(host, agent, 0, 1, 0, NULL, 0, large, 8 << 20, NULL));
+    EXPECT(TOO_LARGE, we_host_schedule_task(host, agent, 0, 1, 0, (uint64_t *)large, 1 << 20, NULL, 0, NULL));
+    EXPECT(NULL, we_host_next_task_outcome(host, NULL));
+    EXPECT(SIZE, we_host_next_task_outcome(host, &ended));
+    ended.size = sizeof ended;
+    EXPECT(NONE, we_host_next_task_outcome(host, &ended));
+    /* What is wrong with a task itself is its outcome. */
+    EXPECT(OK, we_host_schedule_task(host, agent, 0, 0, 0, NULL, 0, NULL, 0, NULL));
+    EXPECT(OK, we_host_schedule_task(host, agent, 0, 1, 3, NULL, 0, NULL, 0, NULL));
+    EXPECT(OK, we_host_schedule_task(host, UINT64_MAX, 0, 1, 0, NULL, 0, NULL, 0, NULL));
+    EXPECT(OK, we_host_run_until_idle(host, 100, NULL));
+    for (int i = 0; i < 3; i++) {
+        EXPECT(OK, we_host_next_outcome(host, &outcome));
+        if (outcome.status == 0)
+            printf("a wrong task was taken\n"), wrong++;
+    }
+    for (int i = 0; i < 3; i++)
+        EXPECT(OK, we_host_schedule_task(host, agent, -i, 2, WE_ON_FAILURE_RUN, numbers, (size_t)i, "do",
+                                         2, &numbers[i]));
+    EXPECT(OK, we_host_run_until_idle(host, 100, NULL));
+    for (int i = 0; i < 3; i++) {
+        EXPECT(OK, we_host_next_task_outcome(host, &ended));
+        if (ended.number != numbers[i] || ended.status != 0 || ended.agent != agent ||
+            ended.state != WE_TASK_STATE_DONE || ended.attempts != 1 || ended.code != 0)
+            printf("task %d ended in state %u after %u attempts, status %d\n", i, (unsigned)ended.state,
+                   (unsigned)ended.attempts, (int)ended.status), wrong++;
+    }
+    EXPECT(NONE, we_host_next_task_outcome(host, &ended));
+    free(large);
+    printf("tasks\n");
+}
+
 /* Calls with the host that is executing, and with another, from its callback. */
 struct heard {
     we_host host, other;
@@ -377,6 +424,7 @@ int main(void) {
     EXPECT(HANDLE, we_builder_free(one));
     pushes(one, two);
     structs(one);
+    tasks(two);
     commands(two);
     callbacks_and_threads(two);
     fflush(stdout);

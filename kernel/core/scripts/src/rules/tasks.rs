@@ -22,7 +22,7 @@ use crate::{
 /// The bytes of a task.
 pub(super) fn task(header: TaskHeader, after: &[TaskId], payload: &[u8]) -> Vec<u8> {
     let header = TaskHeader { after: after.len() as u32, ..header };
-    [bytemuck::bytes_of(&header), bytemuck::cast_slice(after), payload].concat()
+    header.parts(after, payload).concat()
 }
 
 /// One attempt, priority 0.
