@@ -167,6 +167,8 @@ macro_rules! calls {
             "Number of a model's input, which a tensor for it has as its port.";
         model_output(model: u32, name: text) -> handle; 100; Nothing; ;
             "Number of a model's output, which a tensor of its reply has as its port.";
+        next_topic(pattern: text, after: u32) -> handle; 100; Nothing; ;
+            "Handle of the next topic behind `after`, 2^32 - 1 to begin, that the pattern matches.";
         panic(message: text) -> status; 100; Nothing; ;
             "Why the agent is about to trap: shown with the fault; no effect and not digested.";
         pause(agent: u64) -> sequence; 100; Capability("lifecycle");
@@ -278,5 +280,7 @@ enum Status: i32, reserved [-9, -10] {
     Cancelled = -19 "cancelled",
     /// The task was left out: one that it waited for did not succeed.
     Skipped = -20 "skipped",
+    /// The quota of the topic is used up by what inboxes hold of it.
+    TopicFull = -21 "topic full",
 }
 }

@@ -12,7 +12,7 @@
 //!  plain.rs    text from outside, fit to be shown
 //!  short.rs    the same, as one short line      input.rs   what inputs are made of
 //!  tensor/     what models are asked and answer  feed.rs  what feeders and kernels say first
-//!  task.rs     what `schedule` takes
+//!  task.rs     what `schedule` takes           pattern.rs  names that a pattern stands for
 //! ```
 //!
 //! It does no IO, reads no clock, knows no thread and has no `unsafe`. All integers are
@@ -36,6 +36,7 @@ pub mod input;
 pub mod limits;
 pub mod manifest;
 pub mod page;
+pub mod pattern;
 pub mod plain;
 pub mod record;
 mod schema;

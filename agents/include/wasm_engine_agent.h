@@ -110,6 +110,8 @@ enum {
   WE_CANCELLED = -19,
   /* The task was left out: one that it waited for did not succeed. */
   WE_SKIPPED = -20,
+  /* The quota of the topic is used up by what inboxes hold of it. */
+  WE_TOPIC_FULL = -21,
 };
 /* end of generated */
 
@@ -346,6 +348,9 @@ int32_t we_model_input(int32_t model, const char *name, size_t name_len);
 /* Number of a model's output, which a tensor of its reply has as its port. */
 WE_IMPORT("model_output")
 int32_t we_model_output(int32_t model, const char *name, size_t name_len);
+/* Handle of the next topic behind after, 2^32 - 1 to begin, that the pattern matches. */
+WE_IMPORT("next_topic")
+int32_t we_next_topic(const char *pattern, size_t pattern_len, int32_t after);
 /* Why the agent is about to trap: shown with the fault; no effect and not digested. */
 WE_IMPORT("panic")
 int32_t we_panic(const char *message, size_t message_len);

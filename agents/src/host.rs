@@ -181,6 +181,32 @@ impl Host {
         handle(self.raw.topic(name.as_bytes())).map(Topic::from_raw)
     }
 
+    /// The next topic behind `after`, or the first, whose name a pattern matches (`*` one segment
+    /// between slashes, `**` the rest) and that the agent may publish or subscribe to.
+    pub fn next_topic(
+        &mut self,
+        pattern: &str,
+        after: Option<Topic>,
+    ) -> Result<Option<Topic>, Status> {
+        let after = after.map_or(u32::MAX, Topic::raw);
+        match handle(self.raw.next_topic(pattern.as_bytes(), after)) {
+            Err(Status::Unknown) => Ok(None),
+            found => found.map(|topic| Some(Topic::from_raw(topic))),
+        }
+    }
+
+    /// Subscribes to every topic that a pattern matches, as
+    /// [`next_topic`](Self::next_topic) gives them; says to how many. What it may only publish to
+    /// refuses with [`Status::Denied`].
+    pub fn subscribe_all(&mut self, pattern: &str) -> Result<u32, Status> {
+        let (mut count, mut last) = (0, None);
+        while let Some(topic) = self.next_topic(pattern, last)? {
+            self.subscribe(topic)?;
+            (count, last) = (count + 1, Some(topic));
+        }
+        Ok(count)
+    }
+
     /// The handle of a configured model.
     pub fn model(&mut self, name: &str) -> Result<Model, Status> {
         handle(self.raw.model(name.as_bytes())).map(Model::from_raw)

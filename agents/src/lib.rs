@@ -89,6 +89,7 @@ mod pending;
 mod recorder;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod recording;
+mod response;
 mod task;
 mod text;
 
@@ -97,6 +98,7 @@ pub use handles::{Model, Seq, Topic};
 pub use host::{Host, Level};
 pub use item::{FilePart, Item, Kind, Via};
 pub use pending::Pending;
+pub use response::Response;
 pub use task::{Task, TaskWriter};
 pub use text::Text;
 pub use wasm_engine_abi::calls::Status;

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::ids::AgentId;
+use wasm_engine_abi::pattern;
 use wasm_engine_abi::task::TaskParts;
 
 use crate::handles::{Model, Seq, Topic};
@@ -260,6 +261,21 @@ impl Raw {
     pub(crate) fn topic(&mut self, name: &[u8]) -> i32 {
         let handle = self.refused("topic").and_then(|()| self.topics.handle(name));
         handle.map_or_else(|status| status as i32, |handle| handle as i32)
+    }
+
+    pub(crate) fn next_topic(&mut self, pattern: &[u8], after: u32) -> i32 {
+        let found = self.refused("next_topic").and_then(|()| {
+            let pattern = text(pattern)?;
+            let valid = pattern::is_well_formed(&pattern);
+            let begin = after.wrapping_add(1);
+            let mut topics = (begin..).zip(self.topics.names.iter().skip(begin as usize));
+            let found = topics.find(|(_, name)| pattern::covers(&pattern, name));
+            match (valid, found) {
+                (false, _) => Err(Status::Invalid),
+                (true, found) => found.map(|(topic, _)| topic).ok_or(Status::Unknown),
+            }
+        });
+        found.map_or_else(|status| status as i32, u32::cast_signed)
     }
 
     pub(crate) fn unsubscribe(&mut self, topic: u32) -> i64 {

@@ -87,6 +87,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_subscribes_to_what_it_matches() {
+        let mut host = Host::recording_with(&["a", "b/1", "c", "b/2", "b/2/x"], &[]);
+        let last = host.next_topic("b/*", Some(Topic::from_raw(1)));
+        assert_eq!(last, Ok(Some(Topic::from_raw(3))));
+        assert_eq!(host.next_topic("b/*", last.ok().flatten()), Ok(None));
+        assert_eq!(host.subscribe_all("b//*"), Err(Status::Invalid));
+        assert_eq!(host.subscribe_all("d/**"), Ok(0));
+        assert_eq!(host.subscribe_all("b/**"), Ok(3));
+        let topics = host.take().into_iter().map(|recorded| recorded.call);
+        let expected = ["b/1", "b/2", "b/2/x"].map(|topic| Call::Subscribe { topic: topic.into() });
+        assert!(topics.eq(expected));
+    }
+
+    #[test]
     fn only_accepted_calls_take_a_number() {
         let mut host = Host::recording();
         host.refuse("join", Status::Quota);

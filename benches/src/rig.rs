@@ -189,8 +189,7 @@ impl Case {
             group: None,
             args: String::new(),
         };
-        let topic =
-            |group| TopicSetup { name: format!("t{group}"), policy: Policy::Refuse, output: false };
+        let topic = |group| TopicSetup::new(format!("t{group}"), Policy::Refuse, false);
         let states = if self.without.states { u64::MAX >> 1 } else { STATE_INTERVAL as u64 };
         Setup {
             seed: 1,

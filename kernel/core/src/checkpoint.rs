@@ -25,6 +25,7 @@ use crate::{
     agents::{Agent, Agents, Phase, Rare},
     codec::{CheckpointError, Coded, Reader, damaged, ensure},
     environment::PayloadStore,
+    inbox::is_counted,
     inbox_codec::{Held, ReadInboxes, put_inboxes},
     models::Models,
     payloads::blocks,
@@ -72,6 +73,8 @@ impl Core {
             group_stopped: _,
             held_items,
             held_blocks,
+            // Counted again.
+            topic_quotas: _,
             deliveries: _,
             tick_budget: _,
             plan: _,
@@ -130,6 +133,10 @@ impl Core {
         core.take_pending(&mut from)?;
         let inboxes = ReadInboxes::take(core.agents.len(), &mut from)?;
         let read_tasks = core.take_tasks(&mut from)?;
+        for header in inboxes.headers().filter(|header| is_counted(header.kind)) {
+            core.topic_quotas.add(header.topic, blocks(header.len));
+        }
+        core.topic_quotas.check()?;
         core.check_held(&inboxes, &read_tasks)?;
         from.end()?;
         let Self { agents, items, payloads, tasks, .. } = &mut core;

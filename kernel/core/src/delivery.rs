@@ -11,14 +11,8 @@ use crate::inbox::{Item, ItemId};
 use crate::payloads::{PayloadId, blocks};
 use crate::state::Core;
 use crate::stats::Stats;
+use crate::topic_quotas::Replaced;
 use wasm_engine_setup::Policy;
-
-/// Queued items that make room for a new one, and their payload blocks.
-#[derive(Clone, Copy, Debug, Default)]
-struct Replaced {
-    items: u32,
-    blocks: u32,
-}
 
 /// Queued items gone through in search of room that count as one more delivery tried.
 const SEARCHED_PER_TRY: u32 = 16;
@@ -116,7 +110,7 @@ impl Core {
             Policy::Refuse | Policy::DropNewest => Replaced::default(),
             Policy::DropOldest | Policy::LatestOnly => self.replaced(receiver, &new, policy),
         };
-        let status = self.room(receiver, len, replaced);
+        let status = self.room(receiver, (topic, len), replaced);
         match status {
             Status::Ok => {
                 if replaced.items > 0 {
@@ -172,11 +166,15 @@ impl Core {
             && inbox.blocks - replaced.blocks + blocks(len) <= blocks(limits.inbox_bytes_max)
     }
 
-    /// Whether a payload of `len` bytes fits every limit once `replaced` is gone (C2).
+    /// Whether a payload of `len` bytes that comes by `topic` fits every limit once `replaced` is
+    /// gone (C2).
     #[inline]
-    fn room(&self, receiver: u32, len: u32, replaced: Replaced) -> Status {
+    fn room(&self, receiver: u32, (topic, len): (u32, u32), replaced: Replaced) -> Status {
         if !self.inbox_fits(receiver, len, replaced) {
             return Status::InboxFull;
+        }
+        if !self.topic_quotas.fits(topic, len, replaced) {
+            return Status::TopicFull;
         }
         let limits = &self.setup.limits;
         let blocks_held = self.held_blocks - replaced.blocks + blocks(len);
@@ -200,6 +198,7 @@ impl Core {
         });
         self.held_items += 1;
         self.held_blocks += blocks_new;
+        self.topic_quotas.add(new.header.topic, blocks_new);
         self.stats.messages += 1;
         self.payloads.refer(new.payload);
         let id = self.items.add(new);
@@ -268,6 +267,7 @@ impl Core {
             agent.inbox.blocks -= charged;
             self.held_items -= 1;
             self.held_blocks -= charged;
+            self.topic_quotas.release(item.header.topic, charged);
         }
         if item.answers {
             agent.answers_used = agent.answers_used.saturating_sub(1);

@@ -31,8 +31,14 @@ impl Item {
     /// Whether the inbox limits count it: messages and inputs do, answers have slots reserved.
     #[inline]
     pub(crate) fn counted(&self) -> bool {
-        matches!(self.header.kind, item::MESSAGE | item::INPUT)
+        is_counted(self.header.kind)
     }
+}
+
+/// Whether the limits of inboxes count items of this kind.
+#[inline]
+pub(crate) fn is_counted(kind: u32) -> bool {
+    matches!(kind, item::MESSAGE | item::INPUT)
 }
 
 /// The pool of all items.

@@ -52,6 +52,7 @@ mod tasks_codec;
 mod tick_digest;
 mod tick_open;
 mod timers;
+mod topic_quotas;
 mod trace;
 mod view;
 

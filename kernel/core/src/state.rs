@@ -25,6 +25,7 @@ use crate::{
     tasks::{NO_TASK, TaskSlot, Tasks},
     tick_digest::DigestChain,
     timers::Timers,
+    topic_quotas::TopicQuotas,
 };
 
 /// The last tick that can be: half of what a guest's timer can ask for, so that no sum of a tick
@@ -80,6 +81,7 @@ pub struct Core {
     pub(crate) group_stopped: Vec<AgentId>,
     pub(crate) held_items: u32,
     pub(crate) held_blocks: u32,
+    pub(crate) topic_quotas: TopicQuotas,
     pub(crate) deliveries: u32,
     /// What is left of the tick's budget.
     pub(crate) tick_budget: BudgetLeft,
@@ -158,6 +160,7 @@ impl Core {
             group_stopped: Vec::new(),
             held_items: 0,
             held_blocks: 0,
+            topic_quotas: TopicQuotas::new(&setup),
             deliveries: 0,
             tick_budget: BudgetLeft::default(),
             plan: Vec::new(),
@@ -280,7 +283,7 @@ mod tests {
                 dependencies_max: 44,
                 ..Limits::default()
             },
-            topics: vec![TopicSetup { name: text("t"), policy: Policy::Refuse, output: true }],
+            topics: vec![TopicSetup::new("t", Policy::Refuse, true)],
             sources: vec![SourceSetup { id: text("s"), live: true }],
             templates: vec![Template {
                 name: text("a"),

@@ -109,7 +109,7 @@ pub(crate) fn enter<'a, const N: usize>(
 
 /// Takes fuel, or ends the call as the guest's own instructions would.
 #[inline]
-fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> Result<(), Refused> {
+pub(crate) fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> Result<(), Refused> {
     let left = caller.get_fuel().map_err(Refused::Error)?;
     let Some(rest) = left.checked_sub(fuel) else {
         return Err(Refused::Error(Trap::OutOfFuel.into()));

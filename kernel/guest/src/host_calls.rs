@@ -22,15 +22,16 @@
 //! models are in `model_calls.rs`.
 
 use wasm_engine_abi::calls;
-use wasm_engine_abi::calls::{MODULE, Status};
+use wasm_engine_abi::calls::{BYTES_PER_FUEL, MODULE, Status};
 use wasm_engine_abi::frame::effect;
 use wasm_engine_abi::limits::{ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use wasm_engine_abi::pattern;
 use wasm_engine_abi::task::TaskParts;
 use wasm_engine_setup::channel_key;
 use wasmtime::{Caller, Engine, Linker};
 
 use crate::call::{
-    Answer, Call, GuestSlice, Refused, Wanted, allowed, enter, handle, name, reply, within,
+    Answer, Call, GuestSlice, Refused, Wanted, allowed, charge, enter, handle, name, reply, within,
 };
 use crate::call_note::Argument;
 use crate::model_calls::{infer, infer_tensors, model, model_input, model_output};
@@ -56,7 +57,7 @@ fn send(caller: &mut Caller<'_, Host>, fuel: u64, to: i64, payload: GuestSlice) 
 fn publish(caller: &mut Caller<'_, Host>, fuel: u64, topic: i32, payload: GuestSlice) -> Answer {
     let (call, [payload]) = enter(caller, fuel, [payload])?;
     within(payload, PAYLOAD_BYTES_MAX)?;
-    let topic = handle(topic, call.terms.names.topic_count)?;
+    let topic = handle(topic, call.terms.names.topic_names.len())?;
     allowed(call.terms.rights.publishes(topic))?;
     let wanted = Wanted::answered(effect::PUBLISH, topic.into());
     call.accept(&Wanted { payload: Some(payload), ..wanted })
@@ -96,7 +97,7 @@ fn unsubscribe(caller: &mut Caller<'_, Host>, fuel: u64, topic: i32) -> Answer {
 
 fn subscription(caller: &mut Caller<'_, Host>, fuel: u64, kind: u32, topic: i32) -> Answer {
     let (call, []) = enter(caller, fuel, [])?;
-    let topic = handle(topic, call.terms.names.topic_count)?;
+    let topic = handle(topic, call.terms.names.topic_names.len())?;
     allowed(call.terms.rights.subscribes(topic))?;
     let answer = kind == effect::SUBSCRIBE;
     call.accept(&Wanted { answer, ..Wanted::plain(kind, topic.into()) })
@@ -170,6 +171,38 @@ fn topic(caller: &mut Caller<'_, Host>, fuel: u64, name_slice: GuestSlice) -> An
     let rights = &call.terms.rights;
     allowed(rights.publishes(topic) || rights.subscribes(topic))?;
     Ok(topic.into())
+}
+
+/// The next of the topics that a pattern matches and that the agent may publish or subscribe to. A
+/// topic that is looked at costs fuel by its name.
+fn next_topic(
+    caller: &mut Caller<'_, Host>,
+    fuel: u64,
+    pattern_slice: GuestSlice,
+    after: i32,
+) -> Answer {
+    let (call, [bytes]) = enter(caller, fuel, [pattern_slice])?;
+    let wanted = name(bytes)?;
+    if !pattern::is_well_formed(wanted) {
+        return Err(Status::Invalid.into());
+    }
+    let (names, rights) = (&call.terms.names.topic_names, &call.terms.rights);
+    // Behind the largest number is the first topic.
+    let begin = (after as u32).wrapping_add(1);
+    if begin as usize > names.len() {
+        return Err(Status::Unknown.into());
+    }
+    let (mut found, mut looked_at) = (Err(Status::Unknown), 0);
+    for (topic, name) in (begin..).zip(&names[begin as usize..]) {
+        looked_at += 1 + name.len() as u64 / BYTES_PER_FUEL;
+        let has_right = rights.publishes(topic) || rights.subscribes(topic);
+        if has_right && pattern::covers(wanted, name) {
+            found = Ok(topic.into());
+            break;
+        }
+    }
+    charge(caller, looked_at)?;
+    Ok(found?)
 }
 
 /// Remembers the message for the fault that follows; nothing of it is digested.

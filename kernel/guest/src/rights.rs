@@ -164,11 +164,7 @@ pub(crate) mod tests {
             limits: Limits::default(),
             topics: topics
                 .iter()
-                .map(|name| TopicSetup {
-                    name: (*name).to_owned(),
-                    policy: Policy::Refuse,
-                    output: false,
-                })
+                .map(|name| TopicSetup::new(*name, Policy::Refuse, false))
                 .collect(),
             sources: Vec::new(),
             templates: templates

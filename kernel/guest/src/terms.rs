@@ -16,8 +16,8 @@ pub(crate) struct NameTable {
     pub(crate) models: BTreeMap<String, u32>,
     /// Templates by name.
     pub(crate) templates: BTreeMap<String, u32>,
-    /// Number of topics: their handles are below it.
-    pub(crate) topic_count: usize,
+    /// Names of topics by handle.
+    pub(crate) topic_names: Vec<String>,
     /// What host calls ask about models, by handle.
     pub(crate) known_models: Vec<KnownModel>,
 }
@@ -59,7 +59,7 @@ impl NameTable {
             topics: table(setup.topics.iter().map(|t| &t.name)),
             models: model_names(setup),
             templates: table(setup.templates.iter().map(|t| &t.name)),
-            topic_count: setup.topics.len(),
+            topic_names: setup.topics.iter().map(|t| t.name.clone()).collect(),
             known_models: setup.model_handles().into_iter().map(KnownModel::of).collect(),
         }
     }

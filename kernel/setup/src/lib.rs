@@ -46,6 +46,27 @@ pub struct TopicSetup {
     pub policy: Policy,
     /// Messages on it also go to the host.
     pub output: bool,
+    /// Messages and inputs that came by it and lie in inboxes, at most (SEMANTICS C2.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_held_max: Option<u32>,
+    /// Bytes of their payloads, in whole charge units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_bytes_held_max: Option<u32>,
+}
+
+impl TopicSetup {
+    /// A topic without a quota.
+    #[must_use]
+    pub fn new(name: impl Into<String>, policy: Policy, output: bool) -> Self {
+        let (messages_held_max, payload_bytes_held_max) = (None, None);
+        Self { name: name.into(), policy, output, messages_held_max, payload_bytes_held_max }
+    }
+
+    /// Whether less of it may lie in inboxes than the limits of the kernel allow.
+    #[must_use]
+    pub const fn has_quota(&self) -> bool {
+        self.messages_held_max.is_some() || self.payload_bytes_held_max.is_some()
+    }
 }
 
 /// A source; its number is its index in [`Setup::sources`].

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wasm_engine_abi::limits::{INFERENCE_BYTES_MAX, NAME_BYTES_MAX};
+use wasm_engine_abi::limits::{BLOCK_BYTES, INFERENCE_BYTES_MAX, NAME_BYTES_MAX};
 
 use crate::config::commands::{Action, CommandConfig};
 use crate::config::error::ConfigError;
@@ -117,10 +117,26 @@ impl Config {
         }
         self.check_commands()?;
         self.check_tasks()?;
+        self.check_topic_quotas()?;
         let topics = self.topic.iter().map(|topic| ("topic", &topic.name, &topic.for_each));
         let outputs = self.output.iter().map(|output| ("output", &output.topic, &output.for_each));
         for (section, name, for_each) in topics.chain(outputs) {
             self.check_for_each(section, name, for_each.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// A topic of which nothing fits would refuse all of it.
+    fn check_topic_quotas(&self) -> Result<(), ConfigError> {
+        for topic in &self.topic {
+            let key = |key| format!("topic.{}.{key}", topic.name);
+            if let Some(max) = topic.messages_held_max {
+                self.at_least_1(&key("messages_held_max"), max.into())?;
+            }
+            if let Some(max) = topic.payload_bytes_held_max.filter(|max| *max < BLOCK_BYTES) {
+                let problem = format!("is {max}, it must be at least {BLOCK_BYTES}, one block");
+                return Err(self.value_error(key("payload_bytes_held_max"), problem));
+            }
         }
         Ok(())
     }

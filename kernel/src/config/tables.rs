@@ -382,6 +382,14 @@ pub struct TopicConfig {
     /// `latest_only`. Default `refuse`.
     #[serde(default)]
     pub policy: Policy,
+    /// Messages and inputs of it that inboxes hold, at most, all together. Default: none but
+    /// `limits.messages_held_max`.
+    #[serde(default)]
+    pub messages_held_max: Option<u32>,
+    /// Bytes of their payloads, in whole blocks of 64 bytes. Default: none but
+    /// `limits.payload_bytes_held_max`.
+    #[serde(default)]
+    pub payload_bytes_held_max: Option<u32>,
     /// Id of a source: one topic for each of its streams. Default: none.
     #[serde(default)]
     pub for_each: Option<String>,

@@ -29,7 +29,7 @@ impl Topics {
         }
         let handle = self.list.len() as u32;
         self.handles.insert(name.clone(), handle);
-        self.list.push(TopicSetup { name, policy: Policy::default(), output: false });
+        self.list.push(TopicSetup::new(name, Policy::default(), false));
         self.formats.push(None);
         (handle, true)
     }
@@ -57,7 +57,10 @@ pub(super) fn resolve(
                     format!("gives topic `{name}` a second time; use {{key}} or remove it");
                 return Err(config.value_error(key, problem));
             }
-            topics.list[handle as usize].policy = topic.policy;
+            let added = &mut topics.list[handle as usize];
+            added.policy = topic.policy;
+            added.messages_held_max = topic.messages_held_max;
+            added.payload_bytes_held_max = topic.payload_bytes_held_max;
         }
     }
     for source in sources.iter_mut() {

@@ -322,6 +322,12 @@ fn t3_5_q3_3_values_that_do_not_fit_are_refused() {
         (&["source.0.topic=obs//{key}"], Exit::Usage, &["source.weather.topic", "obs//EWR"]),
         (&["source.0.topic=obs/{station}"], Exit::Usage, &["source.weather.topic", "{station}"]),
         (&["topic.0.name=forecast"], Exit::Usage, &["topic.forecast.name", "second time"]),
+        (&["topic.0.messages_held_max=0"], Exit::Usage, &["messages_held_max", "at least 1"]),
+        (
+            &["topic.0.payload_bytes_held_max=63 B"],
+            Exit::Usage,
+            &["payload_bytes_held_max", "at least 64"],
+        ),
         (
             &["output.0.topic=nothing/*"],
             Exit::Usage,

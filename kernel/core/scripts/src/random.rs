@@ -57,6 +57,9 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
         fuel_per_microstep_max: 1 << 40,
         ..scene.setup.limits.clone()
     };
+    // Of two topics less fits than of the others.
+    scene.setup.topics[REFUSE as usize].messages_held_max = Some(30);
+    scene.setup.topics[DROP_OLDEST as usize].payload_bytes_held_max = Some(2 << 10);
     for number in 0..20 {
         let again = prog().publish(REFUSE, b"again").timer(3, number);
         let init = prog()

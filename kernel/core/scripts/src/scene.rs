@@ -96,7 +96,7 @@ impl Scene {
             ("drop/newest", Policy::DropNewest, false),
             ("latest", Policy::LatestOnly, false),
         ] {
-            scene.setup.topics.push(TopicSetup { name: name.to_owned(), policy, output });
+            scene.setup.topics.push(TopicSetup::new(name, policy, output));
         }
         scene
     }
@@ -125,7 +125,7 @@ impl Scene {
         let topic = CMD + number;
         let first = prog().echo(ECHO).subscribe(topic);
         let name = format!("cmd/{number}");
-        self.setup.topics.push(TopicSetup { name, policy: Policy::Refuse, output: false });
+        self.setup.topics.push(TopicSetup::new(name, Policy::Refuse, false));
         self.raw_agent(template, &first.then(&init))
     }
 

@@ -35,7 +35,7 @@ mod operators;
 mod shape;
 
 pub use bounds::ModuleLimits;
-pub use capability::{Capability, Pattern, pattern_matches};
+pub use capability::{Capability, Pattern};
 pub use depth::DEPTH_WORDS_MAX;
 pub use error::{AdmissionError, Refusal};
 pub use instrument::{DEPTH_EXPORT, INSTRUMENTATION_VERSION, STATE_GLOBAL_PREFIX};

@@ -8,7 +8,7 @@ use wasm_engine_abi::limits::{
 use wasm_engine_abi::{AgentId, Digest};
 use wasm_engine_guest::MachineFailure;
 use wasm_engine_guest::engine::{MemoryProfile, deterministic_engine};
-use wasm_engine_setup::{Limits, Setup, Template, channel_key};
+use wasm_engine_setup::{Limits, Policy, Setup, Template, TopicSetup, channel_key};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::rig::{
@@ -79,6 +79,54 @@ fn a13_1_questions_are_answered_at_once() {
     assert_eq!(rig.one(naming(15, b"a")).answer(), 0);
     assert_eq!(rig.one(naming(16, b"m")).answer(), 0);
     assert_eq!(rig.one(order(17, [], b"")).answer(), 9);
+    assert_eq!(rig.seq, 0, "questions take no sequence number");
+}
+
+/// The call that asks for the topic behind `after` that a pattern matches.
+fn next_topic(pattern: &str, after: u32) -> Order {
+    order(19, [BYTES_AT, pattern.len() as u64, after.into()], pattern.as_bytes())
+}
+
+#[test]
+fn a13_7_a_pattern_gives_the_topics_that_an_agent_has_rights_on_one_after_the_other() {
+    let mut setup = setup();
+    let names = ["a", "b", "c", "d/1", "d/2", "d/2/x", "e/2"];
+    setup.topics = names.map(|name| TopicSetup::new(name, Policy::Refuse, false)).into();
+    let rights = ["publish:a", "subscribe:d/**"].map(str::to_owned);
+    setup.templates[0].capabilities.extend(rights);
+    let mut rig = Rig::of(PROBE, &setup);
+    rig.init(0, b"");
+    let mut found = |pattern: &str| {
+        let (mut topics, mut after) = (Vec::new(), u32::MAX);
+        loop {
+            let answer = rig.one(next_topic(pattern, after)).answer();
+            if answer == Status::Unknown as i32 {
+                return topics;
+            }
+            after = answer.cast_unsigned();
+            topics.push(names[after as usize]);
+        }
+    };
+    assert_eq!(found("**"), ["a", "b", "d/1", "d/2", "d/2/x"], "neither c nor e/2");
+    assert_eq!(found("*/2"), ["d/2"]);
+    assert_eq!(found("d/*"), ["d/1", "d/2"]);
+    assert_eq!(found("d/2"), ["d/2"]);
+    assert_eq!(found("x/**"), Vec::<&str>::new());
+    for (pattern, after, status) in [
+        ("a//b", u32::MAX, Status::Invalid),
+        ("a*", u32::MAX, Status::Invalid),
+        ("", u32::MAX, Status::Invalid),
+        ("**", 6, Status::Unknown),
+        ("**", 7, Status::Unknown),
+        ("**", u32::MAX - 1, Status::Unknown),
+    ] {
+        assert_eq!(rig.one(next_topic(pattern, after)).status(), status, "{pattern:?} {after}");
+    }
+    // Each topic that it looks at costs fuel, and by the length of its name.
+    let base = rig.one(next_topic("x", 6)).result.fuel;
+    assert_eq!(rig.one(next_topic("x", 5)).result.fuel - base, 1);
+    assert_eq!(rig.one(next_topic("x", u32::MAX)).result.fuel - base, 7);
+    assert_eq!(rig.one(next_topic("b", u32::MAX)).result.fuel - base, 2, "up to the one it finds");
     assert_eq!(rig.seq, 0, "questions take no sequence number");
 }
 

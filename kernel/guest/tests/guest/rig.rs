@@ -54,8 +54,7 @@ pub(crate) fn setup() -> Setup {
         priority: 0,
         restart: Restart::Never,
     };
-    let topic =
-        |name: &str| TopicSetup { name: name.to_owned(), policy: Policy::Refuse, output: false };
+    let topic = |name: &str| TopicSetup::new(name, Policy::Refuse, false);
     let models = vec![ModelSetup::of_rows("m", 2, 1), ModelSetup::of_rows("n", 2, 1)];
     let mut limits = Limits { agents_max: 8, memory_bytes_max: 4 << 16, ..Limits::default() };
     limits.suit(&models);

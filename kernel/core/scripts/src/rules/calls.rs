@@ -86,11 +86,7 @@ pub fn a3_4_of_several_reasons_the_first_is_the_answer<M: Machine>() {
         scene.limits().effects_max = 2;
         scene.limits().answers_max = 1;
         scene.limits().microsteps_max = 1;
-        scene.setup.topics.push(TopicSetup {
-            name: "orders".to_owned(),
-            policy: Policy::Refuse,
-            output: false,
-        });
+        scene.setup.topics.push(TopicSetup::new("orders", Policy::Refuse, false));
         scene.raw_agent(0, &prog().subscribe(CMD));
         let mut rig = Rig::<M>::new(&scene);
         rig.tick();

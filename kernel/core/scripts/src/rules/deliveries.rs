@@ -6,10 +6,13 @@ use wasm_engine_abi::frame::{CHANNEL, item};
 use wasm_engine_abi::page::{TraceEvent, event};
 use wasm_engine_abi::record::{FactHeader, fact};
 use wasm_engine_core::{FactsBuilder, OpenError};
+use wasm_engine_setup::TopicSetup;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{DROP_OLDEST, LATEST, Machine, REFUSE, Rig, Scene, at, prog, rules::payloads, to};
+use crate::{
+    DROP_NEWEST, DROP_OLDEST, LATEST, Machine, REFUSE, Rig, Scene, at, prog, rules::payloads, to,
+};
 
 /// Agents that got a message, in order.
 fn delivered_to(events: &[TraceEvent]) -> Vec<u32> {
@@ -254,4 +257,50 @@ pub fn c2_12_a_channel_is_its_name_and_an_item_says_by_which_join_it_came<M: Mac
     rig.tell(1, prog().cast("room", b"4"));
     rig.tick();
     assert!(of(&rig)[3].1 > joins[1]);
+}
+
+/// What two paused subscribers hold of a topic with a quota, and how the publishes are answered.
+fn held_under_quota<M: Machine>(topic: u32, set: fn(&mut TopicSetup)) -> (Vec<usize>, Vec<Status>) {
+    let mut scene = Scene::of(3);
+    set(&mut scene.setup.topics[topic as usize]);
+    let mut rig = Rig::<M>::new(&scene);
+    rig.tick();
+    for agent in [1, 2] {
+        rig.tell(agent, prog().subscribe(topic));
+        rig.tick();
+        rig.tell(0, prog().pause(to(agent)));
+        rig.tick();
+    }
+    let before = rig.seen_kind(at(0), item::OUTCOME).len();
+    let two = prog().publish_len(topic, 100).publish_len(topic, 100);
+    // What came by address, or by another topic, is not of its quota.
+    rig.tell(0, two.send(to(1), b"x"));
+    rig.tick();
+    let codes = rig.seen_kind(at(0), item::OUTCOME).into_iter().skip(before);
+    let codes = codes.filter_map(|seen| Status::from_code(seen.header.code)).collect();
+    let held: Vec<_> = [1, 2].map(|index| rig.core().agent(index).inbox_items as usize).into();
+    // Once it is received there is room again.
+    rig.tell(0, prog().resume(to(1)).resume(to(2)));
+    rig.settle(5);
+    assert_eq!(rig.core().held(), (0, 0));
+    let taken = rig.seen_kind(at(2), item::MESSAGE).len();
+    rig.tell(0, prog().publish_len(topic, 1));
+    rig.settle(5);
+    assert_eq!(rig.seen_kind(at(2), item::MESSAGE).len(), taken + 1);
+    (held, codes)
+}
+
+pub fn c2_13_c4_6_a_topic_holds_no_more_than_its_quota_and_others_have_room<M: Machine>() {
+    let full = |n| vec![Status::TopicFull; n];
+    // One more each is the message by address, at the first only.
+    let held = |topic, set| held_under_quota::<M>(topic, set);
+    assert_eq!(held(REFUSE, |_| ()), (vec![3, 2], full(0)));
+    assert_eq!(held(REFUSE, |topic| topic.messages_held_max = Some(3)), (vec![3, 1], full(1)));
+    assert_eq!(held(REFUSE, |topic| topic.messages_held_max = Some(2)), (vec![2, 1], full(1)));
+    // Each takes two charge units.
+    let bytes = |topic: &mut TopicSetup| topic.payload_bytes_held_max = Some(4 * 64 + 63);
+    assert_eq!(held(REFUSE, bytes), (vec![2, 1], full(1)));
+    assert_eq!(held(DROP_NEWEST, bytes), (vec![2, 1], full(1)), "under every policy");
+    // What it replaces counts no more.
+    assert_eq!(held(LATEST, |topic| topic.messages_held_max = Some(2)), (vec![2, 1], full(0)));
 }

@@ -232,6 +232,8 @@ macro_rules! rule_tests {
         fn c2_11_a_search_for_room_counts_by_the_items_gone_through();
         #[test]
         fn c2_12_a_channel_is_its_name_and_an_item_says_by_which_join_it_came();
+        #[test]
+        fn c2_13_c4_6_a_topic_holds_no_more_than_its_quota_and_others_have_room();
     }
     digests {
         #[test]
