@@ -36,6 +36,7 @@ mod replay;
 mod rules;
 mod sources;
 mod speech;
+mod strangers;
 mod support;
 #[cfg(target_os = "linux")]
 mod tasks;
