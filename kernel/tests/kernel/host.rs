@@ -10,12 +10,18 @@ use std::{
 
 use tempfile::TempDir;
 use wasm_engine::{
-    host::{Host, HostBuilder, HostFailure, PendingOn, PushRefusal, TickPoll},
+    host::{Host, HostBuilder, HostCommand, HostFailure, PendingOn, PushRefusal, TickPoll},
     replay::{ReplayOptions, replay, verify},
     report::Ended,
 };
-use wasm_engine_abi::{frame::item, record::kind};
+use wasm_engine_abi::{
+    calls::Status,
+    frame::{ItemHeader, item},
+    record::kind,
+};
 use wasm_engine_log::tamper::{self, Rec};
+use wasm_engine_shm::locate::runtime_directory;
+use wasm_engine_ui_bridge::{Live, SnapshotSource};
 
 use crate::models::{COUNTS, ready};
 use crate::support::{ALL, Mix, Prog, SCRIPT, prog, run::toml_string, wasm};
@@ -503,6 +509,45 @@ fn i1_2_a_poll_does_not_wait_for_a_model_and_a_tick_does() {
     let digest = |host: &Host| host.snapshot().expect("it runs").digest;
     assert_eq!(digest(&waits), digest(&polls));
     assert_eq!(waits.outputs().count(), 1, "the reply was received");
+}
+
+#[test]
+fn i3_7_i5_4_an_attached_model_is_loaded_by_a_command_and_what_computes_it_is_counted() {
+    if !ready() {
+        return;
+    }
+    let asks = prog().subscribe(IN_A).echo(OUT).on(item::INPUT, &prog().infer(0, &[1, 0, 0, 0]));
+    let model = "\n[[model]]\nname = \"counts\"\nfile = \"counts.onnx\"\nload = \"command\"\n\
+                 providers = [\"dml\", \"cpu\"]\n";
+    let text = config(model, &[asks]);
+    let name = format!("attached-{}", std::process::id());
+    let started = builder(&text).attach("counts.onnx", COUNTS).name(&name).start();
+    let mut host = started.expect("it starts");
+    let folder = runtime_directory().expect("a runtime directory");
+    let mut monitor = Live::open(&folder, Some(&name)).expect("it runs");
+    host.tick().expect("tick 0");
+    let mut seen = Vec::new();
+    for commands in [&[][..], &[HostCommand::Load("counts")]] {
+        for command in commands {
+            host.command(*command).expect("it is configured");
+        }
+        host.run_until_idle(10).expect("it loads what it is to");
+        host.push("in", "a", b"ask").expect("it has room");
+        host.run_until_idle(10).expect("it runs");
+        let fallbacks = monitor.poll().expect("it runs").kernel.model_fallbacks;
+        for output in host.outputs() {
+            let header: ItemHeader = bytemuck::pod_read_unaligned(&output.payload[..HEADER]);
+            if header.kind == item::REPLY {
+                seen.push((header.code, fallbacks));
+            }
+        }
+    }
+    let report = host.close().expect("it ends");
+    // The pinned library has the processor alone; one that has more would say so.
+    let fell_back = u64::from(!report.models[0].model.providers_refused.is_empty());
+    assert!(fell_back == 1 || report.models[0].model.provider == "dml", "{:?}", report.models);
+    // Once when it was tried, once when it was loaded.
+    assert_eq!(seen, [(Status::NotLoaded as i32, fell_back), (0, 2 * fell_back)]);
 }
 
 /// The example of the README, as it stands there, prints what the README shows.
