@@ -544,10 +544,10 @@ fn i3_7_i5_4_an_attached_model_is_loaded_by_a_command_and_what_computes_it_is_co
     }
     let report = host.close().expect("it ends");
     // The pinned library has the processor alone; one that has more would say so.
-    let fell_back = u64::from(!report.models[0].model.providers_refused.is_empty());
-    assert!(fell_back == 1 || report.models[0].model.provider == "dml", "{:?}", report.models);
+    let gave_way = u64::from(!report.models[0].model.providers_refused.is_empty());
+    assert!(gave_way == 1 || report.models[0].model.provider == "dml", "{:?}", report.models);
     // Once when it was tried, once when it was loaded.
-    assert_eq!(seen, [(Status::NotLoaded as i32, fell_back), (0, 2 * fell_back)]);
+    assert_eq!(seen, [(Status::NotLoaded as i32, gave_way), (0, 2 * gave_way)]);
 }
 
 /// The example of the README, as it stands there, prints what the README shows.
