@@ -3,15 +3,8 @@
 use std::path::{Path, PathBuf};
 
 /// Files that declare something of C, in the order of the header.
-const SOURCES: [&str; 7] = [
-    "result.rs",
-    "structs.rs",
-    "general.rs",
-    "builder.rs",
-    "host.rs",
-    "commands.rs",
-    "tasks.rs",
-];
+const SOURCES: [&str; 7] =
+    ["result.rs", "structs.rs", "general.rs", "builder.rs", "host.rs", "commands.rs", "tasks.rs"];
 
 /// Arguments, and how C writes them.
 const ARGUMENTS: [(&str, &str); 12] = [
