@@ -263,6 +263,7 @@ impl Sink for Nobody {
     fn request(&mut self, _: &Request, _: &[u8]) {}
     fn load_model(&mut self, _: &Load) {}
     fn unload_model(&mut self, _: u32) {}
+    fn provider_changed(&mut self, _: u32, _: &[u8]) {}
     fn commanded(&mut self, _: &CommandOutcome) {}
     fn task_ended(&mut self, _: &TaskOutcome) {}
     fn input_refused(&mut self, _: &RefusedInput) {}

@@ -68,6 +68,10 @@ codes! {
 fact: u32 {
     /// A model was loaded, or could not be: `a` number of the load, `c` model, `code` status.
     LOAD = 1 "load",
+    /// What computes a model's replies from this tick on, where another did before (SEMANTICS I5):
+    /// `c` model, payload a JSON text of at most [`PROVIDER_BYTES_MAX`](super::PROVIDER_BYTES_MAX)
+    /// bytes.
+    PROVIDER = 3 "provider",
     /// Host command: `a` its sequence, `b` whom it is about, `c` what it does
     /// ([`action`](super::action)), payload the arguments of an agent to spawn, or the task.
     COMMAND = 2 "command",
@@ -114,6 +118,16 @@ pub struct LoadFact {
     pub model: u32,
     /// `Status::Ok` or `Status::ModelFailed`, as a code.
     pub code: i32,
+}
+
+/// Longest text of a [`fact::PROVIDER`], in bytes.
+pub const PROVIDER_BYTES_MAX: u32 = 16 << 10;
+
+/// Another provider computes a model: [`fact::PROVIDER`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProviderFact {
+    /// The model.
+    pub model: u32,
 }
 
 /// A command of the host: [`fact::COMMAND`].
@@ -173,6 +187,8 @@ pub struct BudgetFact {
 pub enum FactFields {
     /// Of a load.
     Load(LoadFact),
+    /// Of a change of provider.
+    Provider(ProviderFact),
     /// Of a command.
     Command(CommandFact),
     /// Of an inference reply.
@@ -187,6 +203,13 @@ impl From<LoadFact> for FactHeader {
     fn from(loaded: LoadFact) -> Self {
         let LoadFact { load, model, code } = loaded;
         Self { kind: fact::LOAD, len: 0, a: load, b: 0, c: model, code }
+    }
+}
+
+impl From<ProviderFact> for FactHeader {
+    fn from(changed: ProviderFact) -> Self {
+        let ProviderFact { model } = changed;
+        Self { kind: fact::PROVIDER, len: 0, a: 0, b: 0, c: model, code: 0 }
     }
 }
 
@@ -225,6 +248,7 @@ impl FactHeader {
         let Self { a, b, c, code, .. } = *self;
         match self.kind {
             fact::LOAD => Some(FactFields::Load(LoadFact { load: a, model: c, code })),
+            fact::PROVIDER => Some(FactFields::Provider(ProviderFact { model: c })),
             fact::COMMAND => {
                 Some(FactFields::Command(CommandFact { seq: a, action: c, subject: b }))
             }

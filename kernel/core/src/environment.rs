@@ -37,6 +37,8 @@ pub trait Sink {
     fn load_model(&mut self, load: &Load);
     /// A model is to be unloaded, once the requests before this are answered.
     fn unload_model(&mut self, model: u32);
+    /// Another provider computes a model from this tick on, as `text` says (SEMANTICS I5.5).
+    fn provider_changed(&mut self, model: u32, text: &[u8]);
     /// A command of the host got its outcome.
     fn commanded(&mut self, outcome: &CommandOutcome);
     /// A task of the host ended.

@@ -94,6 +94,14 @@ pub enum OpenError {
         /// Number of the load.
         load: u64,
     },
+    /// A change of provider of a model that the run does not have.
+    #[error("tick {tick} holds a change of provider of model {model}, which the run does not have")]
+    UnknownModel {
+        /// The tick.
+        tick: Tick,
+        /// The model handle.
+        model: u32,
+    },
     /// Facts of a kind come behind those of a later one.
     #[error("tick {tick} holds its facts in another order than they are applied")]
     Order {

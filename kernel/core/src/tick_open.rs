@@ -1,18 +1,20 @@
 //! Open: all env facts of a tick, applied in one order (SEMANTICS T3).
 //!
-//! Outcomes of loads, commands of the host, backoff expiries by agent, inference replies in request
-//! order, due timers, inputs, the budget.
+//! Outcomes of loads, changes of provider, commands of the host, backoff expiries by agent,
+//! inference replies in request order, due timers, inputs, the budget.
 //!
-//! Backoffs and timers are derived; the others come as facts and are
-//! checked against what the core expects, so a log that was changed is caught here or by the
-//! digest.
+//! Backoffs and timers are derived; the others come as facts and are checked against what the core
+//! expects, so a log that was changed is caught here or by the digest.
 
 use wasm_engine_abi::{
     AgentId, Tick,
     calls::Status,
     frame::{ItemHeader, NO_TOPIC, item},
     limits::BLOCK_BYTES,
-    record::{BudgetFact, Fact, FactFields, Facts, InputFact, LoadFact, ReplyFact, TickOpen, fact},
+    record::{
+        BudgetFact, Fact, FactFields, Facts, InputFact, LoadFact, PROVIDER_BYTES_MAX, ProviderFact,
+        ReplyFact, TickOpen, fact,
+    },
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -30,6 +32,8 @@ use crate::tick_digest::event;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum OpenStage {
     Loads,
+    /// From the first model to the last.
+    Provider(u32),
     Commands,
     LiveCommands,
     Replies,
@@ -41,6 +45,7 @@ impl OpenStage {
     fn of(fact: &FactFields) -> Self {
         match fact {
             FactFields::Load(_) => Self::Loads,
+            FactFields::Provider(changed) => Self::Provider(changed.model),
             FactFields::Command(command) if command.is_live() => Self::LiveCommands,
             FactFields::Command(_) => Self::Commands,
             FactFields::Reply(_) => Self::Replies,
@@ -81,6 +86,9 @@ impl Core {
                 FactFields::Load(load) if self.loaded(load) => {}
                 FactFields::Load(LoadFact { load, .. }) => {
                     return Err(OpenError::UnexpectedLoad { tick, load });
+                }
+                FactFields::Provider(changed) => {
+                    self.provider(changed, fact.payload, env)?;
                 }
                 FactFields::Command(command) => self.command(command, fact.payload, env)?,
                 FactFields::Reply(reply) => self.reply(reply, fact.payload, env)?,
@@ -170,6 +178,24 @@ impl Core {
         self.chain.open(tick, bytes);
         self.agents.open();
         env.payloads().begin_open(self.epoch);
+    }
+
+    /// I5.5: another provider computes a model. Physical, so nothing here depends on it.
+    fn provider(
+        &self,
+        changed: ProviderFact,
+        text: &[u8],
+        env: &mut impl Environment,
+    ) -> Result<(), OpenError> {
+        let (tick, model) = (self.tick, changed.model);
+        if model as usize >= self.setup.models.len() {
+            return Err(OpenError::UnknownModel { tick, model });
+        }
+        if text.len() > PROVIDER_BYTES_MAX as usize {
+            return Err(OpenError::Exceeds { tick, what: "a longer text of a provider" });
+        }
+        env.sink().provider_changed(model, text);
+        Ok(())
     }
 
     /// A8: agents restart at the open of tick fault + backoff.

@@ -87,6 +87,10 @@ pub trait Backend: Send {
     fn providers(&self) -> ProviderUse {
         ProviderUse::default()
     }
+    /// With what it is computed from the last run on, if that changed in it; once.
+    fn take_provider_change(&mut self) -> Option<ProviderUse> {
+        None
+    }
     /// What stops the run that is under way, after which it can be run again; one that stops
     /// nothing, if there is none.
     fn canceller(&self) -> Canceller {

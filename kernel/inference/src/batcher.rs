@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::tensor::{RequestForm, TensorBuffer, TensorList, TensorWriter, ValueKind};
-use wasm_engine_setup::{ModelSetup, REPLY_BYTES_MIN, RowForm};
+use wasm_engine_setup::{ModelSetup, ProviderUse, REPLY_BYTES_MIN, RowForm};
 use wasm_engine_shm::bytes::ReserveError;
 
 use crate::backend::{Backend, BackendFailure};
@@ -35,8 +35,10 @@ pub struct ServedModel {
     pub deadline_ns: Option<u64>,
 }
 
-/// Where the results go, in order: the batch, then the replies of its requests.
+/// Where the results go, in order: who computed them if another than before, the batch, then the
+/// replies of its requests.
 pub(crate) trait ReplySink {
+    fn providers(&mut self, model: u32, providers: ProviderUse) -> Result<(), ReserveError>;
     fn batch(&mut self, done: BatchDone) -> Result<(), ReserveError>;
     fn reply(&mut self, number: u64, code: Status, bytes: &[u8]) -> Result<(), ReserveError>;
 }
@@ -146,7 +148,7 @@ impl Batcher {
         }
         batches.model = GuardedModel::new(backend);
         batches.logged = false;
-        Ok(Ok(()))
+        sink.providers(model, batches.model.providers()).map(Ok)
     }
 
     /// Runs what every model has, in order of the models.
@@ -244,6 +246,9 @@ impl Batches {
         let run_ns = clock().saturating_sub(start);
         let failed = self.results.rows.iter().filter(|row| row.is_none()).count();
         self.report(number, was_gone, failed);
+        if let Some(providers) = self.model.take_provider_change() {
+            sink.providers(number, providers)?;
+        }
         sink.batch(BatchDone {
             run_ns,
             start_ns: start,

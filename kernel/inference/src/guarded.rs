@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use wasm_engine_setup::ProviderUse;
+
 use crate::backend::{Backend, BackendFailure};
 use crate::interrupt::Canceller;
 use crate::list_buffer::ListBuffer;
@@ -43,6 +45,16 @@ impl GuardedModel {
     /// Whether it is not run again.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// With what it is computed, if that changed in the last run; once.
+    pub(crate) fn take_provider_change(&mut self) -> Option<ProviderUse> {
+        self.backend.take_provider_change()
+    }
+
+    /// With what it is computed.
+    pub(crate) fn providers(&self) -> ProviderUse {
+        self.backend.providers()
     }
 
     /// Why the last run that failed did so, once.

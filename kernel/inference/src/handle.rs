@@ -1,7 +1,7 @@
 //! The scheduler's side of the inference thread: requests out, replies in, in request order.
 
 use std::collections::VecDeque;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bytemuck::Zeroable;
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::page::{ModelRow, model_state};
 use wasm_engine_abi::tensor::RequestForm;
-use wasm_engine_setup::{Limits, LoadOn};
+use wasm_engine_setup::{Limits, LoadOn, ProviderUse};
 use wasm_engine_shm::bytes::{Consumer, Producer};
 use wasm_engine_shm::mem::RawMem;
 use wasm_engine_shm::wait::{Ringer, WaitMode, Waiter};
@@ -21,7 +21,8 @@ use crate::error::InferenceError;
 use crate::interrupt::Interrupter;
 use crate::layout::InferenceMemory;
 use crate::measures::{Measures, ModelMeasures};
-use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, ROW, STOP};
+use crate::protocol::{BATCH, BatchDone, DIED, FLUSH, PROVIDERS, ROW, STOP};
+use crate::reply_slot::{Arrival, Slot};
 use crate::request_pipe::RequestPipe;
 use crate::server::{self, Replies, Server};
 
@@ -45,26 +46,6 @@ pub struct ModelReply<'a> {
     /// In the form of the request: a list of tensors or a row of little-endian `f32`; with
     /// `Mismatch` a text, else empty.
     pub bytes: &'a [u8],
-}
-
-/// Where the reply to a request is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Arrival {
-    Outstanding,
-    Arrived(i32),
-    Taken,
-}
-
-/// One submitted request, from submission until its reply was taken.
-#[derive(Debug)]
-struct Slot {
-    number: u64,
-    model: u32,
-    arrival: Arrival,
-    late: Late,
-    /// When it was submitted.
-    asked_ns: u64,
-    reply: Vec<u8>,
 }
 
 /// Requests of a model since its last batch may have been full.
@@ -98,6 +79,9 @@ pub struct InferenceHandle {
     clock: fn() -> u64,
     /// What stops the models.
     pub(crate) interrupters: Vec<Interrupter>,
+    /// What computes each model, as the thread said last.
+    providers: Vec<Arc<ProviderUse>>,
+    changes: mpsc::Receiver<ProviderUse>,
     /// The way of a model to the thread.
     pub(crate) models: mpsc::Sender<Box<dyn Backend>>,
     /// Asked when the thread is to end.
@@ -147,7 +131,9 @@ impl InferenceHandle {
         let fill = |model: &ServedModel| BatchFill { batch: model.setup.batch, requests: 0 };
         let fills = models.iter().map(fill).collect();
         let ending = Interrupter::default();
+        let providers = models.iter().map(|model| Arc::new(model.backend.providers())).collect();
         let (models_sender, models_receiver) = mpsc::channel();
+        let (changes_sender, changes) = mpsc::channel();
         let server = Server {
             models: models_receiver,
             batcher: Batcher::new(models, options.clock),
@@ -156,6 +142,7 @@ impl InferenceHandle {
             replies: Replies::new(
                 Producer::new(replies.0.clone(), replies.1.clone())?,
                 Ringer::new(replies_bell.clone())?,
+                changes_sender,
                 ending.clone(),
             )?,
             wait: options.wait,
@@ -180,6 +167,8 @@ impl InferenceHandle {
             clock: options.clock,
             deadlines,
             interrupters,
+            providers,
+            changes,
             models: models_sender,
             ending,
             slots: VecDeque::with_capacity(limits.inferences_pending_max as usize),
@@ -225,7 +214,8 @@ impl InferenceHandle {
         self.prune();
         let reply = self.spare.pop().unwrap_or_default();
         let (arrival, asked_ns) = (Arrival::Outstanding, (self.clock)());
-        self.slots.push_back(Slot { number, model, arrival, late, asked_ns, reply });
+        let providers = None;
+        self.slots.push_back(Slot { number, model, arrival, late, asked_ns, reply, providers });
         self.measures[model as usize].asked(bytes.len());
         self.rows[model as usize].pending += 1;
         let fill = &mut self.fills[model as usize];
@@ -367,6 +357,14 @@ impl InferenceHandle {
         true
     }
 
+    /// What computed the reply to a request, which is there and was not taken; none of one that was
+    /// not computed.
+    #[must_use]
+    pub fn providers_of(&self, number: u64) -> Option<&Arc<ProviderUse>> {
+        let at = self.slots.binary_search_by_key(&number, |slot| slot.number).ok()?;
+        self.slots[at].providers.as_ref()
+    }
+
     /// Takes every reply that has arrived, in request order, without waiting; gives how many.
     ///
     /// # Errors
@@ -403,13 +401,19 @@ impl InferenceHandle {
 
     /// Moves everything that has arrived into its slot.
     fn receive(&mut self) -> Result<(), InferenceError> {
-        let Self { replies, slots, rows, measures, deadlines, .. } = self;
+        let Self { replies, slots, rows, measures, deadlines, providers, changes, .. } = self;
         let any = replies.has_next();
         while let Some(record) = replies.next()? {
             match record.tag {
                 DIED => {
                     let message = String::from_utf8_lossy(&record).into_owned();
                     return Err(InferenceError::Died { message });
+                }
+                PROVIDERS => {
+                    // It was sent before its record.
+                    if let Ok(change) = changes.try_recv() {
+                        providers[record.aux as usize] = Arc::new(change);
+                    }
                 }
                 BATCH => {
                     let batch: BatchDone = bytemuck::pod_read_unaligned(&record);
@@ -436,6 +440,8 @@ impl InferenceHandle {
                         deadlines.answered(slot.model);
                     }
                     slot.arrival = Arrival::Arrived(code);
+                    let computed = code == Status::Ok as i32;
+                    slot.providers = computed.then(|| Arc::clone(&providers[slot.model as usize]));
                     slot.reply.clear();
                     slot.reply.extend_from_slice(&record);
                     rows[slot.model as usize].pending -= 1;

@@ -26,7 +26,7 @@ pub struct Canceller(Arc<Cancelling>);
 #[derive(Default)]
 struct Cancelling {
     asked: AtomicBool,
-    stop: Mutex<Option<Box<dyn Fn() + Send>>>,
+    stops: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }
 
 impl std::fmt::Debug for Canceller {
@@ -38,17 +38,26 @@ impl std::fmt::Debug for Canceller {
 impl Canceller {
     /// One that stops a run by `stop`; without effect where none is under way.
     pub fn new(stop: impl Fn() + Send + 'static) -> Self {
-        let stop = Mutex::new(Some(Box::new(stop) as Box<dyn Fn() + Send>));
-        Self(Arc::new(Cancelling { asked: AtomicBool::new(false), stop }))
+        let stops = Mutex::new(vec![Box::new(stop) as Box<dyn Fn() + Send>]);
+        Self(Arc::new(Cancelling { asked: AtomicBool::new(false), stops }))
+    }
+
+    fn stops(&self) -> MutexGuard<'_, Vec<Box<dyn Fn() + Send>>> {
+        // Each change is one push, so a panic leaves nothing half done.
+        self.0.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another way to stop, of what may run in place of the first.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn add(&self, stop: impl Fn() + Send + 'static) {
+        self.stops().push(Box::new(stop));
     }
 
     /// Asks the run that is under way to stop.
     pub fn cancel(&self) {
         // Relaxed: it stands for itself. Whoever sees the run stop has a lock or a ring between.
         self.0.asked.store(true, Ordering::Relaxed);
-        if let Some(stop) = &*self.0.stop.lock().unwrap_or_else(PoisonError::into_inner) {
-            stop();
-        }
+        self.stops().iter().for_each(|stop| stop());
     }
 
     /// Whether anybody else has it: the model that it stops.

@@ -48,6 +48,10 @@ mod deadline;
 mod describe;
 mod error;
 mod external_file;
+#[cfg(feature = "onnx")]
+mod fallback;
+#[cfg(all(test, feature = "onnx"))]
+mod fallback_tests;
 mod guarded;
 mod handle;
 mod histogram;
@@ -66,6 +70,7 @@ pub mod registry;
 mod replace;
 #[cfg(test)]
 mod replace_tests;
+mod reply_slot;
 mod request;
 mod request_pipe;
 mod scan;

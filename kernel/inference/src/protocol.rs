@@ -7,6 +7,7 @@
 //! | requests | [`REPLACE`] | model handle | -, the model itself comes beside the ring |
 //! | replies | status code (≤ 0) | number | a list of tensors, a row, a text, or nothing |
 //! | replies | [`BATCH`] | 0 | [`BatchDone`], before the replies of its batch |
+//! | replies | [`PROVIDERS`] | model handle | -, what computes the next replies comes beside the ring |
 //! | replies | [`DIED`] | 0 | last words, in UTF-8 |
 //!
 //! Large records need not all fit: the scheduler keeps what has no room in the ring of requests,
@@ -29,6 +30,8 @@ pub(crate) const STOP: u32 = u32::MAX - 1;
 pub(crate) const BATCH: u32 = 1;
 /// Tag of a reply record: the thread ends with a mistake of ours.
 pub(crate) const DIED: u32 = 2;
+/// Tag of a reply record: another provider computes a model.
+pub(crate) const PROVIDERS: u32 = 3;
 /// Longest text of a [`DIED`] record, in bytes.
 pub(crate) const LAST_WORDS_MAX: usize = 512;
 

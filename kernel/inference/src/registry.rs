@@ -21,7 +21,13 @@ use crate::onnx::{self, ModelSource, OnnxError};
 pub use crate::terms::ModelTerms;
 use crate::{Backend, Interrupter};
 #[cfg(feature = "onnx")]
-use crate::{ModelPorts, describe};
+use crate::{
+    ModelPorts, ProviderName, describe,
+    fallback::{FallbackModel, MakeModel},
+    provider,
+};
+#[cfg(feature = "onnx")]
+use wasm_engine_setup::CPU;
 use wasm_engine_setup::ModelSetup;
 
 /// A model file that was read.
@@ -215,14 +221,7 @@ fn load(
     let ModelFile { name, bytes, external, .. } = *file;
     let providers = file.terms.providers.as_slice();
     let source = ModelSource { name, bytes, external, outputs, providers };
-    let (mut backend, mixing): (Box<dyn Backend>, _) = match file.home {
-        ModelHome::Here => {
-            let model = onnx::load(source, interrupter)?;
-            let mixing = model.mixing().map(str::to_owned);
-            (Box::new(model), mixing)
-        }
-        ModelHome::Process(program) => isolated(file, source, program, library, interrupter)?,
-    };
+    let (mut backend, mixing) = computed(source, file.home, library, interrupter)?;
     if let Some(operator) = mixing.filter(|_| file.batch > 1) {
         let reason = format!("{operator} computes with all rows of a batch together");
         let model = file.name.to_owned();
@@ -231,7 +230,62 @@ fn load(
     let setup = describe(file, sha256, backend.ports())?;
     onnx::tried(&setup, backend.as_mut())?;
     let fingerprint = format!("{} batch={}", backend.describe(), file.batch);
+    let used = backend.providers().used;
+    if used != CPU && provider::asked(providers).contains(&ProviderName::Cpu) {
+        let make = on_processor(source, file.home, library, interrupter);
+        backend = Box::new(FallbackModel::new(backend, make));
+    }
     Ok(LoadedModel { setup, fingerprint, backend })
+}
+
+/// A model wherever it runs, and the operator in it that makes rows influence each other.
+#[cfg(feature = "onnx")]
+fn computed(
+    source: ModelSource<'_>,
+    home: ModelHome<'_>,
+    library: Option<&Path>,
+    interrupter: &Interrupter,
+) -> Result<Tried, ModelError> {
+    match home {
+        ModelHome::Here => {
+            let model = onnx::load(source, interrupter)?;
+            let mixing = model.mixing().map(str::to_owned);
+            Ok((Box::new(model), mixing))
+        }
+        ModelHome::Process(program) => isolated(source, program, library, interrupter),
+    }
+}
+
+/// What makes the same model again, computed by the processor alone.
+#[cfg(feature = "onnx")]
+fn on_processor(
+    source: ModelSource<'_>,
+    home: ModelHome<'_>,
+    library: Option<&Path>,
+    interrupter: &Interrupter,
+) -> MakeModel {
+    let (name, bytes) = (source.name.to_owned(), source.bytes.to_owned());
+    let (external, outputs) = (source.external.to_owned(), source.outputs.map(<[String]>::to_vec));
+    let (library, interrupter) = (library.map(Path::to_owned), interrupter.clone());
+    let program = match home {
+        ModelHome::Here => None,
+        ModelHome::Process(program) => Some(program.map(Path::to_owned)),
+    };
+    Box::new(move || {
+        let source = ModelSource {
+            name: &name,
+            bytes: &bytes,
+            external: &external,
+            outputs: outputs.as_deref(),
+            providers: &[],
+        };
+        let home = match &program {
+            None => ModelHome::Here,
+            Some(program) => ModelHome::Process(program.as_deref()),
+        };
+        let made = computed(source, home, library.as_deref(), &interrupter);
+        made.map(|(model, _)| model).map_err(|error| error.to_string())
+    })
 }
 
 /// What agents know of a model.
@@ -247,22 +301,21 @@ fn describe(
     Ok(ModelSetup { sha256, ..setup })
 }
 
-/// A model in a process of its own, and the operator in it that makes rows influence each other.
+/// A model, and the operator in it that makes rows influence each other.
 #[cfg(feature = "onnx")]
-type Isolated = (Box<dyn Backend>, Option<String>);
+type Tried = (Box<dyn Backend>, Option<String>);
 
 /// A model in a process of its own, tried from here: what ends that process shows early, and is a
 /// failure like another.
 #[cfg(all(feature = "onnx", unix))]
 fn isolated(
-    file: &ModelFile<'_>,
     source: ModelSource<'_>,
     program: Option<&Path>,
     library: Option<&Path>,
     interrupter: &Interrupter,
-) -> Result<Isolated, ModelError> {
+) -> Result<Tried, ModelError> {
     let Some(program) = program else {
-        return Err(ModelError::NoProgram { model: file.name.to_owned() });
+        return Err(ModelError::NoProgram { model: source.name.to_owned() });
     };
     let model = IsolatedModel::new(program, library, source, interrupter)?;
     let mixing = model.mixing().map(str::to_owned);
@@ -271,13 +324,12 @@ fn isolated(
 
 #[cfg(all(feature = "onnx", not(unix)))]
 fn isolated(
-    file: &ModelFile<'_>,
-    _source: ModelSource<'_>,
+    source: ModelSource<'_>,
     _program: Option<&Path>,
     _library: Option<&Path>,
     _interrupter: &Interrupter,
-) -> Result<Isolated, ModelError> {
-    Err(ModelError::NoProgram { model: file.name.to_owned() })
+) -> Result<Tried, ModelError> {
+    Err(ModelError::NoProgram { model: source.name.to_owned() })
 }
 
 #[cfg(not(feature = "onnx"))]

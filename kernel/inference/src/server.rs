@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use wasm_engine_abi::calls::Status;
 use wasm_engine_abi::tensor::RequestForm;
+use wasm_engine_setup::ProviderUse;
 use wasm_engine_shm::bytes::{Consumer, CorruptRing, Producer, ReserveError};
 use wasm_engine_shm::lease::SetupError;
 use wasm_engine_shm::mem::RawMem;
@@ -17,7 +18,7 @@ use crate::backend::Backend;
 use crate::batcher::{Batcher, ReplySink};
 use crate::interrupt::Interrupter;
 use crate::protocol::{
-    BATCH, BatchDone, DIED, FLUSH, LAST_WORDS_MAX, REPLACE, ROW, STOP, panic_text,
+    BATCH, BatchDone, DIED, FLUSH, LAST_WORDS_MAX, PROVIDERS, REPLACE, ROW, STOP, panic_text,
 };
 
 /// Sleep while the ring of replies has no room: the scheduler empties it when it next looks.
@@ -29,6 +30,8 @@ pub(crate) struct Replies {
     bell: Ringer<RawMem>,
     /// A doorbell that nobody rings, to wait at for room.
     pause: Waiter<RawMem>,
+    /// The way of what computes a model to the scheduler.
+    providers: mpsc::Sender<ProviderUse>,
     /// Asked when the thread is to end: then nobody empties the ring any more.
     ending: Interrupter,
     /// Something was pushed since the last publication.
@@ -39,10 +42,11 @@ impl Replies {
     pub(crate) fn new(
         ring: Producer<RawMem>,
         bell: Ringer<RawMem>,
+        providers: mpsc::Sender<ProviderUse>,
         ending: Interrupter,
     ) -> Result<Self, SetupError> {
         let pause = Waiter::new(RawMem::heap(wait::LEN))?;
-        Ok(Self { ring, bell, pause, ending, unpublished: false })
+        Ok(Self { ring, bell, pause, providers, ending, unpublished: false })
     }
 
     /// Pushes a record once there is room for it; drops it if the thread is to end.
@@ -71,6 +75,12 @@ impl Replies {
 }
 
 impl ReplySink for Replies {
+    fn providers(&mut self, model: u32, providers: ProviderUse) -> Result<(), ReserveError> {
+        // Without a receiver nobody wants replies either.
+        let _ = self.providers.send(providers);
+        self.push(PROVIDERS, model.into(), &[])
+    }
+
     fn batch(&mut self, done: BatchDone) -> Result<(), ReserveError> {
         self.push(BATCH, 0, bytemuck::bytes_of(&done))
     }

@@ -304,7 +304,8 @@ impl Replay {
             Err(error) => return Err(error.into()),
         };
         let mut sinks = Sinks::new(setup, ShownLines::Faults);
-        sinks.providers = self.header.models.iter().map(|model| model.providers.clone()).collect();
+        sinks.providers =
+            self.header.models.iter().map(|model| Arc::new(model.providers.clone())).collect();
         if self.dir.join(OUTPUTS_FILE).exists() {
             sinks.outputs = Some(OutputFile::verify(&self.dir)?);
         }
@@ -344,7 +345,7 @@ impl Execution {
         match self.kernel.tick(facts, &mut self.sinks) {
             Ok(_) => {
                 self.gaps.note(facts);
-                self.held = self.sinks.settle(&self.kernel).err();
+                self.held = self.sinks.settle(&mut self.kernel).err();
                 Ok(())
             }
             Err(TickError::Open(error)) => {

@@ -32,7 +32,7 @@ use wasm_engine_inference::{
     registry::{self, ModelError, ModelHome, ModelTerms},
 };
 use wasm_engine_log::run_header::{ModelRecord, RunHeader};
-use wasm_engine_setup::ModelSetup;
+use wasm_engine_setup::{CPU, ModelSetup, ProviderUse};
 
 /// Why inferences cannot be computed again.
 #[derive(Debug, thiserror::Error)]
@@ -85,9 +85,16 @@ struct LoggedModel {
     setup: ModelSetup,
     /// Requests that failed or were refused when it was loaded last.
     errors: u64,
+    /// The provider that computed it in the log, up to here.
+    used: String,
 }
 
 impl LoggedModel {
+    /// Whether it was loaded with this provider.
+    fn is_own(&self, provider: &str) -> bool {
+        self.record.providers.used == provider
+    }
+
     /// Loads it from where it was; `program` serves one that had a process of its own.
     fn load(&self, program: Option<&Path>) -> Result<Box<dyn Backend>, RecomputeError> {
         let Self { record, setup, .. } = self;
@@ -97,13 +104,15 @@ impl LoggedModel {
             name: record.name.clone(),
             source: Box::new(source),
         })?;
+        // What computed it; the processor may have had what that could not.
+        let providers = vec![record.providers.used.clone(), CPU.to_owned()];
         let file = registry::ModelFile {
             name: &record.name,
             bytes: &bytes.model,
             external: &bytes.external,
             sha256: Some(&record.sha256),
             batch: setup.batch,
-            terms: &ModelTerms::from(setup),
+            terms: &ModelTerms { providers, ..ModelTerms::from(setup) },
             home: ModelHome::of(record.isolated, program),
         };
         let loaded = registry::load_model(&file, None, &Interrupter::default())?;
@@ -139,6 +148,7 @@ impl Recompute {
             record: record.clone(),
             setup: setup.clone(),
             errors: 0,
+            used: record.providers.used.clone(),
         });
         let models: Vec<LoggedModel> = logged.collect();
         let served = models.iter().map(|model| {
@@ -176,6 +186,18 @@ impl Recompute {
         Ok(())
     }
 
+    /// What computes the replies from this tick on.
+    fn note_providers(&mut self, facts: Facts<'_>) {
+        for fact in facts.iter() {
+            let Some(FactFields::Provider(changed)) = fact.header.fields() else { continue };
+            // One that names no model, or cannot be read, is found when it is applied.
+            let providers = serde_json::from_slice::<ProviderUse>(fact.payload).ok();
+            if let Some(model) = self.models.get_mut(changed.model as usize) {
+                model.used = providers.map_or_else(String::new, |providers| providers.used);
+            }
+        }
+    }
+
     /// Replies compared.
     pub(crate) fn compared(&self) -> u64 {
         self.compared
@@ -192,6 +214,7 @@ impl Recompute {
         // Facts that cannot be read are found when they are applied.
         let Ok(facts) = Facts::parse(facts) else { return Ok(None) };
         self.reload(facts, inference)?;
+        self.note_providers(facts);
         kernel.core().requests_due(tick, &mut self.due);
         let replies = facts.iter().filter_map(|fact| match fact.header.fields() {
             Some(FactFields::Reply(reply)) => Some((reply, fact.payload)),
@@ -202,7 +225,16 @@ impl Recompute {
             if logged.code == Status::Late as i32 {
                 continue;
             }
+            let model = &self.models[request.model as usize];
+            inference.wait_ready(request.number, &mut || false)?;
+            let here = inference.providers_of(request.number).map(|here| here.used.as_str());
+            // Bits are of the provider that the model was loaded with (SEMANTICS I5.5).
+            let comparable =
+                model.is_own(&model.used) && here.is_none_or(|here| model.is_own(here));
             let reply = inference.wait_for(request.number)?;
+            if !comparable {
+                continue;
+            }
             self.compared += 1;
             if (reply.code, reply.bytes) == (logged.code, bytes) {
                 continue;

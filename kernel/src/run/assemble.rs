@@ -117,7 +117,7 @@ pub(crate) fn start(
         sinks.loader = Some(loader);
     }
     sinks.inference = inference;
-    sinks.providers = header.models.iter().map(|model| model.providers.clone()).collect();
+    sinks.providers = header.models.iter().map(|model| Arc::new(model.providers.clone())).collect();
     let fallbacks = sinks.providers.iter().filter(|providers| !providers.refused.is_empty());
     kernel.page().model_fallbacks = fallbacks.count() as u64;
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);

@@ -22,6 +22,7 @@ use wasm_engine_log::{
     run_header::RunHeader,
     storage::disk::Disk,
 };
+use wasm_engine_setup::ProviderUse;
 
 use crate::{
     clock,
@@ -40,6 +41,7 @@ struct RunState {
     commands: u64,
     commands_refused: u64,
     last: LastOutputs,
+    providers: Vec<ProviderUse>,
     first_fault: Option<FaultReport>,
 }
 
@@ -144,6 +146,7 @@ impl Keyframes {
             commands: sinks.commands,
             commands_refused: sinks.commands_refused,
             last: sinks.last.clone(),
+            providers: sinks.providers.iter().map(|used| ProviderUse::clone(used)).collect(),
             first_fault: sinks.faults.first.clone(),
         };
         job.keyframe.run.clear();
@@ -274,8 +277,16 @@ pub(crate) fn restore(
     let tick = keyframe.tick;
     let restored = kernel.restore(&keyframe.core, &keyframe.agents);
     restored.map_err(|source| FromKeyframeError::Restore { tick, source })?;
-    let RunState { ingest: at, output_lines, commands, commands_refused, last, first_fault } =
-        state;
+    let RunState {
+        ingest: at,
+        output_lines,
+        commands,
+        commands_refused,
+        last,
+        providers,
+        first_fault,
+    } = state;
+    sinks.providers = providers.into_iter().map(Arc::new).collect();
     (sinks.output_lines, sinks.last) = (output_lines, last);
     (sinks.commands, sinks.commands_refused) = (commands, commands_refused);
     sinks.faults.first = first_fault;

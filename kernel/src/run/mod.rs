@@ -20,6 +20,7 @@ mod loading;
 pub(crate) mod model_loader;
 pub(crate) mod models;
 pub(crate) mod poll;
+mod provider_changes;
 mod refused_inputs;
 pub(crate) mod resume;
 pub(crate) mod sinks;

@@ -26,8 +26,8 @@ use wasm_engine_shm::header::OwnerState;
 use crate::{
     clock, config::OnFault, machine::Kernel, machine::stages::TickStage, report::Ended,
     resolve::Physical, run::assemble::Started, run::error::RunError, run::halt::Halt,
-    run::keyframes::Keyframes, run::model_loader::ModelLoader, run::sinks::Sinks,
-    sources::ingest::Ingest,
+    run::keyframes::Keyframes, run::model_loader::ModelLoader, run::provider_changes,
+    run::sinks::Sinks, sources::ingest::Ingest,
 };
 
 /// Longest wait for arrivals before it is asked whether the run is to end.
@@ -171,7 +171,7 @@ impl Run {
         }
         self.stage = Stage::Between;
         self.kernel.stages.lap(TickStage::Log);
-        self.sinks.settle(&self.kernel)?;
+        self.sinks.settle(&mut self.kernel)?;
         self.keyframe(close.tick)?;
         if self.kernel.publish_due() {
             self.publish();
@@ -308,7 +308,7 @@ impl Run {
     }
 
     /// The facts of the next tick, those that are waited for being there: outcomes of loads,
-    /// commands, replies in request order (I1), then inputs (T3).
+    /// changes of provider, commands, replies in request order (I1), then inputs (T3).
     fn gather(&mut self, next: NextTick) -> Result<(), RunError> {
         self.kernel.stages.begin();
         self.facts.begin(next.tick);
@@ -316,6 +316,7 @@ impl Run {
             self.facts.choose();
         }
         self.gather_loads(next.tick)?;
+        provider_changes::gather(&self.due, &mut self.sinks, &mut self.facts);
         self.ingest.enter_commands(next.tick, &mut self.facts);
         for request in self.due.drain(..) {
             let Request { agent, seq, model, .. } = request;

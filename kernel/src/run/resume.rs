@@ -289,6 +289,7 @@ fn rebuild(
         }
     };
     copy(facts, &mut |fact| matches!(fact, FactFields::Load(_)));
+    copy(facts, &mut |fact| matches!(fact, FactFields::Provider(_)));
     ingest.enter_commands(tick, facts);
     // Those of a live host stand behind the configured ones and nowhere but in the log.
     copy(facts, &mut |fact| match fact {

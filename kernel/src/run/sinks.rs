@@ -36,6 +36,14 @@ pub enum SinkError {
     /// The thread that loads models.
     #[error(transparent)]
     Loader(#[from] LoaderError),
+    /// A fact of the log about what computes a model.
+    #[error("what computes model {model} from here on cannot be read in the log: {source}")]
+    Provider {
+        /// The model.
+        model: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
 }
 
 /// Lines of agents that are shown of one tick, so that what a tick may hold of them is bounded.
@@ -84,7 +92,9 @@ pub(crate) struct Sinks {
     /// What came of its tasks.
     pub(crate) kept_tasks: Vec<TaskOutcome>,
     /// With what each model is computed, or was.
-    pub(crate) providers: Vec<ProviderUse>,
+    pub(crate) providers: Vec<Arc<ProviderUse>>,
+    /// Models that another provider computes than before, since the last tick was settled.
+    changed_providers: Vec<u32>,
     /// The last message of each output topic.
     pub(crate) last: LastOutputs,
     lines: Vec<AgentLine>,
@@ -117,6 +127,7 @@ impl Sinks {
             task_outcomes: Vec::new(),
             kept_tasks: Vec::new(),
             providers: Vec::new(),
+            changed_providers: Vec::new(),
             last: LastOutputs::default(),
             lines: Vec::new(),
             lines_left_out: 0,
@@ -132,7 +143,14 @@ impl Sinks {
 
     /// At the boundary of the tick that `kernel` closed: shows log lines and faults, hands over
     /// what was begun, gives the first failure.
-    pub(crate) fn settle(&mut self, kernel: &Kernel) -> Result<(), SinkError> {
+    pub(crate) fn settle(&mut self, kernel: &mut Kernel) -> Result<(), SinkError> {
+        for model in self.changed_providers.drain(..) {
+            let providers = &self.providers[model as usize];
+            kernel.page().model_fallbacks += u64::from(!providers.refused.is_empty());
+            if self.shown == ShownLines::All {
+                show_provider(kernel, model, providers);
+            }
+        }
         for AgentLine { agent, tick, level, text } in self.lines.drain(..) {
             let (agent, text) = (name_of(kernel, agent), String::from_utf8_lossy(&text));
             match &mut self.listener.log {
@@ -205,6 +223,17 @@ fn name_of(kernel: &Kernel, id: AgentId) -> String {
     }
     let configured = core.setup().agents.get(index as usize).filter(|_| id.generation() == 0);
     configured.map_or_else(|| id.to_string(), |agent| agent.name.clone())
+}
+
+/// Shows that another provider computes a model.
+fn show_provider(kernel: &Kernel, model: u32, providers: &ProviderUse) {
+    let core = kernel.core();
+    let (name, tick) = (core.setup().models[model as usize].full_name(), core.tick());
+    let used = &providers.used;
+    tracing::warn!("model {name} is computed by {used} from tick {tick} on");
+    for (provider, why) in &providers.refused {
+        tracing::warn!("model {name} is not computed by {provider}: {why}");
+    }
 }
 
 /// Shows what came of a command of the host.
@@ -305,6 +334,23 @@ impl Sink for Sinks {
         let Some(inference) = &mut self.inference else { return };
         if let Err(error) = inference.remove(model) {
             self.failure.get_or_insert(error.into());
+        }
+    }
+
+    fn provider_changed(&mut self, model: u32, text: &[u8]) {
+        match serde_json::from_slice(text) {
+            Ok(providers) => {
+                let index = model as usize;
+                if index >= self.providers.len() {
+                    self.providers.resize_with(index + 1, Arc::default);
+                }
+                self.providers[index] = Arc::new(providers);
+                self.changed_providers.push(model);
+            }
+            Err(source) => {
+                let model = self.setup.models[model as usize].full_name();
+                self.failure.get_or_insert(SinkError::Provider { model, source });
+            }
         }
     }
 

@@ -30,15 +30,15 @@ use crate::support::{
     run::{Folder, SOURCE, base64, data, named, options, toml_string},
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_wasm-engine");
-const PROCESS: &str = "isolation = \"process\"";
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_wasm-engine");
+pub(crate) const PROCESS: &str = "isolation = \"process\"";
 /// An integer of 5, whose bytes are a text, as an agent's arguments have to be.
-const FIVE: f32 = f32::from_bits(0x40a0_c200);
+pub(crate) const FIVE: f32 = f32::from_bits(0x40a0_c200);
 /// For what `loop_on_request` never returns.
 const ENDLESS: f32 = f32::from_bits(0x4242_4242);
 
 /// Agents that ask for one row each with every input, and publish every reply.
-fn folder(model: &[u8], keys: &str, rows: u64, asked: &[(&str, f32)]) -> Folder {
+pub(crate) fn folder(model: &[u8], keys: &str, rows: u64, asked: &[(&str, f32)]) -> Folder {
     let agent = |(name, row): &(&str, f32)| {
         let on_input = prog().infer(0, &row.to_le_bytes());
         let asking = prog().subscribe(1).on(item::INPUT, &on_input);
@@ -57,7 +57,7 @@ fn folder(model: &[u8], keys: &str, rows: u64, asked: &[(&str, f32)]) -> Folder 
     folder
 }
 
-fn with_program(options: RunOptions) -> RunOptions {
+pub(crate) fn with_program(options: RunOptions) -> RunOptions {
     RunOptions { model_program: Some(PathBuf::from(BINARY)), ..options }
 }
 
@@ -77,7 +77,7 @@ fn gives_itself_again(folder: &Folder, log: &str, report: &RunReport) {
     }
 }
 /// The replies to each agent: a value, or nothing for one that failed.
-fn replies(folder: &Folder, log: &str) -> BTreeMap<String, Vec<Option<f32>>> {
+pub(crate) fn replies(folder: &Folder, log: &str) -> BTreeMap<String, Vec<Option<f32>>> {
     let mut replies: BTreeMap<String, Vec<Option<f32>>> = BTreeMap::new();
     let lines = fs::read_to_string(folder.path(log).join("outputs.jsonl")).expect("outputs");
     for line in lines.lines() {

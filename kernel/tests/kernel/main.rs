@@ -31,6 +31,7 @@ mod models;
 mod modules;
 mod pace;
 #[cfg(target_os = "linux")]
+mod providers;
 mod readers;
 mod replay;
 mod rules;

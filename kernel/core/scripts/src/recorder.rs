@@ -24,6 +24,8 @@ pub struct Recorder {
     pub loads: Vec<Load>,
     /// Models that were unloaded, each with the requests accepted before.
     pub unloads: Vec<(u32, usize)>,
+    /// Models that another provider computes, with what was said of it.
+    pub providers: Vec<(u32, Vec<u8>)>,
     pub commands: Vec<CommandOutcome>,
     pub tasks: Vec<TaskOutcome>,
 }
@@ -50,6 +52,10 @@ impl Sink for Recorder {
 
     fn unload_model(&mut self, model: u32) {
         self.unloads.push((model, self.requests.len()));
+    }
+
+    fn provider_changed(&mut self, model: u32, text: &[u8]) {
+        self.providers.push((model, text.to_vec()));
     }
 
     fn commanded(&mut self, outcome: &CommandOutcome) {

@@ -134,8 +134,19 @@ impl Both {
 
     /// What the tick sent to the outside is the end of what `sink` has.
     fn same_outside(&self, sink: &Recorder) {
-        let Recorder { outputs, requests, lines, refused, loads, unloads, commands, tasks } =
-            &self.recorder;
+        let Recorder {
+            outputs,
+            requests,
+            lines,
+            refused,
+            loads,
+            unloads,
+            providers,
+            commands,
+            tasks,
+        } = &self.recorder;
+        let changed = sink.providers.len().saturating_sub(providers.len());
+        assert_eq!(sink.providers[changed..], providers[..]);
         assert_eq!(sink.tasks[sink.tasks.len().saturating_sub(tasks.len())..], tasks[..]);
         assert_eq!(sink.loads[sink.loads.len().saturating_sub(loads.len())..], loads[..]);
         // How many requests came before counts from the begin in one, from the tick in the other.

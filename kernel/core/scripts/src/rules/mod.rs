@@ -288,6 +288,8 @@ macro_rules! rule_tests {
         fn a13_5_only_a_loaded_version_that_is_asked_alike_takes_a_name();
         #[test]
         fn l6_4_outcomes_of_loads_that_cannot_be_are_refused();
+        #[test]
+        fn i5_5_a_change_of_provider_comes_between_loads_and_commands();
     }
     budget {
         #[test]

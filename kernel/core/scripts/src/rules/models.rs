@@ -4,7 +4,7 @@ use wasm_engine_abi::{
     calls::Status,
     frame::item,
     page::event,
-    record::{LoadFact, action},
+    record::{LoadFact, PROVIDER_BYTES_MAX, ProviderFact, action},
 };
 use wasm_engine_core::{FactsBuilder, OpenError};
 use wasm_engine_setup::LoadOn::{Command, Request, Start};
@@ -204,4 +204,56 @@ pub fn l6_4_outcomes_of_loads_that_cannot_be_are_refused<M: Machine>() {
     assert!(facts(&[(1, 1), (0, 0)]).is_err_and(not_next), "swapped");
     assert!(facts(&[(0, 1), (1, 1)]).is_err_and(not_next), "another model");
     assert!(facts(&[(0, 0), (1, 1), (2, 1)]).is_err_and(not_next), "one more");
+}
+
+pub fn i5_5_a_change_of_provider_comes_between_loads_and_commands<M: Machine>() {
+    let other = ProviderFact { model: 1 };
+    let run = |push: &dyn Fn(&mut FactsBuilder, LoadFact)| {
+        let mut scene = Scene::of(1);
+        scene.model_of("a", 1, Request, 0);
+        scene.model_of("b", 1, Start, 0);
+        let mut rig = Rig::<M>::new(&scene);
+        rig.tick();
+        ask(&mut rig, &[0]);
+        let mut builder = FactsBuilder::default();
+        builder.begin(3);
+        push(&mut builder, LoadFact { load: 0, model: 0, code: 0 });
+        let fed = rig.feed(builder.finish());
+        (fed, rig)
+    };
+    let text = |len| vec![b' '; len];
+    let most = PROVIDER_BYTES_MAX as usize;
+    let (plain, _) = run(&|facts, load| facts.push(load, b""));
+    let (changed, rig) = run(&|facts, load| {
+        facts.push(load, b"");
+        facts.push(ProviderFact { model: 0 }, b"one");
+        facts.push(other, &text(most));
+    });
+    assert_eq!(rig.sink.providers, [(0, b"one".to_vec()), (1, text(most))]);
+    let (plain, changed) = (plain.expect("it runs"), changed.expect("it runs"));
+    assert_ne!(plain.digest, changed.digest, "it is a fact of the tick");
+    assert_eq!((plain.turns, plain.fuel), (changed.turns, changed.fuel));
+    let order = |error| matches!(error, OpenError::Order { tick: 3 });
+    let (before, _) = run(&|facts, load| {
+        facts.push(other, b"");
+        facts.push(load, b"");
+    });
+    assert!(before.is_err_and(order), "before the outcome of a load");
+    let (down, _) = run(&|facts, load| {
+        facts.push(load, b"");
+        facts.push(other, b"");
+        facts.push(ProviderFact { model: 0 }, b"");
+    });
+    assert!(down.is_err_and(order), "models go up");
+    let (unknown, rig) = run(&|facts, load| {
+        facts.push(load, b"");
+        facts.push(ProviderFact { model: 2 }, b"");
+    });
+    assert_eq!(unknown, Err(OpenError::UnknownModel { tick: 3, model: 2 }));
+    assert_eq!(rig.sink.providers, []);
+    let (long, _) = run(&|facts, load| {
+        facts.push(load, b"");
+        facts.push(other, &text(most + 1));
+    });
+    assert!(long.is_err_and(|error| matches!(error, OpenError::Exceeds { tick: 3, .. })));
 }
