@@ -28,7 +28,7 @@ const SPINS: u32 = 200;
 
 /// Who takes records out of the ring.
 #[derive(Debug)]
-enum Worker {
+enum RingReader {
     /// A thread.
     Thread(JoinHandle<()>),
     /// Nobody but who calls [`LogWriter::step`] ([`LogOptions::stepped`]).
@@ -42,7 +42,7 @@ enum Worker {
 #[derive(Debug)]
 pub struct LogWriter {
     ring: Producer<RawMem>,
-    worker: Option<Worker>,
+    reader: Option<RingReader>,
     failure: Arc<OnceLock<LogFailure>>,
     durable: DurableTick,
     fragment: usize,
@@ -128,8 +128,8 @@ impl LogWriter {
         let failure = Arc::new(OnceLock::new());
         let ticks = order.ticks;
         let work = LogThread::new(options, segment, consumer, ticks, Arc::clone(&failure));
-        let worker = if options.stepped {
-            Worker::Stepped(Box::new(work))
+        let reader = if options.stepped {
+            RingReader::Stepped(Box::new(work))
         } else {
             let thread = std::thread::Builder::new().name("we-log".to_owned());
             let thread = thread.spawn(move || work.run()).map_err(|source| LogError::Disk {
@@ -138,11 +138,11 @@ impl LogWriter {
                 durable: last,
                 source,
             })?;
-            Worker::Thread(thread)
+            RingReader::Thread(thread)
         };
         Ok(Self {
             ring: producer,
-            worker: Some(worker),
+            reader: Some(reader),
             failure,
             durable,
             fragment,
@@ -220,7 +220,7 @@ impl LogWriter {
     /// Does what its thread does in one poll of the ring, in a log without one
     /// ([`LogOptions::stepped`]). Nothing after a failure, which [`LogWriter::check`] returns.
     pub fn step(&mut self) {
-        if let Some(Worker::Stepped(work)) = &mut self.worker
+        if let Some(RingReader::Stepped(work)) = &mut self.reader
             && self.failure.get().is_none()
         {
             let _ = work.step();
@@ -242,8 +242,8 @@ impl LogWriter {
         if let Some(failure) = self.failure.get() {
             return Err(failure.to_error(self.durable.get()));
         }
-        match &self.worker {
-            Some(Worker::Thread(thread)) if thread.is_finished() => self.ended(),
+        match &self.reader {
+            Some(RingReader::Thread(thread)) if thread.is_finished() => self.ended(),
             _ => Ok(()),
         }
     }
@@ -323,7 +323,7 @@ impl LogWriter {
         if kind != kind::MESSAGE {
             self.ring.publish();
         }
-        if let Some(Worker::Thread(thread)) = &self.worker
+        if let Some(RingReader::Thread(thread)) = &self.reader
             && self.wakes
             && kind == kind::TICK_OPEN
         {
@@ -366,18 +366,18 @@ impl LogWriter {
 
     /// Waits between two polls of a full ring, of which there were `polls`; or makes room.
     fn pause(&mut self, polls: &mut u32) {
-        match &self.worker {
-            Some(Worker::Stepped(_)) => self.step(),
+        match &self.reader {
+            Some(RingReader::Stepped(_)) => self.step(),
             _ => pause(polls),
         }
     }
 
     /// Lets the thread write everything and waits for its end.
     fn join(&mut self) {
-        let thread = match self.worker.take() {
+        let thread = match self.reader.take() {
             None => return,
-            Some(Worker::Thread(thread)) => thread,
-            Some(Worker::Stepped(mut work)) => {
+            Some(RingReader::Thread(thread)) => thread,
+            Some(RingReader::Stepped(mut work)) => {
                 while self.failure.get().is_none() {
                     // Behind everything that is in the ring, once there is room for it.
                     if self.ring.push(STOP, 0, &[]).is_ok() {

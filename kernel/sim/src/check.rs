@@ -11,12 +11,12 @@ use wasm_engine_log::{
 
 use crate::{
     coverage::{Coverage, Point},
-    run::{Done, Run},
+    observed::{ExecutedTick, SeedRun},
     world::{World, scene},
 };
 
 /// A closed log has every tick, and its end.
-pub(crate) fn closed(run: &Run, storage: &Memory) -> Result<(), String> {
+pub(crate) fn closed(run: &SeedRun, storage: &Memory) -> Result<(), String> {
     let opened = LogReader::open_in(Arc::new(storage.clone()));
     let (mut reader, report) = opened.map_err(|error| format!("a closed log: {error}"))?;
     if report.ending != Ending::Closed {
@@ -37,11 +37,11 @@ pub(crate) fn closed(run: &Run, storage: &Memory) -> Result<(), String> {
 }
 
 /// Outputs go forward and are there once; so do the inputs of each source.
-pub(crate) fn order(run: &Run) -> Result<(), String> {
+pub(crate) fn order(run: &SeedRun) -> Result<(), String> {
     let mut inputs = BTreeMap::new();
     let mut last = (0, 0);
     let mut senders = BTreeMap::new();
-    for Done { tick, facts, close } in &run.history {
+    for ExecutedTick { tick, facts, close } in &run.history {
         let facts = Facts::parse(facts).map_err(|error| format!("tick {tick}: {error}"))?;
         for fact in facts.iter().filter_map(|fact| fact.header.fields()) {
             if let FactFields::Input(input) = fact {
@@ -65,11 +65,11 @@ pub(crate) fn order(run: &Run) -> Result<(), String> {
 
 /// The run on another number of lanes is the same; and where inputs are data, so is one that never
 /// stopped and had no log.
-pub(crate) fn same_anywhere(run: &Run) -> Result<(), String> {
+pub(crate) fn same_anywhere(run: &SeedRun) -> Result<(), String> {
     let mut rig = Rig::<Scripted>::with_workers(&scene(run.seed), 3);
     let mut world = World::new(run.seed, 0);
     let mut met = Coverage::default();
-    for Done { tick, facts, close } in &run.history {
+    for ExecutedTick { tick, facts, close } in &run.history {
         if !World::is_live(run.seed) {
             let last = rig.closes.last().map(|close| close.tick);
             let next = rig.next_tick();
@@ -89,7 +89,7 @@ pub(crate) fn same_anywhere(run: &Run) -> Result<(), String> {
 }
 
 /// One changed bit in the log is found.
-pub(crate) fn damage(run: &mut Run) -> Result<(), String> {
+pub(crate) fn damage(run: &mut SeedRun) -> Result<(), String> {
     let storage = run.storage.crash(Survival::ALL);
     let names = (0..).map(|number| segment_path("".as_ref(), number).display().to_string());
     let names: Vec<_> = names.take_while(|name| storage.content(name).is_some()).collect();

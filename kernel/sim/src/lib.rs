@@ -4,7 +4,8 @@
 //! ```text
 //!  seed -> world.rs  inputs, commands, replies, faults of agents
 //!       -> life.rs   one process: begins or resumes the log, executes ticks, is killed
-//!       -> run.rs    processes one behind the other, until the run is over; what a crash leaves
+//!       -> run.rs    processes one behind the other, until the run is over
+//!  observed.rs  what is known of it from the outside, and what a crash leaves
 //!  check.rs   what must hold of all of it, told from the outside
 //!  coverage.rs  what can go wrong, and how often it did; clock.rs  the time
 //! ```
@@ -19,16 +20,16 @@
 //!   killed again and again equals the one that never stopped.
 //! - A changed bit in a log is found.
 
-#![expect(clippy::missing_panics_doc, reason = "a panic here is a finding, shown with its seed")]
-
 mod check;
 mod clock;
 mod coverage;
 mod life;
+mod observed;
 mod run;
 mod world;
 
 pub use self::{
     coverage::{Coverage, POINTS, Point},
-    run::{Failure, Mutant, simulate},
+    observed::WrongPart,
+    run::{FailedCheck, simulate},
 };

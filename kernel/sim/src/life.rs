@@ -9,7 +9,7 @@ use wasm_engine_abi::{
     page::event,
     record::{TickClose, kind},
 };
-use wasm_engine_core_scripts::{Machine, Rig, Scripted};
+use wasm_engine_core_scripts::{Machine, Out, Rig, Scripted};
 use wasm_engine_log::{
     Ending, LogError, LogOptions, LogReader, LogReport, LogRing, LogWriter, SyncPolicy, resume_in,
     storage::memory::{EIO, ENOSPC, Fault, Memory, Operation},
@@ -19,7 +19,7 @@ use wasm_engine_telemetry::publisher::log_counter_specs;
 use crate::{
     clock,
     coverage::Point,
-    run::{Done, Mutant, Run},
+    observed::{ExecutedTick, SeedRun, WrongPart},
     world::{World, scene},
 };
 
@@ -45,15 +45,15 @@ enum Kill {
 
 /// What happens to a process.
 #[derive(Debug)]
-struct Fate {
+struct Lot {
     kill: Option<(u64, Kill)>,
     /// Its log's thread does nothing but where it must.
     stands: bool,
     sync: SyncPolicy,
 }
 
-impl Fate {
-    fn choose(run: &mut Run, calm: bool) -> Self {
+impl Lot {
+    fn choose(run: &mut SeedRun, calm: bool) -> Self {
         let mix = &mut run.mix;
         let sync = match mix.below(6) {
             0 => SyncPolicy::None,
@@ -94,8 +94,8 @@ impl Fate {
 
 /// A process at work.
 struct Life<'a> {
-    run: &'a mut Run,
-    fate: Fate,
+    run: &'a mut SeedRun,
+    lot: Lot,
     world: World,
     rig: Rig<Scripted>,
     log: LogWriter,
@@ -103,9 +103,9 @@ struct Life<'a> {
 
 /// Lets a process live until `ticks` ticks are executed or something ends it; with `calm` nothing
 /// does.
-pub(crate) fn live(run: &mut Run, life: u64, ticks: usize, calm: bool) -> Result<End, String> {
-    let fate = Fate::choose(run, calm);
-    let Some(mut life) = begin(run, fate, life)? else { return Ok(End::Gone) };
+pub(crate) fn live(run: &mut SeedRun, life: u64, ticks: usize, calm: bool) -> Result<End, String> {
+    let lot = Lot::choose(run, calm);
+    let Some(mut life) = begin(run, lot, life)? else { return Ok(End::Gone) };
     let mut executed = 0;
     while life.run.history.len() < ticks {
         if !life.tick(executed)? {
@@ -116,15 +116,15 @@ pub(crate) fn live(run: &mut Run, life: u64, ticks: usize, calm: bool) -> Result
     life.close()
 }
 
-fn options(run: &mut Run, sync: SyncPolicy) -> LogOptions {
+fn options(run: &mut SeedRun, sync: SyncPolicy) -> LogOptions {
     let block_bytes = 256 << run.mix.below(4);
     let segment_bytes = 64 + (block_bytes as u64) * (1 + run.mix.below(6));
     LogOptions { sync, block_bytes, segment_bytes, stepped: true, ..LogOptions::new("unused") }
 }
 
 /// Begins the log or goes on with it; none if the disk or the machine ended that.
-fn begin(run: &mut Run, fate: Fate, life: u64) -> Result<Option<Life<'_>>, String> {
-    let options = options(run, fate.sync);
+fn begin(run: &mut SeedRun, lot: Lot, life: u64) -> Result<Option<Life<'_>>, String> {
+    let options = options(run, lot.sync);
     let ring = || LogRing::heap(4096, &log_counter_specs(), clock::now_ns).expect("a power of two");
     let storage = Arc::new(run.storage.clone());
     let world = World::new(run.seed, life);
@@ -132,8 +132,8 @@ fn begin(run: &mut Run, fate: Fate, life: u64) -> Result<Option<Life<'_>>, Strin
     if run.storage.content("000000.log").is_some() {
         match resume_in(storage, &options, ring()) {
             Ok((reader, report, log)) => {
-                (run.unpromised, run.never_syncs) = (false, fate.sync == SyncPolicy::None);
-                let mut life = Life { run, fate, world, rig, log };
+                (run.unpromised, run.never_syncs) = (false, lot.sync == SyncPolicy::None);
+                let mut life = Life { run, lot, world, rig, log };
                 return Ok(life.catch_up(reader, &report)?.then_some(life));
             }
             Err(LogError::Corrupt { .. } | LogError::MissingSegment { .. }) if run.unpromised => {
@@ -151,7 +151,7 @@ fn begin(run: &mut Run, fate: Fate, life: u64) -> Result<Option<Life<'_>>, Strin
     }
     run.met.add(Point::BegunAnew, u64::from(life > 0));
     run.history.clear();
-    (run.unpromised, run.never_syncs) = (false, fate.sync == SyncPolicy::None);
+    (run.unpromised, run.never_syncs) = (false, lot.sync == SyncPolicy::None);
     let storage = Arc::new(run.storage.clone());
     let run_id = *b"a simulated run.";
     let log = LogWriter::create_in(storage, &options, run_id, ring());
@@ -160,13 +160,13 @@ fn begin(run: &mut Run, fate: Fate, life: u64) -> Result<Option<Life<'_>>, Strin
         Ok(log)
     });
     match log {
-        Ok(log) => Ok(Some(Life { run, fate, world, rig, log })),
+        Ok(log) => Ok(Some(Life { run, lot, world, rig, log })),
         Err(error) => excused(run, &error, false).map(|()| None),
     }
 }
 
 /// An error is one that a failing disk gives, and the disk failed.
-fn excused(run: &mut Run, error: &LogError, resuming: bool) -> Result<(), String> {
+fn excused(run: &mut SeedRun, error: &LogError, resuming: bool) -> Result<(), String> {
     let source = match error {
         LogError::Disk { source, .. } | LogError::Read { source, .. } => source,
         error => return Err(format!("{error}, and no disk failed")),
@@ -258,10 +258,7 @@ impl Life<'_> {
         }
     }
 
-    fn execute(
-        &mut self,
-        facts: &[u8],
-    ) -> Result<(TickClose, Vec<wasm_engine_core_scripts::Out>), String> {
+    fn execute(&mut self, facts: &[u8]) -> Result<(TickClose, Vec<Out>), String> {
         let before = self.rig.sink.outputs.len();
         let close = self.rig.feed(facts).map_err(|error| format!("facts are refused: {error}"))?;
         self.world.pass(facts);
@@ -293,7 +290,7 @@ impl Life<'_> {
     fn note_durable(&mut self) {
         let durable = self.log.durable().get();
         self.run.written = self.run.written.max(durable);
-        if self.fate.sync != SyncPolicy::None {
+        if self.lot.sync != SyncPolicy::None {
             self.run.durable = self.run.durable.max(durable);
         }
     }
@@ -306,7 +303,7 @@ impl Life<'_> {
             clock::advance(3_600_000 * NS_PER_MS);
         }
         clock::advance(mix.below(4 * NS_PER_MS));
-        let steps = if self.fate.stands { 0 } else { mix.below(3) };
+        let steps = if self.lot.stands { 0 } else { mix.below(3) };
         for _ in 0..steps {
             self.log.step();
             self.note_durable();
@@ -315,7 +312,7 @@ impl Life<'_> {
 
     /// Whether the process is killed here.
     fn is_killed(&mut self, executed: u64, kill: Kill, point: Point) -> bool {
-        let killed = self.fate.kill == Some((executed, kill));
+        let killed = self.lot.kill == Some((executed, kill));
         self.run.met.add(point, u64::from(killed));
         killed
     }
@@ -333,13 +330,19 @@ impl Life<'_> {
         }
         let (core, sink) = (self.rig.machine.core(), &self.rig.sink);
         let facts = self.world.facts(tick, core, sink, &mut self.run.met);
-        let late = self.run.mutant == Some(Mutant::ExecuteFirst);
-        self.run.history.push(Done { tick, facts: facts.clone(), close: None });
-        if !late {
-            let appended = self.log.append(kind::TICK_OPEN, tick, &[&facts]);
-            if !self.went(appended)? {
-                return Ok(false);
-            }
+        self.run.history.push(ExecutedTick { tick, facts: facts.clone(), close: None });
+        let mut logged = facts.clone();
+        if self.run.mutant == Some(WrongPart::OtherFacts)
+            && let Some(last) = logged.last_mut()
+        {
+            *last ^= 1;
+        }
+        let appended = self.log.append(kind::TICK_OPEN, tick, &[&logged]);
+        if !self.went(appended)? {
+            return Ok(false);
+        }
+        if self.run.mutant == Some(WrongPart::ReportEarly) {
+            (self.run.durable, self.run.written) = (Some(tick), Some(tick));
         }
         self.pass_time();
         if self.is_killed(executed, Kill::Opened, Point::KillOpened) {
@@ -348,19 +351,13 @@ impl Life<'_> {
         let done = self.execute(&facts)?;
         self.run.history.last_mut().expect("it was pushed").close = Some(done);
         self.note_events(tick);
-        if late {
-            let appended = self.log.append(kind::TICK_OPEN, tick, &[&facts[..facts.len() - 8]]);
-            if !self.went(appended)? {
-                return Ok(false);
-            }
-        }
         if self.is_killed(executed, Kill::Executed, Point::KillExecuted) {
             return Ok(false);
         }
         let appended = self.append_close(tick);
         let goes_on = self.went(appended)?;
         self.pass_time();
-        let stalled = self.fate.stands && self.log.stalls() > 0;
+        let stalled = self.lot.stands && self.log.stalls() > 0;
         self.run.met.add(Point::ThreadStopped, u64::from(stalled));
         Ok(goes_on && self.went(Ok(()))?)
     }

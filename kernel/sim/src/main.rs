@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "only the rate that is printed is measured")]
 fn run() -> Result<()> {
     let (mut seeds, mut first) = (SEEDS, 0);
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -92,12 +92,11 @@ impl World {
         }
         self.replies(tick, core, sink, &mut mix, met);
         if tick > 0 {
-            let mut seq = self.inputs.get(&0).copied().unwrap_or(0);
-            for _ in 0..mix.below(5) {
+            let first = self.inputs.get(&0).copied().unwrap_or(0);
+            for seq in first..first + mix.below(5) {
                 let program = program(&mut mix, met);
                 let topic = CMD + mix.below(u64::from(AGENTS)) as u32;
                 self.facts.push(InputFact { source: 0, seq, topic }, program.bytes());
-                seq += 1;
             }
             if let Some(budget) = random_budget(&mut mix) {
                 self.facts.push(budget, b"");

@@ -158,8 +158,8 @@ impl Memory {
         Self::holding(&self.dir, self.state().files.crash(survival))
     }
 
-    /// A copy of the storage as the next process finds it when this one has ended: all is there, and
-    /// what was not synced is still not.
+    /// A copy of the storage as the next process finds it when this one has ended: all is there,
+    /// and what was not synced is still not.
     #[must_use]
     pub fn process_ended(&self) -> Self {
         let files = self.state().files.clone();

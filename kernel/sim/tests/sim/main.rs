@@ -1,6 +1,6 @@
 //! Some hundred seeds, and wrong disks and logs that the checks must find.
 
-use wasm_engine_sim::{Coverage, Mutant, simulate};
+use wasm_engine_sim::{Coverage, WrongPart, simulate};
 
 /// Seeds of a test.
 const SEEDS: u64 = 500;
@@ -23,7 +23,8 @@ fn a_seed_gives_one_run() {
 
 #[test]
 fn l2_1_a_wrong_disk_or_log_does_not_pass() {
-    for mutant in [Mutant::SkipSync, Mutant::SkipSyncDir, Mutant::ExecuteFirst] {
+    let disk = [WrongPart::SkipSync, WrongPart::SkipSyncDir];
+    for mutant in disk.into_iter().chain([WrongPart::ReportEarly, WrongPart::OtherFacts]) {
         let found = (0..SEEDS).filter(|seed| simulate(*seed, Some(mutant)).is_err()).count();
         println!("{mutant:?}: {found} of {SEEDS}");
         assert!(found > 0, "{mutant:?} passes {SEEDS} seeds");
