@@ -54,6 +54,7 @@ struct Lot {
 
 impl Lot {
     fn choose(run: &mut SeedRun, calm: bool) -> Self {
+        run.armed.clear();
         let mix = &mut run.mix;
         let sync = match mix.below(6) {
             0 => SyncPolicy::None,
@@ -77,9 +78,10 @@ impl Lot {
                 let code = if mix.below(2) == 0 { EIO } else { ENOSPC };
                 let after = mix.below(if operation.is_none() { 90 } else { 12 });
                 run.storage.fail(Fault { operation, after, code });
-                run.met.hit(if code == EIO { Point::DiskFails } else { Point::DiskFull });
-                let short = operation == Some(Operation::Append);
-                run.met.add(Point::ShortWrite, u64::from(short));
+                run.armed = vec![if code == EIO { Point::DiskFails } else { Point::DiskFull }];
+                if operation == Some(Operation::Append) {
+                    run.armed.push(Point::ShortWrite);
+                }
             }
             2 | 3 => run.storage.stop_after(mix.below(120)),
             4 => {}
@@ -172,6 +174,9 @@ fn excused(run: &mut SeedRun, error: &LogError, resuming: bool) -> Result<(), St
         error => return Err(format!("{error}, and no disk failed")),
     };
     let stopped = run.storage.has_stopped();
+    if run.storage.has_failed() {
+        std::mem::take(&mut run.armed).into_iter().for_each(|point| run.met.hit(point));
+    }
     if !(stopped || run.storage.has_failed()) {
         return Err(format!("{error}, and the disk did not fail"));
     }

@@ -56,6 +56,8 @@ pub(crate) struct SeedRun {
     pub(crate) never_syncs: bool,
     /// The machine ended under such a process: nothing is promised of what is found.
     pub(crate) unpromised: bool,
+    /// What is met once the disk has failed.
+    pub(crate) armed: Vec<Point>,
     pub(crate) met: Coverage,
     pub(crate) mutant: Option<WrongPart>,
 }
@@ -71,6 +73,7 @@ impl SeedRun {
             written: None,
             never_syncs: false,
             unpromised: false,
+            armed: Vec::new(),
             met: Coverage::default(),
             mutant,
         };
