@@ -17,7 +17,7 @@ points! {
     AgentTrap "an agent traps",
     AgentFuel "an agent uses its fuel up",
     AgentDepth "an agent's calls nest too deep",
-    AgentMemory "an agent is told to take all the memory that it may have",
+    AgentMemory "an agent gets a program that takes all the memory that it may have",
     AgentRestart "an agent restarts after a fault",
     Refused "a delivery is refused",
     Dropped "a delivery is dropped by its topic's policy",
