@@ -19,6 +19,7 @@ mod nightly;
 mod portability;
 mod recordings;
 mod setup;
+mod simulate;
 mod step;
 mod tamper;
 mod test;
@@ -46,6 +47,7 @@ usage: cargo xtask TASK
   tsan                           what hands over plain memory under ThreadSanitizer (nightly)
   torn [--reads N] [--seconds S] reads under a writer that never stops, each checked; a billion
   fuzz [TARGET] [--seconds N]    the fuzz targets, a minute each (nightly, C++ compiler)
+  simulate [--seeds N] [--seed S] whole runs under a seed over a disk that fails and crashes; 10,000
   portability                    what monitors and players need, type-checked for other systems
   conformance [--only PART] ...  models of others against plain ONNX Runtime; --hostile: bad ones
   bench [--goal S1] [--out FILE] the benchmarks against the goals; a goal that is none lists them
@@ -83,6 +85,7 @@ fn run(args: &[String]) -> Result<()> {
         "torn" => torn::command(rest),
         "tsan" => tsan::command(rest),
         "fuzz" => fuzz::command(rest),
+        "simulate" => simulate::command(rest),
         "portability" => portability::command(rest),
         "conformance" => conformance::command(rest),
         "bench" => bench::command(rest),

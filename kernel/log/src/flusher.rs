@@ -4,6 +4,8 @@
 //! between, from 0.1 ms after work up to 2 ms when idle, so appending costs the scheduler no system
 //! call. It stops at the first error of the storage, so nothing is written behind a gap.
 //!
+//! Simulation has no thread and calls the same poll where it likes ([`LogOptions::stepped`]).
+//!
 //! A block is closed when the next record does not fit, when it is `block_ms` old, or when a sync
 //! is due. A segment is closed when the next block does not fit; it is synced before the next
 //! begins (except with [`SyncPolicy::None`]), so only the last segment can have a torn tail.
@@ -57,6 +59,8 @@ pub(super) struct Segment {
     /// Bytes written and not synced.
     unsynced: u64,
     sync_whole: bool,
+    /// The first of the segments before this one that were not synced.
+    behind: Option<u32>,
     counters: CounterWriter<RawMem>,
     clock: fn() -> u64,
 }
@@ -80,6 +84,7 @@ impl Segment {
             bytes_max: options.segment_bytes,
             unsynced: 0,
             sync_whole: options.sync != SyncPolicy::None,
+            behind: None,
             counters,
             clock,
         };
@@ -116,6 +121,8 @@ impl Segment {
             if self.sync_whole {
                 self.sync()?;
                 synced = true;
+            } else {
+                self.behind.get_or_insert(self.chain.segment.saturating_sub(1));
             }
             (self.path, self.file) = create_file(&*self.storage, self.chain.segment)?;
             self.bytes = 0;
@@ -129,6 +136,9 @@ impl Segment {
 
     fn sync(&mut self) -> Result<(), LogFailure> {
         let begin_ns = (self.clock)();
+        if let Some(behind) = self.behind.take() {
+            sync_segments(&*self.storage, behind..self.chain.segment.saturating_sub(1))?;
+        }
         self.file.sync().map_err(LogFailure::disk("sync", &self.path))?;
         let took_ns = (self.clock)() - begin_ns;
         self.counters.add(log::SYNCS, 1);
@@ -138,6 +148,19 @@ impl Segment {
         self.unsynced = 0;
         Ok(())
     }
+}
+
+/// Syncs segments that are whole.
+pub(super) fn sync_segments(
+    storage: &dyn Storage,
+    mut segments: std::ops::Range<u32>,
+) -> Result<(), LogFailure> {
+    segments.try_for_each(|segment| {
+        let path = segment_path(storage.dir(), segment);
+        let file = storage.open_append(&segment_name(segment));
+        let mut file = file.map_err(LogFailure::disk("open", &path))?;
+        file.sync().map_err(LogFailure::disk("sync", &path))
+    })
 }
 
 fn create_file(
@@ -301,8 +324,8 @@ impl BlockWriter {
 }
 
 /// What one poll of the ring found.
-#[derive(PartialEq, Eq)]
-enum Polled {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Polled {
     Nothing,
     Records,
     Stop,
@@ -344,30 +367,43 @@ impl LogThread {
 
     /// Runs until the stop record or the first failure, which it keeps for the scheduler.
     pub(super) fn run(mut self) {
-        if let Err(failure) = self.work() {
-            // Nobody else sets it while this thread runs.
-            let _ = self.failure.set(failure);
+        let mut interval = POLL_INTERVAL_MIN;
+        loop {
+            match self.step() {
+                Polled::Stop => return,
+                Polled::Nothing => {
+                    std::thread::park_timeout(interval);
+                    interval = (interval * 2).min(POLL_INTERVAL_MAX);
+                }
+                Polled::Records => interval = POLL_INTERVAL_MIN,
+            }
         }
     }
 
-    fn work(&mut self) -> Result<(), LogFailure> {
-        let mut interval = POLL_INTERVAL_MIN;
-        loop {
-            let polled_ns = (self.blocks.segment.clock)();
-            let polled = self.take(polled_ns)?;
-            if polled == Polled::Stop {
-                self.blocks.flush()?;
-                return self.blocks.force();
-            }
-            self.blocks.write_due(polled_ns)?;
-            if polled == Polled::Nothing {
-                std::thread::park_timeout(interval);
-                interval = (interval * 2).min(POLL_INTERVAL_MAX);
-            } else {
-                self.blocks.last_ns = polled_ns;
-                interval = POLL_INTERVAL_MIN;
-            }
+    /// One poll of the ring; writes and syncs what is due. After [`Polled::Stop`] there is nothing
+    /// more to do: the stop record was found, or something failed, which it keeps for the
+    /// scheduler.
+    pub(super) fn step(&mut self) -> Polled {
+        self.work().unwrap_or_else(|failure| {
+            // Nobody else sets it before this has ended.
+            let _ = self.failure.set(failure);
+            Polled::Stop
+        })
+    }
+
+    fn work(&mut self) -> Result<Polled, LogFailure> {
+        let polled_ns = (self.blocks.segment.clock)();
+        let polled = self.take(polled_ns)?;
+        if polled == Polled::Stop {
+            self.blocks.flush()?;
+            self.blocks.force()?;
+            return Ok(Polled::Stop);
         }
+        self.blocks.write_due(polled_ns)?;
+        if polled == Polled::Records {
+            self.blocks.last_ns = polled_ns;
+        }
+        Ok(polled)
     }
 
     /// Moves what is in the ring into blocks, about one block of it.

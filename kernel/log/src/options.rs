@@ -23,6 +23,9 @@ pub struct LogOptions {
     pub block_bytes: usize,
     /// Longest time a record waits for its block to fill, in milliseconds.
     pub block_ms: u32,
+    /// No thread: the log works where [`LogWriter::step`](crate::LogWriter::step) is called, and
+    /// where a record finds no room. For simulation, which decides when it does.
+    pub stepped: bool,
 }
 
 impl LogOptions {
@@ -35,6 +38,7 @@ impl LogOptions {
             segment_bytes: log_defaults::LOG_SEGMENT_BYTES,
             block_bytes: log_defaults::LOG_BLOCK_BYTES as usize,
             block_ms: log_defaults::LOG_BLOCK_MS,
+            stepped: false,
         }
     }
 

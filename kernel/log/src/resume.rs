@@ -13,6 +13,7 @@ use wasm_engine_abi::record::Resumed;
 use crate::blocks::{Blocks, Torn};
 use crate::error::LogError;
 use crate::failure::LogFailure;
+use crate::flusher::sync_segments;
 use crate::options::LogOptions;
 use crate::order::RecordOrder;
 use crate::reader::LogReader;
@@ -68,7 +69,8 @@ pub fn resume_in(
     Ok((LogReader::over(blocks, recovered), report, writer))
 }
 
-/// Removes torn bytes and makes the rest durable; `next` is the number of the segment to begin.
+/// Removes torn bytes and makes the rest durable, all of it: the process before may have been one
+/// that never syncs, or have ended before it did. `next` is the number of the segment to begin.
 fn truncate(storage: &dyn Storage, next: u32, torn: Option<Torn>) -> Result<(), LogFailure> {
     let dir = storage.dir();
     if let Some(torn) = torn.filter(|torn| torn.segment >= next) {
@@ -76,6 +78,7 @@ fn truncate(storage: &dyn Storage, next: u32, torn: Option<Torn>) -> Result<(), 
         storage.remove(&segment_name(torn.segment)).map_err(LogFailure::disk("remove", &path))?;
     }
     let last = next.saturating_sub(1);
+    sync_segments(storage, 0..last)?;
     let path = segment_path(dir, last);
     let file = storage.open_append(&segment_name(last));
     let mut file = file.map_err(LogFailure::disk("open", &path))?;

@@ -14,7 +14,7 @@ use wasm_engine_shm::mem::RawMem;
 use crate::counters::{DurableTick, LogCounters};
 use crate::error::LogError;
 use crate::failure::LogFailure;
-use crate::flusher::{LogThread, STOP, Segment, tag};
+use crate::flusher::{LogThread, Polled, STOP, Segment, tag};
 use crate::options::{LogOptions, SyncPolicy};
 use crate::order::RecordOrder;
 use crate::ring::LogRing;
@@ -26,6 +26,15 @@ const FRAGMENT_BYTES_MIN: usize = 64;
 /// Polls of a full ring before the core is yielded between polls.
 const SPINS: u32 = 200;
 
+/// Who takes records out of the ring.
+#[derive(Debug)]
+enum RingReader {
+    /// A thread.
+    Thread(JoinHandle<()>),
+    /// Nobody but who calls [`LogWriter::step`] ([`LogOptions::stepped`]).
+    Stepped(Box<LogThread>),
+}
+
 /// Appends records. One per log; it belongs to the scheduler's thread.
 ///
 /// Dropping it writes and syncs what was appended and leaves the log without its `END`, as a crash
@@ -33,7 +42,7 @@ const SPINS: u32 = 200;
 #[derive(Debug)]
 pub struct LogWriter {
     ring: Producer<RawMem>,
-    thread: Option<JoinHandle<()>>,
+    reader: Option<RingReader>,
     failure: Arc<OnceLock<LogFailure>>,
     durable: DurableTick,
     fragment: usize,
@@ -119,16 +128,21 @@ impl LogWriter {
         let failure = Arc::new(OnceLock::new());
         let ticks = order.ticks;
         let work = LogThread::new(options, segment, consumer, ticks, Arc::clone(&failure));
-        let thread = std::thread::Builder::new().name("we-log".to_owned());
-        let thread = thread.spawn(move || work.run()).map_err(|source| LogError::Disk {
-            action: "start a thread for",
-            path: dir,
-            durable: last,
-            source,
-        })?;
+        let reader = if options.stepped {
+            RingReader::Stepped(Box::new(work))
+        } else {
+            let thread = std::thread::Builder::new().name("we-log".to_owned());
+            let thread = thread.spawn(move || work.run()).map_err(|source| LogError::Disk {
+                action: "start a thread for",
+                path: dir,
+                durable: last,
+                source,
+            })?;
+            RingReader::Thread(thread)
+        };
         Ok(Self {
             ring: producer,
-            thread: Some(thread),
+            reader: Some(reader),
             failure,
             durable,
             fragment,
@@ -198,9 +212,19 @@ impl LogWriter {
                 self.stalls += 1;
                 stalled();
             }
-            pause(&mut polls);
+            self.pause(&mut polls);
         }
         Ok(())
+    }
+
+    /// Does what its thread does in one poll of the ring, in a log without one
+    /// ([`LogOptions::stepped`]). Nothing after a failure, which [`LogWriter::check`] returns.
+    pub fn step(&mut self) {
+        if let Some(RingReader::Stepped(work)) = &mut self.reader
+            && self.failure.get().is_none()
+        {
+            let _ = work.step();
+        }
     }
 
     /// Hands appended messages to the log thread now.
@@ -218,8 +242,8 @@ impl LogWriter {
         if let Some(failure) = self.failure.get() {
             return Err(failure.to_error(self.durable.get()));
         }
-        match &self.thread {
-            Some(thread) if thread.is_finished() => self.ended(),
+        match &self.reader {
+            Some(RingReader::Thread(thread)) if thread.is_finished() => self.ended(),
             _ => Ok(()),
         }
     }
@@ -299,7 +323,9 @@ impl LogWriter {
         if kind != kind::MESSAGE {
             self.ring.publish();
         }
-        if let Some(thread) = self.thread.as_ref().filter(|_| self.wakes && kind == kind::TICK_OPEN)
+        if let Some(RingReader::Thread(thread)) = &self.reader
+            && self.wakes
+            && kind == kind::TICK_OPEN
         {
             // A call of the system only where it sleeps.
             thread.thread().unpark();
@@ -333,14 +359,37 @@ impl LogWriter {
         let mut polls = 0;
         while let Err(ReserveError::Full { .. }) = self.ring.reserve(len).map(drop) {
             self.check()?;
-            pause(&mut polls);
+            self.pause(&mut polls);
         }
         Ok(())
     }
 
+    /// Waits between two polls of a full ring, of which there were `polls`; or makes room.
+    fn pause(&mut self, polls: &mut u32) {
+        match &self.reader {
+            Some(RingReader::Stepped(_)) => self.step(),
+            _ => pause(polls),
+        }
+    }
+
     /// Lets the thread write everything and waits for its end.
     fn join(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
+        let thread = match self.reader.take() {
+            None => return,
+            Some(RingReader::Thread(thread)) => thread,
+            Some(RingReader::Stepped(mut work)) => {
+                while self.failure.get().is_none() {
+                    // Behind everything that is in the ring, once there is room for it.
+                    if self.ring.push(STOP, 0, &[]).is_ok() {
+                        self.ring.publish();
+                    }
+                    if work.step() == Polled::Stop {
+                        return;
+                    }
+                }
+                return;
+            }
+        };
         if thread_end::end(thread, &mut self.ring, STOP).is_err() {
             let what = "it panicked".to_owned();
             // An earlier failure explains more and stays.

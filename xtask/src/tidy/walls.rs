@@ -15,7 +15,7 @@ pub(super) const CHECK: Check = Check {
 /// A crate: its folder, the crates of the workspace it may use, and those its tests may use too.
 type Wall<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
 
-const WALLS: [Wall<'static>; 22] = [
+const WALLS: [Wall<'static>; 23] = [
     ("abi", &[], &["abi/oracles"]),
     ("abi/oracles", &["abi"], &[]),
     ("shm", &[], &["shm/oracles"]),
@@ -25,6 +25,7 @@ const WALLS: [Wall<'static>; 22] = [
     ("kernel/core/scripts", &["abi", "kernel/setup", "kernel/core"], &[]),
     ("kernel/telemetry", &["abi", "shm"], &[]),
     ("kernel/log", &["abi", "shm", "kernel/setup"], &["kernel/telemetry"]),
+    ("kernel/sim", &OF_SIM, &[]),
     ("kernel/feeder", &["abi", "shm"], &[]),
     ("kernel/guest", &["abi", "shm", "kernel/setup"], &[]),
     ("kernel/inference", &["abi", "shm", "kernel/setup"], &[]),
@@ -55,6 +56,8 @@ const ALL_OF_KERNEL: [&str; 9] = [
     "kernel/inference",
     "benches/measure",
 ];
+const OF_SIM: [&str; 6] =
+    ["abi", "kernel/setup", "kernel/core", "kernel/core/scripts", "kernel/log", "kernel/telemetry"];
 const ANY: [&str; 1] = ["*"];
 
 /// Crates of others that only some may name.

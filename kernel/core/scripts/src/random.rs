@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// SplitMix64: numbers for scenarios.
+#[derive(Clone, Debug)]
 pub struct Mix(pub u64);
 
 impl Mix {

@@ -3,7 +3,7 @@
 //! For tests: any operation fails when told to, every operation is a moment at which the machine
 //! can crash, and what a crash leaves is chosen within what `storage/mod.rs` allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -158,6 +158,57 @@ impl Memory {
         Self::holding(&self.dir, self.state().files.crash(survival))
     }
 
+    /// A copy of the storage as the next process finds it when this one has ended: all is there,
+    /// and what was not synced is still not.
+    #[must_use]
+    pub fn process_ended(&self) -> Self {
+        let files = self.state().files.clone();
+        Self::holding(&self.dir, files)
+    }
+
+    /// A copy of the storage as it is found after a crash now: for each name and each file `below`
+    /// gives a number under the one it gets, and so chooses what survives.
+    #[must_use]
+    pub fn crash_by(&self, below: &mut dyn FnMut(u64) -> u64) -> Self {
+        Self::holding(&self.dir, self.state().files.crash_by(below))
+    }
+
+    /// After so many more operations the machine stops: from then on every operation fails without
+    /// effect, but that of an append the first half is written.
+    pub fn stop_after(&self, operations: u64) {
+        let mut state = self.state();
+        state.stops_at = Some(state.operations + operations);
+    }
+
+    /// Whether the machine has stopped.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        let state = self.state();
+        state.stops_at.is_some_and(|at| state.operations > at)
+    }
+
+    /// Files that the directory names.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.state().files.names.len()
+    }
+
+    /// Changes one bit of a file, as a failing disk does; false if there is no such byte.
+    pub fn damage(&self, name: &str, byte: usize, bit: u32) -> bool {
+        let state = &mut *self.state();
+        let Some(file) = state.files.names.get(name) else { return false };
+        let file = &mut state.files.open[*file];
+        let there = file.bytes.get_mut(byte);
+        let found = there.map(|byte| *byte ^= 1 << (bit % 8)).is_some();
+        file.synced = file.bytes.clone();
+        found
+    }
+
+    /// Syncs that come from now on do nothing, as on a disk that lies; for tests of tests.
+    pub fn ignore(&self, operation: Option<Operation>) {
+        self.state().ignored = operation;
+    }
+
     /// The content of a file.
     #[must_use]
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
@@ -176,6 +227,10 @@ impl Memory {
         if let Some(note) = &state.note {
             let (note, dir, files) = ((note.0)(), self.dir.clone(), state.files.clone());
             state.moments.push(Moment { operation, note, dir, files });
+        }
+        let stopped = state.stops_at.is_some_and(|at| state.operations > at);
+        if stopped {
+            return (state, Err(io::Error::from_raw_os_error(EIO)));
         }
         let result = match &mut state.fault {
             Some(fault) if fault.operation.is_none_or(|kind| kind == operation) => {
@@ -287,6 +342,9 @@ impl Storage for Memory {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.enter(Operation::SyncDir)?;
+        if state.ignored == Some(Operation::SyncDir) {
+            return Ok(());
+        }
         state.files.names_synced = state.files.names.clone();
         Ok(())
     }
@@ -322,7 +380,13 @@ impl StorageFile for MemoryFile {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (mut state, result) = self.storage.begin(Operation::Append);
-        let written = if result.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        // Only the first operation after which the machine stands still has an effect.
+        let late = state.stops_at.is_some_and(|at| state.operations > at + 1);
+        let written = match &result {
+            Ok(()) => bytes,
+            Err(_) if late => &[],
+            Err(_) => &bytes[..bytes.len() / 2],
+        };
         state.files.open[self.index].bytes.extend_from_slice(written);
         result
     }
@@ -335,6 +399,9 @@ impl StorageFile for MemoryFile {
 
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.storage.enter(Operation::Sync)?;
+        if state.ignored == Some(Operation::Sync) {
+            return Ok(());
+        }
         let file = &mut state.files.open[self.index];
         file.synced = file.bytes.clone();
         Ok(())
@@ -348,6 +415,10 @@ struct State {
     operations: u64,
     fault: Option<Fault>,
     failed: bool,
+    /// Operations after which the machine stands still.
+    stops_at: Option<u64>,
+    /// What is said to be done and is not.
+    ignored: Option<Operation>,
     note: Option<Note>,
     moments: Vec<Moment>,
 }
@@ -384,6 +455,33 @@ impl Files {
         let open = self.open.iter().map(|file| file.crash(survival)).collect();
         let (names, names_synced) = (names.clone(), names.clone());
         Self { exists, exists_synced: exists, names, names_synced, open }
+    }
+
+    /// As `crash`, each name and each file for itself.
+    fn crash_by(&self, below: &mut dyn FnMut(u64) -> u64) -> Self {
+        let exists = self.exists_synced || (self.exists && below(2) == 0);
+        if !exists {
+            return Self::default();
+        }
+        let mut names = BTreeMap::new();
+        let all: BTreeSet<&String> = self.names.keys().chain(self.names_synced.keys()).collect();
+        for name in all {
+            let (now, synced) = (self.names.get(name), self.names_synced.get(name));
+            let kept = if now == synced || below(2) == 0 { now } else { synced };
+            names.extend(kept.map(|file| (name.clone(), *file)));
+        }
+        let open = self.open.iter().map(|file| {
+            let most = file.unsynced_bytes() as u64;
+            let unsynced_bytes = match below(4) {
+                0 => 0,
+                1 => usize::MAX,
+                // No boundary of sectors, behind which there are zeros, cuts 8 aligned bytes.
+                _ => (below(most + 1) as usize).next_multiple_of(8),
+            };
+            file.crash(Survival { names: true, unsynced_bytes, zeros: below(4) == 0 })
+        });
+        let open = open.collect();
+        Self { exists, exists_synced: exists, names: names.clone(), names_synced: names, open }
     }
 }
 

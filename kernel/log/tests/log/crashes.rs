@@ -2,7 +2,7 @@
 //! (SEMANTICS L2.1, L5).
 
 use wasm_engine_log::SyncPolicy;
-use wasm_engine_log::storage::memory::{Memory, Moment, Operation, Survival};
+use wasm_engine_log::storage::memory::{ENOSPC, Fault, Memory, Moment, Operation, Survival};
 
 use crate::scenario::{Durable, SYNC, begin, go_further, opened};
 
@@ -102,4 +102,25 @@ fn l3_4_without_sync_the_end_of_the_process_loses_nothing_written() {
         let case = format!("before operation {number}, {:?}", moment.operation);
         opened(&moment.crash(Survival::ALL), moment.note, &case);
     }
+}
+
+#[test]
+fn l2_1_a_closed_log_is_durable_whole_under_any_policy() {
+    for sync in [SYNC, SyncPolicy::None] {
+        let storage = Memory::new("run");
+        let last = begin(&storage, sync, &Durable::default()).expect("no fault");
+        assert!(storage.content("000001.log").is_some(), "it has several segments");
+        assert_eq!(opened(&storage.crash(Survival::SYNCED), last, "closed"), last);
+    }
+}
+
+#[test]
+fn l2_1_l5_1_a_resumed_log_makes_durable_what_a_process_before_it_left_unsynced() {
+    let storage = Memory::new("run");
+    storage.fail(Fault { operation: Some(Operation::Append), after: 14, code: ENOSPC });
+    begin(&storage, SyncPolicy::None, &Durable::default()).expect_err("the disk is full");
+    let storage = storage.process_ended();
+    assert!(storage.content("000001.log").is_some(), "it has several segments");
+    let last = go_further(&storage, SYNC, &Durable::default()).expect("no fault is left");
+    assert_eq!(opened(&storage.crash(Survival::SYNCED), last, "resumed and closed"), last);
 }
