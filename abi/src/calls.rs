@@ -182,6 +182,9 @@ macro_rules! calls {
         resume(agent: u64) -> sequence; 100; Capability("lifecycle");
             RESUME = 13 "`target` address.";
             "Ends the pause of an agent; exactly one outcome item.";
+        save() -> sequence; 100; Nothing;
+            SAVE = 17 "Nothing.";
+            "Makes the state behind this turn the save point; costs fuel for the whole memory.";
         schedule(agent: u64, task: bytes) -> sequence; 200; Capability("schedule");
             SCHEDULE = 16 "`target` address, payload the task.";
             "A task for an agent; exactly one outcome item, when it has ended.";

@@ -39,6 +39,9 @@ item: u32 {
     /// A task, which `agent_step` gets behind its context: `from` who scheduled it, `from_seq` its
     /// sequence of that, `code` the attempt, from 1.
     TASK = 6 "task",
+    /// The first item of an incarnation whose state is that of a save point: `from_seq` the tick of
+    /// that.
+    RESTARTED = 7 "restarted",
 }
 }
 
@@ -200,6 +203,11 @@ pub struct TurnCommand {
     /// Slot of an agent whose turn comes some commands later, so that the lane may fetch what it
     /// reads; [`TurnCommand::NOBODY`] without. It decides nothing.
     pub ahead: u32,
+    /// 1 if the state behind the turn becomes the agent's save point, whatever the turn asks for;
+    /// else 0 (SEMANTICS A9).
+    pub save: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 impl TurnCommand {
@@ -322,7 +330,7 @@ impl Effect {
 const _: () = assert!(size_of::<ItemHeader>() == 64);
 const _: () = assert!(size_of::<Context>() == 40);
 const _: () = assert!(size_of::<ItemFrame>() == 80);
-const _: () = assert!(size_of::<TurnCommand>() == 72);
+const _: () = assert!(size_of::<TurnCommand>() == 80);
 const _: () = assert!(size_of::<TurnResult>() == 80);
 const _: () = assert!(size_of::<Effect>() == 64);
 const _: () = assert!(AgentId::NONE.to_bits() == u64::MAX);

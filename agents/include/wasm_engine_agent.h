@@ -61,6 +61,8 @@ enum {
   WE_TIMER = 5,
   /* A task, which agent_step gets behind its context: from who scheduled it, from_seq its sequence of that, code the attempt, from 1. */
   WE_TASK = 6,
+  /* The first item of an incarnation whose state is that of a save point: from_seq the tick of that. */
+  WE_RESTARTED = 7,
 };
 /* end of generated */
 
@@ -366,6 +368,9 @@ uint64_t we_random(void);
 /* Ends the pause of an agent; exactly one outcome item. */
 WE_IMPORT("resume")
 int64_t we_resume(uint64_t agent);
+/* Makes the state behind this turn the save point; costs fuel for the whole memory. */
+WE_IMPORT("save")
+int64_t we_save(void);
 /* A task for an agent; exactly one outcome item, when it has ended. */
 WE_IMPORT("schedule")
 int64_t we_schedule(uint64_t agent, const void *task, size_t task_len);

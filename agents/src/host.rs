@@ -133,6 +133,13 @@ impl Host {
         seq(self.raw.spawn(name.as_bytes(), args))
     }
 
+    /// Makes the state behind this turn the save point, to which a restart after a fault goes back:
+    /// see [`Kind::Restarted`](crate::Kind::Restarted). [`Status::Denied`] unless the configuration
+    /// restarts the agent so. It costs fuel for the whole memory.
+    pub fn save(&mut self) -> Result<Seq, Status> {
+        seq(self.raw.save())
+    }
+
     /// A task for an agent, as a [`TaskWriter`](crate::TaskWriter) writes it. Exactly one outcome
     /// follows, when it has ended; its name for others to wait for is the own address and the
     /// number that is returned.

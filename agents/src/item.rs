@@ -70,6 +70,12 @@ pub enum Kind {
         /// The tag given to it.
         tag: u64,
     },
+    /// The first item after a restart from a save point: the state is that behind a turn of this
+    /// tick, and what it waited for will not come.
+    Restarted {
+        /// Tick of the save point.
+        saved_tick: u64,
+    },
     /// A kind that this SDK does not know: ignore it.
     Unknown(u32),
 }
@@ -131,6 +137,7 @@ impl<'a> Item<'a> {
             item::REPLY => Kind::Reply { request, model: Model::from_raw(topic), result },
             item::OUTCOME => Kind::Outcome { request, about: AgentId::from_bits(from), result },
             item::TIMER => Kind::Timer { request, tag: from_seq },
+            item::RESTARTED => Kind::Restarted { saved_tick: from_seq },
             other => Kind::Unknown(other),
         }
     }
@@ -246,6 +253,7 @@ mod tests {
         let result = Err(Status::ModelFailed);
         assert_eq!(kind(item::REPLY, 2, -12), Kind::Reply { request, model, result });
         assert_eq!(kind(item::TIMER, NO_TOPIC, 0), Kind::Timer { request, tag: 3 });
+        assert_eq!(kind(item::RESTARTED, NO_TOPIC, 0), Kind::Restarted { saved_tick: 3 });
         assert_eq!(kind(99, 0, 0), Kind::Unknown(99));
     }
 

@@ -24,6 +24,7 @@ pub enum Call {
     Pause { agent: AgentId },
     Publish { topic: String, payload: Vec<u8> },
     Resume { agent: AgentId },
+    Save,
     Schedule { agent: AgentId, task: Vec<u8> },
     Send { to: AgentId, payload: Vec<u8> },
     Spawn { name: String, args: Vec<u8> },
@@ -222,6 +223,10 @@ impl Raw {
 
     pub(crate) fn resume(&mut self, agent: u64) -> i64 {
         self.accept("resume", Ok(Call::Resume { agent: AgentId::from_bits(agent) }))
+    }
+
+    pub(crate) fn save(&mut self) -> i64 {
+        self.accept("save", Ok(Call::Save))
     }
 
     pub(crate) fn schedule(&mut self, agent: u64, task: &[u8]) -> i64 {

@@ -190,6 +190,8 @@ enum {
     WE_EVENT_COMMANDED = 21,
     WE_EVENT_TASK_SCHEDULED = 22,
     WE_EVENT_TASK_ENDED = 23,
+    WE_EVENT_SAVED = 24,
+    WE_EVENT_RESTORED = 25,
     WE_EVENT_TICK_OPEN = 32,
     WE_EVENT_TICK_CLOSE = 33,
     WE_EVENT_MICROSTEP = 34,
@@ -224,6 +226,8 @@ static inline const char *we_event_word(uint32_t kind) {
     case WE_EVENT_COMMANDED: return "commanded";
     case WE_EVENT_TASK_SCHEDULED: return "task_scheduled";
     case WE_EVENT_TASK_ENDED: return "task_ended";
+    case WE_EVENT_SAVED: return "saved";
+    case WE_EVENT_RESTORED: return "restored";
     case WE_EVENT_TICK_OPEN: return "tick_open";
     case WE_EVENT_TICK_CLOSE: return "tick_close";
     case WE_EVENT_MICROSTEP: return "microstep";

@@ -223,6 +223,8 @@ EVENTS = {
     21: ("commanded", ("number", "command"), ("number", "action"), ("number", "status")),
     22: ("task_scheduled", ("agent", "agent"), ("number", "seq"), ("agent", "by")),
     23: ("task_ended", ("agent", "by"), ("number", "seq"), ("pair", "state", "attempts")),
+    24: ("saved", ("agent", "agent"), None, None),
+    25: ("restored", ("agent", "agent"), ("number", "saved_tick"), None),
     32: ("tick_open", None, ("number", "facts"), None),
     33: ("tick_close", None, ("number", "turns"), ("bits", "digest_low")),
     34: ("microstep", None, ("number", "turns"), None),

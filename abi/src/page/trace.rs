@@ -84,6 +84,10 @@ event: u32 {
     TASK_SCHEDULED = 22 "task_scheduled",
     /// A task of this scheduler ended: a code of `task_state`, and the attempts made.
     TASK_ENDED = 23 "task_ended",
+    /// The state behind a turn became the agent's save point (SEMANTICS A9).
+    SAVED = 24 "saved",
+    /// An incarnation begins with the state of a save point.
+    RESTORED = 25 "restored",
     /// A tick began.
     TICK_OPEN = 32 "tick_open",
     /// A tick ended.
@@ -150,6 +154,8 @@ event: u32 {
             COMMANDED => [Number("command"), Number("action"), Number("status")],
             TASK_SCHEDULED => [Agent("agent"), Number("seq"), Agent("by")],
             TASK_ENDED => [Agent("by"), Number("seq"), Pair("state", "attempts")],
+            SAVED => [Agent("agent"), Nothing, Nothing],
+            RESTORED => [Agent("agent"), Number("saved_tick"), Nothing],
             TICK_OPEN => [Nothing, Number("facts"), Nothing],
             TICK_CLOSE => [Nothing, Number("turns"), Bits("digest_low")],
             MICROSTEP => [Nothing, Number("turns"), Nothing],

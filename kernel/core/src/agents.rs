@@ -142,6 +142,10 @@ pub(crate) struct Rare {
     pub(crate) faults: u64,
     /// The last of them.
     pub(crate) last_fault: u32,
+    /// Turns of this incarnation, where its template has save points; none faulted.
+    pub(crate) own_turns: u64,
+    /// Tick of its save point, which its lane holds (A9).
+    pub(crate) saved: Option<Tick>,
 }
 
 impl Coded for Agent {
@@ -218,16 +222,21 @@ impl Coded for Rare {
             group,
             faults,
             last_fault,
+            own_turns,
+            saved,
         } = self;
         args.put(into);
         restarts.put(into);
         group.put(into);
         (*faults, *last_fault).put(into);
+        own_turns.put(into);
+        saved.put(into);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, CheckpointError> {
         let (args, restarts) = (Coded::take(from)?, Coded::take(from)?);
         let (group, (faults, last_fault)) = (Coded::take(from)?, Coded::take(from)?);
+        let (own_turns, saved) = (Coded::take(from)?, Coded::take(from)?);
         Ok(Self {
             args,
             memberships: Memberships::default(),
@@ -239,6 +248,8 @@ impl Coded for Rare {
             group,
             faults,
             last_fault,
+            own_turns,
+            saved,
         })
     }
 }

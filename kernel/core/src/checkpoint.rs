@@ -71,6 +71,8 @@ impl Core {
             groups,
             // Empty, or begun anew by the next open.
             group_stopped: _,
+            restored: _,
+            forgotten: _,
             held_items,
             held_blocks,
             // Counted again.
@@ -281,5 +283,7 @@ fn check_agent(
         && rare.group.is_none_or(|group| (group as usize) < setup.groups.len());
     ensure(known, "an agent is of no template or group")?;
     ensure(agent.answers_used <= setup.limits.answers_max, "an agent waits for too much")?;
+    let past = rare.saved.is_none_or(|saved| saved <= tick && agent.phase != Phase::Free);
+    ensure(past, "a save point is of nobody, or later")?;
     ensure(rare.restarts.iter().all(|at| *at <= tick), "an agent restarted later")
 }

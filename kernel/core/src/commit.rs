@@ -130,6 +130,7 @@ impl Core {
         self.count_turn(planned, output);
         later.endings |= result.fault != fault::NONE || planned.kind == turn::SHUTDOWN;
         if result.fault == fault::NONE {
+            self.count_own_turn(planned);
             let agent = self.agents.at_mut(planned.agent);
             agent.instance = true;
             if planned.kind == turn::INIT {
@@ -144,8 +145,10 @@ impl Core {
         if planned.came_to_task(result) {
             self.attempt_over(planned, result, env);
         }
+        let mut saved = planned.save;
         for effect in output.effects {
             match effect.kind {
+                effect::SAVE => saved = true,
                 effect::SUBSCRIBE | effect::UNSUBSCRIBE | effect::JOIN | effect::LEAVE => {
                     later.subscriptions = true;
                 }
@@ -154,6 +157,9 @@ impl Core {
                 }
                 _ => self.apply(planned.agent, effect, output.lane, env),
             }
+        }
+        if saved && result.fault == fault::NONE && planned.kind != turn::SHUTDOWN {
+            self.mark_saved(planned.agent);
         }
     }
 

@@ -85,7 +85,12 @@ impl<'a> ReadInboxes<'a> {
         let header = ItemHeader::take(from)?;
         let known = matches!(
             header.kind,
-            item::MESSAGE | item::INPUT | item::REPLY | item::OUTCOME | item::TIMER
+            item::MESSAGE
+                | item::INPUT
+                | item::REPLY
+                | item::OUTCOME
+                | item::TIMER
+                | item::RESTARTED
         );
         ensure(known, "an item is of no kind")?;
         let number = u32::take(from)?.checked_sub(1);
@@ -133,7 +138,9 @@ impl<'a> ReadInboxes<'a> {
                 let payload = number.map_or(NO_PAYLOAD, |number| handles[number as usize]);
                 payloads.refer(payload);
                 let counts = counted(&header);
-                let id = items.add(Item::new(header, payload, !counts));
+                // What begins an incarnation answers no call.
+                let answers = !counts && header.kind != item::RESTARTED;
+                let id = items.add(Item::new(header, payload, answers));
                 let own: &mut Inbox = &mut agents.at_mut(index).inbox;
                 if counts {
                     own.items += 1;

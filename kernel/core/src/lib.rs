@@ -16,6 +16,7 @@
 //! | `delivery.rs`, `subscriptions.rs` | delivery, limits, topic policies (C2, C4) |
 //! | `lifecycle.rs` | passes 3 and 4: spawn, terminate, pause, the end of agents (A10) |
 //! | `supervision.rs`, `supervision_groups.rs` | what follows a fault, restart groups (A8, A9) |
+//! | `save_points.rs` | states that are kept for a restart (A9) |
 //! | `tasks.rs`, `task_flow.rs` | tasks and what they wait for (A12) |
 //! | `requests.rs`, `timers.rs` | inference requests and timers that wait (I1) |
 //! | `trace.rs` | all of this event by event, for whoever watches |
@@ -40,6 +41,7 @@ mod open_error;
 mod payloads;
 mod plan;
 mod requests;
+mod save_points;
 mod schedule;
 mod state;
 mod stats;

@@ -108,6 +108,7 @@ impl Core {
         }
         self.chain.event(event::ENDED, self.agents.id(index).to_bits(), 0);
         self.mark_dirty(index);
+        self.forget_saved(index);
         self.agents.release(index);
         self.forget_timers(index);
         self.fail_ready(index, env);

@@ -102,8 +102,19 @@ impl Taking<'_> {
         }
         let task = if kind == turn::STEP { self.take_task(index) } else { NO_TASK };
         items += u32::from(task != NO_TASK);
-        self.plan.push(Planned { agent: index, kind, first_item, items, task });
+        let save = kind != turn::SHUTDOWN && self.saves_after(index);
+        self.plan.push(Planned { agent: index, kind, first_item, items, task, save });
         Verdict::Take
+    }
+
+    /// A9.6: whether the turn is one of those whose state is a save point by itself.
+    #[inline]
+    fn saves_after(&self, index: u32) -> bool {
+        let template = self.agents.at(index).template;
+        match self.setup.templates[template as usize].restart.saves() {
+            None | Some(0) => false,
+            Some(every) => (self.agents.rare(index).own_turns + 1).is_multiple_of(every.into()),
+        }
     }
 
     /// A12: the first of its ready tasks, as the last item of the turn.
@@ -231,6 +242,8 @@ impl Core {
             args_len: args.len() as u32,
             answers_free: self.setup.limits.answers_max.saturating_sub(agent.answers_used),
             ahead: TurnCommand::NOBODY,
+            save: planned.save.into(),
+            reserved: 0,
         };
         (command, args)
     }

@@ -42,6 +42,8 @@ pub(crate) struct Planned {
     pub(crate) items: u32,
     /// Its task, the last of these items, or [`NO_TASK`].
     pub(crate) task: TaskSlot,
+    /// Its state becomes a save point, whatever it asks for (A9).
+    pub(crate) save: bool,
 }
 
 impl Planned {
@@ -79,6 +81,10 @@ pub struct Core {
     pub(crate) groups: Groups,
     /// Agents that were stopped without a fault of their own; their lanes still hold an instance.
     pub(crate) group_stopped: Vec<AgentId>,
+    /// Agents that begin again with the state of their save point, which their lanes hold.
+    pub(crate) restored: Vec<AgentId>,
+    /// Agents that are no more; their lanes still hold a save point.
+    pub(crate) forgotten: Vec<AgentId>,
     pub(crate) held_items: u32,
     pub(crate) held_blocks: u32,
     pub(crate) topic_quotas: TopicQuotas,
@@ -158,6 +164,8 @@ impl Core {
             backoffs: BTreeSet::new(),
             groups,
             group_stopped: Vec::new(),
+            restored: Vec::new(),
+            forgotten: Vec::new(),
             held_items: 0,
             held_blocks: 0,
             topic_quotas: TopicQuotas::new(&setup),
@@ -229,6 +237,20 @@ impl Core {
     pub fn drain_group_stopped(&mut self, into: &mut Vec<AgentId>) {
         into.clear();
         into.append(&mut self.group_stopped);
+    }
+
+    /// Agents that begin again with the state of their save point, since the last call: to be asked
+    /// behind every open.
+    pub fn drain_restored(&mut self, into: &mut Vec<AgentId>) {
+        into.clear();
+        into.append(&mut self.restored);
+    }
+
+    /// Agents that ended since the last call and whose save points lanes hold: these are to be
+    /// dropped. To be asked behind every open and every commit.
+    pub fn drain_forgotten(&mut self, into: &mut Vec<AgentId>) {
+        into.clear();
+        into.append(&mut self.forgotten);
     }
 
     /// Slots that changed since the last call, in the order of their first change.

@@ -14,7 +14,6 @@ use crate::agents::Phase;
 use crate::environment::Environment;
 use crate::state::Core;
 use crate::tick_digest::event;
-use wasm_engine_setup::Restart;
 
 impl Core {
     /// A8: the incarnation is over; supervision decides what follows.
@@ -77,6 +76,7 @@ impl Core {
         self.order.remove(index);
         self.drop_answers(index, env);
         self.agents.at_mut(index).phase = Phase::Backoff(due);
+        self.agents.rare_mut(index).own_turns = 0;
         self.forget_timers(index);
         self.backoffs.insert((due, index));
         self.chain.event(event::BACKOFF, self.agents.id(index).to_bits(), due);
@@ -94,19 +94,15 @@ impl Core {
             None => &mut rare.restarts,
             Some(group) => &mut self.groups.groups[group as usize].restarts,
         };
-        match self.setup.templates[template as usize].restart {
-            Restart::Never => None,
-            Restart::Fresh { backoff_ticks, restarts_max, window_ticks } => {
-                while restarts.front().is_some_and(|&at| now - at >= window_ticks) {
-                    restarts.pop_front();
-                }
-                if restarts.len() >= restarts_max as usize {
-                    return None;
-                }
-                restarts.push_back(now);
-                Some(now.saturating_add(backoff_ticks.max(1)))
-            }
+        let limits = self.setup.templates[template as usize].restart.limits()?;
+        while restarts.front().is_some_and(|&at| now - at >= limits.window_ticks) {
+            restarts.pop_front();
         }
+        if restarts.len() >= limits.restarts_max as usize {
+            return None;
+        }
+        restarts.push_back(now);
+        Some(now.saturating_add(limits.backoff_ticks.max(1)))
     }
 
     /// A9: answers to calls of the old incarnation are dropped; messages and inputs stay.

@@ -214,6 +214,7 @@ impl Core {
             let incarnation = u64::from(agent.incarnation);
             self.stats.restarts += 1;
             self.chain.event(event::RESTARTED, self.agents.id(index).to_bits(), incarnation);
+            self.restore_saved(index);
             self.make_runnable(index);
         }
     }

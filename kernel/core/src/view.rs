@@ -109,6 +109,15 @@ impl Core {
         agent.instance.then(|| (self.agents.id(index), agent.incarnation))
     }
 
+    /// Tick of the save point of the agent in slot `index`, if it has one, which its lane holds.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Core::slots`].
+    #[must_use]
+    pub fn saved(&self, index: u32) -> Option<Tick> {
+        self.agents.rare(index).saved
+    }
+
     /// The smallest tick that must run next, without regard to inputs: `None` if none is due
     /// (SEMANTICS T5). Runnable agents make it the next one.
     pub fn next_tick(&mut self) -> Option<Tick> {

@@ -128,6 +128,15 @@ fn schedule(caller: &mut Caller<'_, Host>, fuel: u64, agent: i64, task: GuestSli
     call.accept(&Wanted { payload: Some(task), ..wanted })
 }
 
+/// Marks the turn; what is kept is the state behind it. The whole memory is what it names.
+fn save(caller: &mut Caller<'_, Host>, fuel: u64) -> Answer {
+    let memory = caller.data().memory.ok_or(HostError::OutsideTurn)?;
+    let memory_fuel = memory.data_size(&*caller) as u64 / BYTES_PER_FUEL;
+    let (call, []) = enter(caller, fuel + memory_fuel, [])?;
+    allowed(call.terms.rights.save)?;
+    call.accept(&Wanted::plain(effect::SAVE, 0))
+}
+
 fn terminate(caller: &mut Caller<'_, Host>, fuel: u64, agent: i64) -> Answer {
     lifecycle(caller, fuel, effect::TERMINATE, agent)
 }

@@ -9,7 +9,7 @@
 //!  TurnCommand, ItemFrames, args                           TurnResult, Effects
 //!          |                                                        ^
 //!          v            payloads from outboxes, spill               |
-//!  Lane::execute --> Seat (seats.rs, seat.rs) --> guest --> host calls (host_calls.rs)
+//!  Lane::execute --> Seat (seats/, seat.rs) --> guest --> host calls (host_calls.rs)
 //!          |              inbox <- header, payload                  |
 //!          +-- turn_digest.rs <---------- TurnContext: effects, codes, outbox
 //! ```
@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, cast_slice};
 use wasm_engine_abi::AgentId;
-use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult, fault, turn};
+use wasm_engine_abi::frame::{Effect, ItemFrame, TurnCommand, TurnResult, effect, fault, turn};
 
 use crate::ahead::{Ahead, Stages};
 use crate::areas::{Areas, Sources};
@@ -171,6 +171,45 @@ impl Lane {
         self.seats.save(agent.index(), into).map_err(|stop| self.failed(&command, stop))
     }
 
+    /// Appends the save point of an agent of this lane, as [`Lane::save`] does its state; false if
+    /// it has none.
+    #[must_use]
+    pub fn saved(&self, agent: AgentId, into: &mut Vec<u8>) -> bool {
+        self.seats.kept(agent.index(), into)
+    }
+
+    /// An incarnation begins with the state of its agent's save point, which stays.
+    ///
+    /// # Errors
+    /// There is none: the lane must not be used again.
+    pub fn go_back(&mut self, agent: AgentId, incarnation: u32) -> Result<(), MachineError> {
+        self.agent = agent.to_bits();
+        let command = TurnCommand { agent: self.agent, incarnation, ..TurnCommand::default() };
+        let gone_back = self.seats.go_back(Holder::of(&command));
+        gone_back.map_err(|stop| self.failed(&command, stop))
+    }
+
+    /// Drops the save point of an agent that is no more.
+    pub fn forget(&mut self, agent: AgentId) {
+        self.seats.forget(agent.index());
+    }
+
+    /// Gives an agent of a template a save point that [`Lane::saved`] gave.
+    ///
+    /// # Errors
+    /// As of [`Lane::restore`].
+    pub fn restore_saved(
+        &mut self,
+        agent: AgentId,
+        template: u32,
+        state: &[u8],
+    ) -> Result<(), MachineError> {
+        self.agent = agent.to_bits();
+        let command = TurnCommand { agent: self.agent, ..TurnCommand::default() };
+        let restored = self.seats.restore_kept(Holder::of(&command), template, state);
+        restored.map_err(|stop| self.failed(&command, stop))
+    }
+
     /// Lets an incarnation of a template live in this lane, with a state that [`Lane::save`] gave.
     ///
     /// # Errors
@@ -238,10 +277,20 @@ impl Lane {
         let inbox = command.kind == turn::INIT;
         let item_bytes_max = if inbox { self.seats.item_bytes_max(seat) } else { 0 };
         self.report(command, fault, item_bytes_max, out);
+        if fault == fault::NONE && command.kind != turn::SHUTDOWN && self.is_saved(command) {
+            self.seats.keep(slot(command))?;
+        }
         if fault != fault::NONE || command.kind == turn::SHUTDOWN {
             self.seats.end(slot(command))?;
         }
         Ok(())
+    }
+
+    /// Whether the state behind the turn that was executed is a save point (SEMANTICS A9).
+    #[inline]
+    fn is_saved(&self, command: &TurnCommand) -> bool {
+        let called = || self.seats.context().effects().iter().any(|e| e.kind == effect::SAVE);
+        command.save != 0 || called()
     }
 
     /// Tells of a fault beside the result.

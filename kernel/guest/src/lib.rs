@@ -7,8 +7,8 @@
 //! - `profile.rs`, `engine.rs` every setting of wasmtime that decides bits
 //! - `program.rs` compiled modules and what lanes share; `rights.rs` what a template may do
 //! - `code_cache/` compiled modules, kept between runs
-//! - `lane.rs`, `seats.rs`, `seat.rs` one lane, its agents awake and asleep, and calls into them;
-//!   `ahead.rs`, `prefetch.rs` asking for what they read
+//! - `lane.rs`, `seats/`, `seat.rs` one lane, its agents awake and asleep, their save points, and
+//!   calls into them; `ahead.rs`, `prefetch.rs` asking for what they read
 //! - `memory_arena.rs`, `guest_memory.rs`, `dirty_pages.rs`, `image.rs` memories, and what of them
 //!   an agent changed
 //! - `turn.rs`, `host_calls.rs`, `turn_digest.rs` one turn: what the guest asks for, and its digest

@@ -14,7 +14,7 @@
 //! of 4 KiB and would take a whole slot each, for turns that were a tenth faster at 4,096 agents
 //! and no faster at 500.
 //!
-//! What this does not do: it does not know agents; `seats.rs` clears and fills memories.
+//! What this does not do: it does not know agents; `seats/` clears and fills memories.
 #![expect(unsafe_code, reason = "it maps memory and hands it to the engine")]
 
 use std::ffi::c_void;

@@ -42,7 +42,7 @@ impl ResourceLimiter for MemoryLimiter {
         Ok(desired <= max && maximum.is_none_or(|maximum| desired <= maximum))
     }
 
-    /// How many seats a lane has, it decides itself (`seats.rs`).
+    /// How many seats a lane has, it decides itself (`seats/`).
     fn instances(&self) -> usize {
         usize::MAX
     }

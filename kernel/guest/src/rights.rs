@@ -71,6 +71,8 @@ pub(crate) struct Rights {
     pub(crate) random: bool,
     /// May write log lines.
     pub(crate) log: bool,
+    /// May make save points: its template restarts from them.
+    pub(crate) save: bool,
 }
 
 impl Rights {
@@ -116,6 +118,7 @@ impl Rights {
             schedule: plain("schedule"),
             random: plain("random"),
             log: plain("log"),
+            save: template.restart.saves().is_some(),
         })
     }
 

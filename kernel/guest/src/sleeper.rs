@@ -66,6 +66,18 @@ impl Sleeper {
         Ok(Self { holder, program, inbox, memory_bytes, difference: difference.into() })
     }
 
+    /// A copy for another incarnation of its agent.
+    pub(crate) fn of(&self, holder: Holder) -> Self {
+        let Self { holder: _, program, inbox, memory_bytes, ref difference } = *self;
+        Self { holder, program, inbox, memory_bytes, difference: difference.clone() }
+    }
+
+    /// Appends it as the saved state that [`Sleeper::saved`] reads.
+    pub(crate) fn put(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&Self::head(self.memory_bytes, self.inbox));
+        into.extend_from_slice(&self.difference);
+    }
+
     /// The state digest, as that of an agent awake.
     pub(crate) fn digest(&self, image: &Image, scratch: &mut Vec<u8>) -> Digest {
         scratch.resize(self.memory_bytes, 0);

@@ -32,7 +32,7 @@ pub use self::{
         REPLY_BYTES_MIN, RowForm, full_name,
     },
     model_notes::ModelNotes,
-    policy::{Policy, Restart, Schedule, TraceLevel},
+    policy::{Policy, Restart, RestartLimits, Schedule, TraceLevel},
     provider::{CPU, ProviderUse},
     sync_policy::SyncPolicy,
 };

@@ -47,6 +47,54 @@ pub enum Restart {
         /// Length of the window in ticks.
         window_ticks: u64,
     },
+    /// The same with the state of the agent's save point; a fresh one while it has none.
+    Saved {
+        /// Ticks from the fault to the restart, at least 1.
+        backoff_ticks: u64,
+        /// Restarts allowed within the window.
+        restarts_max: u32,
+        /// Length of the window in ticks.
+        window_ticks: u64,
+        /// Every so many turns of an incarnation the state is a save point; 0 for only those in
+        /// which the agent called `save`.
+        #[serde(default)]
+        save_every_turns: u32,
+    },
+}
+
+/// When restarts are granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RestartLimits {
+    /// Ticks from the fault to the restart.
+    pub backoff_ticks: u64,
+    /// Restarts allowed within the window.
+    pub restarts_max: u32,
+    /// Length of the window in ticks.
+    pub window_ticks: u64,
+}
+
+impl Restart {
+    /// When restarts are granted; `None` if never.
+    #[must_use]
+    pub fn limits(&self) -> Option<RestartLimits> {
+        match *self {
+            Self::Never => None,
+            Self::Fresh { backoff_ticks, restarts_max, window_ticks }
+            | Self::Saved { backoff_ticks, restarts_max, window_ticks, .. } => {
+                Some(RestartLimits { backoff_ticks, restarts_max, window_ticks })
+            }
+        }
+    }
+
+    /// Whether agents have save points, and of how many turns the state of the last becomes one by
+    /// itself; 0 for never.
+    #[must_use]
+    pub fn saves(&self) -> Option<u32> {
+        match *self {
+            Self::Never | Self::Fresh { .. } => None,
+            Self::Saved { save_every_turns, .. } => Some(save_every_turns),
+        }
+    }
 }
 
 /// Which events of a run monitors can follow; physical.

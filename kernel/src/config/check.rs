@@ -18,7 +18,7 @@ use crate::sources::{COMMAND_BYTES_PER_TICK_MAX, COMMANDS_PER_TICK_MAX, CommandR
 use wasm_engine_core::TICK_MAX;
 use wasm_engine_guest::admission::Pattern;
 use wasm_engine_inference::ProviderName;
-use wasm_engine_setup::{BATCH_MAX, LimitError, MEMORY_BYTES_MAX, MODELS_MAX, Restart};
+use wasm_engine_setup::{BATCH_MAX, LimitError, MEMORY_BYTES_MAX, MODELS_MAX};
 
 /// What a trace ring may hold.
 const TRACE_EVENTS_RANGE: std::ops::RangeInclusive<u32> = 64..=1 << 24;
@@ -235,11 +235,11 @@ impl Config {
             let problem = "stands beside count = 0, and spawned agents are in no group; remove it";
             return Err(self.value_error(key("group"), problem));
         }
-        if let Restart::Fresh { backoff_ticks, restarts_max, window_ticks } = agent.restart {
+        if let Some(limits) = agent.restart.limits() {
             // A backoff of 0 is refused (SEMANTICS T3).
-            self.at_least_1(&key("restart.backoff_ticks"), backoff_ticks)?;
-            self.at_least_1(&key("restart.restarts_max"), restarts_max.into())?;
-            self.at_least_1(&key("restart.window_ticks"), window_ticks)?;
+            self.at_least_1(&key("restart.backoff_ticks"), limits.backoff_ticks)?;
+            self.at_least_1(&key("restart.restarts_max"), limits.restarts_max.into())?;
+            self.at_least_1(&key("restart.window_ticks"), limits.window_ticks)?;
         }
         self.check_for_each("agent", &agent.name, agent.for_each.as_deref())
     }

@@ -12,7 +12,7 @@ pub(super) mod restart {
     ) -> Result<S::Ok, S::Error> {
         match restart {
             Restart::Never => out.serialize_str("never"),
-            fresh => fresh.serialize(out),
+            again => again.serialize(out),
         }
     }
 

@@ -56,8 +56,8 @@ impl ChangedSlots {
         self.list = list;
     }
 
-    /// Marks agents that lost their state with their group; all others that did took a turn.
-    pub(crate) fn mark_stopped(&mut self, agents: &[AgentId]) {
+    /// Marks agents that lost or changed what is kept of them without a turn.
+    pub(crate) fn mark_all(&mut self, agents: &[AgentId]) {
         if self.on {
             agents.iter().for_each(|agent| self.mark(agent.index()));
         }

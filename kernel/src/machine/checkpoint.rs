@@ -2,14 +2,15 @@
 //! (SEMANTICS L8).
 //!
 //! ```text
-//!  agents, ascending by slot:  slot u32 | bytes u64 | state ...
+//!  agents, ascending by slot:  slot u32 | bytes u64 | state bytes u32 | state | save point
 //! ```
+//! Either may be empty: an agent in backoff has no state, most have no save point.
 //! The tick stops for the copy only. Agents that took no turn since the last copy are as they were,
 //! so only the others are copied: `changed_slots.rs` marks them.
 
 use std::sync::Arc;
 
-use wasm_engine_core::{CheckpointError, Core};
+use wasm_engine_core::{AgentState, CheckpointError, Core};
 use wasm_engine_guest::MachineError;
 use wasm_engine_log::keyframes::KeyframeJob;
 
@@ -51,14 +52,24 @@ impl Kernel {
         states.clear();
         let slots = self.changed.take(self.core.slots());
         for &slot in slots.iter() {
-            let before = states.len();
+            let (before, agent) = (states.len(), self.core.agent(slot).id);
             let lives = self.core.incarnation(slot).is_some();
-            if lives && self.lanes.save(self.core.agent(slot).id, states)? {
-                // A lane holds no state of so many bytes.
-                changed.push((slot, u32::try_from(states.len() - before).ok()));
-            } else {
+            let saved = self.core.saved(slot).is_some();
+            if !lives && !saved {
                 changed.push((slot, None));
+                continue;
             }
+            states.extend_from_slice(&[0; 4]);
+            if lives {
+                self.lanes.save(agent, states)?;
+            }
+            // A lane holds no state of so many bytes.
+            let len = u32::try_from(states.len() - before - 4).unwrap_or(u32::MAX);
+            states[before..before + 4].copy_from_slice(&len.to_le_bytes());
+            if saved {
+                self.lanes.saved(agent, states);
+            }
+            changed.push((slot, u32::try_from(states.len() - before).ok()));
         }
         self.changed.give_back(slots);
         Ok(())
@@ -78,15 +89,33 @@ impl Kernel {
         self.core = Core::restore(setup, core, &mut self.payloads)?;
         let mut rest = agents;
         for slot in 0..self.core.slots() {
-            let Some((agent, incarnation)) = self.core.incarnation(slot) else { continue };
-            let unfit = RestoreError::Agents { slot };
-            let Some((state, more)) = state_of(slot, rest) else { return Err(unfit) };
+            let (lives, saves) = (self.core.incarnation(slot), self.core.saved(slot).is_some());
+            if lives.is_none() && !saves {
+                continue;
+            }
+            let unfit = || RestoreError::Agents { slot };
+            let (states, more) = state_of(slot, rest).ok_or_else(unfit)?;
             rest = more;
-            let template = self.core.agent(slot).template;
-            self.lanes.restore(agent, incarnation, template, state)?;
+            let (state, saved) = both(states).ok_or_else(unfit)?;
+            if lives.is_none() != state.is_empty() || saves == saved.is_empty() {
+                return Err(unfit());
+            }
+            let AgentState { id, template, .. } = self.core.agent(slot);
+            if let Some((agent, incarnation)) = lives {
+                self.lanes.restore(agent, incarnation, template, state)?;
+            }
+            if saves {
+                self.lanes.restore_saved(id, template, saved)?;
+            }
         }
         if rest.is_empty() { Ok(()) } else { Err(RestoreError::Agents { slot: self.core.slots() }) }
     }
+}
+
+/// State and save point of an agent.
+fn both(states: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = states.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)
 }
 
 /// The state of the agent in this slot, if it is the next one, and what stands behind it.

@@ -35,7 +35,7 @@ use wasm_engine_core::{Core, Results};
 use wasm_engine_guest::{
     Areas, FaultAccount, LaneShared, LaneUse, MachineError, MachineFailure,
     lane::Lane,
-    worker::{SharedLane, UsedLane, Worker},
+    worker::{SharedLane, UsedLane, Worker, guarded},
     worker_codec::{Reply, push_begin, push_stop, push_turn, read_reply},
 };
 
@@ -206,10 +206,7 @@ impl LanePool {
         agent: AgentId,
         into: &mut Vec<u8>,
     ) -> Result<bool, MachineError> {
-        match self.home(agent.index()) as usize {
-            0 => self.local.lane.save(agent, into),
-            lane => self.workers[lane - 1].lane.lock().lane.save(agent, into),
-        }
+        self.with_home(agent, |own| own.lane.save(agent, into))
     }
 
     /// Lets an incarnation of a template live in its lane, with a state that was saved.
@@ -231,6 +228,39 @@ impl LanePool {
             lane => restore(&mut self.workers[lane - 1].lane.lock())?,
         };
         Ok(())
+    }
+
+    /// Appends the save point of an agent, between two rounds; false if its lane holds none.
+    pub(crate) fn saved(&mut self, agent: AgentId, into: &mut Vec<u8>) -> bool {
+        self.with_home(agent, |own| own.lane.saved(agent, into))
+    }
+
+    /// Gives an agent of a template a save point that was saved.
+    pub(crate) fn restore_saved(
+        &mut self,
+        agent: AgentId,
+        template: u32,
+        state: &[u8],
+    ) -> Result<(), MachineError> {
+        self.with_home(agent, |own| own.lane.restore_saved(agent, template, state))
+    }
+
+    /// An incarnation begins with its agent's save point, between two rounds (SEMANTICS A9).
+    pub(crate) fn go_back(&mut self, agent: AgentId, incarnation: u32) -> Result<(), MachineError> {
+        self.with_home(agent, |own| guarded(&mut own.lane, |lane| lane.go_back(agent, incarnation)))
+    }
+
+    /// Drops the save point of an agent that is no more.
+    pub(crate) fn forget(&mut self, agent: AgentId) {
+        self.with_home(agent, |own| own.lane.forget(agent));
+    }
+
+    /// Uses the lane of an agent, between two rounds.
+    fn with_home<T>(&mut self, agent: AgentId, what: impl FnOnce(&mut UsedLane) -> T) -> T {
+        match self.home(agent.index()) as usize {
+            0 => what(&mut self.local),
+            lane => what(&mut self.workers[lane - 1].lane.lock()),
+        }
     }
 
     /// Drops the instances of `agents` and gives their memory back (SEMANTICS A8).

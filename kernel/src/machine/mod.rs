@@ -6,6 +6,7 @@
 mod changed_slots;
 pub(crate) mod checkpoint;
 mod code;
+mod kept_states;
 mod lane_costs;
 mod lane_pool;
 mod names;
@@ -34,6 +35,7 @@ use wasm_engine_shm::{
 
 use self::{
     changed_slots::ChangedSlots,
+    kept_states::KeptStates,
     names::names,
     sections::{Watched, open_lanes, watch_rings},
     stages::{StageClock, TickStage},
@@ -320,6 +322,14 @@ impl Kernel {
         publish_trace(&mut self.core, &mut self.publisher, begin);
         let tick = self.core.tick();
         let machine = |source| TickError::Machine { tick, source };
+        let mut kept = KeptStates {
+            core: &mut self.core,
+            lanes: &mut self.lanes,
+            changed: &mut self.changed,
+            agents: &mut self.agents,
+        };
+        kept.go_back().map_err(machine)?;
+        kept.forget();
         while self.core.plan(&mut env) > 0 {
             self.stages.lap(TickStage::Plan);
             if self.trace.level == TraceLevel::Full {
@@ -336,9 +346,11 @@ impl Kernel {
             publish_trace(&mut self.core, &mut self.publisher, self.lanes.stepped_ns());
             self.core.drain_group_stopped(&mut self.agents);
             if !self.agents.is_empty() {
-                self.changed.mark_stopped(&self.agents);
+                self.changed.mark_all(&self.agents);
                 self.lanes.drop_states(&self.agents).map_err(machine)?;
             }
+            let Self { core, lanes, changed, agents, .. } = self;
+            KeptStates { core, lanes, changed, agents }.forget();
             self.stages.lap(TickStage::Commit);
         }
         self.stages.lap(TickStage::Plan);

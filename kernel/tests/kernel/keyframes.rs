@@ -117,6 +117,32 @@ fn l9_1_l9_4_a_run_goes_on_from_its_last_keyframe_to_the_same_end() {
 }
 
 #[test]
+fn a9_8_l9_4_l6_1_a_run_with_save_points_goes_on_verifies_and_ends_the_same_on_any_lanes() {
+    let fresh = "kind = \"fresh\", backoff_ticks = 2, restarts_max = 3, window_ticks = 24";
+    let saved = "kind = \"saved\", save_every_turns = 1, backoff_ticks = 2, restarts_max = 9, \
+                 window_ticks = 4";
+    let keyframes = format!("block_bytes = 4096\nkeyframe_ticks = {EVERY}\nkeyframes_max = 3");
+    let text = config("").replace("block_bytes = 4096", &keyframes).replace(fresh, saved);
+    assert!(text.contains(saved));
+    let folder = Folder::with(&text, &data(ROWS));
+    let unbroken = folder.logged("unbroken", None);
+    assert!(unbroken.restarts > 50, "it faults again and again: {}", unbroken.restarts);
+    for (workers, ends) in [(0, &[50][..]), (1, &[71, 150]), (2, &[42, 93])] {
+        let part = format!("part-{workers}");
+        in_parts(&folder, &part, ends);
+        let report = resumed(&folder, &part, workers);
+        assert!(report.resumed_from.is_some_and(|tick| tick > 0));
+        assert_same(&report, &unbroken);
+        assert!(outputs(&folder, &part) == outputs(&folder, "unbroken"));
+        for from_keyframe in [false, true] {
+            let options = ReplayOptions { from_keyframe, ..ReplayOptions::default() };
+            let verified = verify(&folder.path(&part), options).expect("it is read");
+            assert_eq!((verified.divergence, verified.run.digest), (None, unbroken.digest));
+        }
+    }
+}
+
+#[test]
 fn l9_3_a_keyframe_that_is_cut_changed_or_not_of_the_log_is_passed_over() {
     let folder = folder();
     let unbroken = folder.logged("unbroken", None);

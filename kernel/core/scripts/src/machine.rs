@@ -1,10 +1,10 @@
 //! What a rig drives, and the machine without wasm.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use wasm_engine_abi::{
     AgentId, Digest, Tick,
-    frame::{Effect, ItemFrame, Location, TurnResult, fault, turn},
+    frame::{Effect, ItemFrame, Location, TurnResult, effect, fault, turn},
     page::TraceEvent,
     record::TickClose,
 };
@@ -66,6 +66,8 @@ pub struct Scripted {
     payloads: PlainPayloads,
     /// By slot.
     scripts: Vec<Option<Script>>,
+    /// Save points, by slot.
+    saved: BTreeMap<u32, Script>,
     events: Vec<TraceEvent>,
     states: Vec<(Tick, Vec<AgentId>)>,
     parts: TickParts,
@@ -125,6 +127,7 @@ impl Scripted {
             guests: self.guests.clone(),
             payloads,
             scripts: self.scripts.clone(),
+            saved: self.saved.clone(),
             events: self.events.clone(),
             states: self.states.clone(),
             parts: TickParts::default(),
@@ -187,8 +190,31 @@ impl Scripted {
         let (result, effects) = turn.finish(ending);
         if result.fault != fault::NONE || command.kind == turn::SHUTDOWN {
             *present = None;
+        } else if command.save != 0 || effects.iter().any(|e| e.kind == effect::SAVE) {
+            self.saved.insert(slot, script.clone());
         }
         (result, effects, lane)
+    }
+
+    /// Behind an open: who begins again with a save point has its state.
+    fn go_back(&mut self) {
+        let mut agents = Vec::new();
+        self.core.drain_restored(&mut agents);
+        for agent in agents {
+            let (_, incarnation) = self.core.incarnation(agent.index()).expect("it lives");
+            let mut script = self.saved[&agent.index()].clone();
+            script.incarnation = incarnation;
+            self.scripts[agent.index() as usize] = Some(script);
+        }
+    }
+
+    /// Behind an open and a commit.
+    fn forget(&mut self) {
+        let mut agents = Vec::new();
+        self.core.drain_forgotten(&mut agents);
+        for agent in agents {
+            self.saved.remove(&agent.index()).expect("it had a save point");
+        }
     }
 
     /// Digest over the states of those who took a turn (D5).
@@ -217,6 +243,7 @@ impl Machine for Scripted {
             guests: scene.guests.clone(),
             payloads: PlainPayloads::new(workers + 1),
             scripts: Vec::new(),
+            saved: BTreeMap::new(),
             events: Vec::new(),
             states: Vec::new(),
             parts: TickParts::default(),
@@ -234,6 +261,8 @@ impl Machine for Scripted {
     fn tick(&mut self, facts: &[u8], sink: &mut Recorder) -> Result<TickClose, OpenError> {
         self.core.open(facts, &mut around(&mut self.payloads, sink))?;
         self.parts = TickParts::default();
+        self.go_back();
+        self.forget();
         while self.core.plan(&mut around(&mut self.payloads, sink)) > 0 {
             let done = self.step();
             self.parts.turns.extend(done.0.iter().map(|(result, ..)| result.digest));
@@ -243,6 +272,7 @@ impl Machine for Scripted {
             for agent in stopped {
                 self.scripts[agent.index() as usize] = None;
             }
+            self.forget();
         }
         let state = self.core.state_due().then(|| self.state_digest());
         self.parts.state = state;

@@ -140,6 +140,9 @@ impl Prog {
     pub fn schedule(self, agent: u64, task: &[u8]) -> Self {
         self.op(31, agent, 0, task)
     }
+    pub fn save(self) -> Self {
+        self.op(32, 0, 0, b"")
+    }
     pub fn then(mut self, more: &Prog) -> Self {
         self.0.extend_from_slice(&more.0[8..]);
         self

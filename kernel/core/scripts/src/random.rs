@@ -38,7 +38,15 @@ pub fn everything(seed: u64, schedule: Schedule) -> Scene {
     let mut scene = Scene::empty();
     scene.setup.seed = seed;
     scene.setup.schedule = schedule;
-    let restart = Restart::Fresh { backoff_ticks: 2, restarts_max: 3, window_ticks: 20 };
+    let (backoff_ticks, restarts_max, window_ticks) = (2, 3, 20);
+    // By themselves in turn 3, 6, ..., or never, or all start fresh.
+    let restart = match seed % 4 {
+        0 => Restart::Fresh { backoff_ticks, restarts_max, window_ticks },
+        by => {
+            let save_every_turns = 3 * (by as u32 % 2);
+            Restart::Saved { backoff_ticks, restarts_max, window_ticks, save_every_turns }
+        }
+    };
     scene.template("worker", restart);
     scene.template("other", Restart::Never);
     scene.setup.templates[1].priority = 3;
@@ -131,7 +139,7 @@ pub fn random_program(mix: &mut Mix, agents: u32) -> Prog {
         };
         let topic = REFUSE + mix.below(4) as u32;
         let len = [0, 1, 63, 64, 65, 500, 4096][mix.below(7) as usize];
-        program = match mix.below(26) {
+        program = match mix.below(28) {
             0..=3 => program.publish_len(topic, len),
             4..=6 => program.send_len(agent, len),
             7 => program.send_prog(agent, prog().random(OUT).count(OUT)),
@@ -154,6 +162,7 @@ pub fn random_program(mix: &mut Mix, agents: u32) -> Prog {
                 let named = |seq| TaskId { agent: to(by), seq };
                 program.schedule(agent, &random_task(mix, agents, named, 24))
             }
+            24 | 25 => program.save(),
             _ => program.log(3, "a line").count(OUT),
         };
     }

@@ -255,6 +255,7 @@ impl Script {
             13 => turn.lifecycle("resume", effect::RESUME, address)?,
             14 => turn.log(memory, a32, data)?,
             31 => turn.schedule(memory, address, data)?,
+            32 => turn.save(memory)?,
             15 => {
                 let number = turn.random()?;
                 self.publish_number(turn, a32, number.cast_unsigned())?

@@ -322,6 +322,16 @@ impl<'a> Turn<'a> {
         })()))
     }
 
+    /// Names the whole memory.
+    pub(crate) fn save(&mut self, memory: &[u8]) -> Answer {
+        let [_] = self.enter("save", memory, [(0, memory.len() as u32)])?;
+        Ok(answer((|| {
+            let template = &self.setup.templates[self.command.template as usize];
+            template.restart.saves().ok_or(Status::Denied)?;
+            self.accept(&wanted(effect::SAVE, 0, None, false))
+        })()))
+    }
+
     /// `terminate`, `pause` or `resume`.
     pub(crate) fn lifecycle(&mut self, call: &str, kind: u32, agent: u64) -> Answer {
         let [] = self.enter(call, &[], [])?;

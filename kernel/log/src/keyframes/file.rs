@@ -25,7 +25,7 @@ use crate::storage::{Storage, StorageFile};
 
 const MAGIC: [u8; 8] = *b"WEKEYFR\0";
 /// Format of this file and of the core's and the run's part.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Names of keyframes begin so; the tick follows, in as many digits as the longest has.
 const PREFIX: &str = "keyframe-";
 const DIGITS: usize = 20;

@@ -133,19 +133,32 @@ pub fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick<M: Machine>()
     }
     rig.command(action::SCHEDULE, to(0), bytemuck::bytes_of(&TaskHeader::default()));
     digested_tick(&mut rig, &mut counts);
+    // A save point, and the restart with it.
+    let mut scene = Scene::empty();
+    let (backoff_ticks, restarts_max, window_ticks) = (1, 1, 1);
+    let restart = Restart::Saved { backoff_ticks, restarts_max, window_ticks, save_every_turns: 0 };
+    scene.template("saver", restart);
+    scene.agent(0, prog());
+    let mut rig = Rig::<M>::new(&scene);
+    digested_tick(&mut rig, &mut counts);
+    for program in [prog().save(), prog().trap()] {
+        rig.tell(0, program);
+        digested_tick(&mut rig, &mut counts);
+    }
+    digested_tick(&mut rig, &mut counts);
     let expected = BTreeMap::from([
         (event::REFUSED, 1),
         (event::DROPPED, 1),
         (event::OUTCOME, 6),
         (event::REPLY_DROPPED, 1),
         (event::TIMER, 1),
-        (event::RESTARTED, 2),
+        (event::RESTARTED, 3),
         (event::SPAWNED, 1),
         (event::ENDED, 1),
         (event::PAUSED, 2),
         (event::RESUMED, 1),
-        (event::FAULTED, 1),
-        (event::BACKOFF, 2),
+        (event::FAULTED, 2),
+        (event::BACKOFF, 3),
         // At its termination, and with none left after its last turn.
         (event::DEAD_LETTERS, 2),
         (event::REQUESTED, 1),
@@ -157,6 +170,8 @@ pub fn d3_1_d3_2_every_kind_of_event_enters_the_digest_of_its_tick<M: Machine>()
         (event::COMMANDED, 5),
         (event::TASK_SCHEDULED, 1),
         (event::TASK_ENDED, 1),
+        (event::SAVED, 1),
+        (event::RESTORED, 1),
     ]);
     assert_eq!(counts, expected);
     let kinds = event::ALL.iter().filter(|kind| kind.value < DIGESTED).count();

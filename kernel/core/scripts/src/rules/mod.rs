@@ -21,6 +21,7 @@ pub mod inference;
 pub mod limits;
 pub mod models;
 pub mod open;
+pub mod save_points;
 pub mod schedule;
 pub mod supervision;
 pub mod task_graphs;
@@ -152,6 +153,22 @@ macro_rules! rule_tests {
         fn t5_6_a8_8_restarts_outside_the_window_do_not_count();
         #[test]
         fn a8_8_an_init_that_faults_is_supervised_too();
+    }
+    save_points {
+        #[test]
+        fn a8_17_a9_6_a9_7_a_restart_goes_back_to_the_save_point_and_says_so();
+        #[test]
+        fn a9_6_save_points_come_by_turns_or_by_the_call_and_never_from_a_fault();
+        #[test]
+        fn a8_17_a9_7_without_a_save_point_a_restart_is_fresh();
+        #[test]
+        fn a9_6_a3_2_who_does_not_restart_from_save_points_may_not_save();
+        #[test]
+        fn a9_7_what_the_old_incarnation_waited_for_is_dropped_and_mail_stays();
+        #[test]
+        fn a9_8_a_save_point_ends_with_its_agent();
+        #[test]
+        fn a8_12_a9_7_members_of_a_group_go_back_each_to_its_own();
     }
     groups {
         #[test]
@@ -419,6 +436,7 @@ mod tests {
             include_str!("calls.rs"),
             include_str!("supervision.rs"),
             include_str!("groups.rs"),
+            include_str!("save_points.rs"),
             include_str!("endings.rs"),
             include_str!("commit.rs"),
             include_str!("deliveries.rs"),

@@ -16,6 +16,9 @@
 //! and those that nobody holds are more than those in use, all are given back at once: everybody
 //! sleeps, and a new store begins empty.
 
+mod kept_states;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasm_engine_abi::frame::{ItemFrame, TurnCommand, turn};
@@ -72,6 +75,8 @@ pub(crate) struct Seats {
     pools: Vec<Pool>,
     /// By slot of the agent; grows to the highest that was used.
     agents: Vec<Presence>,
+    /// Save points, by slot of the agent.
+    saved: BTreeMap<u32, Sleeper>,
     /// Seats that nobody holds.
     free: usize,
     /// Agents that sleep.
@@ -95,6 +100,7 @@ impl Seats {
             seats: Vec::new(),
             pools: shared.programs.iter().map(|_| Pool::default()).collect(),
             agents: Vec::new(),
+            saved: BTreeMap::new(),
             free: 0,
             asleep: 0,
             dirty: DirtyPages::new(),
@@ -162,6 +168,9 @@ impl Seats {
             return Err(Stop::command("there is no such agent slot"));
         }
         self.end(slot)?;
+        if self.saved.get(&slot).is_some_and(|saved| saved.holder.agent != command.agent) {
+            self.forget(slot);
+        }
         let number = self.vacant(command.template, None)?;
         // Its init has yet to name one.
         self.seats[number as usize].inbox = GuestInbox::default();
@@ -253,69 +262,42 @@ impl Seats {
 
     /// Appends the state of the agent in this slot; false if nobody is there.
     pub(crate) fn save(&mut self, slot: u32, into: &mut Vec<u8>) -> Result<bool, Stop> {
-        let Self { store, seats, pools, agents, dirty, writer, .. } = self;
-        match agents.get(slot as usize) {
+        match self.agents.get(slot as usize) {
             Some(Presence::Awake(number)) => {
-                let seat = &seats[*number as usize];
-                let Some(image) = &pools[seat.program as usize].image else {
-                    return Err(Stop::command("a seat has no image"));
-                };
-                writer.begin();
-                for (index, first) in image.globals.iter().enumerate() {
-                    let value = seat.global(store, index)?;
-                    if value != *first {
-                        writer.global(index, value);
-                    }
-                }
-                let memory = seat.memory.data(&**store);
-                dirty.each(memory.as_ptr(), memory.len(), |run| {
-                    image.differing(run.start, &memory[run], |at, bytes| writer.run(at, bytes));
-                });
-                into.extend_from_slice(&Sleeper::head(memory.len(), seat.inbox));
-                into.extend_from_slice(writer.bytes());
+                let number = *number;
+                let memory_bytes = self.compare(number)?;
+                let head = Sleeper::head(memory_bytes, self.seats[number as usize].inbox);
+                into.extend_from_slice(&head);
+                into.extend_from_slice(self.writer.bytes());
                 Ok(true)
             }
             Some(Presence::Asleep(sleeper)) => {
-                into.extend_from_slice(&Sleeper::head(sleeper.memory_bytes, sleeper.inbox));
-                into.extend_from_slice(&sleeper.difference);
+                sleeper.put(into);
                 Ok(true)
             }
             Some(Presence::Nowhere) | None => Ok(false),
         }
     }
 
-    /// Puts an agent with a saved state into its slot, asleep; who was there is gone.
-    pub(crate) fn restore(
-        &mut self,
-        holder: Holder,
-        program: u32,
-        state: &[u8],
-    ) -> Result<(), Stop> {
-        let slot = AgentId::from_bits(holder.agent).index();
-        let Some(code) = self.shared.programs.get(program as usize) else {
-            return Err(Stop::state("there is no such template"));
-        };
-        if slot >= self.shared.agents_max {
-            return Err(Stop::state("there is no such agent slot"));
-        }
-        let memory_bytes_max = code.terms.memory_bytes_max;
-        self.end(slot)?;
-        if self.pools[program as usize].image.is_none() {
-            // To every program without a seat one is kept.
-            let number = self.add(program)?;
-            self.pools[program as usize].idle.push(number);
-            self.free += 1;
-        }
-        let Some(image) = &self.pools[program as usize].image else {
+    /// Writes by what the holder of a seat differs from the image; gives the bytes of its memory.
+    fn compare(&mut self, number: u32) -> Result<usize, Stop> {
+        let Self { store, seats, pools, dirty, writer, .. } = self;
+        let seat = &seats[number as usize];
+        let Some(image) = &pools[seat.program as usize].image else {
             return Err(Stop::command("a seat has no image"));
         };
-        let sleeper = Sleeper::saved(holder, program, state, image, memory_bytes_max)?;
-        if self.agents.len() <= slot as usize {
-            self.agents.resize_with(slot as usize + 1, Presence::default);
+        writer.begin();
+        for (index, first) in image.globals.iter().enumerate() {
+            let value = seat.global(store, index)?;
+            if value != *first {
+                writer.global(index, value);
+            }
         }
-        self.agents[slot as usize] = Presence::Asleep(Box::new(sleeper));
-        self.asleep += 1;
-        Ok(())
+        let memory = seat.memory.data(&**store);
+        dirty.each(memory.as_ptr(), memory.len(), |run| {
+            image.differing(run.start, &memory[run], |at, bytes| writer.run(at, bytes));
+        });
+        Ok(memory.len())
     }
 
     /// A seat of this program that nobody holds, with a memory of this many bytes; without, with
