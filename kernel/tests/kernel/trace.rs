@@ -56,13 +56,16 @@ fn all(follower: &mut Follower) -> Vec<TraceEvent> {
     events
 }
 
+/// A seed of which the scenario has events of all kinds.
+const SEED: u64 = 3;
+
 /// The scenario with everything in it, and its trace.
 fn traced(workers: u32, level: TraceLevel, schedule: Schedule) -> (Rig, Vec<TraceEvent>) {
     let name = format!("trace-{}-{workers}-{level:?}-{schedule:?}", process::id());
-    let scene = everything(7, schedule);
+    let scene = everything(SEED, schedule);
     let mut rig = announced(&scene, workers, name.clone(), TraceOptions { level, events: ROOM });
     let mut follower = attach(&name).follow().expect("sound").expect("there is a trace");
-    drive(&mut rig, 7, TICKS, AGENTS);
+    drive(&mut rig, SEED, TICKS, AGENTS);
     let events = all(&mut follower);
     (rig, events)
 }
@@ -243,7 +246,7 @@ fn more_events_than_there_is_room_for_are_lost_exactly() {
         TraceOptions { level: TraceLevel::Full, events: SLOTS },
     );
     let mut follower = attach(&name).follow().expect("sound").expect("there is a trace");
-    drive(&mut rig, 7, TICKS, AGENTS);
+    drive(&mut rig, SEED, TICKS, AGENTS);
     // The same run with room for all says how many there were.
     let (whole, events) = traced(0, TraceLevel::Full, Schedule::Fifo);
     assert_eq!(whole.digests(), rig.digests());
