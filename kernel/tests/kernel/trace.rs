@@ -240,7 +240,7 @@ fn more_events_than_there_is_room_for_are_lost_exactly() {
     const SLOTS: u32 = 64;
     let name = format!("burst-{}", process::id());
     let mut rig = announced(
-        &everything(7, Schedule::Fifo),
+        &everything(SEED, Schedule::Fifo),
         0,
         name.clone(),
         TraceOptions { level: TraceLevel::Full, events: SLOTS },

@@ -63,9 +63,9 @@ fn l9_1_l9_3_what_is_of_another_format_abi_engine_run_or_tick_is_refused_by_name
     let bytes = whole();
     let read = |memory: &Memory, terms: &KeyframeTerms| read_keyframe(memory, 7, terms);
     let mut format = bytes.clone();
-    format[8] = 2;
+    format[8] = 1;
     let error = read(&holding(&format), &terms()).expect_err("another format");
-    assert!(matches!(error, KeyframeError::Format { found: 2, .. }), "{error}");
+    assert!(matches!(error, KeyframeError::Format { found: 1, .. }), "{error}");
     let mut abi = bytes.clone();
     abi[12] = 9;
     let crc = crc32c::crc32c(&abi[..108]);
