@@ -28,7 +28,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     is_well_formed(pattern) && covers(pattern, name)
 }
 
-/// As [`matches`], for a pattern that is well-formed: one pass over both, at most as long as they
+/// As [`matches()`], for a pattern that is well-formed: one pass over both, at most as long as they
 /// are.
 #[must_use]
 pub fn covers(pattern: &str, name: &str) -> bool {
