@@ -87,9 +87,7 @@ impl Core {
                 FactFields::Load(LoadFact { load, .. }) => {
                     return Err(OpenError::UnexpectedLoad { tick, load });
                 }
-                FactFields::Provider(changed) => {
-                    self.provider(changed, fact.payload, env)?;
-                }
+                FactFields::Provider(changed) => self.provider(changed, fact.payload, env)?,
                 FactFields::Command(command) => self.command(command, fact.payload, env)?,
                 FactFields::Reply(reply) => self.reply(reply, fact.payload, env)?,
                 FactFields::Input(input) => self.input(input, fact.payload, env)?,

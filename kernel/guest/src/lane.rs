@@ -289,8 +289,10 @@ impl Lane {
     /// Whether the state behind the turn that was executed is a save point (SEMANTICS A9).
     #[inline]
     fn is_saved(&self, command: &TurnCommand) -> bool {
+        let program = self.shared.programs.get(command.template as usize);
         let called = || self.seats.context().effects().iter().any(|e| e.kind == effect::SAVE);
-        command.save != 0 || called()
+        // Few may, and the effects of all others are not looked through.
+        program.is_some_and(|program| program.terms.rights.save) && (command.save != 0 || called())
     }
 
     /// Tells of a fault beside the result.

@@ -5,6 +5,7 @@
 //! error, never by its text, so that it is the same everywhere.
 
 use bytemuck::{Pod, bytes_of};
+use wasm_engine_abi::AgentId;
 use wasm_engine_abi::calls::INITIALIZE;
 use wasm_engine_abi::frame::{Context, ItemFrame, ItemHeader, TurnCommand, fault, item};
 use wasm_engine_abi::limits::INBOX_BYTES_MIN;
@@ -65,6 +66,11 @@ pub(crate) struct Holder {
 impl Holder {
     pub(crate) fn of(command: &TurnCommand) -> Self {
         Self { agent: command.agent, incarnation: command.incarnation }
+    }
+
+    /// The slot of its agent.
+    pub(crate) fn slot(&self) -> u32 {
+        AgentId::from_bits(self.agent).index()
     }
 }
 

@@ -14,17 +14,16 @@ use crate::list_buffer::ListBuffer;
 use crate::stack::StackedRows;
 
 /// Makes the model of the processor.
-pub(crate) type MakeModel = Box<dyn FnMut() -> Result<Box<dyn Backend>, String> + Send>;
+pub(crate) type MakeModel = Box<dyn FnOnce() -> Result<Box<dyn Backend>, String> + Send>;
 
 /// A model of a provider that may fail, and how that of the processor is made.
 pub(crate) struct FallbackModel {
     /// What computes it.
     first: Box<dyn Backend>,
-    make: MakeModel,
-    /// That of the processor, once there was need of it.
+    /// None once it was tried: it is not tried again.
+    make: Option<MakeModel>,
+    /// That of the processor, once there was need of it and it could be made.
     processor: Option<Box<dyn Backend>>,
-    /// It was made and cannot be: it is not tried again.
-    unmade: bool,
     /// The processor took over, and why.
     taken_over: Option<String>,
     /// That was not told yet.
@@ -38,9 +37,8 @@ impl FallbackModel {
     pub(crate) fn new(first: Box<dyn Backend>, make: MakeModel) -> Self {
         Self {
             first,
-            make,
+            make: Some(make),
             processor: None,
-            unmade: false,
             taken_over: None,
             untold: false,
             ended: false,
@@ -56,13 +54,10 @@ impl FallbackModel {
         reply: &mut ListBuffer,
         failure: BackendFailure,
     ) -> Result<(), BackendFailure> {
-        if self.processor.is_none() && !self.unmade {
-            match self.made() {
+        if let Some(make) = self.make.take() {
+            match make().and_then(|processor| self.suits(processor)) {
                 Ok(processor) => self.processor = Some(processor),
-                Err(why) => {
-                    self.unmade = true;
-                    tracing::warn!(why, "the processor cannot take a model over");
-                }
+                Err(why) => tracing::warn!(why, "the processor cannot take a model over"),
             }
         }
         let Some(processor) = &mut self.processor else { return Err(failure) };
@@ -74,8 +69,8 @@ impl FallbackModel {
         Ok(())
     }
 
-    fn made(&mut self) -> Result<Box<dyn Backend>, String> {
-        let processor = (self.make)()?;
+    /// That of the processor if it is the same model, stopped as the first is.
+    fn suits(&self, processor: Box<dyn Backend>) -> Result<Box<dyn Backend>, String> {
         if processor.ports() != self.first.ports() {
             return Err("it declares other inputs or outputs there".to_owned());
         }

@@ -12,7 +12,7 @@ use wasm_engine_log::{
 use crate::{
     coverage::{Coverage, Point},
     observed::{ExecutedTick, SeedRun},
-    world::{World, scene},
+    world::{World, next_tick, scene},
 };
 
 /// A closed log has every tick, and its end.
@@ -71,9 +71,7 @@ pub(crate) fn same_anywhere(run: &SeedRun) -> Result<(), String> {
     let mut met = Coverage::default();
     for ExecutedTick { tick, facts, close } in &run.history {
         if !World::is_live(run.seed) {
-            let last = rig.closes.last().map(|close| close.tick);
-            let next = rig.next_tick();
-            let next = last.map_or(0, |last| next.unwrap_or(last + 3).max(last + 1));
+            let next = next_tick(&mut rig);
             let own = world.facts(next, rig.machine.core(), &rig.sink, &mut met);
             if next != *tick || own != *facts {
                 return Err(format!("never stopped, the run comes to tick {next} and not {tick}"));

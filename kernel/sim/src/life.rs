@@ -20,7 +20,7 @@ use crate::{
     clock,
     coverage::Point,
     observed::{ExecutedTick, SeedRun, WrongPart},
-    world::{World, scene},
+    world::{World, next_tick, scene},
 };
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -327,9 +327,7 @@ impl Life<'_> {
         if self.is_killed(executed, Kill::BeforeOpen, Point::KillBeforeOpen) {
             return Ok(false);
         }
-        let last = self.rig.closes.last().map(|close| close.tick);
-        let next = self.rig.next_tick();
-        let tick = last.map_or(0, |last| next.unwrap_or(last + 3).max(last + 1));
+        let tick = next_tick(&mut self.rig);
         if !self.wait_for_models(tick, executed) {
             return Ok(false);
         }

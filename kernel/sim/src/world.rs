@@ -9,8 +9,8 @@ use wasm_engine_abi::{
 };
 use wasm_engine_core::{Core, FactsBuilder};
 use wasm_engine_core_scripts::{
-    CMD, Mix, OUT, Prog, Recorder, Scene, everything, prog, random_budget, random_command,
-    random_program,
+    CMD, Mix, OUT, Prog, Recorder, Rig, Scene, Scripted, everything, prog, random_budget,
+    random_command, random_program,
 };
 use wasm_engine_setup::Schedule;
 
@@ -33,6 +33,13 @@ pub(crate) fn scene(seed: u64) -> Scene {
     let mut scene = everything(seed, schedules[seed as usize % 3]);
     scene.setup.agents.truncate(AGENTS as usize);
     scene
+}
+
+/// The tick after the last: the next one that is named, or one some way on where nothing is.
+pub(crate) fn next_tick(rig: &mut Rig<Scripted>) -> Tick {
+    let next = rig.next_tick();
+    let last = rig.closes.last().map(|close| close.tick);
+    last.map_or(0, |last| next.unwrap_or(last + 3).max(last + 1))
 }
 
 /// Sources and models, as they stand behind the last tick.

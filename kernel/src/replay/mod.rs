@@ -303,9 +303,7 @@ impl Replay {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut sinks = Sinks::new(setup, ShownLines::Faults);
-        sinks.providers =
-            self.header.models.iter().map(|model| Arc::new(model.providers.clone())).collect();
+        let mut sinks = Sinks::new(setup, &self.header.models, ShownLines::Faults);
         if self.dir.join(OUTPUTS_FILE).exists() {
             sinks.outputs = Some(OutputFile::verify(&self.dir)?);
         }

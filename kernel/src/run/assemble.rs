@@ -109,7 +109,7 @@ pub(crate) fn start(
     let code_cache = open_cache(locations.code_cache.as_deref());
     let (mut kernel, inference, threads) =
         kernel(&setup, &modules, engine, loaded, physical, &locations, code_cache.as_ref())?;
-    let mut sinks = Sinks::new(Arc::clone(&setup), ShownLines::All);
+    let mut sinks = Sinks::new(Arc::clone(&setup), &header.models, ShownLines::All);
     let program = locations.model_program;
     if inference.is_some() {
         let mut loader = ModelLoader::new(&models, &header.models, &setup, program);
@@ -117,7 +117,6 @@ pub(crate) fn start(
         sinks.loader = Some(loader);
     }
     sinks.inference = inference;
-    sinks.providers = header.models.iter().map(|model| Arc::new(model.providers.clone())).collect();
     let fallbacks = sinks.providers.iter().filter(|providers| !providers.refused.is_empty());
     kernel.page().model_fallbacks = fallbacks.count() as u64;
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);

@@ -286,7 +286,9 @@ pub(crate) fn restore(
         providers,
         first_fault,
     } = state;
-    sinks.providers = providers.into_iter().map(Arc::new).collect();
+    for (now, then) in sinks.providers.iter_mut().zip(providers) {
+        *now = Arc::new(then);
+    }
     (sinks.output_lines, sinks.last) = (output_lines, last);
     (sinks.commands, sinks.commands_refused) = (commands, commands_refused);
     sinks.faults.first = first_fault;

@@ -15,11 +15,15 @@ pub(crate) fn gather(due: &[Request], sinks: &mut Sinks, facts: &mut FactsBuilde
     let mut changes = BTreeMap::new();
     for request in due {
         let Some(used) = inference.providers_of(request.number) else { continue };
-        match providers.get_mut(request.model as usize) {
-            Some(last) if Arc::ptr_eq(last, used) => {}
+        let last = &mut providers[request.model as usize];
+        if Arc::ptr_eq(last, used) {
+            continue;
+        }
+        if last == used {
             // The same words, said again.
-            Some(last) if last == used => last.clone_from(used),
-            _ => drop(changes.insert(request.model, Arc::clone(used))),
+            last.clone_from(used);
+        } else {
+            changes.insert(request.model, Arc::clone(used));
         }
     }
     for (model, used) in changes {

@@ -19,6 +19,7 @@ use crate::{
 use wasm_engine_core::{CommandOutcome, Load, Output, RefusedInput, Request, Sink, TaskOutcome};
 use wasm_engine_inference::{InferenceError, InferenceHandle};
 use wasm_engine_log::outputs::{LastOutputs, OutputError, OutputFile, OutputLine, OutputStream};
+use wasm_engine_log::run_header::ModelRecord;
 use wasm_engine_setup::{ProviderUse, Setup};
 
 use crate::run::refused_inputs::RefusedInputs;
@@ -113,8 +114,14 @@ pub(crate) struct Sinks {
 }
 
 impl Sinks {
-    pub(crate) fn new(setup: Arc<Setup>, shown: ShownLines) -> Self {
+    /// Those of a run of this setup, of whose models these are the records.
+    pub(crate) fn new(setup: Arc<Setup>, models: &[ModelRecord], shown: ShownLines) -> Self {
+        let records = models.iter().map(Some).chain(std::iter::repeat(None));
+        let providers = setup.models.iter().zip(records).map(|(_, record)| {
+            Arc::new(record.map_or_else(ProviderUse::default, |record| record.providers.clone()))
+        });
         Self {
+            providers: providers.collect(),
             setup,
             outputs: None,
             stream: None,
@@ -126,7 +133,6 @@ impl Sinks {
             kept_commands: Vec::new(),
             task_outcomes: Vec::new(),
             kept_tasks: Vec::new(),
-            providers: Vec::new(),
             changed_providers: Vec::new(),
             last: LastOutputs::default(),
             lines: Vec::new(),
@@ -340,11 +346,7 @@ impl Sink for Sinks {
     fn provider_changed(&mut self, model: u32, text: &[u8]) {
         match serde_json::from_slice(text) {
             Ok(providers) => {
-                let index = model as usize;
-                if index >= self.providers.len() {
-                    self.providers.resize_with(index + 1, Arc::default);
-                }
-                self.providers[index] = Arc::new(providers);
+                self.providers[model as usize] = Arc::new(providers);
                 self.changed_providers.push(model);
             }
             Err(source) => {

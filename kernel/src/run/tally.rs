@@ -1,10 +1,8 @@
 //! What a kernel did so far, as a report.
 
-use std::sync::Arc;
-
 use wasm_engine_abi::page::stall;
 use wasm_engine_inference::InferenceHandle;
-use wasm_engine_setup::{ModelSetup, ProviderUse};
+use wasm_engine_setup::ModelSetup;
 
 use crate::{
     machine::Kernel,
@@ -16,10 +14,8 @@ use crate::{
 pub(crate) fn tally(kernel: &mut Kernel, sinks: &Sinks) -> RunReport {
     let stalls = kernel.page().stalls_model;
     let core = kernel.core();
-    let cpu = std::iter::repeat_with(Arc::<ProviderUse>::default);
-    let providers = sinks.providers.iter().cloned().chain(cpu);
-    let models = (0..core.setup().models.len() as u32).zip(providers);
-    let models = models.map(|(index, providers)| RunModelReport::of(core, index, &providers));
+    let models = (0..).zip(&sinks.providers);
+    let models = models.map(|(index, providers)| RunModelReport::of(core, index, providers));
     let names = core.setup().models.iter().map(ModelSetup::full_name);
     let measures = sinks.inference.iter().flat_map(InferenceHandle::measures);
     RunReport {

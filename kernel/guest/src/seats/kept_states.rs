@@ -3,8 +3,6 @@
 //! A save point is a sleeper of its own beside the agent: what the state behind a turn changed of
 //! its module's image. Who goes back to it sleeps with a copy and wakes for its next turn.
 
-use wasm_engine_abi::AgentId;
-
 use crate::error::Stop;
 use crate::seat::{Holder, Seat};
 use crate::seats::{Presence, Seats};
@@ -34,7 +32,7 @@ impl Seats {
 
     /// An incarnation has the state of its agent's save point, and sleeps.
     pub(crate) fn go_back(&mut self, holder: Holder) -> Result<(), Stop> {
-        let slot = AgentId::from_bits(holder.agent).index();
+        let slot = holder.slot();
         self.end(slot)?;
         let saved = self.saved.get(&slot).filter(|saved| saved.holder.agent == holder.agent);
         let saved = saved.ok_or_else(|| Stop::command("an agent has no save point"))?;
@@ -56,7 +54,7 @@ impl Seats {
         state: &[u8],
     ) -> Result<(), Stop> {
         let saved = self.sleeper(holder, program, state)?;
-        self.saved.insert(AgentId::from_bits(holder.agent).index(), saved);
+        self.saved.insert(holder.slot(), saved);
         Ok(())
     }
 
@@ -68,7 +66,7 @@ impl Seats {
         state: &[u8],
     ) -> Result<(), Stop> {
         let sleeper = self.sleeper(holder, program, state)?;
-        let slot = AgentId::from_bits(holder.agent).index();
+        let slot = holder.slot();
         self.end(slot)?;
         self.put_asleep(slot, sleeper);
         Ok(())
@@ -79,7 +77,7 @@ impl Seats {
         let Some(code) = self.shared.programs.get(program as usize) else {
             return Err(Stop::state("there is no such template"));
         };
-        if AgentId::from_bits(holder.agent).index() >= self.shared.agents_max {
+        if holder.slot() >= self.shared.agents_max {
             return Err(Stop::state("there is no such agent slot"));
         }
         let memory_bytes_max = code.terms.memory_bytes_max;

@@ -168,9 +168,6 @@ impl Seats {
             return Err(Stop::command("there is no such agent slot"));
         }
         self.end(slot)?;
-        if self.saved.get(&slot).is_some_and(|saved| saved.holder.agent != command.agent) {
-            self.forget(slot);
-        }
         let number = self.vacant(command.template, None)?;
         // Its init has yet to name one.
         self.seats[number as usize].inbox = GuestInbox::default();
@@ -402,7 +399,7 @@ impl Seats {
         self.leave(number, true)?;
         let difference = self.writer.finish();
         let sleeper = Sleeper { holder, program, inbox, memory_bytes, difference };
-        let slot = AgentId::from_bits(holder.agent).index();
+        let slot = holder.slot();
         self.agents[slot as usize] = Presence::Asleep(Box::new(sleeper));
         self.asleep += 1;
         Ok(())
