@@ -131,6 +131,17 @@ impl OpenSegment {
     }
 }
 
+/// Where a block begins.
+#[derive(Clone, Copy, Debug)]
+struct BlockStart {
+    /// The chain before it.
+    chain: Chain,
+    /// Byte of its segment at which it begins.
+    at: u64,
+    /// First tick of its records.
+    first_tick: Tick,
+}
+
 /// The blocks of a log in order.
 #[derive(Debug)]
 pub(super) struct Blocks {
@@ -143,6 +154,8 @@ pub(super) struct Blocks {
     body: Vec<u8>,
     /// Last tick of the blocks so far.
     last_tick: Tick,
+    /// Where each block begins that was read so far.
+    starts: Vec<BlockStart>,
 }
 
 impl Blocks {
@@ -157,6 +170,7 @@ impl Blocks {
             open: None,
             body: Vec::new(),
             last_tick: 0,
+            starts: Vec::new(),
         };
         let open = blocks.open_segment(0)?;
         let mut head = Vec::new();
@@ -179,6 +193,27 @@ impl Blocks {
     /// Returns to the first block.
     pub(super) fn rewind(&mut self) {
         (self.chain, self.open, self.last_tick) = (self.first, None, 0);
+    }
+
+    /// Blocks that were read at least once and begin before `tick`: their records may have it.
+    pub(super) fn before(&self, tick: Tick) -> usize {
+        self.starts.partition_point(|start| start.first_tick < tick)
+    }
+
+    /// Goes to a block that was read before: the next one is the one at `position`.
+    pub(super) fn go_to(&mut self, position: usize) -> Result<(), LogError> {
+        let Some(&BlockStart { chain, at, first_tick }) = self.starts.get(position) else {
+            self.rewind();
+            return Ok(());
+        };
+        let number = chain.segment - 1;
+        let open = match self.open.take().filter(|open| open.number == number) {
+            Some(open) => open,
+            None => self.open_segment(number)?,
+        };
+        self.open = Some(OpenSegment { at, ..open });
+        (self.chain, self.last_tick) = (chain, first_tick);
+        Ok(())
     }
 
     /// The chain behind the blocks so far.
@@ -236,7 +271,8 @@ impl Blocks {
             }
             let mut head = Vec::with_capacity(BLOCK_HEADER_BYTES);
             open.read(&mut head, open.at, BLOCK_HEADER_BYTES)?;
-            let header = match self.chain.check_header(&head, crc) {
+            let chain = self.chain;
+            let header = match chain.check_header(&head, crc) {
                 Ok(header) => header,
                 Err(corruption) => return self.classify(&open, &head, corruption),
             };
@@ -247,6 +283,9 @@ impl Blocks {
             }
             self.body.truncate(header.len as usize);
             self.last_tick = self.last_tick.max(header.last_tick);
+            if self.starts.last().is_none_or(|last| last.chain.block < chain.block) {
+                self.starts.push(BlockStart { chain, at: open.at, first_tick: header.first_tick });
+            }
             open.at += header.block_bytes() as u64;
             self.open = Some(open);
             return Ok(NextBlock::Block(header));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wasm_engine_abi::Tick;
-use wasm_engine_abi::record::{BlockHeader, RecordHeader, flags, record_at};
+use wasm_engine_abi::record::{BlockHeader, RecordHeader, flags, kind, record_at};
 
 use crate::blocks::{Blocks, NextBlock};
 use crate::error::LogError;
@@ -46,6 +46,8 @@ struct ReaderCursor {
     at: usize,
     /// Number of ranges skipped.
     skipped: usize,
+    /// Records of earlier ticks are passed over.
+    from: Tick,
 }
 
 /// Where a fragment's payload lies.
@@ -88,6 +90,44 @@ impl LogReader {
         self.cursor = ReaderCursor::default();
     }
 
+    /// Goes to the first record of `tick` or, if there is none, of the next tick that has one. It
+    /// reads no more than the block in which that begins.
+    ///
+    /// # Errors
+    /// [`LogError::Read`].
+    pub fn go_to(&mut self, tick: Tick) -> Result<(), LogError> {
+        self.go_to_block(self.blocks.before(tick).saturating_sub(1), tick)
+    }
+
+    fn go_to_block(&mut self, position: usize, from: Tick) -> Result<(), LogError> {
+        self.blocks.go_to(position)?;
+        self.cursor = ReaderCursor { from, ..ReaderCursor::default() };
+        Ok(())
+    }
+
+    /// The last tick before `tick` that was opened. The reader is anywhere afterwards.
+    ///
+    /// # Errors
+    /// As [`LogReader::next`].
+    pub fn tick_before(&mut self, tick: Tick) -> Result<Option<Tick>, LogError> {
+        let mut found = None;
+        for position in (0..self.blocks.before(tick)).rev() {
+            self.go_to_block(position, 0)?;
+            while let Some(record) = self.next()? {
+                if record.tick >= tick {
+                    break;
+                }
+                if record.kind == kind::TICK_OPEN {
+                    found = Some(record.tick);
+                }
+            }
+            if found.is_some() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// The next record, or `None` at the end of what is kept.
     ///
     /// # Errors
@@ -95,9 +135,14 @@ impl LogReader {
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend from itself")]
     pub fn next(&mut self) -> Result<Option<LogRecord<'_>>, LogError> {
         self.joined.clear();
+        let mut begun = false;
         loop {
             let Some(Fragment { header, payload }) = self.fragment()? else { return Ok(None) };
             let RecordHeader { kind, tick, .. } = header;
+            begun |= header.flags & flags::FIRST != 0;
+            if tick < self.cursor.from || !begun {
+                continue;
+            }
             match header.flags & flags::WHOLE {
                 flags::WHOLE => {
                     let payload = &self.blocks.body()[payload];

@@ -5,7 +5,9 @@
 //! is named with its tick and, because the turns' digests are logged too, its agent.
 
 mod admit;
+mod error;
 mod gaps;
+mod load;
 mod recompute;
 
 use std::{
@@ -20,34 +22,31 @@ use wasm_engine_abi::{
 
 use crate::{
     clock,
-    code_cache::open_cache,
-    exit::{Exit, HasExitCode},
-    machine::Threads,
-    machine::{BuildError, Placing},
-    machine::{Kernel, KernelError, Parts, TickError, TraceOptions},
+    machine::BuildError,
+    machine::{Kernel, KernelError, TickError},
     replay::recompute::Recompute,
     report::{
         Divergence, InspectReport, LoggedModelReport, ModelReport, ModuleReport, RunReport,
         SegmentReport, VerifyReport,
     },
     run::closing::closed_otherwise,
-    run::keyframes::{self, FromKeyframeError},
+    run::keyframes,
     run::sinks::{ShownLines, SinkError, Sinks},
     run::tally::tally,
 };
 use wasm_engine_core::OpenError;
-use wasm_engine_guest::engine::{self, EngineError, MemoryProfile};
-use wasm_engine_inference::InferenceError;
 use wasm_engine_log::{
-    Ending, LogError, LogReader, LogReport, SegmentContent,
-    outputs::{OUTPUTS_FILE, OutputError, OutputFile},
-    run_header::{ModelRecord, RunHeader, RunHeaderError},
+    Ending, LogReader, LogReport, SegmentContent,
+    outputs::{OUTPUTS_FILE, OutputFile},
+    run_header::{ModelRecord, RunHeader},
 };
-use wasm_engine_setup::{ModelSetup, memory_defaults};
+use wasm_engine_setup::ModelSetup;
 
 pub use self::admit::ModuleMismatch;
 use self::admit::admit_modules;
+pub use self::error::ReplayError;
 use self::gaps::Gaps;
+use self::load::load_kernel;
 pub use self::recompute::RecomputeError;
 
 /// How to execute a log again.
@@ -66,82 +65,6 @@ pub struct ReplayOptions {
     pub model_program: Option<PathBuf>,
     /// The folder for compiled modules, which is made if missing; without it they are compiled.
     pub code_cache: Option<PathBuf>,
-}
-
-/// Why a log could not be executed again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplayError {
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// What it says before tick 0.
-    #[error(transparent)]
-    RunHeader(#[from] RunHeaderError),
-    /// Its end is torn, and nobody said that this is fine.
-    #[error("{torn}; use --recover to verify what is left")]
-    Torn {
-        /// What is torn.
-        torn: String,
-    },
-    /// Another engine (SEMANTICS L6).
-    #[error("the log was written with engine \"{logged}\", this is \"{here}\"; use that version")]
-    Engine {
-        /// The log's.
-        logged: String,
-        /// This one's.
-        here: String,
-    },
-    /// The engine could not start.
-    #[error(transparent)]
-    Start(#[from] EngineError),
-    /// The kernel could not be built.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// The machine failed.
-    #[error(transparent)]
-    Tick(#[from] TickError),
-    /// A sink failed.
-    #[error(transparent)]
-    Take(#[from] SinkError),
-    /// A keyframe that is whole and of this log.
-    #[error(transparent)]
-    Keyframe(#[from] FromKeyframeError),
-    /// The outputs file.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// The models of `--recompute`.
-    #[error(transparent)]
-    Recompute(#[from] RecomputeError),
-    /// The inference thread.
-    #[error(transparent)]
-    Inference(#[from] InferenceError),
-    /// The replay of a log that diverges.
-    #[error("the replay diverges from the log in tick {}: {}", .0.tick, .0.what)]
-    Diverged(Box<Divergence>),
-    /// A file of the log cannot be measured.
-    #[error("{} cannot be read: {source}; check its permissions", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-impl HasExitCode for ReplayError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Log(error) => Exit::of_code(error.exit_code()),
-            Self::RunHeader(error) => error.exit(),
-            Self::Torn { .. } => Exit::Corrupt,
-            Self::Engine { .. } => Exit::Refused,
-            Self::Output(error) | Self::Take(SinkError::Output(error)) => error.exit(),
-            Self::Recompute(error) => error.exit(),
-            Self::Diverged(_) | Self::Tick(TickError::Open(_)) => Exit::Divergence,
-            _ => Exit::Failure,
-        }
-    }
 }
 
 /// Executes the log in `dir` again; a torn end is dropped and named.
@@ -258,63 +181,28 @@ impl Replay {
         Ok(Some(tick))
     }
 
-    /// A kernel for this log, or the divergence that its modules are before any tick.
+    /// A kernel for this log and what leaves it, or the divergence that its modules are before any
+    /// tick.
     fn load(&self) -> Result<Result<Execution, Divergence>, ReplayError> {
-        let setup = Arc::new(self.header.run.setup.clone());
-        let modules = match admit_modules(&self.header) {
-            Ok(modules) => modules,
-            Err(mismatch) => {
-                let what = mismatch.to_string();
-                return Ok(Err(Divergence { tick: 0, agent: None, message: None, what }));
-            }
-        };
-        match self.header.check(&self.log) {
-            Err(RunHeaderError::Changed { what }) => {
-                return Ok(Err(Divergence { tick: 0, agent: None, message: None, what }));
-            }
-            checked => checked?,
-        }
-        let (lanes, awake_max) = (self.options.workers + 1, memory_defaults::AWAKE_MAX);
-        let profile = MemoryProfile::of(&setup, &modules, lanes, awake_max, None);
-        let engine = engine::deterministic_engine(profile)?;
-        let here = engine::fingerprint(&engine);
-        if here != self.header.engine {
-            let (logged, here) = (self.header.engine.to_string(), here.to_string());
-            return Err(ReplayError::Engine { logged, here });
-        }
-        let code_cache = open_cache(self.options.code_cache.as_deref());
-        let built = Kernel::new(Parts {
-            setup: Arc::clone(&setup),
-            modules: &modules,
-            name: self.header.run.name.clone(),
-            engine,
-            code_cache: code_cache.as_ref(),
-            threads: Threads::unpinned(self.options.workers),
-            placing: Placing::Private,
-            trace: TraceOptions::default(),
-            region_bytes_max: u64::MAX,
-        });
-        let kernel = match built {
+        let Self { header, log, options, dir, .. } = self;
+        let loaded = load_kernel(header, log, options.workers, options.code_cache.as_deref())?;
+        let kernel = match loaded {
             Ok(kernel) => kernel,
-            // The run could load what it logged, so the record was changed after it.
-            Err(KernelError::Load(error)) => {
-                let what = error.to_string();
-                return Ok(Err(Divergence { tick: 0, agent: None, message: None, what }));
-            }
-            Err(error) => return Err(error.into()),
+            Err(divergence) => return Ok(Err(divergence)),
         };
-        let mut sinks = Sinks::new(setup, &self.header.models, ShownLines::Faults);
-        if self.dir.join(OUTPUTS_FILE).exists() {
-            sinks.outputs = Some(OutputFile::verify(&self.dir)?);
+        let setup = Arc::clone(kernel.core().setup());
+        let mut sinks = Sinks::new(setup, &header.models, ShownLines::Faults);
+        if dir.join(OUTPUTS_FILE).exists() {
+            sinks.outputs = Some(OutputFile::verify(dir)?);
         }
         // Without models there is nothing to compute, and nowhere to.
-        let recompute = if self.options.recompute && self.header.models.is_empty() {
+        let recompute = if options.recompute && header.models.is_empty() {
             Some(Recompute::default())
-        } else if self.options.recompute {
+        } else if options.recompute {
             let memory = kernel.built().inference();
             let memory = memory.map_err(|error| KernelError::from(BuildError::from(error)))?;
-            let program = self.options.model_program.as_deref();
-            let (recompute, inference) = Recompute::start(&self.header, memory, program)?;
+            let program = options.model_program.as_deref();
+            let (recompute, inference) = Recompute::start(header, memory, program)?;
             sinks.inference = Some(inference);
             Some(recompute)
         } else {

@@ -26,7 +26,7 @@ use wasm_engine_log::{
 use wasm_engine_shm::lease::SetupError;
 use wasm_engine_telemetry::publisher::log_counter_specs;
 
-const RUN_ID: [u8; 16] = *b"a run's identity";
+pub(crate) const RUN_ID: [u8; 16] = *b"a run's identity";
 
 /// Nanoseconds since the first call.
 fn now_ns() -> u64 {
@@ -34,30 +34,30 @@ fn now_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
-fn log_ring(capacity_bytes: usize) -> Result<LogRing, SetupError> {
+pub(crate) fn log_ring(capacity_bytes: usize) -> Result<LogRing, SetupError> {
     LogRing::heap(capacity_bytes, &log_counter_specs(), now_ns)
 }
 
 /// A record as appended and as read.
-type Owned = (u16, u64, Vec<u8>);
+pub(crate) type Owned = (u16, u64, Vec<u8>);
 
-fn options(dir: &Path, block_bytes: usize, segment_bytes: u64) -> LogOptions {
+pub(crate) fn options(dir: &Path, block_bytes: usize, segment_bytes: u64) -> LogOptions {
     let sync = SyncPolicy::None;
     LogOptions { sync, block_bytes, segment_bytes, block_ms: 1000, ..LogOptions::new(dir) }
 }
 
-fn append(log: &mut LogWriter, (kind, tick, payload): &Owned) {
+pub(crate) fn append(log: &mut LogWriter, (kind, tick, payload): &Owned) {
     log.append(*kind, *tick, &[payload]).unwrap();
 }
 
 /// A log of these records, closed in order.
-fn write(options: &LogOptions, records: &[Owned]) {
+pub(crate) fn write(options: &LogOptions, records: &[Owned]) {
     let mut log = LogWriter::create(options, RUN_ID, log_ring(4096).unwrap()).unwrap();
     records.iter().for_each(|record| append(&mut log, record));
     log.close().unwrap();
 }
 
-fn read_all(reader: &mut LogReader) -> Result<Vec<Owned>, LogError> {
+pub(crate) fn read_all(reader: &mut LogReader) -> Result<Vec<Owned>, LogError> {
     let mut records = Vec::new();
     while let Some(record) = reader.next()? {
         records.push((record.kind, record.tick, record.payload.to_vec()));
@@ -74,12 +74,12 @@ fn open(dir: &Path) -> Result<(Vec<Owned>, LogReport), LogError> {
     Ok((records, report))
 }
 
-fn bytes(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| (seed.wrapping_mul(31).wrapping_add(at * 7) >> 1) as u8).collect()
 }
 
 /// Setup, then ticks with messages, some longer than a fragment.
-fn sample(ticks: u64) -> Vec<Owned> {
+pub(crate) fn sample(ticks: u64) -> Vec<Owned> {
     let mut records = vec![(kind::RUN, 0, bytes(1, 200)), (kind::MODULE, 0, bytes(2, 500))];
     for tick in 0..ticks {
         records.push((kind::TICK_OPEN, tick * 2, bytes(tick, 30 + (tick as usize * 97) % 300)));
@@ -272,7 +272,7 @@ fn every_cut(pad: bool) {
     assert_eq!(kept_before, records.len() + 1);
 }
 
-fn with_end(records: &[Owned]) -> Vec<Owned> {
+pub(crate) fn with_end(records: &[Owned]) -> Vec<Owned> {
     let mut records = records.to_vec();
     records.push((kind::END, records.last().unwrap().1, Vec::new()));
     records

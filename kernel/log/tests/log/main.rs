@@ -3,6 +3,7 @@
 mod crashes;
 mod event_log;
 mod faults;
+mod going_to_ticks;
 mod keyframes;
 mod scenario;
 mod storage;
