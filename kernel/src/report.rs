@@ -141,6 +141,10 @@ macro_rules! run_report {
             pub resumed_from: Option<Tick>,
             /// What recovery dropped from the log's end, in words (SEMANTICS L5).
             pub recovered: Option<String>,
+            /// Where the fuel is not what the log says; nothing else depends on it (SEMANTICS D4).
+            pub fuel_differs: Option<FuelDifference>,
+            /// The engine of the log, if it is another: fuel was not compared (SEMANTICS L6.5).
+            pub other_engine: Option<EngineDifference>,
             /// The model whose reply was waited for when the run was ended from outside.
             pub waited_for: Option<String>,
             /// Rows, lines and files that sources left out, by source.
@@ -193,6 +197,27 @@ pub struct Divergence {
     pub message: Option<String>,
     /// What differs, in words.
     pub what: String,
+}
+
+/// Where a log's fuel chain and that of its replay differ, and nothing else does.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct FuelDifference {
+    /// The first such tick.
+    pub tick: Tick,
+    /// The agent that took all turns of that tick; none if several took turns.
+    pub agent: Option<String>,
+    /// Ticks with another value of the chain, which all behind the first have unless the log was
+    /// changed after the run.
+    pub ticks: u64,
+}
+
+/// Two engines that are not the same, with all that decides their results.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct EngineDifference {
+    /// The log's.
+    pub logged: String,
+    /// The one that executed it again.
+    pub here: String,
 }
 
 /// What `verify` found.

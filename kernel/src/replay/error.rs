@@ -32,7 +32,10 @@ pub enum ReplayError {
         torn: String,
     },
     /// Another engine (SEMANTICS L6).
-    #[error("the log was written with engine \"{logged}\", this is \"{here}\"; use that version")]
+    #[error(
+        "the log was written with engine \"{logged}\", this is \"{here}\"; use that version, or \
+         compare all but fuel with --other-engine"
+    )]
     Engine {
         /// The log's.
         logged: String,

@@ -26,10 +26,10 @@ use crate::{
     machine::{Kernel, KernelError, TickError},
     replay::recompute::Recompute,
     report::{
-        Divergence, InspectReport, LoggedModelReport, ModelReport, ModuleReport, RunReport,
-        SegmentReport, VerifyReport,
+        Divergence, EngineDifference, FuelDifference, InspectReport, LoggedModelReport,
+        ModelReport, ModuleReport, RunReport, SegmentReport, VerifyReport,
     },
-    run::closing::closed_otherwise,
+    run::closing::{Compared, compare_close},
     run::keyframes,
     run::sinks::{ShownLines, SinkError, Sinks},
     run::tally::tally,
@@ -46,7 +46,7 @@ pub use self::admit::ModuleMismatch;
 use self::admit::admit_modules;
 pub use self::error::ReplayError;
 use self::gaps::Gaps;
-use self::load::load_kernel;
+use self::load::{Loaded, load_kernel};
 pub use self::recompute::RecomputeError;
 
 /// How to execute a log again.
@@ -65,6 +65,8 @@ pub struct ReplayOptions {
     pub model_program: Option<PathBuf>,
     /// The folder for compiled modules, which is made if missing; without it they are compiled.
     pub code_cache: Option<PathBuf>,
+    /// Also execute a log of another engine. Fuel is not compared then (SEMANTICS L6.5).
+    pub other_engine: bool,
 }
 
 /// Executes the log in `dir` again; a torn end is dropped and named.
@@ -102,6 +104,9 @@ struct Execution {
     sinks: Sinks,
     recompute: Option<Recompute>,
     divergence: Option<Divergence>,
+    /// The log's engine, if it is another: then fuel is not compared.
+    other_engine: Option<EngineDifference>,
+    fuel_differs: Option<FuelDifference>,
     /// What a sink said in the tick under way. It is classified after the tick's digest: facts that
     /// were changed also change outputs, and are to be named as what they are.
     held: Option<SinkError>,
@@ -149,6 +154,7 @@ impl Replay {
         run.elapsed_ns = clock::now_ns() - start_ns;
         run.recovered = recovered(&self.log);
         run.resumed_from = resumed_from;
+        (run.fuel_differs, run.other_engine) = (execution.fuel_differs, execution.other_engine);
         let output_lines = execution.sinks.output_lines;
         if let (Some(outputs), None) = (execution.sinks.outputs.take(), &execution.divergence) {
             // Of a tick that was left open, by a crash or a failure of the machine, some may lack.
@@ -185,9 +191,10 @@ impl Replay {
     /// tick.
     fn load(&self) -> Result<Result<Execution, Divergence>, ReplayError> {
         let Self { header, log, options, dir, .. } = self;
-        let loaded = load_kernel(header, log, options.workers, options.code_cache.as_deref())?;
-        let kernel = match loaded {
-            Ok(kernel) => kernel,
+        let code_cache = options.code_cache.as_deref();
+        let loaded = load_kernel(header, log, options.workers, code_cache, options.other_engine)?;
+        let Loaded { kernel, other_engine } = match loaded {
+            Ok(loaded) => loaded,
             Err(divergence) => return Ok(Err(divergence)),
         };
         let setup = Arc::clone(kernel.core().setup());
@@ -213,6 +220,8 @@ impl Replay {
             sinks,
             recompute,
             divergence: None,
+            other_engine,
+            fuel_differs: None,
             held: None,
             gaps: Gaps::default(),
         }))
@@ -268,7 +277,10 @@ impl Execution {
 
     /// Compares a tick's result with the logged `TickClose`.
     fn close(&mut self, tick: Tick, logged: &[u8]) {
-        self.divergence = closed_otherwise(&self.kernel, tick, logged);
+        self.divergence = match compare_close(&self.kernel, tick, logged) {
+            Compared::OtherFuel { .. } if self.other_engine.is_some() => None,
+            compared => compared.divergence(tick, &mut self.fuel_differs),
+        };
     }
 }
 

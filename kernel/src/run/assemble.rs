@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use wasm_engine_abi::{Tick, page::NONE_U64};
+use wasm_engine_abi::page::NONE_U64;
 use wasm_engine_shm::wait::WaitMode;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     run::keyframes::Keyframes,
     run::model_loader::ModelLoader,
     run::models,
-    run::resume,
+    run::resume::{self, CaughtUp},
     run::sinks::{ShownLines, Sinks},
     sources::{FeedRun, ingest::Ingest},
 };
@@ -49,10 +49,8 @@ pub(crate) struct Started {
     pub(crate) ingest: Ingest,
     pub(crate) log: Option<LogWriter>,
     pub(crate) keyframes: Option<Keyframes>,
-    /// What recovery dropped of a resumed log, in words.
-    pub(crate) recovered: Option<String>,
-    /// The tick of the keyframe from which a resumed run went on.
-    pub(crate) resumed_from: Option<Tick>,
+    /// What is said of the log that a resumed run goes on with.
+    pub(crate) caught_up: CaughtUp,
 }
 
 /// What a run uses of the system besides its inputs.
@@ -120,7 +118,7 @@ pub(crate) fn start(
     let fallbacks = sinks.providers.iter().filter(|providers| !providers.refused.is_empty());
     kernel.page().model_fallbacks = fallbacks.count() as u64;
     let mut ingest = Ingest::new(sources, &setup.limits).with_commands(commands);
-    let (mut log, mut keyframes, mut recovered, mut resumed_from) = (None, None, None, None);
+    let (mut log, mut keyframes, mut caught_up) = (None, None, CaughtUp::default());
     let mut run_id = header.run_id;
     if let Some(dir) = locations.resume.as_ref().or(locations.log_dir.as_ref()) {
         let options = log_options(dir.clone(), physical);
@@ -128,8 +126,7 @@ pub(crate) fn start(
         if locations.resume.is_some() {
             let (kernel, sinks, ingest) = (&mut kernel, &mut sinks, &mut ingest);
             let found = resume::catch_up(&options, ring, &header, kernel, sinks, ingest, halt)?;
-            (log, run_id) = (Some(found.log), found.run_id);
-            (recovered, resumed_from) = (found.recovered, found.from);
+            (log, run_id, caught_up) = (Some(found.log), found.run_id, found.caught_up);
         } else {
             let mut writer = LogWriter::create(&options, run_id, ring)?;
             header.write(&mut writer)?;
@@ -144,7 +141,7 @@ pub(crate) fn start(
     ingest.listen(name, FeedRun { run_id, has_log: log.is_some() })?;
     kernel.page().ticks_end = physical.ticks.unwrap_or(NONE_U64);
     kernel.announce().map_err(KernelError::from)?;
-    Ok(Started { kernel, threads, sinks, ingest, log, keyframes, recovered, resumed_from })
+    Ok(Started { kernel, threads, sinks, ingest, log, keyframes, caught_up })
 }
 
 /// The kernel with its lanes, and the inference thread where there are models.

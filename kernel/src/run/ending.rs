@@ -9,6 +9,7 @@ use crate::{
     report::{Ended, RunReport},
     run::error::RunError,
     run::poll::Run,
+    run::resume::CaughtUp,
     run::sinks::SinkError,
     run::tally::tally,
 };
@@ -44,8 +45,9 @@ impl Run {
         report.load_ns = self.load_ns;
         report.name = self.physical.name;
         report.lanes = self.physical.workers + 1;
-        report.recovered = self.recovered;
-        report.resumed_from = self.resumed_from;
+        let CaughtUp { from, recovered, fuel_differs } = self.caught_up;
+        (report.resumed_from, report.recovered) = (from, recovered);
+        report.fuel_differs = fuel_differs;
         report.waited_for = self.waited_for;
         report.rows_left_out = self.ingest.left_out();
         report.feeds = self.ingest.feeds();

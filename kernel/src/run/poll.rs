@@ -27,7 +27,7 @@ use crate::{
     clock, config::OnFault, machine::Kernel, machine::stages::TickStage, report::Ended,
     resolve::Physical, run::assemble::Started, run::error::RunError, run::halt::Halt,
     run::keyframes::Keyframes, run::model_loader::ModelLoader, run::provider_changes,
-    run::sinks::Sinks, sources::ingest::Ingest,
+    run::resume::CaughtUp, run::sinks::Sinks, sources::ingest::Ingest,
 };
 
 /// Longest wait for arrivals before it is asked whether the run is to end.
@@ -98,8 +98,7 @@ pub(crate) struct Run {
     /// The first tick of this process, which is due at once (T6).
     first_paced: Option<Tick>,
     pub(crate) load_ns: u64,
-    pub(crate) recovered: Option<String>,
-    pub(crate) resumed_from: Option<Tick>,
+    pub(crate) caught_up: CaughtUp,
     /// Of each tick from the next on (T2.4).
     pub(crate) budget: Option<BudgetFact>,
     /// Fuel and end of the last tick.
@@ -119,8 +118,7 @@ struct NextTick {
 impl Run {
     /// A run whose loading began at `loading_ns`.
     pub(crate) fn new(started: Started, physical: Physical, loading_ns: u64) -> Self {
-        let Started { kernel, sinks, ingest, log, keyframes, recovered, resumed_from, .. } =
-            started;
+        let Started { kernel, sinks, ingest, log, keyframes, caught_up, .. } = started;
         let start_ns = clock::now_ns();
         Self {
             kernel,
@@ -138,8 +136,7 @@ impl Run {
             start_ns,
             first_paced: None,
             load_ns: start_ns - loading_ns,
-            recovered,
-            resumed_from,
+            caught_up,
             budget: None,
             last: None,
             waited_for: None,

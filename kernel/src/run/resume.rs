@@ -17,8 +17,8 @@ use wasm_engine_abi::{
 use crate::{
     exit::{Exit, HasExitCode},
     machine::{Kernel, TickError},
-    report::Divergence,
-    run::closing::closed_otherwise,
+    report::{Divergence, FuelDifference},
+    run::closing::compare_close,
     run::halt::Halt,
     run::keyframes::{self, FoundKeyframe, FromKeyframeError},
     run::model_loader::LoaderError,
@@ -159,10 +159,18 @@ pub(crate) struct Resumed {
     pub(crate) log: LogWriter,
     /// Identifies the run.
     pub(crate) run_id: [u8; 16],
+    pub(crate) caught_up: CaughtUp,
+}
+
+/// What the report of a resumed run says of the log that it goes on with.
+#[derive(Debug, Default)]
+pub(crate) struct CaughtUp {
     /// The tick of the keyframe from which it goes on.
     pub(crate) from: Option<Tick>,
     /// What recovery dropped, in words.
     pub(crate) recovered: Option<String>,
+    /// Where the log says other fuel than was used again.
+    pub(crate) fuel_differs: Option<FuelDifference>,
 }
 
 /// Executes the log in `options.dir` again and opens it for appending.
@@ -193,7 +201,7 @@ pub(crate) fn catch_up(
     let (inference, loader) = (sinks.inference.take(), sinks.loader.take());
     // So does what agents say, which was shown when it happened.
     sinks.shown = ShownLines::Nothing;
-    let mut facts = FactsBuilder::default();
+    let (mut facts, mut fuel_differs) = (FactsBuilder::default(), None);
     while let Some(record) = reader.next()? {
         match record.kind {
             kind::TICK_OPEN => {
@@ -209,7 +217,12 @@ pub(crate) fn catch_up(
                     log.append(kind::TICK_CLOSE, tick, &[bytes_of(&close), turns])?;
                 }
             }
-            kind::TICK_CLOSE => check_close(record.tick, record.payload, kernel)?,
+            kind::TICK_CLOSE => {
+                let compared = compare_close(kernel, record.tick, record.payload);
+                if let Some(divergence) = compared.divergence(record.tick, &mut fuel_differs) {
+                    return Err(ResumeError::Diverged(Box::new(divergence)));
+                }
+            }
             _ => {}
         }
     }
@@ -221,7 +234,8 @@ pub(crate) fn catch_up(
         Ending::Torn(torn) => Some(torn.to_string()),
         _ => None,
     };
-    Ok(Resumed { log, run_id: report.run_id, from, recovered })
+    let caught_up = CaughtUp { from, recovered, fuel_differs };
+    Ok(Resumed { log, run_id: report.run_id, caught_up })
 }
 
 fn check_same(logged: &RunHeader, here: &RunHeader) -> Result<(), ResumeError> {
@@ -306,13 +320,6 @@ fn rebuild(
     // And the budget that a live host gave the tick.
     copy(facts, &mut |fact| matches!(fact, FactFields::Budget(_)));
     if facts.finish() == logged { Ok(()) } else { Err(ResumeError::Data { tick }) }
-}
-
-fn check_close(tick: Tick, logged: &[u8], kernel: &Kernel) -> Result<(), ResumeError> {
-    match closed_otherwise(kernel, tick, logged) {
-        None => Ok(()),
-        Some(divergence) => Err(ResumeError::Diverged(Box::new(divergence))),
-    }
 }
 
 /// Puts the models where the log leaves them: those that are loaded or still have to answer are

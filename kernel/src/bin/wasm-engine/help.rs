@@ -59,7 +59,7 @@ Examples:
   wasm-engine replay log.d --workers 4
 
 Exit codes: 0 ok; 1 the machine failed; 3 it gave something else than the log says; 4 damaged;
-5 a log of another engine.";
+5 a log of another engine without --other-engine.";
 
 pub(crate) const VERIFY: &str = "\
 Examples:
@@ -68,7 +68,8 @@ Examples:
   wasm-engine verify log.d --recompute      with the models' files and ONNX Runtime
 
 Exit codes: 0 verified; 1 the machine failed; 3 divergence, with its tick and agent; 4 damaged, or a
-torn end without --recover; 5 a log of another engine, library or class of processor.";
+torn end without --recover; 5 a log of another engine without --other-engine, or --recompute with
+another library or class of processor. Other fuel alone is said and is no divergence.";
 
 pub(crate) const INSPECT: &str = "\
 Example:

@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Worker threads; they need not be those of the run.
     #[arg(long, default_value_t = 0)]
     workers: u32,
+    /// Also execute a log of another engine, and compare all but fuel (SEMANTICS L6.5).
+    #[arg(long)]
+    other_engine: bool,
     /// Compile the modules anew, whatever the user's cache has of them.
     #[arg(long)]
     no_cache: bool,
@@ -28,6 +31,7 @@ pub(crate) fn replay(args: Args) -> Outcome {
     let options = ReplayOptions {
         workers: args.workers,
         recover: true,
+        other_engine: args.other_engine,
         code_cache,
         ..ReplayOptions::default()
     };

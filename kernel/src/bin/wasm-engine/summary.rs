@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use wasm_engine::{
-    report::{Ended, RunModelReport, RunReport, VerifyReport},
+    report::{Ended, EngineDifference, FuelDifference, RunModelReport, RunReport, VerifyReport},
     units::{count, duration, of},
 };
 use wasm_engine_inference::ModelMeasures;
@@ -51,8 +51,9 @@ pub(crate) fn of_verify(report: &VerifyReport) -> Vec<String> {
     let turns = of(run.turns, "turn");
     let mut lines = vec![format!("verified: digest {}", run.digest)];
     lines.push(format!(
-        "compared: digests of {} and {turns}, fuel, and {} of outputs.jsonl",
+        "compared: digests of {} and {turns}, {}and {} of outputs.jsonl",
         of(run.ticks, "tick"),
+        if run.other_engine.is_none() { "fuel, " } else { "" },
         of(*output_lines, "line")
     ));
     match recomputed {
@@ -149,6 +150,28 @@ fn troubles(report: &RunReport) -> Vec<String> {
     }
     if let Some(recovered) = &report.recovered {
         lines.push(format!("the log's end was dropped: {recovered}"));
+    }
+    lines.extend(of_engines(report));
+    lines
+}
+
+/// What differs between the engine of a log and the one that executed it again, without a
+/// difference in what came of it.
+fn of_engines(report: &RunReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(EngineDifference { logged, here }) = &report.other_engine {
+        lines.push(format!(
+            "another engine: the log's is \"{logged}\", this is \"{here}\"; fuel was not compared"
+        ));
+    }
+    if let Some(FuelDifference { tick, agent, ticks }) = &report.fuel_differs {
+        let agent = agent.as_ref().map_or_else(String::new, |agent| format!(", agent {agent}"));
+        lines.push(format!(
+            "fuel differs from tick {} on{agent} ({} with another value of its chain), and nothing \
+             else: the engine charged otherwise, or the log was changed after the run",
+            count(*tick),
+            of(*ticks, "tick"),
+        ));
     }
     lines
 }
@@ -337,6 +360,17 @@ mod tests {
         use wasm_engine::report::Divergence;
         let mut report = VerifyReport { log_end: "in order".to_owned(), ..VerifyReport::default() };
         assert!(of_verify(&report)[0].starts_with("verified: digest "));
+        assert!(of_verify(&report).join("\n").contains(", fuel, and "));
+        let agent = Some("meter".to_owned());
+        report.run.fuel_differs = Some(FuelDifference { tick: 1234, agent, ticks: 2 });
+        let text = of_verify(&report).join("\n");
+        assert!(text.starts_with("verified"), "{text}");
+        assert!(text.contains("fuel differs from tick 1,234 on, agent meter (2 ticks"), "{text}");
+        let (logged, here) = ("old".to_owned(), "new".to_owned());
+        report.run.other_engine = Some(EngineDifference { logged, here });
+        let text = of_verify(&report).join("\n");
+        assert!(text.contains("the log's is \"old\", this is \"new\""), "{text}");
+        assert!(!text.contains(", fuel, and "), "{text}");
         report.divergence = Some(Divergence::default());
         assert!(of_verify(&report)[0].starts_with("NOT verified"));
     }

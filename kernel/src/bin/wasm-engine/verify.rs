@@ -28,19 +28,23 @@ pub(crate) struct Args {
     /// Begin behind the newest keyframe: what lies before it is not executed.
     #[arg(long, conflicts_with = "recompute")]
     from_keyframe: bool,
+    /// Also execute a log of another engine, and compare all but fuel (SEMANTICS L6.5).
+    #[arg(long)]
+    other_engine: bool,
     /// Compile the modules anew, whatever the user's cache has of them.
     #[arg(long)]
     no_cache: bool,
 }
 
 pub(crate) fn verify(args: Args) -> Outcome {
-    let Args { dir, workers, recover, recompute, from_keyframe, no_cache } = args;
+    let Args { dir, workers, recover, recompute, from_keyframe, other_engine, no_cache } = args;
     let code_cache = if no_cache { None } else { cache::folder() };
     let options = ReplayOptions {
         workers,
         recover,
         recompute,
         from_keyframe,
+        other_engine,
         model_program: program(),
         code_cache,
     };
