@@ -12,6 +12,7 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod feeders;
 mod filetypes;
+mod golden;
 mod host;
 #[cfg(target_os = "linux")]
 mod host_commands;
